@@ -1,0 +1,230 @@
+/**
+ * The engine's vocabulary: what it is asked, what it answers. Everything here is plain data, so that it
+ * crosses a process boundary by structured clone unchanged.
+ */
+
+/** The projections of a decoder layer that an adapter can change, in the order the kernels use. */
+export const LORA_MODULES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+export type LoraModule = (typeof LORA_MODULES)[number];
+
+/** One tensor in an adapter's safetensors file. `begin` is an absolute byte offset in that file. */
+export interface TensorLocation {
+  readonly dtype: 'F32' | 'F16' | 'BF16';
+  readonly shape: readonly [number, number];
+  readonly begin: number;
+}
+
+/** One low-rank pair: delta = scale · B·A, A is [rank, in], B is [out, rank]. */
+export interface LoraPair {
+  readonly layer: number;
+  readonly module: LoraModule;
+  readonly rank: number;
+  readonly scale: number;
+  readonly a: TensorLocation;
+  readonly b: TensorLocation;
+}
+
+/** A validated adapter that the engine can load. The digest identifies its content, never its name. */
+export interface AdapterWeights {
+  readonly digest: string;
+  readonly file: string;
+  readonly pairs: readonly LoraPair[];
+}
+
+/** What the engine serves: the shape that adapters must fit and the limits that requests must keep. */
+export interface ModelInfo {
+  readonly name: string;
+  readonly digest: string;
+  readonly architecture: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  readonly weights: 'int8' | 'f32';
+  readonly layerCount: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly headCount: number;
+  readonly kvHeadCount: number;
+  readonly headDim: number;
+  readonly vocabSize: number;
+  /** Longest prompt plus completion, in tokens. */
+  readonly maxModelLen: number;
+}
+
+/** Input and output width of a projection, for checking an adapter's shapes. */
+export function projectionShape(model: ModelInfo, module: LoraModule): { in: number; out: number } {
+  const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim } = model;
+  switch (module) {
+    case 'q_proj':
+      return { in: hiddenSize, out: headCount * headDim };
+    case 'k_proj':
+    case 'v_proj':
+      return { in: hiddenSize, out: kvHeadCount * headDim };
+    case 'o_proj':
+      return { in: headCount * headDim, out: hiddenSize };
+    case 'gate_proj':
+    case 'up_proj':
+      return { in: hiddenSize, out: intermediateSize };
+    case 'down_proj':
+      return { in: intermediateSize, out: hiddenSize };
+  }
+}
+
+export interface ChatMessage {
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  readonly content: string;
+  readonly name?: string;
+}
+
+export type Prompt =
+  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'tokens'; readonly ids: readonly number[] };
+
+/** How tokens are chosen and when to stop. The gateway fills every field; the engine has no defaults. */
+export interface SamplingParams {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** (0, 1] */
+  readonly topP: number;
+  /** 0 means no limit. */
+  readonly topK: number;
+  /** [0, 1] */
+  readonly minP: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  /** 1 means none. */
+  readonly repetitionPenalty: number;
+  readonly logitBias: readonly (readonly [token: number, bias: number])[];
+  /** Unsigned 53-bit integer. The same request with the same seed gives the same tokens, whatever the batch. */
+  readonly seed: number;
+  /** null: up to the model's context length. */
+  readonly maxTokens: number | null;
+  readonly minTokens: number;
+  readonly stop: readonly string[];
+  readonly stopTokenIds: readonly number[];
+  /** Leave the matched stop string or stop token in the text (off by default everywhere). */
+  readonly includeStop: boolean;
+  readonly ignoreEos: boolean;
+  /** How many alternatives to report beside the chosen token; null: no logprobs at all. */
+  readonly logprobs: number | null;
+  /** Also report the logprob of each prompt token given those before it, with this many alternatives. */
+  readonly promptLogprobs: number | null;
+}
+
+export interface GenerationRequest {
+  /** Unique among running requests. */
+  readonly id: string;
+  readonly prompt: Prompt;
+  /** Digest of an adapter added before, or null for the base model. */
+  readonly adapter: string | null;
+  readonly sampling: SamplingParams;
+}
+
+/** A token and its natural-log probability under the model, before penalties and temperature. */
+export interface TokenLogprob {
+  readonly id: number;
+  /** The token's own text; lone bytes of a character appear as U+FFFD here, exact in `bytes`. */
+  readonly text: string;
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+}
+
+export interface TokenLogprobs extends TokenLogprob {
+  readonly top: readonly TokenLogprob[];
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly cachedPromptTokens: number;
+}
+
+export type FinishReason = 'stop' | 'length' | 'abort';
+
+export type GenerationEvent =
+  /** The request was accepted: its prompt is tokenized and fits. */
+  | { readonly type: 'start'; readonly promptTokenIds: readonly number[] }
+  /** Present where promptLogprobs were asked for; the first prompt token has none (null). */
+  | { readonly type: 'prompt'; readonly logprobs: readonly (TokenLogprobs | null)[] }
+  /**
+   * One or more new tokens. `text` may be empty while a character is incomplete or a stop string may yet
+   * match; all texts together are the whole completion.
+   */
+  | {
+      readonly type: 'delta';
+      readonly text: string;
+      readonly tokenIds: readonly number[];
+      readonly logprobs: readonly TokenLogprobs[] | null;
+    }
+  | {
+      readonly type: 'finish';
+      readonly reason: FinishReason;
+      /** The stop string or stop token id that ended it, null for the end-of-sequence token or length. */
+      readonly stopReason: string | number | null;
+      readonly usage: Usage;
+    }
+  /** Ends the request in place of `finish`. */
+  | { readonly type: 'error'; readonly code: EngineErrorCode; readonly message: string };
+
+/** Stable codes; docs/errors.md lists them with their HTTP status. */
+export type EngineErrorCode =
+  | 'context_length_exceeded'
+  | 'invalid_prompt'
+  | 'invalid_chat_template'
+  | 'adapter_not_loaded'
+  | 'adapter_load_failed'
+  | 'adapter_does_not_fit'
+  | 'numerical_error'
+  | 'engine_unavailable'
+  | 'engine_overloaded'
+  | 'model_not_supported'
+  | 'model_not_found'
+  | 'model_corrupt'
+  | 'internal_error';
+
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  readonly code: EngineErrorCode;
+  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** A snapshot of what the engine holds and has done since it started; counters only grow. */
+export interface EngineStats {
+  readonly running: number;
+  readonly waiting: number;
+  readonly pagesTotal: number;
+  readonly pagesKv: number;
+  readonly pagesAdapter: number;
+  /** Digests of adapters whose weights are in the pool now. */
+  readonly residentAdapters: readonly string[];
+  readonly runningAdapters: readonly string[];
+  readonly waitingAdapters: readonly string[];
+  readonly stepsTotal: number;
+  readonly stepSecondsTotal: number;
+  readonly promptTokensTotal: number;
+  readonly generationTokensTotal: number;
+  readonly preemptionsTotal: number;
+  readonly adapterLoadsTotal: number;
+}
+
+/** One model on one machine. Knows nothing of HTTP, tenants or adapter names. */
+export interface Engine {
+  readonly model: ModelInfo;
+  /** False while the engine is starting again after a crash. */
+  readonly ready: boolean;
+  /** Makes an adapter known; its weights are read when first needed. Adding the same digest twice is a no-op. */
+  addAdapter(adapter: AdapterWeights): Promise<void>;
+  /** Forgets an adapter; requests that already use it run to their end. */
+  removeAdapter(digest: string): Promise<void>;
+  /**
+   * Runs a request. Ends after a `finish` or `error` event; never throws for what happens to the request.
+   * Aborting the signal (or leaving the loop) frees the request's pages within one step.
+   */
+  generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent>;
+  tokenize(prompt: Prompt): Promise<number[]>;
+  detokenize(ids: readonly number[]): Promise<string>;
+  stats(): Promise<EngineStats>;
+  /** Ends running requests with `engine_unavailable` and releases everything. */
+  close(): Promise<void>;
+}
