@@ -1,0 +1,401 @@
+//! Linear layers with int8 weights: y = x·Wᵀ + bias.
+//!
+//! Weights are quantized symmetrically in groups along the input, activations at run time per row and group.
+//! A group's products add up exactly in 32-bit integers, and groups are combined in ascending order in float,
+//! so every variant gives the same bits and no row sees another.
+//!
+//! Packed layout, for all variants: panels of [`PANEL`] output channels; in a panel, groups; in a group,
+//! steps of [`QUAD`] inputs; in a step, the channels, four inputs each: `codes[panel][group][step][channel][4]`
+//! and `scales[panel][group][channel]`. Channels beyond `n` are zero.
+
+use crate::parallel::{Parallel, Shared};
+use crate::simd::Variant;
+
+/// Output channels stored side by side.
+pub const PANEL: usize = 16;
+/// Inputs that one 32-bit lane holds.
+pub const QUAD: usize = 4;
+/// Rows computed together, so that a weight is loaded once for all of them.
+const ROWS: usize = 4;
+
+/// Weights as [`pack`] makes them.
+pub struct PackedWeights {
+    pub codes: Vec<i8>,
+    pub scales: Vec<f32>,
+}
+
+/// Packed weights borrowed from wherever they lie (a memory-mapped file, in the product).
+#[derive(Clone, Copy)]
+pub struct QuantizedLinear<'a> {
+    pub codes: &'a [i8],
+    pub scales: &'a [f32],
+    pub bias: Option<&'a [f32]>,
+    pub n: usize,
+    pub k: usize,
+    pub group: usize,
+}
+
+/// Number of panels that hold `n` output channels.
+pub const fn panels(n: usize) -> usize {
+    n.div_ceil(PANEL)
+}
+
+/// Quantizes and packs weights `[n, k]`, row-major.
+///
+/// # Panics
+/// When `weights` is not `n * k` long, or `group` is not a multiple of [`QUAD`] that divides `k`.
+pub fn pack(weights: &[f32], n: usize, k: usize, group: usize) -> PackedWeights {
+    assert_eq!(weights.len(), n * k);
+    assert!(group > 0 && group.is_multiple_of(QUAD) && k.is_multiple_of(group));
+    let groups = k / group;
+    let mut codes = vec![0i8; panels(n) * PANEL * k];
+    let mut scales = vec![0f32; panels(n) * PANEL * groups];
+    for channel in 0..n {
+        let (panel, lane) = (channel / PANEL, channel % PANEL);
+        for g in 0..groups {
+            let source = &weights[channel * k + g * group..][..group];
+            let largest = source.iter().fold(0f32, |m, w| m.max(w.abs()));
+            let scale = largest / 127.0;
+            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+            scales[(panel * groups + g) * PANEL + lane] = scale;
+            let target = &mut codes[(panel * groups + g) * group * PANEL..][..group * PANEL];
+            for (i, w) in source.iter().enumerate() {
+                target[(i / QUAD * PANEL + lane) * QUAD + i % QUAD] = (w * inverse).round_ties_even() as i8;
+            }
+        }
+    }
+    PackedWeights { codes, scales }
+}
+
+/// Rows of activations in int8 with one scale per row and group.
+pub struct QuantizedRows {
+    codes: Vec<i8>,
+    scales: Vec<f32>,
+}
+
+impl QuantizedRows {
+    pub const fn new() -> Self {
+        Self { codes: Vec::new(), scales: Vec::new() }
+    }
+
+    /// Quantizes `x` `[rows, k]`. A row that holds NaN or infinity gets NaN scales, so that its results are
+    /// NaN (and its request fails) rather than plausible; other rows are untouched.
+    fn fill(&mut self, x: &[f32], k: usize, group: usize, variant: Variant, parallel: &dyn Parallel) {
+        let rows = x.len() / k;
+        let groups = k / group;
+        self.codes.resize(rows * k, 0);
+        self.scales.resize(rows * groups, 0.0);
+        let codes = Shared::new(&mut self.codes);
+        let scales = Shared::new(&mut self.scales);
+        let per_item = (16 * 1024 / k).max(1);
+        parallel.for_each(rows.div_ceil(per_item), &|item| {
+            for row in item * per_item..rows.min((item + 1) * per_item) {
+                // SAFETY: each row belongs to exactly one item.
+                let (codes, scales) = unsafe { (codes.range(row * k, k), scales.range(row * groups, groups)) };
+                quantize_row(&x[row * k..][..k], codes, scales, group, variant);
+            }
+        });
+    }
+}
+
+impl Default for QuantizedRows {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn quantize_row(x: &[f32], codes: &mut [i8], scales: &mut [f32], group: usize, variant: Variant) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn avx2(x: &[f32], codes: &mut [i8], scales: &mut [f32], group: usize) {
+        quantize_row_body(x, codes, scales, group);
+    }
+    match variant {
+        Variant::Portable => quantize_row_body(x, codes, scales, group),
+        // SAFETY: the variant was detected on this processor.
+        #[cfg(target_arch = "x86_64")]
+        Variant::Avx2 => unsafe { avx2(x, codes, scales, group) },
+        #[cfg(not(target_arch = "x86_64"))]
+        Variant::Avx2 => unreachable!("never detected on this architecture"),
+    }
+}
+
+#[inline(always)]
+fn quantize_row_body(x: &[f32], codes: &mut [i8], scales: &mut [f32], group: usize) {
+    // Adding and subtracting 1.5·2²³ rounds to the nearest integer, ties to even, without a libm call.
+    const ROUND: f32 = 12_582_912.0;
+    for ((x, codes), scale) in x.chunks_exact(group).zip(codes.chunks_exact_mut(group)).zip(scales) {
+        let mut largest = [0f32; 8];
+        let mut poison = [0f32; 8];
+        for eight in x.chunks_exact(8) {
+            for lane in 0..8 {
+                let magnitude = eight[lane].abs();
+                largest[lane] = if magnitude > largest[lane] { magnitude } else { largest[lane] };
+                // Zero for every finite value, NaN for NaN and infinity.
+                poison[lane] += eight[lane] * 0.0;
+            }
+        }
+        let largest_of_all = largest.iter().fold(0f32, |m, v| if *v > m { *v } else { m });
+        let poison: f32 = poison.iter().sum();
+        *scale = largest_of_all / 127.0 + poison;
+        let inverse = if largest_of_all > 0.0 { 127.0 / largest_of_all } else { 0.0 };
+        for (code, value) in codes.iter_mut().zip(x) {
+            let rounded = (value * inverse + ROUND) - ROUND;
+            *code = rounded as i32 as i8;
+        }
+    }
+}
+
+impl QuantizedLinear<'_> {
+    /// Computes `out[rows, n] = x[rows, k] · Wᵀ + bias`. `scratch` only saves allocations.
+    ///
+    /// # Panics
+    /// When a slice's length does not fit the shapes.
+    pub fn forward(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        scratch: &mut QuantizedRows,
+        variant: Variant,
+        parallel: &dyn Parallel,
+    ) {
+        let Self { codes, scales, bias, n, k, group } = *self;
+        let rows = x.len() / k;
+        assert_eq!(x.len(), rows * k);
+        assert_eq!(out.len(), rows * n);
+        assert_eq!(codes.len(), panels(n) * PANEL * k);
+        assert_eq!(scales.len(), panels(n) * PANEL * (k / group));
+        assert!(group.is_multiple_of(8) && k.is_multiple_of(group));
+        assert!(bias.is_none_or(|b| b.len() == n));
+        if rows == 0 {
+            return;
+        }
+        scratch.fill(x, k, group, variant, parallel);
+        let activations: &QuantizedRows = scratch;
+        let panels = panels(n);
+        // Enough items to balance the threads, each big enough to be worth handing out.
+        let per_item = (panels / (parallel.threads() * 4)).clamp(1, 64);
+        let out = Shared::new(out);
+        parallel.for_each(panels.div_ceil(per_item), &|item| {
+            for panel in item * per_item..panels.min((item + 1) * per_item) {
+                self.panel(panel, rows, activations, &out, variant);
+            }
+        });
+    }
+
+    fn panel(&self, panel: usize, rows: usize, x: &QuantizedRows, out: &Shared<f32>, variant: Variant) {
+        let Self { n, k, group, .. } = *self;
+        let groups = k / group;
+        let codes = &self.codes[panel * PANEL * k..][..PANEL * k];
+        let scales = &self.scales[panel * PANEL * groups..][..PANEL * groups];
+        let channels = PANEL.min(n - panel * PANEL);
+        let bias = self.bias.map(|b| &b[panel * PANEL..][..channels]);
+        let mut first = 0;
+        while first < rows {
+            let count = ROWS.min(rows - first);
+            let tile = Tile { codes, scales, x: &x.codes[first * k..][..count * k], x_scales: &x.scales[first * groups..][..count * groups], k, group };
+            let sums = tile.compute(count, variant);
+            for (r, sums) in sums.iter().take(count).enumerate() {
+                // SAFETY: this panel's columns of this row are written by this item only.
+                let target = unsafe { out.range((first + r) * n + panel * PANEL, channels) };
+                match bias {
+                    Some(bias) => target.iter_mut().zip(sums).zip(bias).for_each(|((t, s), b)| *t = s + b),
+                    None => target.copy_from_slice(&sums[..channels]),
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+/// Up to [`ROWS`] rows against one panel.
+struct Tile<'a> {
+    codes: &'a [i8],
+    scales: &'a [f32],
+    x: &'a [i8],
+    x_scales: &'a [f32],
+    k: usize,
+    group: usize,
+}
+
+impl Tile<'_> {
+    fn compute(&self, rows: usize, variant: Variant) -> [[f32; PANEL]; ROWS] {
+        match variant {
+            Variant::Portable => self.portable(rows),
+            // SAFETY: the variant was detected on this processor; `rows` is the number of rows in the tile.
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2 => unsafe {
+                match rows {
+                    1 => self.avx2::<1>(),
+                    2 => self.avx2::<2>(),
+                    3 => self.avx2::<3>(),
+                    _ => self.avx2::<4>(),
+                }
+            },
+            #[cfg(not(target_arch = "x86_64"))]
+            Variant::Avx2 => unreachable!("never detected on this architecture"),
+        }
+    }
+
+    fn portable(&self, rows: usize) -> [[f32; PANEL]; ROWS] {
+        let groups = self.k / self.group;
+        let mut sums = [[0f32; PANEL]; ROWS];
+        for g in 0..groups {
+            let codes = &self.codes[g * self.group * PANEL..][..self.group * PANEL];
+            let scales = &self.scales[g * PANEL..][..PANEL];
+            for (row, sums) in sums.iter_mut().take(rows).enumerate() {
+                let x = &self.x[row * self.k + g * self.group..][..self.group];
+                let mut dot = [0i32; PANEL];
+                for (quad, step) in x.chunks_exact(QUAD).zip(codes.chunks_exact(PANEL * QUAD)) {
+                    for (dot, weights) in dot.iter_mut().zip(step.chunks_exact(QUAD)) {
+                        *dot += (0..QUAD).map(|i| i32::from(quad[i]) * i32::from(weights[i])).sum::<i32>();
+                    }
+                }
+                let x_scale = self.x_scales[row * groups + g];
+                for lane in 0..PANEL {
+                    sums[lane] += (dot[lane] as f32 * scales[lane]) * x_scale;
+                }
+            }
+        }
+        sums
+    }
+
+    /// # Safety
+    /// The processor must have AVX2, and the tile must hold `R` rows.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn avx2<const R: usize>(&self) -> [[f32; PANEL]; ROWS] {
+        use std::arch::x86_64::*;
+        let groups = self.k / self.group;
+        assert!(self.x.len() >= R * self.k && self.x_scales.len() >= R * groups);
+        assert!(self.codes.len() >= PANEL * self.k && self.scales.len() >= PANEL * groups);
+        let ones = _mm256_set1_epi16(1);
+        let mut sums = [[_mm256_setzero_ps(); 2]; R];
+        for g in 0..groups {
+            let mut dots = [[_mm256_setzero_si256(); 2]; R];
+            // SAFETY: the assertions above bound every pointer below.
+            unsafe {
+                let mut weights = self.codes.as_ptr().add(g * self.group * PANEL);
+                let x = self.x.as_ptr().add(g * self.group);
+                for step in (0..self.group).step_by(QUAD) {
+                    let low = _mm256_loadu_si256(weights.cast());
+                    let high = _mm256_loadu_si256(weights.add(32).cast());
+                    for (row, dots) in dots.iter_mut().enumerate() {
+                        let quad = _mm256_set1_epi32(x.add(row * self.k + step).cast::<i32>().read_unaligned());
+                        // |x| · sign(w, x): both within ±127, so a pair's sum fits 16 bits without saturating.
+                        let magnitude = _mm256_abs_epi8(quad);
+                        for (dot, w) in dots.iter_mut().zip([low, high]) {
+                            let pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, quad));
+                            *dot = _mm256_add_epi32(*dot, _mm256_madd_epi16(pairs, ones));
+                        }
+                    }
+                    weights = weights.add(PANEL * QUAD);
+                }
+                for half in 0..2 {
+                    let scale = _mm256_loadu_ps(self.scales.as_ptr().add(g * PANEL + half * 8));
+                    for row in 0..R {
+                        let x_scale = _mm256_set1_ps(self.x_scales[row * groups + g]);
+                        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[row][half]), scale);
+                        sums[row][half] = _mm256_add_ps(sums[row][half], _mm256_mul_ps(scaled, x_scale));
+                    }
+                }
+            }
+        }
+        let mut result = [[0f32; PANEL]; ROWS];
+        for row in 0..R {
+            for half in 0..2 {
+                // SAFETY: eight floats fit at 0 and at 8 of sixteen.
+                unsafe { _mm256_storeu_ps(result[row].as_mut_ptr().add(half * 8), sums[row][half]) };
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::{Serial, Threads};
+
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / 8_388_608.0 - 1.0
+            })
+            .collect()
+    }
+
+    fn run(rows: usize, n: usize, k: usize, group: usize, x: &[f32], variant: Variant, threads: &dyn Parallel) -> Vec<f32> {
+        let weights = pack(&numbers(n * k, 7), n, k, group);
+        let bias = numbers(n, 9);
+        let layer = QuantizedLinear { codes: &weights.codes, scales: &weights.scales, bias: Some(&bias), n, k, group };
+        let mut out = vec![0f32; rows * n];
+        layer.forward(x, &mut out, &mut QuantizedRows::new(), variant, threads);
+        out
+    }
+
+    #[test]
+    fn is_close_to_the_float_product() {
+        let (rows, n, k) = (5, 37, 128);
+        let x = numbers(rows * k, 1);
+        let out = run(rows, n, k, 64, &x, Variant::Portable, &Serial);
+        let (weights, bias) = (numbers(n * k, 7), numbers(n, 9));
+        for row in 0..rows {
+            for channel in 0..n {
+                let exact: f32 = (0..k).map(|i| x[row * k + i] * weights[channel * k + i]).sum::<f32>() + bias[channel];
+                assert!((out[row * n + channel] - exact).abs() < 0.12, "{} {exact}", out[row * n + channel]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_and_every_split_gives_the_same_bits() {
+        for (rows, n, k, group) in [(1, 16, 64, 64), (4, 33, 96, 32), (7, 307, 576, 64), (33, 48, 1536, 64)] {
+            let x = numbers(rows * k, 3);
+            let expected = run(rows, n, k, group, &x, Variant::Portable, &Serial);
+            for variant in Variant::available() {
+                for threads in [1, 3] {
+                    let out = run(rows, n, k, group, &x, variant, &Threads(threads));
+                    assert!(out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{variant:?}");
+                }
+                for row in 0..rows {
+                    let alone = run(1, n, k, group, &x[row * k..][..k], variant, &Serial);
+                    assert!(alone.iter().zip(&expected[row * n..]).all(|(a, b)| a.to_bits() == b.to_bits()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_poisoned_row_is_nan_and_its_neighbours_do_not_change() {
+        let (rows, n, k) = (4, 20, 64);
+        for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = numbers(rows * k, 5);
+            let clean = run(rows, n, k, 64, &x, Variant::Portable, &Serial);
+            x[k + 3] = poison;
+            for variant in Variant::available() {
+                let out = run(rows, n, k, 64, &x, variant, &Serial);
+                for row in [0, 2, 3] {
+                    assert_eq!(out[row * n..][..n], clean[row * n..][..n]);
+                }
+                assert!(out[n..2 * n].iter().all(|v| v.is_nan()));
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_codes_do_not_saturate() {
+        let (n, k) = (16, 64);
+        let weights = pack(&vec![-1.0; n * k], n, k, 64);
+        let layer = QuantizedLinear { codes: &weights.codes, scales: &weights.scales, bias: None, n, k, group: 64 };
+        for variant in Variant::available() {
+            for sign in [1.0, -1.0] {
+                let mut out = vec![0f32; n];
+                layer.forward(&vec![sign; k], &mut out, &mut QuantizedRows::new(), variant, &Serial);
+                assert!(out.iter().all(|v| (v + sign * k as f32).abs() < 1e-3), "{variant:?} {out:?}");
+            }
+        }
+    }
+}

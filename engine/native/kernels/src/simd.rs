@@ -1,0 +1,214 @@
+//! Instruction-set variants, chosen at run time, and the eight-lane float vector that kernels are written in.
+//!
+//! A kernel is one generic body over [`Lanes`]; [`dispatch!`] compiles it once per variant. All variants give
+//! the same bits: lanes are combined in one fixed order and multiply-add is never fused.
+
+use std::sync::OnceLock;
+
+/// Which instructions a kernel may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Plain Rust, for every processor; the compiler uses what the target guarantees (SSE2, NEON).
+    Portable,
+    /// x86-64 with AVX2 and F16C.
+    Avx2,
+}
+
+impl Variant {
+    /// Every variant that this processor can run, slowest first.
+    pub fn available() -> Vec<Variant> {
+        let mut variants = vec![Variant::Portable];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
+            variants.push(Variant::Avx2);
+        }
+        variants
+    }
+
+    /// The best variant here, unless `POLYLORA_KERNEL_VARIANT` names another available one.
+    ///
+    /// # Errors
+    /// When the environment variable names a variant that this processor cannot run.
+    pub fn detect() -> Result<Variant, String> {
+        static DETECTED: OnceLock<Result<Variant, String>> = OnceLock::new();
+        DETECTED
+            .get_or_init(|| {
+                let available = Self::available();
+                let Ok(wanted) = std::env::var("POLYLORA_KERNEL_VARIANT") else {
+                    return Ok(available[available.len() - 1]);
+                };
+                available.iter().copied().find(|v| v.name() == wanted).ok_or_else(|| {
+                    let names: Vec<_> = available.iter().map(|v| v.name()).collect();
+                    format!("POLYLORA_KERNEL_VARIANT={wanted} cannot run here; choose one of {}", names.join(", "))
+                })
+            })
+            .clone()
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Portable => "portable",
+            Variant::Avx2 => "avx2",
+        }
+    }
+}
+
+/// Eight 32-bit floats.
+pub trait Lanes: Copy {
+    const COUNT: usize = 8;
+    fn splat(value: f32) -> Self;
+    /// # Safety
+    /// `source` must be readable for eight floats, at any alignment.
+    unsafe fn load(source: *const f32) -> Self;
+    /// # Safety
+    /// `source` must be readable for eight half floats, at any alignment.
+    unsafe fn load_half(source: *const u16) -> Self;
+    /// # Safety
+    /// `target` must be writable for eight floats, at any alignment.
+    unsafe fn store(self, target: *mut f32);
+    fn add(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    /// All eight added as ((0+4)+(2+6))+((1+5)+(3+7)).
+    fn sum(self) -> f32;
+}
+
+#[derive(Clone, Copy)]
+pub struct PortableLanes([f32; 8]);
+
+impl Lanes for PortableLanes {
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Self([value; 8])
+    }
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: the caller promises eight readable floats.
+        Self(unsafe { source.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_half(source: *const u16) -> Self {
+        // SAFETY: the caller promises eight readable half floats.
+        let halves = unsafe { source.cast::<[u16; 8]>().read_unaligned() };
+        Self(halves.map(half_to_float))
+    }
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: the caller promises room for eight floats.
+        unsafe { target.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let v = self.0;
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
+}
+
+/// IEEE half to single without branches, so that it vectorises; exact for every value, NaN stays NaN.
+#[inline(always)]
+pub fn half_to_float(half: u16) -> f32 {
+    let magnitude = u32::from(half & 0x7fff);
+    let sign = u32::from(half & 0x8000) << 16;
+    // Shifting the exponent into place and scaling by 2^112 handles subnormals exactly.
+    let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
+    let special = if magnitude >= 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(scaled.to_bits() | special | sign)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    #[derive(Clone, Copy)]
+    pub struct Avx2Lanes(__m256);
+
+    // SAFETY of every intrinsic below: this type is only named inside functions compiled with
+    // `target_feature(enable = "avx2,f16c")`, which `dispatch!` enters only on a processor that has both.
+    impl Lanes for Avx2Lanes {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_set1_ps(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(source: *const f32) -> Self {
+            // SAFETY: see above; the caller promises eight readable floats.
+            Self(unsafe { _mm256_loadu_ps(source) })
+        }
+        #[inline(always)]
+        unsafe fn load_half(source: *const u16) -> Self {
+            // SAFETY: see above; the caller promises eight readable half floats.
+            Self(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(source.cast())) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, target: *mut f32) {
+            // SAFETY: see above; the caller promises room for eight floats.
+            unsafe { _mm256_storeu_ps(target, self.0) }
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn sum(self) -> f32 {
+            // SAFETY: see above.
+            unsafe {
+                let low = _mm256_castps256_ps128(self.0);
+                let high = _mm256_extractf128_ps(self.0, 1);
+                let four = _mm_add_ps(low, high);
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+pub use x86::Avx2Lanes;
+
+/// Calls `$body::<L>(args)` compiled for the variant. `$body` must be `#[inline(always)] unsafe fn`.
+#[macro_export]
+macro_rules! dispatch {
+    ($variant:expr, $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,f16c")]
+        unsafe fn avx2($($arg: $ty),*) {
+            // SAFETY: passed on to the caller of `dispatch!`.
+            unsafe { $body::<$crate::simd::Avx2Lanes>($($arg),*) }
+        }
+        match $variant {
+            $crate::simd::Variant::Portable => $body::<$crate::simd::PortableLanes>($($arg),*),
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Variant::Avx2 => avx2($($arg),*),
+            #[cfg(not(target_arch = "x86_64"))]
+            $crate::simd::Variant::Avx2 => unreachable!("never detected on this architecture"),
+        }
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_converts_exactly() {
+        for bits in 0..=u16::MAX {
+            let ours = half_to_float(bits);
+            let theirs = half::f16::from_bits(bits).to_f32();
+            assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{bits:#06x}");
+        }
+    }
+}
