@@ -1,0 +1,11 @@
+export type { SafetensorsDtype } from './dtypes.ts';
+export { SafetensorsError, type SafetensorsErrorCode } from './errors.ts';
+export {
+  openSafetensors,
+  type ReadHeaderOptions,
+  readSafetensorsHeader,
+  readSafetensorsHeaderFrom,
+  type SafetensorsHeader,
+  type SafetensorsTensor,
+} from './header.ts';
+export { refusePickleName } from './pickle.ts';
