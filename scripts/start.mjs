@@ -1,0 +1,15 @@
+// `npm start [-- <arguments of polylora serve>]`: sets up what is missing, then serves.
+import { join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { CLI, ROOT } from './paths.mjs';
+import { setUp } from './setup.mjs';
+
+await setUp();
+
+const extra = process.argv.slice(2);
+// The demo adapters fit the default model only.
+const choosesItsOwn = extra.some((argument) => /^--(adapters|model|config)(=|$)/.test(argument));
+const adapters = relative(process.cwd(), join(ROOT, 'examples', 'adapters'));
+// In this process, so that signals reach the gateway at once and its exit status is ours.
+process.argv = [process.execPath, CLI, 'serve', ...(choosesItsOwn ? [] : ['--adapters', adapters]), ...extra];
+await import(pathToFileURL(CLI).href);
