@@ -5,16 +5,16 @@
 //! instruction-set variant. So sums have one fixed order, multiplications and additions are never fused,
 //! and nothing is quantized across rows.
 
-//attention
-//dequantize
+pub mod attention;
+pub mod dequantize;
 pub mod linear;
-//lora
-//math
-//norm
+pub mod lora;
+pub mod math;
+pub mod norm;
 pub mod parallel;
-//pool
+pub mod pool;
 pub mod quantized_linear;
-//sampling
+pub mod sampling;
 pub mod simd;
-//step
-//swiglu
+pub mod step;
+pub mod swiglu;

@@ -74,7 +74,9 @@ fn tile(weights: &[f32], x: &[f32], k: usize, sums: &mut [[f32; PANEL]; ROWS], v
     assert_eq!(weights.len(), k * PANEL);
     assert!(x.len() <= ROWS * k);
     // SAFETY: the variant was detected on this processor; lengths are asserted above.
-    unsafe { dispatch!(variant, tile_body(weights: &[f32], x: &[f32], k: usize, sums: &mut [[f32; PANEL]; ROWS])) }
+    unsafe {
+        dispatch!(variant, tile_body(weights: &[f32], x: &[f32], k: usize, sums: &mut [[f32; PANEL]; ROWS]))
+    }
 }
 
 /// # Safety
@@ -118,7 +120,8 @@ mod tests {
                 layer.forward(&x, &mut out, variant, parallel);
                 for (i, value) in out.iter().enumerate() {
                     let (row, channel) = (i / n, i % n);
-                    let exact = (0..k).fold(0f32, |s, j| s + weights[channel * k + j] * x[row * k + j]) + bias[channel];
+                    let exact = (0..k).fold(0f32, |s, j| s + weights[channel * k + j] * x[row * k + j])
+                        + bias[channel];
                     assert_eq!(value.to_bits(), exact.to_bits());
                 }
             }

@@ -91,7 +91,8 @@ impl QuantizedRows {
         parallel.for_each(rows.div_ceil(per_item), &|item| {
             for row in item * per_item..rows.min((item + 1) * per_item) {
                 // SAFETY: each row belongs to exactly one item.
-                let (codes, scales) = unsafe { (codes.range(row * k, k), scales.range(row * groups, groups)) };
+                let (codes, scales) =
+                    unsafe { (codes.range(row * k, k), scales.range(row * groups, groups)) };
                 quantize_row(&x[row * k..][..k], codes, scales, group, variant);
             }
         });
@@ -193,7 +194,14 @@ impl QuantizedLinear<'_> {
         let mut first = 0;
         while first < rows {
             let count = ROWS.min(rows - first);
-            let tile = Tile { codes, scales, x: &x.codes[first * k..][..count * k], x_scales: &x.scales[first * groups..][..count * groups], k, group };
+            let tile = Tile {
+                codes,
+                scales,
+                x: &x.codes[first * k..][..count * k],
+                x_scales: &x.scales[first * groups..][..count * groups],
+                k,
+                group,
+            };
             let sums = tile.compute(count, variant);
             for (r, sums) in sums.iter().take(count).enumerate() {
                 // SAFETY: this panel's columns of this row are written by this item only.
@@ -281,7 +289,8 @@ impl Tile<'_> {
                     let low = _mm256_loadu_si256(weights.cast());
                     let high = _mm256_loadu_si256(weights.add(32).cast());
                     for (row, dots) in dots.iter_mut().enumerate() {
-                        let quad = _mm256_set1_epi32(x.add(row * self.k + step).cast::<i32>().read_unaligned());
+                        let quad =
+                            _mm256_set1_epi32(x.add(row * self.k + step).cast::<i32>().read_unaligned());
                         // |x| · sign(w, x): both within ±127, so a pair's sum fits 16 bits without saturating.
                         let magnitude = _mm256_abs_epi8(quad);
                         for (dot, w) in dots.iter_mut().zip([low, high]) {
@@ -327,10 +336,25 @@ mod tests {
             .collect()
     }
 
-    fn run(rows: usize, n: usize, k: usize, group: usize, x: &[f32], variant: Variant, threads: &dyn Parallel) -> Vec<f32> {
+    fn run(
+        rows: usize,
+        n: usize,
+        k: usize,
+        group: usize,
+        x: &[f32],
+        variant: Variant,
+        threads: &dyn Parallel,
+    ) -> Vec<f32> {
         let weights = pack(&numbers(n * k, 7), n, k, group);
         let bias = numbers(n, 9);
-        let layer = QuantizedLinear { codes: &weights.codes, scales: &weights.scales, bias: Some(&bias), n, k, group };
+        let layer = QuantizedLinear {
+            codes: &weights.codes,
+            scales: &weights.scales,
+            bias: Some(&bias),
+            n,
+            k,
+            group,
+        };
         let mut out = vec![0f32; rows * n];
         layer.forward(x, &mut out, &mut QuantizedRows::new(), variant, threads);
         out
@@ -344,7 +368,8 @@ mod tests {
         let (weights, bias) = (numbers(n * k, 7), numbers(n, 9));
         for row in 0..rows {
             for channel in 0..n {
-                let exact: f32 = (0..k).map(|i| x[row * k + i] * weights[channel * k + i]).sum::<f32>() + bias[channel];
+                let exact: f32 =
+                    (0..k).map(|i| x[row * k + i] * weights[channel * k + i]).sum::<f32>() + bias[channel];
                 assert!((out[row * n + channel] - exact).abs() < 0.12, "{} {exact}", out[row * n + channel]);
             }
         }
@@ -358,7 +383,10 @@ mod tests {
             for variant in Variant::available() {
                 for threads in [1, 3] {
                     let out = run(rows, n, k, group, &x, variant, &Threads(threads));
-                    assert!(out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{variant:?}");
+                    assert!(
+                        out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()),
+                        "{variant:?}"
+                    );
                 }
                 for row in 0..rows {
                     let alone = run(1, n, k, group, &x[row * k..][..k], variant, &Serial);
@@ -389,7 +417,8 @@ mod tests {
     fn extreme_codes_do_not_saturate() {
         let (n, k) = (16, 64);
         let weights = pack(&vec![-1.0; n * k], n, k, 64);
-        let layer = QuantizedLinear { codes: &weights.codes, scales: &weights.scales, bias: None, n, k, group: 64 };
+        let layer =
+            QuantizedLinear { codes: &weights.codes, scales: &weights.scales, bias: None, n, k, group: 64 };
         for variant in Variant::available() {
             for sign in [1.0, -1.0] {
                 let mut out = vec![0f32; n];

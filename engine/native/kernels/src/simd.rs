@@ -39,7 +39,10 @@ impl Variant {
                 };
                 available.iter().copied().find(|v| v.name() == wanted).ok_or_else(|| {
                     let names: Vec<_> = available.iter().map(|v| v.name()).collect();
-                    format!("POLYLORA_KERNEL_VARIANT={wanted} cannot run here; choose one of {}", names.join(", "))
+                    format!(
+                        "POLYLORA_KERNEL_VARIANT={wanted} cannot run here; choose one of {}",
+                        names.join(", ")
+                    )
                 })
             })
             .clone()

@@ -1,0 +1,328 @@
+//! Low-rank adapters for any mix of adapters, ranks and rows in one call: y += scale · B·(A·x).
+//!
+//! An adapter lies in pages of the pool as rank rows: row j of A directly before column j of B, both half
+//! floats, no row crossing a page (S-LoRA's unified paging). So one pass over a rank row does all the work
+//! that row is good for, and each adapter is read once for all its rows of the batch.
+
+use crate::dispatch;
+use crate::parallel::{Parallel, Shared};
+use crate::pool::PagePool;
+use crate::simd::{Lanes, Variant};
+use crate::step::{LoraChunk, Step};
+
+/// Where a rank row begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowAddress {
+    pub page: u32,
+    /// In bytes from the start of the page.
+    pub offset: u32,
+}
+
+/// One projection of one layer that an adapter changes.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    pub scale: f32,
+    pub inputs: usize,
+    pub outputs: usize,
+    /// One address for each rank.
+    pub rows: Vec<RowAddress>,
+}
+
+/// An adapter whose weights are in the pool.
+#[derive(Default, Debug)]
+pub struct ResidentAdapter {
+    /// Indexed `[layer * modules + module]`; `None` where the adapter changes nothing.
+    pairs: Vec<Option<Pair>>,
+    modules: usize,
+}
+
+/// Bytes of a rank row: `inputs` values of A, then `outputs` of B.
+pub const fn row_bytes(inputs: usize, outputs: usize) -> usize {
+    (inputs + outputs) * 2
+}
+
+impl ResidentAdapter {
+    pub fn new(layers: usize, modules: usize) -> Self {
+        Self { pairs: vec![None; layers * modules], modules }
+    }
+
+    /// # Panics
+    /// When there is no such layer or module.
+    pub fn set(&mut self, layer: usize, module: usize, pair: Pair) {
+        assert!(module < self.modules);
+        self.pairs[layer * self.modules + module] = Some(pair);
+    }
+
+    pub fn get(&self, layer: usize, module: usize) -> Option<&Pair> {
+        self.pairs.get(layer * self.modules + module)?.as_ref()
+    }
+}
+
+/// One projection inside a fused output row.
+#[derive(Clone, Copy, Debug)]
+pub struct Projection {
+    /// The module's number in every adapter.
+    pub module: usize,
+    /// First output column.
+    pub column: usize,
+    pub width: usize,
+}
+
+/// Adds every adapter's contribution to `out[rows, n]`, given the projections' common input `x[rows, k]`.
+///
+/// # Panics
+/// When shapes do not fit, or an adapter's pair does not have `k` inputs and its projection's width.
+pub fn batched_lora(
+    x: &[f32],
+    k: usize,
+    out: &mut [f32],
+    n: usize,
+    layer: usize,
+    projections: &[Projection],
+    step: &Step,
+    pool: &PagePool,
+    variant: Variant,
+    parallel: &dyn Parallel,
+) {
+    assert_eq!(x.len(), step.rows * k);
+    assert_eq!(out.len(), step.rows * n);
+    assert!(projections.iter().all(|p| p.column + p.width <= n));
+    let out = Shared::new(out);
+    parallel.for_each(step.lora_chunks.len() * projections.len(), &|item| {
+        let chunk = &step.lora_chunks[item / projections.len()];
+        let projection = projections[item % projections.len()];
+        if let Some(pair) = chunk.adapter.get(layer, projection.module) {
+            assert_eq!((pair.inputs, pair.outputs), (k, projection.width));
+            add_pair(chunk, pair, x, &out, n, projection.column, pool, variant);
+        }
+    });
+}
+
+fn add_pair(
+    chunk: &LoraChunk,
+    pair: &Pair,
+    x: &[f32],
+    out: &Shared<f32>,
+    n: usize,
+    column: usize,
+    pool: &PagePool,
+    variant: Variant,
+) {
+    let (k, width) = (pair.inputs, pair.outputs);
+    let mut a = vec![0f32; k];
+    let mut b = vec![0f32; width];
+    for address in &pair.rows {
+        assert!(address.offset as usize + row_bytes(k, width) <= pool.page_bytes());
+        // SAFETY: in bounds by the assertion; the pages belong to this adapter while it is resident and are
+        // only read; the variant was detected on this processor.
+        unsafe {
+            let source = pool.page(address.page).add(address.offset as usize).cast::<u16>();
+            widen(source, &mut a, variant);
+            widen(source.add(k), &mut b, variant);
+        }
+        for &row in &chunk.rows {
+            // SAFETY: a row is in one chunk only, a column in one projection.
+            let target = unsafe { out.range(row * n + column, width) };
+            add_rank(&x[row * k..][..k], &a, &b, pair.scale, target, variant);
+        }
+    }
+}
+
+/// # Safety
+/// `source` must be readable for `target.len()` half floats.
+unsafe fn widen(source: *const u16, target: &mut [f32], variant: Variant) {
+    // SAFETY: passed on.
+    unsafe { dispatch!(variant, widen_body(source: *const u16, target: &mut [f32])) }
+}
+
+/// # Safety
+/// As [`widen`].
+#[inline(always)]
+unsafe fn widen_body<L: Lanes>(source: *const u16, target: &mut [f32]) {
+    let whole = target.len() / 8 * 8;
+    for i in (0..whole).step_by(8) {
+        // SAFETY: i + 8 <= length.
+        unsafe { L::load_half(source.add(i)).store(target.as_mut_ptr().add(i)) };
+    }
+    for (i, value) in target.iter_mut().enumerate().skip(whole) {
+        // SAFETY: i < length.
+        *value = crate::simd::half_to_float(unsafe { source.add(i).read_unaligned() });
+    }
+}
+
+/// `out += scale · (a·x) · b`
+fn add_rank(x: &[f32], a: &[f32], b: &[f32], scale: f32, out: &mut [f32], variant: Variant) {
+    assert_eq!(x.len(), a.len());
+    assert_eq!(b.len(), out.len());
+    // SAFETY: the variant was detected on this processor; lengths are asserted above.
+    unsafe { dispatch!(variant, add_rank_body(x: &[f32], a: &[f32], b: &[f32], scale: f32, out: &mut [f32])) }
+}
+
+/// # Safety
+/// `x` and `a`, and `b` and `out`, must have equal lengths.
+#[inline(always)]
+unsafe fn add_rank_body<L: Lanes>(x: &[f32], a: &[f32], b: &[f32], scale: f32, out: &mut [f32]) {
+    let mut sums = [L::splat(0.0); 4];
+    let whole = x.len() / 32 * 32;
+    for i in (0..whole).step_by(32) {
+        for (j, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: i + 32 <= length.
+            unsafe {
+                let (x, a) = (L::load(x.as_ptr().add(i + j * 8)), L::load(a.as_ptr().add(i + j * 8)));
+                *sum = sum.add(x.mul(a));
+            }
+        }
+    }
+    let vectors = (sums[0].add(sums[1])).add(sums[2].add(sums[3])).sum();
+    let dot = x[whole..].iter().zip(&a[whole..]).fold(vectors, |sum, (x, a)| sum + x * a);
+    let factor = dot * scale;
+    let lanes = L::splat(factor);
+    let whole = out.len() / 8 * 8;
+    for i in (0..whole).step_by(8) {
+        // SAFETY: i + 8 <= length.
+        unsafe {
+            let sum = L::load(out.as_ptr().add(i)).add(L::load(b.as_ptr().add(i)).mul(lanes));
+            sum.store(out.as_mut_ptr().add(i));
+        }
+    }
+    for (out, b) in out[whole..].iter_mut().zip(&b[whole..]) {
+        *out += b * factor;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use half::f16;
+
+    use super::*;
+    use crate::parallel::{Serial, Threads};
+    use crate::step::SequenceInput;
+
+    const K: usize = 44;
+    const WIDTHS: [usize; 2] = [37, 24];
+    const N: usize = WIDTHS[0] + WIDTHS[1];
+    const PROJECTIONS: [Projection; 2] = [
+        Projection { module: 0, column: 0, width: WIDTHS[0] },
+        Projection { module: 2, column: WIDTHS[0], width: WIDTHS[1] },
+    ];
+
+    fn number(i: usize) -> f32 {
+        ((i.wrapping_mul(2_654_435_761) >> 7) % 2001) as f32 / 1000.0 - 1.0
+    }
+
+    /// Fills pages with an adapter of the given rank on module 0 (and 2 when `both`), rows not contiguous.
+    fn adapter(
+        pool: &PagePool,
+        first_page: u32,
+        rank: usize,
+        both: bool,
+        seed: usize,
+    ) -> Arc<ResidentAdapter> {
+        let mut adapter = ResidentAdapter::new(2, 3);
+        let mut cursor = RowAddress { page: first_page, offset: 0 };
+        for (module, width) in [(0, WIDTHS[0]), (2, WIDTHS[1])].into_iter().take(if both { 2 } else { 1 }) {
+            let bytes = row_bytes(K, width);
+            let mut rows = Vec::new();
+            for j in 0..rank {
+                if cursor.offset as usize + bytes > pool.page_bytes() {
+                    cursor = RowAddress { page: cursor.page + 2, offset: 0 };
+                }
+                for i in 0..K + width {
+                    let value = f16::from_f32(number(seed + module * 7919 + j * 131 + i) * 0.2);
+                    // SAFETY: within the page by the check above.
+                    unsafe {
+                        pool.page(cursor.page)
+                            .add(cursor.offset as usize)
+                            .cast::<u16>()
+                            .add(i)
+                            .write(value.to_bits())
+                    };
+                }
+                rows.push(cursor);
+                cursor.offset += (bytes as u32).next_multiple_of(64);
+            }
+            adapter.set(1, module, Pair { scale: 0.5 + seed as f32, inputs: K, outputs: width, rows });
+        }
+        Arc::new(adapter)
+    }
+
+    fn sequence(rows: usize, adapter: Option<(u32, Arc<ResidentAdapter>)>) -> SequenceInput {
+        SequenceInput { rows, context: 0, blocks: vec![0; rows.div_ceil(16)], adapter }
+    }
+
+    fn run(
+        inputs: Vec<SequenceInput>,
+        x: &[f32],
+        base: &[f32],
+        pool: &PagePool,
+        variant: Variant,
+        parallel: &dyn Parallel,
+    ) -> Vec<f32> {
+        let step = Step::new(inputs, &[]).unwrap();
+        let mut out = base.to_vec();
+        batched_lora(x, K, &mut out, N, 1, &PROJECTIONS, &step, pool, variant, parallel);
+        out
+    }
+
+    #[test]
+    fn any_mix_equals_each_row_alone_and_the_definition() {
+        let pool = PagePool::new(512, 200).unwrap();
+        let adapters =
+            [adapter(&pool, 0, 1, true, 1), adapter(&pool, 20, 7, false, 2), adapter(&pool, 60, 33, true, 3)];
+        let plan = [(3, Some(0)), (1, None), (19, Some(2)), (1, Some(1)), (1, Some(2)), (2, Some(0))];
+        let with = |which: Option<usize>| which.map(|i| (i as u32, adapters[i].clone()));
+        let rows: usize = plan.iter().map(|p| p.0).sum();
+        let x: Vec<f32> = (0..rows * K).map(number).collect();
+        let base: Vec<f32> = (0..rows * N).map(|i| number(i + 5)).collect();
+        let inputs = || plan.iter().map(|(rows, which)| sequence(*rows, with(*which))).collect();
+        let expected = run(inputs(), &x, &base, &pool, Variant::Portable, &Serial);
+
+        let mut row = 0;
+        for (count, which) in plan {
+            for row in row..row + count {
+                for variant in Variant::available() {
+                    let alone = run(
+                        vec![sequence(1, with(which))],
+                        &x[row * K..][..K],
+                        &base[row * N..][..N],
+                        &pool,
+                        variant,
+                        &Serial,
+                    );
+                    assert_eq!(alone, expected[row * N..][..N]);
+                }
+                for projection in PROJECTIONS {
+                    let pair = which.and_then(|i| adapters[i].get(1, projection.module));
+                    for c in 0..projection.width {
+                        let column = projection.column + c;
+                        let delta: f64 = pair.map_or(0.0, |pair| delta(&pool, pair, &x[row * K..][..K], c));
+                        let exact = f64::from(base[row * N + column]) + delta;
+                        assert!((f64::from(expected[row * N + column]) - exact).abs() < 2e-4);
+                    }
+                }
+            }
+            row += count;
+        }
+        for variant in Variant::available() {
+            assert_eq!(run(inputs(), &x, &base, &pool, variant, &Threads(3)), expected);
+        }
+    }
+
+    fn delta(pool: &PagePool, pair: &Pair, x: &[f32], column: usize) -> f64 {
+        let value = |address: &RowAddress, i: usize| {
+            // SAFETY: written by `adapter` above.
+            let bits =
+                unsafe { pool.page(address.page).add(address.offset as usize).cast::<u16>().add(i).read() };
+            f16::from_bits(bits).to_f64()
+        };
+        pair.rows
+            .iter()
+            .map(|row| {
+                let dot: f64 = x.iter().enumerate().map(|(i, x)| f64::from(*x) * value(row, i)).sum();
+                dot * f64::from(pair.scale) * value(row, K + column)
+            })
+            .sum()
+    }
+}
