@@ -1,0 +1,112 @@
+import type { FileHandle } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { openSafetensors, readSafetensorsHeaderFrom, SafetensorsError } from '@polylora/safetensors';
+import { readContent, storedBytes } from './content.ts';
+import { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
+import { readSmallText, resolveInside, unreadable } from './files.ts';
+import { isAdapterName, NAME_RULE } from './name.ts';
+import { parsePeftConfig } from './peft-config.ts';
+import { resolveTargetModules, type TargetModule } from './target-modules.ts';
+import { pairTensors } from './tensors.ts';
+import type { Adapter, BaseModelShape } from './types.ts';
+
+export const CONFIG_FILE = 'adapter_config.json';
+const WEIGHTS_FILE = 'adapter_model.safetensors';
+const PICKLE_FILES = ['bin', 'pt', 'pth', 'ckpt', 'pkl'].map((extension) => `adapter_model.${extension}`);
+/** A configuration that names each of 1,000 modules three times is a tenth of this. */
+const MAX_CONFIG_BYTES = 1 << 20;
+/** Room for 10,000 tensors, ten times what the largest models have. */
+const MAX_HEADER_BYTES = 2 << 20;
+
+/**
+ * Reads one adapter in PEFT's format and checks all of it against a base model. Its name is the folder's.
+ *
+ * @throws AdapterError with everything that is wrong: with the configuration, or else with the tensors, or else with
+ *   their values
+ */
+export async function readAdapter(directory: string, model: BaseModelShape): Promise<Adapter> {
+  const absolute = resolve(directory);
+  let root: string;
+  try {
+    root = await realpath(absolute);
+  } catch (cause) {
+    throw unreadable(absolute, cause);
+  }
+  return readAdapterInside(root, basename(absolute), root, model);
+}
+
+/** As `readAdapter`, with a name of its own; no link may lead out of `root`, a real path. */
+export async function readAdapterInside(
+  root: string,
+  name: string,
+  directory: string,
+  model: BaseModelShape,
+): Promise<Adapter> {
+  if (!isAdapterName(name)) {
+    const message = `is not an adapter's name: ${NAME_RULE}`;
+    throw new AdapterError('adapter_name_invalid', 'adapters', [{ where: JSON.stringify(name), message }]);
+  }
+  const configFile = await resolveInside(root, join(directory, CONFIG_FILE));
+  if (configFile === null) {
+    throw failure('adapter_config_missing', name, [{ where: CONFIG_FILE, message: 'is missing' }]);
+  }
+  const parsed = parsePeftConfig(await readSmallText(configFile, MAX_CONFIG_BYTES));
+  if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
+  const { targets, issues } = resolveTargetModules(parsed.config, model);
+  if (issues.length > 0) throw failure('adapter_config_invalid', name, issues);
+
+  const file = await findWeights(root, name, directory);
+  const weights = await readWeights(file, name, targets, model);
+  return { name, file, baseModelName: parsed.config.baseModelName, ...weights };
+}
+
+async function findWeights(root: string, name: string, directory: string): Promise<string> {
+  const file = await resolveInside(root, join(directory, WEIGHTS_FILE));
+  if (file !== null) return file;
+  for (const pickle of PICKLE_FILES) {
+    if ((await resolveInside(root, join(directory, pickle))) === null) continue;
+    const message =
+      'is a pickle file, which can run code when it is read, so it is never loaded; save the adapter again with ' +
+      `PEFT's save_pretrained(…, safe_serialization=True), which writes ${WEIGHTS_FILE}`;
+    throw failure('pickle_refused', name, [{ where: pickle, message }]);
+  }
+  throw failure('adapter_weights_missing', name, [{ where: WEIGHTS_FILE, message: 'is missing' }]);
+}
+
+async function readWeights(
+  file: string,
+  name: string,
+  targets: readonly TargetModule[],
+  model: BaseModelShape,
+): Promise<Omit<Adapter, 'name' | 'file' | 'baseModelName'>> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await openSafetensors(file);
+    const header = await readSafetensorsHeaderFrom(handle, file, { maxHeaderBytes: MAX_HEADER_BYTES });
+    const { pairs, issues } = pairTensors(header, targets, model);
+    if (issues.length > 0) throw failure('adapter_tensors_invalid', name, issues);
+    const content = await readContent(handle, file, pairs);
+    if (content.issues.length > 0) throw failure('adapter_values_invalid', name, content.issues);
+    return {
+      digest: content.digest,
+      createdAt: Math.floor((await handle.stat()).mtimeMs / 1000),
+      rank: pairs.reduce((largest, { rank }) => Math.max(largest, rank), 0),
+      bytes: pairs.reduce((sum, { a, b }) => sum + storedBytes(a) + storedBytes(b), 0),
+      pairs,
+    };
+  } catch (error) {
+    if (error instanceof AdapterError) throw error;
+    if (error instanceof SafetensorsError) {
+      const issue = { where: error.tensor ?? WEIGHTS_FILE, message: error.message };
+      throw new AdapterError(error.code, `adapter ${name}`, [issue], { cause: error });
+    }
+    throw unreadable(file, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+function failure(code: AdapterErrorCode, name: string, issues: readonly AdapterIssue[]): AdapterError {
+  return new AdapterError(code, `adapter ${name}`, issues);
+}
