@@ -1,1 +1,7 @@
+//! Binds the kernels to ONNX Runtime, as custom operators, and to Node. Conversions only: what is computed is
+//! in `polylora-kernels`, what is decided is in TypeScript.
 
+mod adapter;
+mod executor;
+mod operators;
+mod weights;

@@ -1,0 +1,365 @@
+//! Runs a model's graph step by step: the napi face of ONNX Runtime, the page pool and the samplers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Instant;
+
+use napi::bindgen_prelude::{
+    AsyncTask, Env, Error, Float32Array, Int32Array, Result, Status, Task, Uint32Array,
+};
+use napi_derive::napi;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::Tensor;
+use polylora_kernels::lora::{ResidentAdapter, RowAddress};
+use polylora_kernels::pool::PagePool;
+use polylora_kernels::sampling::{Sampler, SamplerParams};
+use polylora_kernels::simd::Variant;
+use polylora_kernels::step::{SequenceInput, Step};
+
+use crate::adapter::{self, AdapterPair};
+use crate::operators::{ExecutorState, SampleJob, SampleOutcome, domain};
+
+fn failure(reason: impl ToString) -> Error {
+    Error::new(Status::GenericFailure, reason.to_string())
+}
+
+#[napi(object)]
+#[derive(Clone)]
+pub struct ExecutorOptions {
+    /// Path of ONNX Runtime's shared library.
+    pub ort_library: String,
+    /// Path of the ONNX graph; its weights lie beside it.
+    pub graph: String,
+    pub threads: u32,
+    pub page_bytes: u32,
+    pub pages: u32,
+    pub layers: u32,
+    pub vocab_size: u32,
+}
+
+/// As `SamplingParams` in TypeScript, with the stop tokens resolved.
+#[napi(object)]
+pub struct SamplerOptions {
+    pub temperature: f64,
+    pub top_p: f64,
+    pub top_k: u32,
+    pub min_p: f64,
+    pub presence_penalty: f64,
+    pub frequency_penalty: f64,
+    pub repetition_penalty: f64,
+    pub bias_tokens: Vec<u32>,
+    pub bias_values: Vec<f64>,
+    /// An unsigned integer below 2⁵³.
+    pub seed: i64,
+    pub min_tokens: u32,
+    /// Never chosen before `minTokens` others.
+    pub suppressed_until_min: Vec<u32>,
+    pub logprobs: Option<u32>,
+}
+
+/// One step. Rows follow the order of the sequences.
+#[napi(object)]
+pub struct StepInput {
+    /// A token for each row.
+    pub input_ids: Int32Array,
+    /// Four numbers for each sequence: rows, tokens before them, adapter slot or -1, number of blocks.
+    pub sequences: Int32Array,
+    /// The sequences' block tables, one after the other: page numbers.
+    pub blocks: Uint32Array,
+    /// Four numbers for each row of logits that is wanted: row; sampler to choose the next token, or -1;
+    /// without one, the token to score and how many alternatives to report.
+    pub samples: Int32Array,
+}
+
+/// What came of a step, in the order of `samples`.
+#[napi(object)]
+pub struct StepOutput {
+    /// -1 where the row's logits were not finite.
+    pub tokens: Int32Array,
+    pub logprobs: Float32Array,
+    /// How many entries of `topIds` and `topLogprobs` belong to each sample.
+    pub top_counts: Int32Array,
+    pub top_ids: Int32Array,
+    pub top_logprobs: Float32Array,
+    /// Time in the graph.
+    pub seconds: f64,
+}
+
+struct Inner {
+    session: Mutex<Session>,
+    state: Arc<ExecutorState>,
+    layers: usize,
+    vocab_size: usize,
+    adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
+    samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
+}
+
+/// A model that is ready to run.
+#[napi]
+pub struct Executor {
+    inner: Arc<Inner>,
+}
+
+#[napi]
+impl Executor {
+    /// Loads the graph and allocates the page pool, off the JavaScript thread.
+    #[napi(ts_return_type = "Promise<Executor>")]
+    pub fn open(options: ExecutorOptions) -> AsyncTask<OpenTask> {
+        AsyncTask::new(OpenTask(options))
+    }
+
+    /// Name of the instruction-set variant the kernels use.
+    #[napi(getter)]
+    pub fn kernel_variant(&self) -> &'static str {
+        self.inner.state.variant.name()
+    }
+
+    /// Reads an adapter into its pages. `addresses` holds page and byte offset of each rank row, in the order of
+    /// the pairs. Rejects when the file or a value in it is unusable; the slot is then still free.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn load_adapter(
+        &self,
+        slot: u32,
+        file: String,
+        pairs: Vec<AdapterPair>,
+        addresses: Uint32Array,
+    ) -> AsyncTask<LoadTask> {
+        let addresses =
+            addresses.chunks_exact(2).map(|pair| RowAddress { page: pair[0], offset: pair[1] }).collect();
+        AsyncTask::new(LoadTask { inner: self.inner.clone(), slot, file, pairs, addresses })
+    }
+
+    /// Forgets an adapter, whose pages may be reused once no step that reads it is running.
+    #[napi]
+    pub fn unload_adapter(&self, slot: u32) {
+        self.inner.adapters.write().expect("no writer panicked").remove(&slot);
+    }
+
+    /// Makes a sampler for a request whose prompt is given.
+    #[napi]
+    pub fn add_sampler(&self, handle: u32, options: SamplerOptions, prompt: Uint32Array) {
+        let biases = options.bias_tokens.iter().copied();
+        let params = SamplerParams {
+            temperature: options.temperature as f32,
+            top_p: options.top_p as f32,
+            top_k: options.top_k,
+            min_p: options.min_p as f32,
+            presence_penalty: options.presence_penalty as f32,
+            frequency_penalty: options.frequency_penalty as f32,
+            repetition_penalty: options.repetition_penalty as f32,
+            logit_bias: biases.zip(options.bias_values.iter().map(|value| *value as f32)).collect(),
+            seed: options.seed as u64,
+            min_tokens: options.min_tokens,
+            suppressed_until_min: options.suppressed_until_min,
+            always_suppressed: Vec::new(),
+            logprobs: options.logprobs,
+        };
+        let sampler = Sampler::new(params, &prompt, self.inner.vocab_size);
+        let mut samplers = self.inner.samplers.write().expect("no writer panicked");
+        samplers.insert(handle, Arc::new(Mutex::new(sampler)));
+    }
+
+    #[napi]
+    pub fn remove_sampler(&self, handle: u32) {
+        self.inner.samplers.write().expect("no writer panicked").remove(&handle);
+    }
+
+    /// Runs one step off the JavaScript thread. One step at a time: a second waits for the first.
+    #[napi(ts_return_type = "Promise<StepOutput>")]
+    pub fn step(&self, input: StepInput) -> AsyncTask<StepTask> {
+        AsyncTask::new(StepTask {
+            inner: self.inner.clone(),
+            input_ids: input.input_ids.to_vec(),
+            sequences: input.sequences.to_vec(),
+            blocks: input.blocks.to_vec(),
+            samples: input.samples.to_vec(),
+        })
+    }
+}
+
+pub struct OpenTask(ExecutorOptions);
+
+impl Task for OpenTask {
+    type Output = Opened;
+    type JsValue = Executor;
+
+    fn compute(&mut self) -> Result<Self::Output> {
+        let options = &self.0;
+        let state = Arc::new(ExecutorState {
+            pool: PagePool::new(options.page_bytes as usize, options.pages as usize).map_err(failure)?,
+            variant: Variant::detect().map_err(failure)?,
+            threads: options.threads.max(1) as usize,
+            inverse_frequencies: OnceLock::new(),
+            step: RwLock::default(),
+            sampling: Mutex::default(),
+        });
+        let session = open_session(options, &state).map_err(failure)?;
+        Ok(Opened(Arc::new(Inner {
+            session: Mutex::new(session),
+            state,
+            layers: options.layers as usize,
+            vocab_size: options.vocab_size as usize,
+            adapters: RwLock::default(),
+            samplers: RwLock::default(),
+        })))
+    }
+
+    fn resolve(&mut self, _: Env, output: Self::Output) -> Result<Executor> {
+        Ok(Executor { inner: output.0 })
+    }
+}
+
+/// Keeps `Inner` out of the public interface.
+pub struct Opened(Arc<Inner>);
+
+fn open_session(options: &ExecutorOptions, state: &Arc<ExecutorState>) -> ort::Result<Session> {
+    let library = ort::init_from(&options.ort_library).map_err(|error| ort::Error::new(error.to_string()))?;
+    let environment = library.build()?;
+    Session::builder(&environment)?
+        .with_operators(domain(state)?)?
+        .with_optimization_level(GraphOptimizationLevel::Level1)?
+        .with_intra_threads(state.threads)?
+        .commit_from_file(&options.graph)
+}
+
+pub struct LoadTask {
+    inner: Arc<Inner>,
+    slot: u32,
+    file: String,
+    pairs: Vec<AdapterPair>,
+    addresses: Vec<RowAddress>,
+}
+
+impl Task for LoadTask {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> Result<()> {
+        let inner = &self.inner;
+        let adapter =
+            adapter::load(&inner.state.pool, inner.layers, &self.file, &self.pairs, &self.addresses)
+                .map_err(failure)?;
+        inner.adapters.write().expect("no writer panicked").insert(self.slot, Arc::new(adapter));
+        Ok(())
+    }
+
+    fn resolve(&mut self, _: Env, (): ()) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub struct StepTask {
+    inner: Arc<Inner>,
+    input_ids: Vec<i32>,
+    sequences: Vec<i32>,
+    blocks: Vec<u32>,
+    samples: Vec<i32>,
+}
+
+impl Task for StepTask {
+    type Output = (Vec<SampleOutcome>, f64);
+    type JsValue = StepOutput;
+
+    fn compute(&mut self) -> Result<Self::Output> {
+        let started = Instant::now();
+        let state = &self.inner.state;
+        let mut session = self.inner.session.lock().expect("no step panicked");
+        let frequencies =
+            state.inverse_frequencies.get().ok_or_else(|| failure("the graph has no attention"))?;
+        let step = Step::new(self.sequence_inputs()?, frequencies).map_err(failure)?;
+        if step.rows != self.input_ids.len() {
+            return Err(failure(format!("{} tokens for {} rows", self.input_ids.len(), step.rows)));
+        }
+        *state.step.write().expect("no operator panicked") = step;
+        let (jobs, rows) = self.jobs()?;
+        state.sampling.lock().expect("no operator panicked").0 = jobs;
+        let ids: Vec<i64> = self.input_ids.iter().map(|id| i64::from(*id)).collect();
+        let inputs = ort::inputs![
+            "input_ids" => Tensor::from_array(([ids.len()], ids)).map_err(failure)?,
+            "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
+        ];
+        session.run(inputs).map_err(failure)?;
+        let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
+        Ok((outcomes, started.elapsed().as_secs_f64()))
+    }
+
+    fn resolve(&mut self, _: Env, (outcomes, seconds): Self::Output) -> Result<StepOutput> {
+        let mut tops = Vec::new();
+        let mut top_counts = Vec::with_capacity(outcomes.len());
+        let mut tokens = Vec::with_capacity(outcomes.len());
+        let mut logprobs = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            let (token, logprob, top) = match outcome {
+                Ok(sampled) => (sampled.token as i32, sampled.logprob, sampled.top),
+                Err(_) => (-1, f32::NAN, Vec::new()),
+            };
+            tokens.push(token);
+            logprobs.push(logprob);
+            top_counts.push(top.len() as i32);
+            tops.extend(top);
+        }
+        Ok(StepOutput {
+            tokens: tokens.into(),
+            logprobs: logprobs.into(),
+            top_counts: top_counts.into(),
+            top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),
+            top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
+            seconds,
+        })
+    }
+}
+
+impl StepTask {
+    fn sequence_inputs(&self) -> Result<Vec<SequenceInput>> {
+        let adapters = self.inner.adapters.read().expect("no writer panicked");
+        let mut blocks = self.blocks.as_slice();
+        let mut inputs = Vec::with_capacity(self.sequences.len() / 4);
+        for fields in self.sequences.chunks_exact(4) {
+            let &[rows, context, slot, count] = fields else { unreachable!("chunks of four") };
+            let count = count as usize;
+            if rows < 0 || context < 0 || count > blocks.len() {
+                return Err(failure("a sequence has a negative length or more blocks than were given"));
+            }
+            let (own, others) = blocks.split_at(count);
+            blocks = others;
+            let adapter = match u32::try_from(slot) {
+                Err(_) => None,
+                Ok(slot) => {
+                    let adapter = adapters.get(&slot).cloned();
+                    Some((slot, adapter.ok_or_else(|| failure(format!("adapter slot {slot} is empty")))?))
+                }
+            };
+            let (rows, context) = (rows as usize, context as usize);
+            inputs.push(SequenceInput { rows, context, blocks: own.to_vec(), adapter });
+        }
+        if let Some(page) = self.blocks.iter().find(|page| **page as usize >= self.inner.state.pool.pages()) {
+            return Err(failure(format!("there is no page {page}")));
+        }
+        Ok(inputs)
+    }
+
+    /// The sampling jobs and the rows whose logits they need.
+    fn jobs(&self) -> Result<(Vec<SampleJob>, Vec<i64>)> {
+        let samplers = self.inner.samplers.read().expect("no writer panicked");
+        let mut jobs = Vec::with_capacity(self.samples.len() / 4);
+        let mut rows = Vec::with_capacity(self.samples.len() / 4);
+        for fields in self.samples.chunks_exact(4) {
+            let &[row, handle, target, top] = fields else { unreachable!("chunks of four") };
+            if row < 0 || row as usize >= self.input_ids.len() {
+                return Err(failure(format!("there is no row {row}")));
+            }
+            rows.push(i64::from(row));
+            jobs.push(match u32::try_from(handle) {
+                Ok(handle) => SampleJob::Next(
+                    samplers.get(&handle).cloned().ok_or_else(|| failure(format!("no sampler {handle}")))?,
+                ),
+                Err(_) if (0..self.inner.vocab_size as i32).contains(&target) => {
+                    SampleJob::Score { target: target as u32, top: top.max(0) as u32 }
+                }
+                Err(_) => return Err(failure(format!("there is no token {target}"))),
+            });
+        }
+        Ok((jobs, rows))
+    }
+}

@@ -1,0 +1,186 @@
+//! The custom operators of domain `polylora`: one struct describes them all, one file each family computes.
+
+mod attention;
+mod dense;
+mod lora;
+mod sample;
+mod state;
+
+use std::sync::Arc;
+
+use ort::operator::{
+    BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+    ShapeInferenceContext,
+};
+use ort::value::{Shape, TensorElementType, ValueRef, ValueType};
+use polylora_kernels::parallel::Parallel;
+
+pub use sample::{SampleJob, SampleOutcome};
+pub use state::ExecutorState;
+
+/// The modules an adapter can change, in the order of their numbers; as `LORA_MODULES` in TypeScript.
+pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+type Factory = for<'a> fn(&KernelContext<'a>, &Arc<ExecutorState>) -> ort::Result<BoxedKernel<'a>>;
+
+/// Where an output's shape comes from.
+enum OutputShape {
+    /// That input's.
+    Input(usize),
+    /// The first input's, with its last dimension taken from an attribute.
+    LastFromAttribute(&'static str),
+    /// The first input's, with this done to its last dimension by the attributes.
+    Last(fn(&ShapeInferenceContext, i64) -> ort::Result<i64>),
+    /// One value for each row of the first input.
+    Rows,
+}
+
+/// An operator; `IN_PLACE` ones may write their output over their second input.
+struct CustomOperator<const IN_PLACE: bool> {
+    name: &'static str,
+    required: &'static [TensorElementType],
+    optional: &'static [TensorElementType],
+    output: TensorElementType,
+    shape: OutputShape,
+    factory: Factory,
+    state: Arc<ExecutorState>,
+}
+
+impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
+    type Kernel<'attr> = BoxedKernel<'attr>;
+
+    const INPLACES: &[(u32, u32)] = if IN_PLACE { &[(1, 0)] } else { &[] };
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        let required = self.required.iter().map(|ty| OperatorInput::required(*ty));
+        required.chain(self.optional.iter().map(|ty| OperatorInput::optional(*ty)))
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(self.output)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BoxedKernel<'attr>> {
+        (self.factory)(context, &self.state)
+    }
+
+    fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
+        let inputs = context.inputs();
+        let source = match self.shape {
+            OutputShape::Input(index) => &inputs[index],
+            _ => &inputs[0],
+        };
+        let ValueType::Tensor { shape, dimension_symbols, .. } = source else {
+            return Ok(());
+        };
+        let mut dimensions = shape.to_vec();
+        let mut symbols = dimension_symbols.clone();
+        let Some(last) = dimensions.last_mut() else {
+            return Ok(());
+        };
+        match &self.shape {
+            OutputShape::Input(_) => {}
+            OutputShape::LastFromAttribute(name) => *last = context.attr(name)?,
+            OutputShape::Last(change) => *last = change(context, *last)?,
+            OutputShape::Rows => {
+                dimensions.pop();
+                symbols = symbols.iter().take(dimensions.len()).cloned().collect();
+            }
+        }
+        let output =
+            ValueType::Tensor { ty: self.output, shape: Shape::new(dimensions), dimension_symbols: symbols };
+        context.set_output(0, &output)
+    }
+}
+
+/// All operators, sharing `state`.
+pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
+    use TensorElementType::{Float32, Int8, Int64};
+    let operator = |name, required, optional, shape, factory| CustomOperator::<false> {
+        name,
+        required,
+        optional,
+        output: if name == "Sample" { Int64 } else { Float32 },
+        shape,
+        factory,
+        state: state.clone(),
+    };
+    OperatorDomain::new("polylora")?
+        .add(operator("RmsNorm", &[Float32, Float32], &[], OutputShape::Input(0), dense::rms_norm))?
+        .add(operator(
+            "QuantizedLinear",
+            &[Float32, Int8, Float32],
+            &[Float32],
+            OutputShape::LastFromAttribute("n"),
+            dense::quantized_linear,
+        ))?
+        .add(operator(
+            "Linear",
+            &[Float32, Float32],
+            &[Float32],
+            OutputShape::LastFromAttribute("n"),
+            dense::linear,
+        ))?
+        .add(operator("SwiGlu", &[Float32], &[], OutputShape::Last(|_, width| Ok(width / 2)), dense::swiglu))?
+        .add(operator(
+            "PagedAttention",
+            &[Float32],
+            &[Float32, Float32],
+            OutputShape::Last(|context, _| {
+                Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)
+            }),
+            attention::paged_attention,
+        ))?
+        .add(operator("Sample", &[Float32], &[], OutputShape::Rows, sample::sample))?
+        .add(CustomOperator::<true> {
+            name: "BatchedLora",
+            required: &[Float32, Float32],
+            optional: &[],
+            output: Float32,
+            shape: OutputShape::Input(1),
+            factory: lora::batched_lora,
+            state: state.clone(),
+        })
+}
+
+/// ONNX Runtime's own thread pool.
+struct OrtThreads<'a> {
+    context: &'a ComputeContext,
+    threads: usize,
+}
+
+// SAFETY: `KernelContext_ParallelFor` may be called from the thread that runs the kernel, which is the only one
+// that calls `for_each`; the pointer inside is not otherwise used by other threads.
+unsafe impl Sync for OrtThreads<'_> {}
+
+impl Parallel for OrtThreads<'_> {
+    fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync)) {
+        if items <= 1 || self.threads <= 1 {
+            (0..items).for_each(work);
+        } else {
+            self.context.par_for(items, 0, work).expect("ONNX Runtime runs the parallel loop");
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+}
+
+fn required<'a>(context: &'a ComputeContext, index: usize) -> ort::Result<ValueRef<'a>> {
+    context.input(index)?.ok_or_else(|| ort::Error::new(format!("operator input {index} is missing")))
+}
+
+fn attribute(context: &KernelContext<'_>, name: &str) -> ort::Result<usize> {
+    let value: i64 =
+        context.get(name).ok_or_else(|| ort::Error::new(format!("operator attribute {name} is missing")))?;
+    usize::try_from(value).map_err(|_| ort::Error::new(format!("operator attribute {name} is negative")))
+}
+
+fn float_attribute(context: &KernelContext<'_>, name: &str) -> ort::Result<f32> {
+    context.get(name).ok_or_else(|| ort::Error::new(format!("operator attribute {name} is missing")))
+}

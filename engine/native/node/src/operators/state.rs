@@ -1,0 +1,22 @@
+//! What the operators of one model share besides their tensors: the page pool and the current step.
+
+use std::sync::{Mutex, OnceLock, RwLock};
+
+use polylora_kernels::pool::PagePool;
+use polylora_kernels::simd::Variant;
+use polylora_kernels::step::Step;
+
+use super::sample::{SampleJob, SampleOutcome};
+
+pub struct ExecutorState {
+    pub pool: PagePool,
+    pub variant: Variant,
+    /// Threads of the session, the calling one included.
+    pub threads: usize,
+    /// Of the rotary embedding, `head_dim / 2`; set by the first attention operator, the same for all.
+    pub inverse_frequencies: OnceLock<Vec<f32>>,
+    /// Written between runs, read by the operators during one.
+    pub step: RwLock<Step>,
+    /// What to do with each row of logits, and what came of it.
+    pub sampling: Mutex<(Vec<SampleJob>, Vec<SampleOutcome>)>,
+}
