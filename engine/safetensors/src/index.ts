@@ -8,4 +8,3 @@ export {
   type SafetensorsHeader,
   type SafetensorsTensor,
 } from './header.ts';
-export { refusePickleName } from './pickle.ts';

@@ -1,0 +1,150 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  type BaseModelShape,
+  isAdapterName,
+  type LoraModule,
+  loadAdapterDirectory,
+  readAdapter,
+} from './index.ts';
+
+const EXAMPLES = fileURLToPath(new URL('../../examples/adapters', import.meta.url));
+const WIDTHS: Record<LoraModule, [input: number, output: number]> = {
+  q_proj: [576, 576],
+  k_proj: [576, 192],
+  v_proj: [576, 192],
+  o_proj: [576, 576],
+  gate_proj: [576, 1536],
+  up_proj: [576, 1536],
+  down_proj: [1536, 576],
+};
+const smollm2: BaseModelShape = {
+  layerCount: 30,
+  projection: (module) => ({ in: WIDTHS[module][0], out: WIDTHS[module][1] }),
+};
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'polylora-directory-'));
+});
+afterEach(() => {
+  rmSync(root, { recursive: true });
+});
+const copyExample = (example: string, to: string) => cpSync(join(EXAMPLES, example), to, { recursive: true });
+
+test('the example adapters are all served', async () => {
+  const { adapters, problems } = await loadAdapterDirectory(EXAMPLES, smollm2);
+  expect(problems).toEqual([]);
+  expect(adapters.map(({ name, rank, pairs }) => [name, rank, pairs.length, pairs[0]?.scale])).toEqual([
+    ['headline', 4, 60, 4],
+    ['pirate', 8, 120, 2],
+    ['support-triage', 8, 210, 2],
+    ['text-to-sql', 16, 210, 2],
+  ]);
+  expect(new Set(adapters.map(({ digest }) => digest)).size).toBe(4);
+});
+
+test('the same adapter under another name has the same digest', async () => {
+  copyExample('headline', join(root, 'one'));
+  copyExample('headline', join(root, 'two'));
+  const { adapters } = await loadAdapterDirectory(root, smollm2);
+  expect(adapters.map(({ name }) => name)).toEqual(['one', 'two']);
+  expect(adapters[0]?.digest).toBe(adapters[1]?.digest);
+});
+
+test('a directory that is an adapter itself gives one, by its name', async () => {
+  const { adapters } = await loadAdapterDirectory(join(EXAMPLES, 'headline'), smollm2);
+  expect(adapters).toEqual([await readAdapter(join(EXAMPLES, 'headline'), smollm2)]);
+  expect(adapters[0]?.name).toBe('headline');
+});
+
+test('an adapter that is refused is reported and stops no other', async () => {
+  copyExample('headline', join(root, 'good'));
+  copyExample('headline', join(root, 'other-base'));
+  mkdirSync(join(root, 'empty'));
+  mkdirSync(join(root, '.cache'));
+  writeFileSync(join(root, 'README.md'), 'no adapter');
+  writeFileSync(
+    join(root, 'other-base', 'adapter_config.json'),
+    JSON.stringify({
+      peft_type: 'LORA',
+      r: 4,
+      target_modules: ['q_proj', 'k_proj', 'v_proj'],
+      use_dora: true,
+    }),
+  );
+  const { adapters, problems } = await loadAdapterDirectory(root, smollm2);
+  expect(adapters.map(({ name }) => name)).toEqual(['good']);
+  expect(problems).toMatchObject([
+    { name: 'empty', code: 'adapter_config_missing' },
+    { name: 'other-base', code: 'adapter_config_invalid', issues: [{ where: 'use_dora' }] },
+  ]);
+});
+
+test('an adapter for another base model is refused by its tensors', async () => {
+  const smaller: BaseModelShape = { ...smollm2, layerCount: 29 };
+  const { problems } = await loadAdapterDirectory(join(EXAMPLES, 'pirate'), smaller);
+  expect(problems).toMatchObject([{ name: 'pirate', code: 'adapter_tensors_invalid' }]);
+  expect(problems[0]?.issues).toHaveLength(8);
+  expect(problems[0]?.message).toContain('model.layers.29.self_attn.q_proj.lora_A');
+});
+
+test('a directory that cannot be read is an error', async () => {
+  await expect(loadAdapterDirectory(join(root, 'nowhere'), smollm2)).rejects.toMatchObject({
+    code: 'adapter_unreadable',
+  });
+});
+
+describe('nothing outside the directory is touched', () => {
+  test('links that lead out are refused, links inside are followed', async () => {
+    const served = join(root, 'served');
+    mkdirSync(served);
+    copyExample('headline', join(root, 'secret'));
+    copyExample('headline', join(served, 'real'));
+    symlinkSync('../secret', join(served, 'folder-link'));
+    symlinkSync(join(root, 'secret'), join(served, 'absolute-link'));
+    symlinkSync('real', join(served, 'alias'));
+    symlinkSync('missing', join(served, 'dangling'));
+    symlinkSync('loop', join(served, 'loop'));
+    mkdirSync(join(served, 'file-link'));
+    for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
+      symlinkSync(join('../../secret', file), join(served, 'file-link', file));
+    }
+    const { adapters, problems } = await loadAdapterDirectory(served, smollm2);
+    expect(adapters.map(({ name }) => name)).toEqual(['alias', 'real']);
+    expect(problems.map(({ name, code }) => [name, code])).toEqual([
+      ['absolute-link', 'adapter_path_refused'],
+      ['file-link', 'adapter_path_refused'],
+      ['folder-link', 'adapter_path_refused'],
+      ['loop', 'adapter_unreadable'],
+    ]);
+  });
+
+  test('a named pipe in the place of a file does not block', async () => {
+    mkdirSync(join(root, 'pipe'));
+    execFileSync('mkfifo', [join(root, 'pipe', 'adapter_config.json')]);
+    const { problems } = await loadAdapterDirectory(root, smollm2);
+    expect(problems).toMatchObject([{ name: 'pipe', code: 'adapter_unreadable' }]);
+  });
+
+  test('folders whose names could mislead are refused', async () => {
+    const names = ['%2e%2e', 'a b', 'a..b', '-rf', 'ä', 'x\ny', 'a'.repeat(129)];
+    for (const name of names) copyExample('headline', join(root, name));
+    const { adapters, problems } = await loadAdapterDirectory(root, smollm2);
+    expect(adapters).toEqual([]);
+    expect(problems.map(({ code }) => code)).toEqual(names.map(() => 'adapter_name_invalid'));
+    for (const { message } of problems) expect(message).not.toContain('\n');
+  });
+});
+
+test('names are plain', () => {
+  for (const name of ['a', 'support-triage', 'Sql_v1.2', '7b', 'a'.repeat(128)])
+    expect(isAdapterName(name)).toBe(true);
+  for (const name of ['', '.', '..', '../a', 'a/b', 'a\\b', '.a', '_a', 'a%2e', 'a\0', 'a\n', 'a..b', 'é']) {
+    expect(isAdapterName(name)).toBe(false);
+  }
+});
