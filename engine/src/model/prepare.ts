@@ -1,0 +1,215 @@
+/**
+ * Turns a model's files into what the engine loads: an ONNX graph, packed weights and a tokenizer. Done once
+ * per content and kept under `home`; later starts only look it up.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { writeWeights } from '@polylora/engine-native';
+import { EngineError, type ModelInfo } from '../types.ts';
+import { writeFileDurable } from './atomic-file.ts';
+import type { DecoderModel } from './decoder.ts';
+import { fetchModel, type LocalModel } from './fetch-model.ts';
+import { fileDigest } from './file-digest.ts';
+import { withFileLock } from './file-lock.ts';
+import { readGguf } from './gguf-model.ts';
+import { buildGraph, type DecoderGraph } from './graph.ts';
+import { huggingFaceFiles, readHuggingFace } from './hugging-face.ts';
+import { MANIFEST_FILE, Manifest } from './manifest.ts';
+import type { OnProgress } from './progress.ts';
+import { WEIGHTS_FILE } from './weights-file.ts';
+
+/** Of the graph, the packed weights and the manifest: anything kept under another number is made anew. */
+const LAYOUT_VERSION = 1;
+
+const GRAPH_FILE = 'model.onnx';
+const TOKENIZER_FILE = 'tokenizer.json';
+
+export interface PrepareOptions {
+  /** A directory, a `.gguf` file, a hub id (`owner/name`, `owner/name@revision`), or the default model's name. */
+  readonly source: string;
+  /** Cache directory, see `defaultHome`. */
+  readonly home: string;
+  readonly weights: ModelInfo['weights'];
+  /** At most the model's own context length, which it defaults to. */
+  readonly maxModelLen?: number;
+  readonly onProgress?: OnProgress;
+}
+
+export interface PreparedModel {
+  readonly directory: string;
+  readonly graphFile: string;
+  readonly tokenizerFile: string;
+  readonly info: ModelInfo;
+  readonly chatTemplate: string | null;
+  readonly bosToken: string | null;
+  readonly eosToken: string | null;
+  readonly eosTokenIds: readonly number[];
+}
+
+/**
+ * Gets a model and prepares it, or finds it prepared. Safe when several processes do so at once.
+ *
+ * @throws EngineError `model_not_found`, `model_not_supported` or `model_corrupt`, saying what to do.
+ */
+export async function prepareModel(options: PrepareOptions): Promise<PreparedModel> {
+  const { home, weights, onProgress } = options;
+  const local = await fetchModel(options);
+  const digest = await preparedDigest(local, options);
+  const directory = join(home, 'prepared', digest);
+  let manifest = await readManifest(directory);
+  manifest ??= await withFileLock(`${directory}.lock`, async () => {
+    const byAnother = await readManifest(directory);
+    return byAnother ?? (await build(local, weights, directory, onProgress));
+  });
+  const info = modelInfo(local.name, digest, manifest, options.maxModelLen);
+  const { chatTemplate, bosToken, eosToken, eosTokenIds } = manifest;
+  return {
+    directory,
+    graphFile: join(directory, GRAPH_FILE),
+    tokenizerFile: join(directory, TOKENIZER_FILE),
+    info,
+    chatTemplate,
+    bosToken,
+    eosToken,
+    eosTokenIds,
+  };
+}
+
+/** Identifies what the engine computes: the files' content and how it is packed. */
+async function preparedDigest(
+  local: LocalModel,
+  { home, weights, onProgress }: PrepareOptions,
+): Promise<string> {
+  const hash = createHash('sha256').update(`polylora ${LAYOUT_VERSION} ${weights} ${local.kind}\n`);
+  const files = local.kind === 'gguf' ? [local.file] : await huggingFaceFiles(local.directory);
+  for (const file of files) {
+    const name = local.kind === 'gguf' ? '' : basename(file);
+    hash.update(`${await fileDigest(file, home, onProgress)} ${name}\n`);
+  }
+  return hash.digest('hex');
+}
+
+function modelInfo(name: string, digest: string, manifest: Manifest, maxModelLen?: number): ModelInfo {
+  const { contextLength, ...shape } = manifest.model;
+  if (maxModelLen !== undefined && maxModelLen > contextLength) {
+    throw new EngineError(
+      'model_not_supported',
+      `A maximum model length of ${maxModelLen} exceeds the context length of ${name}, ${contextLength} tokens.`,
+    );
+  }
+  return { name, digest, ...shape, maxModelLen: maxModelLen ?? contextLength };
+}
+
+/** The manifest of a prepared model, or null where there is none or a file beside it is not as it was written. */
+async function readManifest(directory: string): Promise<Manifest | null> {
+  try {
+    const manifest = Manifest.parse(JSON.parse(await readFile(join(directory, MANIFEST_FILE), 'utf8')));
+    for (const [file, bytes] of Object.entries(manifest.files)) {
+      if ((await stat(join(directory, file))).size !== bytes) return null;
+    }
+    return manifest;
+  } catch {
+    return null;
+  }
+}
+
+async function build(
+  local: LocalModel,
+  weights: ModelInfo['weights'],
+  directory: string,
+  onProgress?: OnProgress,
+): Promise<Manifest> {
+  const model = local.kind === 'gguf' ? await readGguf(local.file) : await readHuggingFace(local.directory);
+  const graph = buildGraph(model, weights);
+  await removeLeftovers(directory);
+  const temporary = `${directory}.${randomUUID()}.tmp`;
+  await mkdir(temporary, { recursive: true });
+  try {
+    await writeWeightsFile(join(temporary, WEIGHTS_FILE), graph, local.name, onProgress);
+    await writeFileDurable(join(temporary, GRAPH_FILE), graph.model);
+    await writeFileDurable(join(temporary, TOKENIZER_FILE), model.text.tokenizerJson);
+    const manifest = describe(model, weights, {
+      [WEIGHTS_FILE]: graph.weightsBytes,
+      [GRAPH_FILE]: graph.model.byteLength,
+      [TOKENIZER_FILE]: Buffer.byteLength(model.text.tokenizerJson),
+    });
+    await writeFileDurable(join(temporary, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
+    await rename(temporary, directory);
+    return manifest;
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** What a process that died left behind, and a prepared model that is not whole. Called under the lock. */
+async function removeLeftovers(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  const parent = join(directory, '..');
+  for (const entry of await readdir(parent)) {
+    const path = join(parent, entry);
+    if (path.startsWith(`${directory}.`) && entry.endsWith('.tmp')) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+}
+
+async function writeWeightsFile(
+  output: string,
+  graph: DecoderGraph,
+  label: string,
+  onProgress?: OnProgress,
+): Promise<void> {
+  const handle = await open(output, 'wx');
+  try {
+    await handle.truncate(graph.weightsBytes);
+    for (const [i, job] of graph.jobs.entries()) {
+      onProgress?.({ stage: 'quantize', label, done: job.offset, total: graph.weightsBytes });
+      await writeWeights({ ...job, sources: [...job.sources], output }).catch((error: unknown) => {
+        throw asEngineError(error);
+      });
+      if (i === graph.jobs.length - 1) {
+        onProgress?.({ stage: 'quantize', label, done: graph.weightsBytes, total: graph.weightsBytes });
+      }
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The addon says `InvalidArg` where the weights themselves are at fault. */
+function asEngineError(error: unknown): unknown {
+  if (error instanceof Error && 'code' in error && error.code === 'InvalidArg') {
+    return new EngineError('model_corrupt', error.message, { cause: error });
+  }
+  return error;
+}
+
+function describe(
+  model: DecoderModel,
+  weights: ModelInfo['weights'],
+  files: Record<string, number>,
+): Manifest {
+  const { config, text } = model;
+  return {
+    model: {
+      architecture: config.architecture,
+      weights,
+      layerCount: config.layerCount,
+      hiddenSize: config.hiddenSize,
+      intermediateSize: config.intermediateSize,
+      headCount: config.headCount,
+      kvHeadCount: config.kvHeadCount,
+      headDim: config.headDim,
+      vocabSize: config.vocabSize,
+      contextLength: config.contextLength,
+    },
+    chatTemplate: text.chatTemplate,
+    bosToken: text.bosToken,
+    eosToken: text.eosToken,
+    eosTokenIds: [...text.eosTokenIds],
+    files,
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * Plans the file of external weights: where each tensor lies and how it is made from the source's tensors.
+ */
+import { EngineError, type ModelInfo } from '../types.ts';
+import type { StoredTensor } from './decoder.ts';
+import { DataType, type TensorProto } from './onnx-schema.ts';
+
+export const WEIGHTS_FILE = 'weights.bin';
+
+/** A page on every platform that matters here, so that each tensor can be mapped by itself. */
+const ALIGNMENT = 4096;
+
+/** Output channels per panel of a packed matrix. */
+const PANEL = 16;
+
+/** One tensor for the addon's `writeWeights` to write, `output` excepted. */
+export interface WeightJob {
+  readonly sources: readonly StoredTensor[];
+  readonly layout: 'int8-panels' | 'f32-panels' | 'f32' | 'f16';
+  readonly offset: number;
+  readonly group?: number;
+  readonly scalesOffset?: number;
+}
+
+const BYTES: Record<number, number> = { [DataType.float]: 4, [DataType.float16]: 2, [DataType.int8]: 1 };
+
+/** Input channels that share a scale in a quantized matrix of width k. */
+export function quantizationGroup(k: number, name: string): number {
+  if (k % 64 === 0) return 64;
+  if (k % 32 === 0) return 32;
+  throw new EngineError(
+    'model_not_supported',
+    `${name} has ${k} input channels, which int8 groups of 32 do not divide; use weights 'f32'.`,
+  );
+}
+
+/** Collects tensors in the order they are added; `jobs` then writes them and `initializers` describes them. */
+export class WeightsFile {
+  readonly jobs: WeightJob[] = [];
+  readonly initializers: TensorProto[] = [];
+  #size = 0;
+  readonly #weights: ModelInfo['weights'];
+
+  constructor(weights: ModelInfo['weights']) {
+    this.#weights = weights;
+  }
+
+  /** In bytes. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** A float32 vector: the sources one after the other. */
+  addVector(name: string, sources: readonly StoredTensor[]): string {
+    const length = sources.reduce((sum, source) => sum + source.rows, 0);
+    const offset = this.#place(name, [length], DataType.float);
+    this.jobs.push({ sources, layout: 'f32', offset });
+    return name;
+  }
+
+  /** The embedding table, row-major: float16 beside int8 weights, float32 otherwise. */
+  addTable(name: string, source: StoredTensor): string {
+    const half = this.#weights === 'int8';
+    const offset = this.#place(name, [source.rows, source.cols], half ? DataType.float16 : DataType.float);
+    this.jobs.push({ sources: [source], layout: half ? 'f16' : 'f32', offset });
+    return name;
+  }
+
+  /** A packed matrix, the sources' rows one after the other; returns the operator's weight inputs. */
+  addMatrix(name: string, sources: readonly StoredTensor[]): string[] {
+    const n = sources.reduce((sum, source) => sum + source.rows, 0);
+    const k = sources[0]!.cols;
+    const panels = Math.ceil(n / PANEL);
+    if (this.#weights === 'f32') {
+      const offset = this.#place(name, [panels, k, PANEL], DataType.float);
+      this.jobs.push({ sources, layout: 'f32-panels', offset });
+      return [name];
+    }
+    const group = quantizationGroup(k, name);
+    const [codes, scales] = [`${name}.codes`, `${name}.scales`];
+    const offset = this.#place(codes, [panels, k / group, group / 4, PANEL, 4], DataType.int8);
+    const scalesOffset = this.#place(scales, [panels, k / group, PANEL], DataType.float);
+    this.jobs.push({ sources, layout: 'int8-panels', offset, group, scalesOffset });
+    return [codes, scales];
+  }
+
+  #place(name: string, dims: readonly number[], dataType: number): number {
+    const offset = Math.ceil(this.#size / ALIGNMENT) * ALIGNMENT;
+    const length = dims.reduce((product, dim) => product * dim, BYTES[dataType]!);
+    this.#size = offset + length;
+    this.initializers.push({
+      name,
+      dims,
+      dataType,
+      dataLocation: 1,
+      externalData: [
+        { key: 'location', value: WEIGHTS_FILE },
+        { key: 'offset', value: String(offset) },
+        { key: 'length', value: String(length) },
+      ],
+    });
+    return offset;
+  }
+}
