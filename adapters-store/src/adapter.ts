@@ -14,10 +14,10 @@ import type { Adapter, BaseModelShape } from './types.ts';
 export const CONFIG_FILE = 'adapter_config.json';
 const WEIGHTS_FILE = 'adapter_model.safetensors';
 const PICKLE_FILES = ['bin', 'pt', 'pth', 'ckpt', 'pkl'].map((extension) => `adapter_model.${extension}`);
-/** A configuration that names each of 1,000 modules three times is a tenth of this. */
-const MAX_CONFIG_BYTES = 1 << 20;
-/** Room for 10,000 tensors, ten times what the largest models have. */
-const MAX_HEADER_BYTES = 2 << 20;
+/** Room for three lists (target, rank and alpha) of each module of the largest models, about 900. */
+const MAX_CONFIG_BYTES = 256 << 10;
+/** Room for both tensors of twice as many modules; the worst header of this length is refused within 100 ms. */
+const MAX_HEADER_BYTES = 512 << 10;
 
 /**
  * Reads one adapter in PEFT's format and checks all of it against a base model. Its name is the folder's.
