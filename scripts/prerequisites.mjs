@@ -34,7 +34,8 @@ async function checkRust() {
   const wanted = `Rust ${RUST.join('.')} or newer is needed`;
   const absent = tools.filter((_, index) => versions[index] === null);
   if (absent.length > 0) {
-    return `${wanted}, and \`${absent.join('` and `')}\` was not found: install it from https://rustup.rs.`;
+    const verb = absent.length > 1 ? 'were' : 'was';
+    return `${wanted}, and \`${absent.join('` and `')}\` ${verb} not found: install it from https://rustup.rs.`;
   }
   const old = versions.find((version) => version !== null && !atLeast(version, RUST));
   return old == null ? null : `${wanted}, and this is ${old.trim()}: run \`rustup update stable\`.`;

@@ -52,7 +52,7 @@ describe.skipIf(process.platform === 'win32')('prerequisites', () => {
     const lines = await missingWith({});
     expect(lines).toHaveLength(3);
     expect(lines[0]).toMatch(
-      /^Rust 1\.92 or newer is needed, and `cargo` and `rustc` was not found: .*rustup/,
+      /^Rust 1\.92 or newer is needed, and `cargo` and `rustc` were not found: .*rustup/,
     );
     expect(lines[1]).toMatch(/^A C compiler is needed .*`cc` was not found/);
     expect(lines[2]).toMatch(/^Python 3 with pip is needed .*`python3` was not found/);
