@@ -20,12 +20,10 @@ const held = new Set<string>();
  * Runs `work` while no other process that uses the same lock file does. Waits for a live owner as long as it
  * lives; takes over from one that died. What the lock guards must still be written atomically: a process that
  * was suspended for a minute may wake up to find its lock taken.
- *
- * @param onWait called once if another process is at it already
  */
-export async function withFileLock<T>(file: string, work: () => Promise<T>, onWait?: () => void): Promise<T> {
+export async function withFileLock<T>(file: string, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(file), { recursive: true });
-  const token = await acquire(file, onWait);
+  const token = await acquire(file);
   const heartbeat = setInterval(() => {
     const now = new Date();
     // A lock that cannot be touched grows stale, which is right.
@@ -41,20 +39,15 @@ export async function withFileLock<T>(file: string, work: () => Promise<T>, onWa
   }
 }
 
-async function acquire(file: string, onWait?: () => void): Promise<string> {
+async function acquire(file: string): Promise<string> {
   const owner: Owner = { pid: process.pid, host: hostname(), token: randomUUID() };
-  for (let waited = false; ; ) {
+  for (;;) {
     held.add(owner.token);
     if (await create(file, owner)) return owner.token;
     held.delete(owner.token);
     const current = await readOwner(file);
-    if (await isStale(file, current)) {
-      await removeStale(file, current);
-      continue;
-    }
-    if (!waited) onWait?.();
-    waited = true;
-    await sleep(POLL_MS);
+    if (await isStale(file, current)) await removeStale(file, current);
+    else await sleep(POLL_MS);
   }
 }
 

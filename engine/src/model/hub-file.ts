@@ -3,6 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { downloadFile, type ListFileEntry } from '@huggingface/hub';
 import { EngineError } from '../types.ts';
 import type { HubAccess } from './hub.ts';
@@ -20,6 +21,7 @@ interface HubFile {
 
 /** How often a broken connection is taken up again before giving up. */
 const ATTEMPTS = 4;
+const PAUSE_MS = 250;
 
 /** @throws EngineError `model_corrupt` where the content is not what the hub lists; what fetch throws otherwise. */
 export async function downloadHubFile(wanted: HubFile): Promise<void> {
@@ -34,6 +36,7 @@ export async function downloadHubFile(wanted: HubFile): Promise<void> {
       break;
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
+      await sleep(attempt * PAUSE_MS);
     }
   }
   if (!(await isIntact(partial, file))) {
@@ -53,7 +56,7 @@ async function resume({ repo, commit, file, access, onBytes }: HubFile, partial:
     done = 0;
   }
   if (done === file.size && done > 0) return;
-  const blob = await downloadFile({ repo, path: file.path, revision: commit, ...access });
+  const blob = await downloadFile({ repo, path: file.path, revision: commit, fetch: fetchPart, ...access });
   if (blob === null) throw new EngineError('model_not_found', `${repo} has no ${file.path} any more.`);
   const handle = await open(partial, 'a');
   try {
@@ -68,6 +71,15 @@ async function resume({ repo, commit, file, access, onBytes }: HubFile, partial:
   }
   if (done !== file.size) throw new Error(`${file.path} ended after ${done} of ${file.size} bytes`);
 }
+
+/** The client streams whatever it gets: an error page, or the whole file where a part was asked for. */
+const fetchPart: typeof fetch = async (input, init) => {
+  const response = await fetch(input, init);
+  const isPart = new Headers(init?.headers).has('range');
+  if (response.ok && (!isPart || response.status === 206)) return response;
+  await response.body?.cancel();
+  throw new Error(`HTTP ${response.status}`);
+};
 
 /** Large files are listed with their SHA-256, others with git's SHA-1 of the blob. */
 async function isIntact(path: string, file: ListFileEntry): Promise<boolean> {

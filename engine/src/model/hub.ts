@@ -54,7 +54,7 @@ export async function cachedHubModel(id: HubModelId, home: string): Promise<stri
 /**
  * Fetches a model's configuration, tokenizer and safetensors; what an interrupted run got is kept and verified.
  *
- * @param timeoutMs for the hub's first answer
+ * @param timeoutMs for each of the hub's answers, downloads aside
  * @returns the directory
  * @throws EngineError `model_not_found` where the hub cannot be reached or does not have it, `model_corrupt`
  * where a file's digest is not the hub's.
@@ -70,11 +70,12 @@ export async function fetchHubModel(
     ...(hub.url === undefined ? {} : { hubUrl: hub.url }),
     ...(hub.accessToken === undefined ? {} : { accessToken: hub.accessToken }),
   };
-  const commit = await resolveRevision(id, timeoutMs, access);
+  const metadata = { ...access, fetch: fetchWithin(timeoutMs) };
+  const commit = await resolveRevision(id, metadata);
   const repository = repositoryDirectory(id, home);
   const directory = join(repository, commit);
   return withFileLock(`${directory}.lock`, async () => {
-    const files = await wantedFiles(id, commit, access).catch((error: unknown) => {
+    const files = await wantedFiles(id, commit, metadata).catch((error: unknown) => {
       throw asEngineError(id, error);
     });
     const total = files.reduce((sum, file) => sum + file.size, 0);
@@ -100,24 +101,22 @@ export interface HubAccess {
   readonly accessToken?: string;
 }
 
-async function resolveRevision(id: HubModelId, timeoutMs: number, access: HubAccess): Promise<string> {
-  const limited: typeof fetch = (input, init) =>
-    fetch(input, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+type MetadataAccess = HubAccess & { readonly fetch: typeof fetch };
+
+function fetchWithin(timeoutMs: number): typeof fetch {
+  return (input, init) => fetch(input, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+}
+
+async function resolveRevision({ name, revision }: HubModelId, access: MetadataAccess): Promise<string> {
   try {
-    const { sha } = await modelInfo({
-      name: id.name,
-      revision: id.revision,
-      additionalFields: ['sha'],
-      fetch: limited,
-      ...access,
-    });
+    const { sha } = await modelInfo({ name, revision, additionalFields: ['sha'], ...access });
     return Snapshot.shape.commit.parse(sha);
   } catch (error) {
-    throw asEngineError(id, error);
+    throw asEngineError({ name, revision }, error);
   }
 }
 
-async function wantedFiles(id: HubModelId, commit: string, access: HubAccess): Promise<ListFileEntry[]> {
+async function wantedFiles(id: HubModelId, commit: string, access: MetadataAccess): Promise<ListFileEntry[]> {
   const files: ListFileEntry[] = [];
   for await (const file of listFiles({ repo: id.name, revision: commit, ...access })) {
     if (file.type === 'file' && WANTED.test(file.path)) files.push(file);
