@@ -1,0 +1,74 @@
+import type { FinishReason, Prompt, SamplingParams, TokenLogprobs, Usage } from '@polylora/engine';
+import type { ErrorCode } from '../errors.ts';
+
+/** A name a client can put in `model`: the base model or one of its adapters. */
+export interface BackendModel {
+  readonly id: string;
+  /** The base model's id for an adapter, null for the base model. */
+  readonly parent: string | null;
+  /** What the name stands for now: the base model's source, or the adapter's content digest. */
+  readonly root: string;
+  /** Unix time in seconds. */
+  readonly created: number;
+  /** Longest prompt plus completion, in tokens. */
+  readonly maxModelLen: number;
+  readonly vocabSize: number;
+  /** Identity of the weights (base and adapter), the same for equal answers to equal requests. */
+  readonly fingerprint: string;
+}
+
+export interface BackendRequest {
+  /** Unique among running requests. */
+  readonly id: string;
+  readonly prompt: Prompt;
+  readonly sampling: SamplingParams;
+  /** Report the prompt's text in the `start` event. */
+  readonly echo: boolean;
+}
+
+/** What a backend answers, in text: routes never see a tokenizer. Ends after `finish` or `error`. */
+export type BackendEvent =
+  | { readonly type: 'start'; readonly promptTokens: number; readonly promptText: string | null }
+  | { readonly type: 'prompt'; readonly logprobs: readonly (TokenLogprobs | null)[] }
+  | {
+      readonly type: 'delta';
+      readonly text: string;
+      readonly tokens: number;
+      readonly logprobs: readonly TokenLogprobs[] | null;
+    }
+  | {
+      readonly type: 'finish';
+      readonly reason: FinishReason;
+      readonly stopReason: string | number | null;
+      readonly usage: Usage;
+    }
+  | { readonly type: 'error'; readonly code: ErrorCode; readonly message: string };
+
+/** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
+export interface BackendStats {
+  readonly running: number;
+  readonly waiting: number;
+  readonly pagesTotal: number;
+  readonly pagesKv: number;
+  readonly pagesAdapter: number;
+  readonly runningAdapters: readonly string[];
+  readonly waitingAdapters: readonly string[];
+  readonly preemptionsTotal: number;
+  readonly adapterLoadsTotal: number;
+  readonly restartsTotal: number;
+}
+
+/** Something that generates text for the routes: the embedded engine, or another server. */
+export interface Backend {
+  readonly name: string;
+  /** False while it cannot take requests. */
+  readonly ready: boolean;
+  /** The base model first, then its adapters in the order of their names. */
+  readonly models: readonly BackendModel[];
+  /** Resolves a client's `model` once; the answer keeps meaning the same weights whatever is loaded later. */
+  find(name: string): BackendModel | undefined;
+  /** Never throws for what happens to the request. Aborting the signal or leaving the loop ends it. */
+  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
+  stats(): Promise<BackendStats>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,163 @@
+import {
+  type AdapterWeights,
+  type Engine,
+  EngineError,
+  type EngineStats,
+  type GenerationEvent,
+} from '@polylora/engine';
+import type { Backend, BackendEvent, BackendModel, BackendRequest, BackendStats } from './backend.ts';
+
+/** An adapter under the name that clients call it by. */
+export interface NamedAdapter extends AdapterWeights {
+  readonly name: string;
+  /** Unix time in seconds. */
+  readonly createdAt: number;
+}
+
+export interface EmbeddedBackendOptions {
+  readonly engine: Engine;
+  readonly adapters: readonly NamedAdapter[];
+  /** The base model's name in the API. */
+  readonly servedModelName: string;
+  /** Unix time in seconds, given as the base model's `created`. */
+  readonly startedAt: number;
+}
+
+/** The name that always means the base model. */
+const BASE_ALIAS = 'base';
+
+/** A model's entry together with what the engine calls it. */
+interface Entry {
+  readonly model: BackendModel;
+  readonly digest: string | null;
+}
+
+/** The engine on this machine, with adapters under names. */
+export class EmbeddedBackend implements Backend {
+  readonly name = 'embedded';
+  readonly models: readonly BackendModel[];
+  readonly #engine: Engine;
+  readonly #entries: ReadonlyMap<string, Entry>;
+  /** A digest's names: the same weights may be served under several. */
+  readonly #names = new Map<string, string[]>();
+
+  private constructor(engine: Engine, entries: readonly Entry[]) {
+    this.#engine = engine;
+    this.models = entries.map(({ model }) => model);
+    const [base] = entries;
+    this.#entries = new Map([
+      ...(base === undefined ? [] : [[BASE_ALIAS, base] as const]),
+      ...entries.map((entry) => [entry.model.id, entry] as const),
+    ]);
+    for (const { digest, model } of entries) {
+      if (digest !== null) this.#names.set(digest, [...(this.#names.get(digest) ?? []), model.id]);
+    }
+  }
+
+  /**
+   * Makes the adapters known to the engine.
+   * @throws EngineError where the engine refuses one
+   */
+  static async start(options: EmbeddedBackendOptions): Promise<EmbeddedBackend> {
+    const { engine, adapters, servedModelName, startedAt } = options;
+    const { digest, maxModelLen, vocabSize, name } = engine.model;
+    const base: BackendModel = {
+      id: servedModelName,
+      parent: null,
+      root: name,
+      created: startedAt,
+      maxModelLen,
+      vocabSize,
+      fingerprint: fingerprint(digest),
+    };
+    const entries: Entry[] = [{ model: base, digest: null }];
+    for (const adapter of [...adapters].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      // The weights alone: names and dates are none of the engine's business.
+      await engine.addAdapter({ digest: adapter.digest, file: adapter.file, pairs: adapter.pairs });
+      const model: BackendModel = {
+        ...base,
+        id: adapter.name,
+        parent: servedModelName,
+        root: adapter.digest,
+        created: Math.floor(adapter.createdAt),
+        fingerprint: fingerprint(digest, adapter.digest),
+      };
+      entries.push({ model, digest: adapter.digest });
+    }
+    return new EmbeddedBackend(engine, entries);
+  }
+
+  /** Names that no adapter can have. */
+  static reservedNames(servedModelName: string): ReadonlySet<string> {
+    return new Set([BASE_ALIAS, servedModelName]);
+  }
+
+  get ready(): boolean {
+    return this.#engine.ready;
+  }
+
+  find(name: string): BackendModel | undefined {
+    return this.#entries.get(name)?.model;
+  }
+
+  async *generate(
+    model: BackendModel,
+    request: BackendRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<BackendEvent> {
+    const { id, prompt, sampling } = request;
+    const adapter = model.parent === null ? null : model.root;
+    try {
+      for await (const event of this.#engine.generate({ id, prompt, adapter, sampling }, signal)) {
+        yield event.type === 'start' ? await this.#started(event.promptTokenIds, request) : withoutIds(event);
+      }
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      yield { type: 'error', code: error.code, message: error.message };
+    }
+  }
+
+  async stats(): Promise<BackendStats> {
+    const stats = await this.#engine.stats();
+    const { running, waiting, pagesTotal, pagesKv, pagesAdapter, preemptionsTotal, adapterLoadsTotal } =
+      stats;
+    return {
+      running,
+      waiting,
+      pagesTotal,
+      pagesKv,
+      pagesAdapter,
+      preemptionsTotal,
+      adapterLoadsTotal,
+      restartsTotal: 0,
+      runningAdapters: this.#namesOf(stats.runningAdapters),
+      waitingAdapters: this.#namesOf(stats.waitingAdapters),
+    };
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+
+  async #started(promptTokenIds: readonly number[], { prompt, echo }: BackendRequest): Promise<BackendEvent> {
+    const promptTokens = promptTokenIds.length;
+    if (!echo) return { type: 'start', promptTokens, promptText: null };
+    const promptText = prompt.kind === 'text' ? prompt.text : await this.#engine.detokenize(promptTokenIds);
+    return { type: 'start', promptTokens, promptText };
+  }
+
+  #namesOf(digests: EngineStats['runningAdapters']): string[] {
+    return digests.flatMap((digest) => this.#names.get(digest) ?? []);
+  }
+}
+
+function withoutIds(event: Exclude<GenerationEvent, { type: 'start' }>): BackendEvent {
+  if (event.type !== 'delta') return event;
+  const { type, text, tokenIds, logprobs } = event;
+  return { type, text, tokens: tokenIds.length, logprobs };
+}
+
+/** OpenAI's `system_fingerprint`: short, and different for different weights. */
+function fingerprint(...digests: readonly string[]): string {
+  return `fp_${digests.map((digest) => digest.slice(0, 10)).join('_')}`;
+}

@@ -1,0 +1,43 @@
+import { helpText } from './config/help.ts';
+import { ConfigError, loadConfig } from './config/load.ts';
+import { onStopSignal } from './signals.ts';
+import { VERSION } from './version.ts';
+
+await main(process.argv.slice(2));
+
+/** Runs a command. The process lives on while it serves; otherwise its exit status says how it went. */
+async function main(args: readonly string[]): Promise<void> {
+  const [command, ...options] = args;
+  if (command === 'help' || args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(helpText());
+  } else if (args.includes('--version') || args.includes('-v')) {
+    process.stdout.write(`${VERSION}\n`);
+  } else if (command === 'serve') {
+    await serveUntilStopped(options);
+  } else {
+    const problem = command === undefined ? 'A command is needed.' : `There is no command '${command}'.`;
+    process.stderr.write(`${problem} Try: polylora serve, or polylora --help.\n`);
+    process.exitCode = 2;
+  }
+}
+
+async function serveUntilStopped(options: readonly string[]): Promise<void> {
+  const stop = onStopSignal();
+  try {
+    const config = loadConfig(options, process.env);
+    // Loaded only now: help and mistakes need no engine.
+    const { serve } = await import('./main.ts');
+    const server = await serve(config, (line) => process.stdout.write(`${line}\n`));
+    stop.handle(server.stop);
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`);
+    process.exit(error instanceof ConfigError ? 2 : 1);
+  }
+}
+
+/** Errors with a code are for the operator and say it all in their message; others are our own faults. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const forOperator = 'code' in error && typeof error.code === 'string';
+  return forOperator ? error.message : (error.stack ?? error.message);
+}

@@ -1,0 +1,28 @@
+import { VERSION } from '../version.ts';
+import { CONFIG_OPTIONS, type ConfigOption } from './schema.ts';
+
+const INDENT = ' '.repeat(6);
+
+/** The text of `polylora --help`, written from the configuration's schema. */
+export function helpText(): string {
+  return `polylora ${VERSION}: serves a base model with many LoRA adapters over the OpenAI API.
+
+Usage:
+  polylora serve [options]
+  polylora --help | --version
+
+Options:
+  --config <file>
+${INDENT}YAML or JSON file with any of the options below, in camelCase (environment: POLYLORA_CONFIG)
+${CONFIG_OPTIONS.map(optionText).join('\n')}
+
+Every option can also be set by its environment variable or in the config file. Flags win over the
+environment, the environment over the file.
+`;
+}
+
+function optionText(option: ConfigOption): string {
+  const value = option.choices?.join('|') ?? (option.isNumber ? 'number' : 'text');
+  const preset = option.default === null ? '' : ` [${option.default}]`;
+  return `  ${option.flag} <${value}>\n${INDENT}${option.description}${preset}\n${INDENT}(${option.env})`;
+}

@@ -1,0 +1,100 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { helpText } from './help.ts';
+import { ConfigError, type Environment, loadConfig } from './load.ts';
+import { CONFIG_OPTIONS } from './schema.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'polylora-config-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function file(name: string, content: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+function problems(flags: readonly string[], env: Environment = {}): readonly string[] {
+  try {
+    loadConfig(flags, env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('loadConfig', () => {
+  it('has defaults for everything, and a home from the platform', () => {
+    const config = loadConfig([], { XDG_CACHE_HOME: '/var/cache/u' });
+    expect(config).toMatchObject({ model: 'default', host: '127.0.0.1', port: 8080, threads: null });
+    if (process.platform === 'linux') expect(config.home).toBe('/var/cache/u/polylora');
+    expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  it('takes flags before the environment before the file', () => {
+    const path = file('a.yaml', 'port: 1\nmaxRunning: 1\nmaxQueued: 1\ndrainSeconds: 0.5\n');
+    const config = loadConfig(['--port', '3', `--config=${path}`], {
+      POLYLORA_PORT: '2',
+      POLYLORA_MAX_RUNNING: '2',
+    });
+    expect(config).toMatchObject({ port: 3, maxRunning: 2, maxQueued: 1, drainSeconds: 0.5 });
+  });
+
+  it('finds the file through POLYLORA_CONFIG, JSON too', () => {
+    const path = file('b.json', '{"model": "tiny.gguf", "adapters": null}');
+    expect(loadConfig([], { POLYLORA_CONFIG: path })).toMatchObject({ model: 'tiny.gguf', adapters: null });
+  });
+
+  it('treats empty variables and an empty file as unset', () => {
+    const path = file('empty.yaml', '');
+    expect(loadConfig(['--config', path], { POLYLORA_PORT: '' }).port).toBe(8080);
+  });
+
+  it('keeps text options that look like numbers', () => {
+    expect(loadConfig(['--served-model-name', '7'], {}).servedModelName).toBe('7');
+  });
+
+  it('lists every problem at once with where it came from', () => {
+    const path = file('bad.yaml', 'weights: int4\nprot: 80\n');
+    const found = problems(['--port', 'abc', '--frobnicate', '--threads', 'stray', 'x', '--config', path], {
+      POLYLORA_MAX_RUNNING: '0',
+    });
+    const expected = [
+      /^--frobnicate: unknown option/,
+      /^x: not an option/,
+      /^port \(from --port\): .*number.*got "abc"$/,
+      /^weights \(from config file .*bad\.yaml\): .*got "int4"$/,
+      /^threads \(from --threads\): .*got "stray"$/,
+      /^maxRunning \(from POLYLORA_MAX_RUNNING\): .*got 0$/,
+      /^prot \(from config file .*bad\.yaml\): unknown option$/,
+    ];
+    expect(found).toHaveLength(expected.length);
+    for (const line of expected) expect(found).toContainEqual(expect.stringMatching(line));
+  });
+
+  it('says when the file is missing, malformed or not a mapping', () => {
+    expect(problems(['--config', join(folder, 'none.yaml')])[0]).toMatch(/none\.yaml: ENOENT/);
+    expect(problems(['--config', file('c.json', '{')])[0]).toMatch(/c\.json: .*JSON/);
+    expect(problems(['--config', file('d.yaml', '- 1')])[0]).toMatch(/expected a mapping/);
+    expect(problems(['--port'])).toEqual(['--port: needs a value']);
+  });
+});
+
+describe('helpText', () => {
+  it('names every option with its flag and variable', () => {
+    const help = helpText();
+    for (const { flag, env } of CONFIG_OPTIONS) {
+      expect(help).toContain(`${flag} <`);
+      expect(help).toContain(`(${env})`);
+    }
+    expect(help).toContain('--weights <int8|f32>');
+    expect(help).toContain('--port <number>');
+    expect(help).toContain('[8080]');
+    expect(help).toContain('--pool-megabytes <number>');
+  });
+});

@@ -1,0 +1,146 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { extname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { parse as parseYaml } from 'yaml';
+import type { z } from 'zod';
+import { CONFIG_OPTIONS, type Config, configSchema } from './schema.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Everything that is wrong with the configuration, each problem with where it came from. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'invalid_config';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/** A value as some source gave it. */
+interface Setting {
+  readonly value: unknown;
+  readonly origin: string;
+}
+type Settings = ReadonlyMap<string, Setting>;
+
+/**
+ * Reads the configuration: flags, then environment, then config file, then defaults. The result is frozen.
+ * @throws ConfigError with all problems of all sources.
+ */
+export function loadConfig(flags: readonly string[], env: Environment): Config {
+  const problems: string[] = [];
+  const fromFlags = readFlags(flags, problems);
+  const fromEnv = readEnvironment(env);
+  const path = fromFlags.config ?? nonEmpty(env.POLYLORA_CONFIG) ?? null;
+  const fromFile = path === null ? new Map<string, Setting>() : readConfigFile(path, problems);
+
+  const settings: Settings = new Map([
+    ['home', { value: defaultHome(env), origin: 'default' }],
+    ...fromFile,
+    ...fromEnv,
+    ...fromFlags.settings,
+  ]);
+  const input = Object.fromEntries([...settings].map(([key, { value }]) => [key, value]));
+  const parsed = configSchema.safeParse(input, { reportInput: true });
+  if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => describe(issue, settings)));
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
+  return parsed.data;
+}
+
+function readFlags(args: readonly string[], problems: string[]) {
+  const settings = new Map<string, Setting>();
+  let config: string | undefined;
+  const options = Object.fromEntries(
+    [...CONFIG_OPTIONS.map(({ flag }) => flag), '--config'].map((flag) => [
+      flag.slice(2),
+      { type: 'string' as const },
+    ]),
+  );
+  const { tokens } = parseArgs({
+    args: [...args],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind === 'positional') problems.push(`${token.value}: not an option; options start with --`);
+    if (token.kind !== 'option') continue;
+    const option = CONFIG_OPTIONS.find(({ flag }) => flag === `--${token.name}`);
+    if (option === undefined && token.name !== 'config') {
+      problems.push(`${token.rawName}: unknown option (polylora --help lists them)`);
+    } else if (token.value === undefined || token.value === '') {
+      problems.push(`${token.rawName}: needs a value`);
+    } else if (option === undefined) {
+      config = token.value;
+    } else {
+      settings.set(option.key, { value: fromText(token.value, option.isNumber), origin: option.flag });
+    }
+  }
+  return { settings, config };
+}
+
+/** An empty variable counts as unset, as Compose files and CI systems write it. */
+function readEnvironment(env: Environment): Settings {
+  const settings = new Map<string, Setting>();
+  for (const { key, env: name, isNumber } of CONFIG_OPTIONS) {
+    const value = nonEmpty(env[name]);
+    if (value !== undefined) settings.set(key, { value: fromText(value, isNumber), origin: name });
+  }
+  return settings;
+}
+
+function readConfigFile(path: string, problems: string[]): Settings {
+  let content: unknown;
+  try {
+    const source = readFileSync(path, 'utf8');
+    content = extname(path) === '.json' ? JSON.parse(source) : parseYaml(source);
+  } catch (error) {
+    problems.push(`config file ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    return new Map();
+  }
+  // An empty YAML document is null.
+  if (typeof (content ?? {}) !== 'object' || Array.isArray(content)) {
+    problems.push(`config file ${path}: expected a mapping of options at the top`);
+    return new Map();
+  }
+  return new Map(
+    Object.entries(content ?? {}).map(([key, value]) => [key, { value, origin: `config file ${path}` }]),
+  );
+}
+
+/** Text that is not a number stays text, so that the schema reports it as it was written. */
+function fromText(value: string, isNumber: boolean): string | number {
+  if (!isNumber || value.trim() === '') return value;
+  const number = Number(value);
+  return Number.isNaN(number) ? value : number;
+}
+
+function nonEmpty(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}
+
+function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${key} (from ${settings.get(key)?.origin}): unknown option`);
+  }
+  const [key = ''] = issue.path;
+  const origin = settings.get(String(key))?.origin ?? 'default';
+  const given = issue.input === undefined ? '' : `, got ${JSON.stringify(issue.input)}`;
+  return [`${String(key)} (from ${origin}): ${issue.message}${given}`];
+}
+
+/** The platform's directory for caches. */
+function defaultHome(env: Environment): string {
+  switch (process.platform) {
+    case 'darwin':
+      return join(homedir(), 'Library', 'Caches', 'polylora');
+    case 'win32':
+      return join(nonEmpty(env.LOCALAPPDATA) ?? join(homedir(), 'AppData', 'Local'), 'polylora', 'Cache');
+    default:
+      return resolve(nonEmpty(env.XDG_CACHE_HOME) ?? join(homedir(), '.cache'), 'polylora');
+  }
+}

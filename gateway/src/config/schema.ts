@@ -1,0 +1,97 @@
+import { z } from 'zod';
+
+/** An option that may be left unset and then is null. */
+function unset<T extends z.ZodType>(schema: T) {
+  return schema.nullable().default(null);
+}
+
+const text = z.string().min(1);
+const count = z.int().min(1);
+
+/**
+ * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
+ * environment variables (`POLYLORA_MAX_RUNNING`) are derived from them, and `--help` is written from it.
+ */
+export const configSchema = z
+  .strictObject({
+    model: text
+      .default('default')
+      .describe(
+        "Base model: a Hugging Face directory, a .gguf file, a hub id, or 'default' (SmolLM2-135M-Instruct)",
+      ),
+    servedModelName: unset(text).describe(
+      "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
+    ),
+    adapters: unset(text).describe('Directory whose subdirectories are PEFT adapters'),
+    host: text.default('127.0.0.1').describe('Address to listen on'),
+    port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on, 0 for any free one'),
+    home: text.describe('Directory for downloaded and prepared models'),
+    weights: z.enum(['int8', 'f32']).default('int8').describe("Type of the base model's weights in memory"),
+    threads: unset(count.max(1024)).describe('Threads for computing (unset: one per core)'),
+    maxModelLen: unset(count).describe("Longest prompt plus completion, in tokens (unset: the model's own)"),
+    poolMegabytes: unset(count).describe(
+      'Memory for KV blocks and adapters together, in MiB (unset: from the machine)',
+    ),
+    maxBatchTokens: count
+      .default(512)
+      .describe('Tokens computed in one step, prompts and completions together'),
+    maxRunning: count.default(64).describe('Sequences generated at the same time'),
+    maxQueued: z
+      .int()
+      .min(0)
+      .default(1024)
+      .describe('Sequences that may wait beyond those; more are refused with 429'),
+    drainSeconds: z
+      .number()
+      .min(0)
+      .default(30)
+      .describe('Time for running requests to finish when the server is told to stop'),
+    logLevel: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+      .default('info')
+      .describe('Least severe log lines to write (JSON, to standard error)'),
+    requestBodyLimitBytes: count.default(4 * 1024 * 1024).describe('Largest request body, in bytes'),
+  })
+  .readonly();
+
+export type Config = z.infer<typeof configSchema>;
+export type ConfigKey = keyof Config;
+
+/** One option as its users see it. */
+export interface ConfigOption {
+  readonly key: ConfigKey;
+  readonly flag: string;
+  readonly env: string;
+  readonly description: string;
+  readonly isNumber: boolean;
+  readonly choices: readonly string[] | null;
+  /** null where there is none. */
+  readonly default: string | number | null;
+}
+
+/** What JSON Schema says of one property, as far as this file needs it. */
+const propertySchema = z.object({
+  description: z.string(),
+  type: z.string().optional(),
+  enum: z.array(z.string()).optional(),
+  default: z.union([z.string(), z.number()]).nullish(),
+  anyOf: z.array(z.object({ type: z.string() })).optional(),
+});
+
+/** The options in the schema's order, derived from the schema alone. */
+export const CONFIG_OPTIONS: readonly ConfigOption[] = Object.entries(
+  z.toJSONSchema(configSchema, { io: 'input' }).properties ?? {},
+).map(([key, property]) => {
+  const { description, type, enum: choices, default: value, anyOf } = propertySchema.parse(property);
+  const types = anyOf?.map((branch) => branch.type) ?? [type];
+  const words = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return {
+    key: key as ConfigKey,
+    flag: `--${words}`,
+    env: `POLYLORA_${words.replaceAll('-', '_').toUpperCase()}`,
+    description,
+    isNumber: types.some((name) => name === 'integer' || name === 'number'),
+    choices: choices ?? null,
+    default: value ?? null,
+  };
+});

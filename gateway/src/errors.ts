@@ -1,0 +1,127 @@
+/**
+ * Every error a client can receive: one class, one table from its stable code to status and OpenAI type.
+ * `docs/errors.md` is generated from the table.
+ */
+
+type OpenAIErrorType = 'invalid_request_error' | 'rate_limit_error' | 'server_error';
+
+interface ErrorDefinition {
+  readonly status: number;
+  readonly type: OpenAIErrorType;
+  /** Whether the same request may succeed when it is sent again; told to the SDKs by `x-should-retry`. */
+  readonly retry: boolean;
+  readonly meaning: string;
+}
+
+function badRequest(meaning: string, status = 400): ErrorDefinition {
+  return { status, type: 'invalid_request_error', retry: false, meaning };
+}
+
+function serverError(status: number, retry: boolean, meaning: string): ErrorDefinition {
+  return { status, type: 'server_error', retry, meaning };
+}
+
+export const ERRORS = {
+  invalid_json: badRequest('The body is not valid UTF-8 JSON, or is not a JSON object.'),
+  json_too_deep: badRequest('The JSON body nests arrays and objects too deeply.'),
+  missing_required_parameter: badRequest('A required field is absent.'),
+  invalid_type: badRequest('A field has the wrong JSON type.'),
+  invalid_value: badRequest('A field has a value that is not allowed, or that contradicts another field.'),
+  integer_above_max_value: badRequest('An integer is larger than the field allows.'),
+  integer_below_min_value: badRequest('An integer is smaller than the field allows.'),
+  decimal_above_max_value: badRequest('A number is larger than the field allows.'),
+  decimal_below_min_value: badRequest('A number is smaller than the field allows.'),
+  array_above_max_length: badRequest('An array has too many elements.'),
+  object_above_max_properties: badRequest('An object has too many entries.'),
+  string_above_max_length: badRequest('A string is too long.'),
+  empty_array: badRequest('An array needs at least one element.'),
+  empty_string: badRequest('A string needs at least one character.'),
+  unsupported_parameter: badRequest('A known field asks for something this server does not do.'),
+  context_length_exceeded: badRequest("Prompt and completion together exceed the model's context length."),
+  invalid_prompt: badRequest('The prompt cannot be used, for example a token id outside the vocabulary.'),
+  invalid_chat_template: badRequest("The model's chat template refused the messages."),
+  model_not_found: badRequest('No base model or adapter has the requested name.', 404),
+  unknown_url: badRequest('No route has this path.', 404),
+  method_not_supported: badRequest('The route exists, but not for this HTTP method.', 405),
+  request_too_large: badRequest('The body is larger than `requestBodyLimitBytes`.', 413),
+  unsupported_media_type: badRequest('The body is not sent as uncompressed `application/json`.', 415),
+  headers_too_large: badRequest('The HTTP headers are too large.', 431),
+  malformed_http: badRequest('The request is not valid HTTP.'),
+  client_closed_request: badRequest('The client left before the answer; seen in logs and metrics only.', 499),
+  engine_overloaded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning: 'As many requests as `maxRunning` and `maxQueued` allow are in flight. See `retry-after`.',
+  },
+  internal_error: serverError(500, true, 'A fault of the server. The log has the request id and the cause.'),
+  numerical_error: serverError(500, false, 'The model or the adapter produced numbers that are not finite.'),
+  adapter_load_failed: serverError(500, false, "The adapter's file could not be read."),
+  adapter_does_not_fit: serverError(500, false, 'The adapter needs more memory than the page pool has.'),
+  model_not_supported: serverError(
+    500,
+    false,
+    'At start: the model has an architecture or type not supported.',
+  ),
+  model_corrupt: serverError(500, false, "At start: the model's files are damaged."),
+  adapter_not_loaded: serverError(503, true, 'The engine does not know the adapter yet, or any more.'),
+  engine_unavailable: serverError(503, true, 'The engine is starting, or starting again after a crash.'),
+  shutting_down: serverError(503, true, 'The server was told to stop and takes no new requests.'),
+} as const satisfies Record<string, ErrorDefinition>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** The body of every failure, as OpenAI's API writes it. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: OpenAIErrorType;
+    readonly param: string | null;
+    readonly code: ErrorCode;
+  };
+}
+
+/** Seconds after which a client that was refused for load or a restart should try again. */
+const RETRY_AFTER_SECONDS = '1';
+
+/** An error that is meant for the client: its message is sent as it is. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly code: ErrorCode;
+  readonly param: string | null;
+
+  constructor(code: ErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.param = param;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  body(): ErrorBody {
+    const { message, param, code } = this;
+    return { error: { message, type: ERRORS[code].type, param, code } };
+  }
+
+  /** Headers that tell the official SDKs whether and when to retry. */
+  headers(): Record<string, string> {
+    const { status, retry } = ERRORS[this.code];
+    return {
+      ...(status === 429 || status === 503 ? { 'retry-after': RETRY_AFTER_SECONDS } : {}),
+      ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
+    };
+  }
+}
+
+/** What a thrown value tells the client: itself if meant for them, otherwise nothing but that we failed. */
+export function toApiError(thrown: unknown): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  return new ApiError(
+    'internal_error',
+    'The server had an error while processing your request.',
+    null,
+    thrown instanceof Error ? { cause: thrown } : undefined,
+  );
+}

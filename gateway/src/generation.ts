@@ -1,0 +1,160 @@
+import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
+import { ApiError, type ErrorCode } from './errors.ts';
+import type { InFlight } from './in-flight.ts';
+import type { Metrics } from './metrics.ts';
+
+/** What happens to one of a request's choices. Failures are thrown. */
+export interface ChoiceEvent {
+  readonly choice: number;
+  readonly event: Exclude<BackendEvent, { type: 'error' }>;
+}
+
+/** A request's choices while they are generated. */
+export interface Generation {
+  /** Of all choices, each in its own order. Throws an ApiError when one fails; the others are then aborted. */
+  readonly events: AsyncIterable<ChoiceEvent>;
+  /** Ends whatever still runs. Must be called in the end, and may be called more than once. */
+  close(): void;
+}
+
+export interface GenerationOptions {
+  readonly backend: Backend;
+  readonly model: BackendModel;
+  /** One for each choice. */
+  readonly requests: readonly BackendRequest[];
+  readonly inFlight: InFlight;
+  readonly metrics: Metrics;
+  /** Aborted when the client leaves. */
+  readonly client: AbortSignal;
+  /** The field that the prompts came from, to be named when one cannot be used. */
+  readonly promptParam: 'messages' | 'prompt';
+}
+
+/** What a backend says of a prompt; these errors are about a field of the request. */
+const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  'context_length_exceeded',
+  'invalid_prompt',
+  'invalid_chat_template',
+]);
+
+/**
+ * Starts the choices and waits until all are accepted and the first has something to say, so that a failure
+ * before is still an error of its own and not the end of a stream.
+ * @throws ApiError
+ */
+export async function startGeneration(options: GenerationOptions): Promise<Generation> {
+  const { backend, model, requests, inFlight, metrics, client } = options;
+  if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
+  const lease = inFlight.acquire(requests.length);
+  const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
+  client.addEventListener('abort', leave, { once: true });
+  if (client.aborted) leave();
+
+  const merged = mergeChoices(
+    requests.map((request) => metrics.observe(backend.generate(model, request, lease.signal))),
+    lease.signal,
+  );
+  const close = () => {
+    client.removeEventListener('abort', leave);
+    leave();
+    lease.release();
+  };
+  try {
+    const first = await untilOutput(merged, requests.length);
+    return { events: replay(first, merged, close), close };
+  } catch (error) {
+    close();
+    if (!(error instanceof ApiError) || !PROMPT_ERRORS.has(error.code)) throw error;
+    throw new ApiError(error.code, error.message, options.promptParam);
+  }
+}
+
+/** Reads on until every choice has started and one has more to tell; returns all that was read. */
+async function untilOutput(events: AsyncIterator<ChoiceEvent>, choices: number): Promise<ChoiceEvent[]> {
+  const read: ChoiceEvent[] = [];
+  let started = 0;
+  while (started < choices || read.length === started) {
+    const { done, value } = await events.next();
+    if (done) break;
+    if (value.event.type === 'start') started++;
+    read.push(value);
+  }
+  return read;
+}
+
+async function* replay(
+  first: readonly ChoiceEvent[],
+  rest: AsyncIterable<ChoiceEvent>,
+  close: () => void,
+): AsyncGenerator<ChoiceEvent> {
+  try {
+    yield* first;
+    yield* rest;
+  } finally {
+    close();
+  }
+}
+
+/**
+ * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each source is asked for its next event only after its
+ * last was taken, so a slow consumer slows them down and at most one event of each waits here.
+ */
+export async function* mergeChoices(
+  sources: readonly AsyncIterable<BackendEvent>[],
+  signal: AbortSignal,
+): AsyncGenerator<ChoiceEvent> {
+  type Arrival =
+    | { choice: number; result: IteratorResult<BackendEvent> }
+    | { choice: number; error: unknown };
+  const arrived: Arrival[] = [];
+  let wake = () => {};
+  const iterators = sources.map((source) => source[Symbol.asyncIterator]());
+  const ask = (choice: number) => {
+    const arrive = (arrival: Arrival) => {
+      arrived.push(arrival);
+      wake();
+    };
+    iterators[choice]?.next().then(
+      (result) => arrive({ choice, result }),
+      (error: unknown) => arrive({ choice, error }),
+    );
+  };
+
+  const onAbort = () => wake();
+
+  try {
+    for (const choice of iterators.keys()) ask(choice);
+    signal.addEventListener('abort', onAbort);
+    for (let open = iterators.length; open > 0; ) {
+      // At once, even where a source is slow to notice.
+      signal.throwIfAborted();
+      const arrival = arrived.shift();
+      if (arrival === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      if ('error' in arrival) throw arrival.error;
+      if (arrival.result.done) {
+        open--;
+        continue;
+      }
+      yield { choice: arrival.choice, event: orThrow(arrival.result.value) };
+      ask(arrival.choice);
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // Not awaited: a source that still waits ends when it notices the abort.
+    for (const iterator of iterators) iterator.return?.().catch(() => {});
+  }
+}
+
+/** An event that is not the choice's failure; that is thrown. */
+function orThrow(event: BackendEvent): ChoiceEvent['event'] {
+  if (event.type === 'error') throw new ApiError(event.code, event.message);
+  if (event.type === 'finish' && event.reason === 'abort') {
+    throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');
+  }
+  return event;
+}

@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import { createMiddleware } from 'hono/factory';
+import { matchedRoutes } from 'hono/route';
+import { ApiError, toApiError } from '../errors.ts';
+import type { Logger } from '../logging.ts';
+import type { Metrics } from '../metrics.ts';
+
+/** What the routes leave for the access log. Nothing in it comes from the client unchecked. */
+export interface RequestLog {
+  model?: string;
+  stream?: boolean;
+  choices?: number;
+}
+
+/** Hono's types for the values that a request carries. */
+export interface GatewayEnv {
+  Variables: { requestId: string; log: RequestLog };
+}
+
+const OPENAI_VERSION = '2020-10-01';
+
+/** Ids from clients and proxies that are safe to log and to send back. */
+const SANE_ID = /^[\w.:-]{1,128}$/;
+
+/** Gives each request an id, each response OpenAI's headers, and writes a log line and a count for it. */
+export function requestContext(logger: Logger, metrics: Metrics) {
+  return createMiddleware<GatewayEnv>(async (c, next) => {
+    const started = performance.now();
+    const given = c.req.header('x-request-id');
+    const requestId =
+      given !== undefined && SANE_ID.test(given) ? given : `req_${randomUUID().replaceAll('-', '')}`;
+    c.set('requestId', requestId);
+    c.set('log', {});
+    await next();
+    const milliseconds = Math.round(performance.now() - started);
+    c.header('x-request-id', requestId);
+    c.header('openai-version', OPENAI_VERSION);
+    c.header('openai-processing-ms', String(milliseconds));
+
+    const route = routePattern(matchedRoutes(c).map(({ path }) => path));
+    const { method } = c.req;
+    const { status } = c.res;
+    metrics.countHttp(route, method, status);
+    const line = { requestId, method, route, status, milliseconds, ...c.get('log'), ...cause(c.error) };
+    if (status >= 500) logger.error(line, 'request failed');
+    else logger.info(line, 'request');
+  });
+}
+
+/** The pattern of the route that answered: the last that is not for all paths. */
+function routePattern(paths: readonly string[]): string {
+  return paths.findLast((path) => !path.endsWith('*')) ?? 'unmatched';
+}
+
+/** Of a client's mistake the code alone is logged: its message may quote the request. */
+function cause(thrown: unknown): object {
+  if (thrown === undefined) return {};
+  const error = toApiError(thrown);
+  if (error.status < 500) return { code: error.code };
+  return { code: error.code, err: error.cause ?? (thrown instanceof ApiError ? thrown : error) };
+}
+
+/** The response for an error, in OpenAI's form. */
+export function errorResponse(thrown: unknown): Response {
+  const error = toApiError(thrown);
+  return Response.json(error.body(), { status: error.status, headers: error.headers() });
+}

@@ -1,0 +1,89 @@
+import { ApiError } from '../errors.ts';
+import type { JsonObject } from '../openai/fields.ts';
+
+/** Deeper than any request needs, and shallow enough for whatever walks the result. */
+const MAX_DEPTH = 100;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/**
+ * Reads a request's JSON object.
+ * @param limitBytes larger bodies are refused before they are read whole
+ * @throws ApiError unsupported_media_type, request_too_large, invalid_json, json_too_deep
+ */
+export async function readJsonBody(request: Request, limitBytes: number): Promise<JsonObject> {
+  const { headers } = request;
+  if (
+    !isJson(headers.get('content-type')) ||
+    (headers.get('content-encoding') ?? 'identity') !== 'identity'
+  ) {
+    throw new ApiError('unsupported_media_type', 'Send the body as uncompressed application/json.');
+  }
+  const bytes = await readBytes(request, limitBytes);
+  refuseDeepJson(bytes);
+  return parseObject(bytes);
+}
+
+function isJson(contentType: string | null): boolean {
+  const mediaType = contentType?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  return mediaType === 'application/json' || /^application\/[^/]+\+json$/.test(mediaType);
+}
+
+async function readBytes(request: Request, limitBytes: number): Promise<Uint8Array> {
+  const tooLarge = () =>
+    new ApiError('request_too_large', `The request body may have at most ${limitBytes} bytes.`);
+  const length = request.headers.get('content-length');
+  if (length !== null) {
+    if (Number(length) > limitBytes) throw tooLarge();
+    // The HTTP parser delivers no more than it announced.
+    return new Uint8Array(await request.arrayBuffer());
+  }
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > limitBytes) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Counts open brackets outside strings; needs no valid JSON, and is done before any parsing. */
+function refuseDeepJson(bytes: Uint8Array): void {
+  let depth = 0;
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index];
+    if (byte === QUOTE) {
+      index = endOfString(bytes, index);
+    } else if (byte === 0x5b || byte === 0x7b) {
+      depth++;
+      if (depth > MAX_DEPTH) {
+        throw new ApiError('json_too_deep', `The JSON body nests more than ${MAX_DEPTH} levels deep.`);
+      }
+    } else if (byte === 0x5d || byte === 0x7d) {
+      depth--;
+    }
+  }
+}
+
+/** Index of the quote that ends the string begun at `start`, or the end of the bytes. */
+function endOfString(bytes: Uint8Array, start: number): number {
+  let index = start + 1;
+  while (index < bytes.length && bytes[index] !== QUOTE) index += bytes[index] === BACKSLASH ? 2 : 1;
+  return index;
+}
+
+function parseObject(bytes: Uint8Array): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? 'it is not valid JSON' : 'it is not valid UTF-8';
+    throw new ApiError('invalid_json', `We could not parse the JSON body of your request: ${reason}.`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ApiError('invalid_json', 'The JSON body of your request must be an object.');
+  }
+  return value as JsonObject;
+}

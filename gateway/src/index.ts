@@ -1,0 +1,10 @@
+export { createApp } from './app.ts';
+export type {
+  Backend,
+  BackendEvent,
+  BackendModel,
+  BackendRequest,
+  BackendStats,
+} from './backends/backend.ts';
+export { errorsPage, metricsPage } from './reference.ts';
+export type { GatewayDeps } from './routes/deps.ts';

@@ -1,0 +1,120 @@
+import { loadAdapterDirectory } from '@polylora/adapters-store';
+import { type Engine, projectionShape, startEngineProcess } from '@polylora/engine';
+import { Registry } from 'prom-client';
+import { createApp } from './app.ts';
+import type { Backend } from './backends/backend.ts';
+import { EmbeddedBackend, type NamedAdapter } from './backends/embedded.ts';
+import { StartingBackend } from './backends/starting.ts';
+import { localUrl, readyBanner } from './banner.ts';
+import type { Config } from './config/schema.ts';
+import { InFlight } from './in-flight.ts';
+import { createLogger } from './logging.ts';
+import { Metrics } from './metrics.ts';
+import { closeServer, createHttpServer, listen } from './server.ts';
+
+/** Least time for answers that were cut at the end of the drain to reach their clients. */
+const LAST_BYTES_MILLISECONDS = 1000;
+
+/** A server that takes requests. */
+export interface RunningServer {
+  readonly url: string;
+  /** Fails readiness at once, lets requests finish within the drain time, then stops everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Listens, starts the engine with the adapters, and resolves when the first request can be answered.
+ * @param say takes lines for the person who started the server
+ * @throws ListenError, EngineError, AdapterError: with messages for that person
+ */
+export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
+  const logger = createLogger(config.logLevel);
+  const metrics = new Metrics(new Registry());
+  const inFlight = new InFlight(config.maxRunning + config.maxQueued);
+  let backend: Backend = new StartingBackend();
+  const app = createApp({
+    backend: () => backend,
+    inFlight,
+    metrics,
+    logger,
+    requestBodyLimitBytes: config.requestBodyLimitBytes,
+  });
+  // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
+  const server = createHttpServer(app.fetch);
+  const port = await listen(server, config.host, config.port);
+  try {
+    backend = await startBackend(config, say);
+  } catch (error) {
+    await closeServer(server, 0);
+    throw error;
+  }
+  metrics.setModelName(backend.models[0]?.id ?? '');
+  const url = localUrl(config.host, port);
+  say(readyBanner(url, backend.models));
+  logger.info({ url, models: backend.models.map(({ id }) => id) }, 'ready');
+
+  const stop = async () => {
+    logger.info('stopping');
+    const deadline = performance.now() + config.drainSeconds * 1000;
+    await inFlight.drain(config.drainSeconds);
+    // The last bytes of the answers may still be on their way.
+    await closeServer(server, Math.max(deadline - performance.now(), LAST_BYTES_MILLISECONDS));
+    await backend.close();
+    logger.info('stopped');
+  };
+  return { url, stop };
+}
+
+async function startBackend(config: Config, say: (line: string) => void): Promise<Backend> {
+  const { model, home, weights, threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
+  const engine = await startEngineProcess({
+    model,
+    home,
+    weights,
+    threads,
+    maxModelLen,
+    poolBytes: poolMegabytes === null ? null : poolMegabytes * 1024 * 1024,
+    maxBatchTokens,
+    maxRunning,
+    onProgress: say,
+  });
+  try {
+    const servedModelName = config.servedModelName ?? engine.model.name;
+    const adapters = config.adapters === null ? [] : await readAdapters(config.adapters, engine, say);
+    return await EmbeddedBackend.start({
+      engine,
+      adapters: withoutReserved(adapters, servedModelName, say),
+      servedModelName,
+      startedAt: Math.floor(Date.now() / 1000),
+    });
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+/** The adapters that can be served; those that cannot are told with their reasons, and the others go on. */
+async function readAdapters(
+  root: string,
+  { model }: Engine,
+  say: (line: string) => void,
+): Promise<readonly NamedAdapter[]> {
+  const { adapters, problems } = await loadAdapterDirectory(root, {
+    layerCount: model.layerCount,
+    projection: (module) => projectionShape(model, module),
+  });
+  for (const { message } of problems) say(`Adapter refused: ${message}`);
+  return adapters;
+}
+
+function withoutReserved(
+  adapters: readonly NamedAdapter[],
+  servedModelName: string,
+  say: (line: string) => void,
+): readonly NamedAdapter[] {
+  const reserved = EmbeddedBackend.reservedNames(servedModelName);
+  return adapters.filter(({ name }) => {
+    if (reserved.has(name)) say(`Adapter refused: ${name}: the name is the base model's; rename its folder.`);
+    return !reserved.has(name);
+  });
+}

@@ -1,0 +1,153 @@
+/** Every metric: its name, what it says, its labels and buckets. `docs/metrics.md` is generated from this. */
+
+interface MetricDefinition {
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  /** vLLM's name where vLLM has such a metric. */
+  readonly name: string;
+  readonly help: string;
+  /** Label names; every label has few values, whatever clients send. */
+  readonly labels: readonly string[];
+  readonly buckets?: readonly number[];
+}
+
+/** vLLM's buckets, so that its dashboards work. */
+const FIRST_TOKEN_SECONDS = [
+  0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640,
+  2560,
+];
+const TOKEN_SECONDS = [
+  0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80,
+];
+const REQUEST_SECONDS = [
+  0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
+];
+const TOKENS = [
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000,
+];
+
+const MODEL = ['model_name'] as const;
+
+export const METRICS = {
+  running: {
+    kind: 'gauge',
+    name: 'vllm:num_requests_running',
+    help: 'Sequences in the batch.',
+    labels: MODEL,
+  },
+  waiting: {
+    kind: 'gauge',
+    name: 'vllm:num_requests_waiting',
+    help: 'Sequences waiting for their turn.',
+    labels: MODEL,
+  },
+  kvCacheUsage: {
+    kind: 'gauge',
+    name: 'vllm:kv_cache_usage_perc',
+    help: 'Share of the page pool that holds KV blocks, from 0 to 1.',
+    labels: MODEL,
+  },
+  loraRequests: {
+    kind: 'gauge',
+    name: 'vllm:lora_requests_info',
+    help: 'Adapters with running and with waiting sequences, by name, comma-separated; the value is the time of the snapshot. `max_lora` is the number of adapters served: all of them can share a batch.',
+    labels: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
+  },
+  promptTokens: {
+    kind: 'counter',
+    name: 'vllm:prompt_tokens_total',
+    help: 'Prompt tokens of accepted sequences.',
+    labels: MODEL,
+  },
+  generationTokens: {
+    kind: 'counter',
+    name: 'vllm:generation_tokens_total',
+    help: 'Tokens generated.',
+    labels: MODEL,
+  },
+  preemptions: {
+    kind: 'counter',
+    name: 'vllm:num_preemptions_total',
+    help: 'Sequences set back for want of pages and computed again.',
+    labels: MODEL,
+  },
+  finished: {
+    kind: 'counter',
+    name: 'vllm:request_success_total',
+    help: 'Sequences that ended, by how: `stop`, `length`, `abort` (the client left) or `error`.',
+    labels: [...MODEL, 'finished_reason'],
+  },
+  firstToken: {
+    kind: 'histogram',
+    name: 'vllm:time_to_first_token_seconds',
+    help: 'From a sequence’s arrival to its first token.',
+    labels: MODEL,
+    buckets: FIRST_TOKEN_SECONDS,
+  },
+  interToken: {
+    kind: 'histogram',
+    name: 'vllm:inter_token_latency_seconds',
+    help: 'Between one token of a sequence and the next, as delivered.',
+    labels: MODEL,
+    buckets: TOKEN_SECONDS,
+  },
+  perOutputToken: {
+    kind: 'histogram',
+    name: 'vllm:request_time_per_output_token_seconds',
+    help: 'Mean time per token after the first, for each finished sequence.',
+    labels: MODEL,
+    buckets: TOKEN_SECONDS,
+  },
+  endToEnd: {
+    kind: 'histogram',
+    name: 'vllm:e2e_request_latency_seconds',
+    help: 'From a sequence’s arrival to its end, for each finished sequence.',
+    labels: MODEL,
+    buckets: REQUEST_SECONDS,
+  },
+  promptLength: {
+    kind: 'histogram',
+    name: 'vllm:request_prompt_tokens',
+    help: 'Prompt tokens of each finished sequence.',
+    labels: MODEL,
+    buckets: TOKENS,
+  },
+  generationLength: {
+    kind: 'histogram',
+    name: 'vllm:request_generation_tokens',
+    help: 'Tokens generated for each finished sequence.',
+    labels: MODEL,
+    buckets: TOKENS,
+  },
+  pages: {
+    kind: 'gauge',
+    name: 'polylora_pool_pages',
+    help: 'Pages of the pool by what they hold: `kv`, `adapter` or `free`.',
+    labels: ['kind'],
+  },
+  engineReady: {
+    kind: 'gauge',
+    name: 'polylora_engine_ready',
+    help: '1 while the engine takes requests, 0 while it starts.',
+    labels: [],
+  },
+  engineRestarts: {
+    kind: 'counter',
+    name: 'polylora_engine_restarts_total',
+    help: 'Times the engine’s process died and was started again.',
+    labels: [],
+  },
+  adapterLoads: {
+    kind: 'counter',
+    name: 'polylora_adapter_loads_total',
+    help: 'Times an adapter’s weights were read into the pool.',
+    labels: [],
+  },
+  httpRequests: {
+    kind: 'counter',
+    name: 'polylora_http_requests_total',
+    help: 'HTTP requests by the pattern of their route (`unmatched` where there is none), method and status.',
+    labels: ['route', 'method', 'status'],
+  },
+} as const satisfies Record<string, MetricDefinition>;
+
+export type MetricKey = keyof typeof METRICS;

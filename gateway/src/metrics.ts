@@ -1,0 +1,131 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Backend, BackendEvent } from './backends/backend.ts';
+import { METRICS, type MetricKey } from './metric-definitions.ts';
+
+type KeysOf<Kind> = { [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never }[MetricKey];
+
+/** HTTP methods that are counted under their own name. */
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** The gateway's metrics in a registry of the caller's. */
+export class Metrics {
+  readonly #registry: Registry;
+  readonly #gauges = new Map<string, Gauge>();
+  readonly #counters = new Map<string, Counter>();
+  readonly #histograms = new Map<string, Histogram>();
+  /** What the engine's own counters said last. */
+  readonly #seen = new Map<string, number>();
+  #modelName = '';
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+    for (const [key, definition] of Object.entries(METRICS)) {
+      const { kind, name, help, labels } = definition;
+      const options = { name, help, labelNames: [...labels], registers: [registry] };
+      if (kind === 'gauge') this.#gauges.set(key, new Gauge(options));
+      else if (kind === 'counter') this.#counters.set(key, new Counter(options));
+      else this.#histograms.set(key, new Histogram({ ...options, buckets: [...definition.buckets] }));
+    }
+  }
+
+  /** The value of the label `model_name` from now on: the base model's served name. */
+  setModelName(name: string): void {
+    this.#modelName = name;
+  }
+
+  /** Counts an answered HTTP request. `route` is a pattern of ours, never the client's path. */
+  countHttp(route: string, method: string, status: number): void {
+    const known = METHODS.has(method) ? method : 'other';
+    this.#count('httpRequests', 1, { route, method: known, status: String(status) });
+  }
+
+  /** Passes a sequence's events on and measures them; leaving early counts as an abort. */
+  async *observe(events: AsyncIterable<BackendEvent>): AsyncGenerator<BackendEvent> {
+    const model = { model_name: this.#modelName };
+    const arrived = performance.now();
+    let previous = arrived;
+    let first: number | null = null;
+    let tokens = 0;
+    let promptTokens = 0;
+    let reason = 'abort';
+    try {
+      for await (const event of events) {
+        const now = performance.now();
+        if (event.type === 'start') {
+          promptTokens = event.promptTokens;
+          this.#count('promptTokens', promptTokens, model);
+        } else if (event.type === 'delta' && event.tokens > 0) {
+          const seconds = (now - previous) / 1000;
+          if (first === null) this.#observe('firstToken', seconds, model);
+          else
+            for (let i = 0; i < event.tokens; i++) this.#observe('interToken', seconds / event.tokens, model);
+          first ??= now;
+          previous = now;
+          tokens += event.tokens;
+          this.#count('generationTokens', event.tokens, model);
+        } else if (event.type === 'finish') {
+          reason = event.reason;
+        } else if (event.type === 'error') {
+          reason = 'error';
+        }
+        yield event;
+      }
+    } finally {
+      this.#count('finished', 1, { ...model, finished_reason: reason });
+      if (reason === 'stop' || reason === 'length') {
+        this.#observe('endToEnd', (performance.now() - arrived) / 1000, model);
+        this.#observe('promptLength', promptTokens, model);
+        this.#observe('generationLength', tokens, model);
+        if (first !== null && tokens > 1) {
+          this.#observe('perOutputToken', (previous - first) / 1000 / (tokens - 1), model);
+        }
+      }
+    }
+  }
+
+  /** Everything in Prometheus' text format, with the backend's state as of now. */
+  async render(backend: Backend): Promise<{ contentType: string; text: string }> {
+    this.#set('engineReady', backend.ready ? 1 : 0);
+    if (backend.ready) await this.#readBackend(backend);
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+
+  async #readBackend(backend: Backend): Promise<void> {
+    const stats = await backend.stats();
+    const model = { model_name: this.#modelName };
+    this.#set('running', stats.running, model);
+    this.#set('waiting', stats.waiting, model);
+    this.#set('kvCacheUsage', stats.pagesTotal === 0 ? 0 : stats.pagesKv / stats.pagesTotal, model);
+    this.#set('pages', stats.pagesKv, { kind: 'kv' });
+    this.#set('pages', stats.pagesAdapter, { kind: 'adapter' });
+    this.#set('pages', stats.pagesTotal - stats.pagesKv - stats.pagesAdapter, { kind: 'free' });
+    this.#follow('preemptions', stats.preemptionsTotal, model);
+    this.#follow('adapterLoads', stats.adapterLoadsTotal, {});
+    this.#follow('engineRestarts', stats.restartsTotal, {});
+    this.#gauges.get('loraRequests')?.reset();
+    this.#set('loraRequests', Date.now() / 1000, {
+      max_lora: String(backend.models.length - 1),
+      running_lora_adapters: stats.runningAdapters.join(','),
+      waiting_lora_adapters: stats.waitingAdapters.join(','),
+    });
+  }
+
+  #set(key: KeysOf<'gauge'>, value: number, labels: Record<string, string> = {}): void {
+    this.#gauges.get(key)?.set(labels, value);
+  }
+
+  #count(key: KeysOf<'counter'>, value: number, labels: Record<string, string>): void {
+    this.#counters.get(key)?.inc(labels, value);
+  }
+
+  #observe(key: KeysOf<'histogram'>, value: number, labels: Record<string, string>): void {
+    this.#histograms.get(key)?.observe(labels, value);
+  }
+
+  /** Follows a counter that starts at 0 again when the engine does. */
+  #follow(key: KeysOf<'counter'>, total: number, labels: Record<string, string>): void {
+    const seen = this.#seen.get(key) ?? 0;
+    this.#seen.set(key, total);
+    this.#count(key, total < seen ? total : total - seen, labels);
+  }
+}

@@ -1,0 +1,101 @@
+import type { FinishReason, TokenLogprobs } from '@polylora/engine';
+import type { ChoiceEvent } from '../generation.ts';
+import { type ChatLogprobs, chatLogprobs } from './logprobs.ts';
+import { type UsageBody, UsageSum } from './usage.ts';
+
+/** What all chunks of an answer, or the whole answer, say of it. */
+export interface AnswerHead {
+  readonly id: string;
+  /** Unix time in seconds. */
+  readonly created: number;
+  readonly model: string;
+  readonly system_fingerprint: string;
+}
+
+/** What a chat answer depends on beside its events. */
+export interface ChatAnswerOptions {
+  readonly head: AnswerHead;
+  readonly choices: number;
+  readonly logprobs: boolean;
+}
+
+interface Choice {
+  readonly text: string[];
+  readonly logprobs: TokenLogprobs[];
+  finishReason: FinishReason | null;
+  stopReason: string | number | null;
+}
+
+/** The whole answer as one `chat.completion`. */
+export async function chatCompletion(
+  events: AsyncIterable<ChoiceEvent>,
+  { head, choices: count, logprobs }: ChatAnswerOptions,
+): Promise<object> {
+  const choices = Array.from(
+    { length: count },
+    (): Choice => ({ text: [], logprobs: [], finishReason: null, stopReason: null }),
+  );
+  const usage = new UsageSum(count);
+  for await (const { choice: index, event } of events) {
+    const choice = choices[index];
+    if (choice === undefined) continue;
+    if (event.type === 'delta') {
+      choice.text.push(event.text);
+      choice.logprobs.push(...(event.logprobs ?? []));
+    } else if (event.type === 'finish') {
+      choice.finishReason = event.reason;
+      choice.stopReason = event.stopReason;
+      usage.add(index, event.usage);
+    }
+  }
+  return {
+    ...head,
+    object: 'chat.completion',
+    choices: choices.map((choice, index) => ({
+      index,
+      message: { role: 'assistant', content: choice.text.join(''), refusal: null },
+      logprobs: logprobs ? chatLogprobs(choice.logprobs) : null,
+      finish_reason: choice.finishReason,
+      stop_reason: choice.stopReason,
+    })),
+    usage: usage.body(),
+  };
+}
+
+interface ChunkChoice {
+  readonly index: number;
+  readonly delta: { readonly role?: 'assistant'; readonly content?: string; readonly refusal?: null };
+  readonly logprobs: ChatLogprobs | null;
+  readonly finish_reason: FinishReason | null;
+  readonly stop_reason?: string | number | null;
+}
+
+/** The answer as `chat.completion.chunk`s: the role of each choice, its text as it comes, how it ended. */
+export async function* chatCompletionChunks(
+  events: AsyncIterable<ChoiceEvent>,
+  { head, choices: count, includeUsage }: ChatAnswerOptions & { readonly includeUsage: boolean },
+): AsyncGenerator<object> {
+  const chunk = (choices: readonly ChunkChoice[], usage: UsageBody | null = null) => ({
+    ...head,
+    object: 'chat.completion.chunk',
+    choices,
+    ...(includeUsage ? { usage } : {}),
+  });
+  const usage = new UsageSum(count);
+  for await (const { choice: index, event } of events) {
+    if (event.type === 'start') {
+      const delta = { role: 'assistant', content: '', refusal: null } as const;
+      yield chunk([{ index, delta, logprobs: null, finish_reason: null }]);
+    } else if (event.type === 'delta') {
+      // Text that may yet become a stop string or half a character is held back: nothing to send then.
+      if (event.text === '' && event.logprobs === null) continue;
+      const logprobs = event.logprobs === null ? null : chatLogprobs(event.logprobs);
+      yield chunk([{ index, delta: { content: event.text }, logprobs, finish_reason: null }]);
+    } else if (event.type === 'finish') {
+      usage.add(index, event.usage);
+      const { reason, stopReason } = event;
+      yield chunk([{ index, delta: {}, logprobs: null, finish_reason: reason, stop_reason: stopReason }]);
+    }
+  }
+  if (includeUsage) yield chunk([], usage.body());
+}

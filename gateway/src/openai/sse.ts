@@ -1,0 +1,53 @@
+import { toApiError } from '../errors.ts';
+
+const encoder = new TextEncoder();
+
+export const EVENT_STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  // Proxies that buffer (nginx) let this stream through.
+  'x-accel-buffering': 'no',
+} as const;
+
+/**
+ * Chunks as server-sent events, with `[DONE]` at the end. A failure is an event with an `error`, which the
+ * official SDKs throw, and then the stream ends without `[DONE]`.
+ */
+export async function* eventFrames(
+  chunks: AsyncIterable<object>,
+  onFailure: (error: unknown) => void,
+): AsyncGenerator<string> {
+  try {
+    for await (const chunk of chunks) yield frame(chunk);
+    yield 'data: [DONE]\n\n';
+  } catch (error) {
+    onFailure(error);
+    yield frame(toApiError(error).body());
+  }
+}
+
+function frame(data: object): string {
+  return `data: ${JSON.stringify(data)}\n\n`;
+}
+
+/**
+ * A response body that asks for the next frame only when the client has taken the last, so nothing piles up
+ * here for a slow one.
+ * @param onCancel called when the client leaves
+ */
+export function bodyOf(frames: AsyncGenerator<string>, onCancel: () => void): ReadableStream<Uint8Array> {
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } = await frames.next();
+        if (done) controller.close();
+        else controller.enqueue(encoder.encode(value));
+      },
+      async cancel() {
+        onCancel();
+        await frames.return(undefined);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { errorsPage, metricsPage } from './reference.ts';
+
+function page(name: string): string {
+  return readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+}
+
+// When one of these fails: node scripts/generate-docs.mjs
+describe('the generated pages of docs/', () => {
+  it('list the errors as they are', () => {
+    expect(page('errors.md')).toBe(errorsPage());
+  });
+
+  it('list the metrics as they are', () => {
+    expect(page('metrics.md')).toBe(metricsPage());
+  });
+});

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import type { Context } from 'hono';
+import { startGeneration } from '../generation.ts';
+import type { GatewayEnv } from '../http/context.ts';
+import { readJsonBody } from '../http/json-body.ts';
+import type { AnswerHead } from '../openai/chat-response.ts';
+import { readCompletionRequest } from '../openai/completion-request.ts';
+import { textCompletion, textCompletionChunks } from '../openai/completion-response.ts';
+import { forChoice } from '../openai/sampling.ts';
+import { answer } from './answer.ts';
+import type { GatewayDeps } from './deps.ts';
+import { requestedModel } from './model.ts';
+
+/** `POST /v1/completions` */
+export function completionsRoute(deps: GatewayDeps) {
+  return async (c: Context<GatewayEnv>): Promise<Response> => {
+    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const backend = deps.backend();
+    const model = requestedModel(backend, body);
+    const request = readCompletionRequest(body, model.vocabSize);
+    const { prompts, sampling, choices, echo, stream } = request;
+    Object.assign(c.get('log'), { model: model.id, stream, choices: prompts.length * choices });
+
+    const head: AnswerHead = {
+      id: `cmpl-${randomUUID().replaceAll('-', '')}`,
+      created: Math.floor(Date.now() / 1000),
+      model: model.id,
+      system_fingerprint: model.fingerprint,
+    };
+    const generation = await startGeneration({
+      backend,
+      model,
+      requests: prompts.flatMap((prompt, index) =>
+        Array.from({ length: choices }, (_, choice) => ({
+          id: `${head.id}-${index}-${choice}`,
+          prompt,
+          sampling: forChoice(sampling, choice),
+          echo,
+        })),
+      ),
+      inFlight: deps.inFlight,
+      metrics: deps.metrics,
+      client: c.req.raw.signal,
+      promptParam: 'prompt',
+    });
+    const options = {
+      head,
+      prompts: prompts.length,
+      choicesPerPrompt: choices,
+      logprobs: sampling.logprobs !== null,
+    };
+    return answer(c, deps.logger, generation, {
+      whole: (events) => textCompletion(events, options),
+      chunks: stream
+        ? (events) => textCompletionChunks(events, { ...options, includeUsage: request.includeUsage })
+        : null,
+    });
+  };
+}

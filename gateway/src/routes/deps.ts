@@ -1,0 +1,15 @@
+import type { Backend } from '../backends/backend.ts';
+import type { InFlight } from '../in-flight.ts';
+import type { Logger } from '../logging.ts';
+import type { Metrics } from '../metrics.ts';
+
+/** What the routes work with. */
+export interface GatewayDeps {
+  /** The backend as of now: another one stands in while the real one starts. */
+  readonly backend: () => Backend;
+  readonly inFlight: InFlight;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** Largest request body. */
+  readonly requestBodyLimitBytes: number;
+}

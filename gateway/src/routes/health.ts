@@ -1,0 +1,24 @@
+import type { Context } from 'hono';
+import type { GatewayEnv } from '../http/context.ts';
+import type { GatewayDeps } from './deps.ts';
+
+/** `GET /healthz`: the process answers. */
+export function healthRoute() {
+  return (c: Context<GatewayEnv>): Response => c.json({ status: 'ok' });
+}
+
+/** `GET /readyz`: new requests are welcome; 503 while the engine starts and from the moment of a stop. */
+export function readinessRoute({ backend, inFlight }: GatewayDeps) {
+  return (c: Context<GatewayEnv>): Response => {
+    if (inFlight.draining) return c.json({ status: 'stopping' }, 503);
+    return backend().ready ? c.json({ status: 'ready' }) : c.json({ status: 'starting' }, 503);
+  };
+}
+
+/** `GET /metrics`, in Prometheus' text format */
+export function metricsRoute({ backend, metrics }: GatewayDeps) {
+  return async (c: Context<GatewayEnv>): Promise<Response> => {
+    const { contentType, text } = await metrics.render(backend());
+    return c.body(text, 200, { 'content-type': contentType });
+  };
+}

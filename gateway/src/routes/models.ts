@@ -1,0 +1,29 @@
+import type { Context } from 'hono';
+import type { BackendModel } from '../backends/backend.ts';
+import { ApiError } from '../errors.ts';
+import type { GatewayEnv } from '../http/context.ts';
+import { quoted } from '../openai/fields.ts';
+import type { GatewayDeps } from './deps.ts';
+
+/** An entry of OpenAI's list, with vLLM's `root`, `parent` and `max_model_len`. */
+function modelBody({ id, created, root, parent, maxModelLen }: BackendModel) {
+  return { id, object: 'model', created, owned_by: 'polylora', root, parent, max_model_len: maxModelLen };
+}
+
+/** `GET /v1/models` */
+export function modelsRoute(deps: GatewayDeps) {
+  return (c: Context<GatewayEnv>): Response =>
+    c.json({ object: 'list', data: deps.backend().models.map(modelBody) });
+}
+
+/** `GET /v1/models/{id}`, where the id may contain slashes, encoded or not */
+export function modelRoute(deps: GatewayDeps) {
+  return (c: Context<GatewayEnv>): Response => {
+    const id = c.req.param('id') ?? '';
+    const model = deps.backend().find(id);
+    if (model === undefined) {
+      throw new ApiError('model_not_found', `The model '${quoted(id)}' does not exist`, 'model');
+    }
+    return c.json(modelBody(model));
+  };
+}

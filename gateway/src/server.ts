@@ -1,0 +1,104 @@
+import { once } from 'node:events';
+import { createServer, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { getRequestListener, RequestError } from '@hono/node-server';
+import { ApiError } from './errors.ts';
+import { errorResponse } from './http/context.ts';
+
+/** Longer than the pools of common clients and proxies keep idle connections, so that they close first. */
+const KEEP_ALIVE_MILLISECONDS = 75_000;
+
+/** Why the server cannot listen, in a sentence for its operator. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  readonly code = 'cannot_listen';
+}
+
+type Fetch = (request: Request) => Response | Promise<Response>;
+
+/** An HTTP server for an app; it does not listen yet. */
+export function createHttpServer(fetch: Fetch): Server {
+  const listener = getRequestListener(fetch, {
+    errorHandler: (error) => {
+      if (!(error instanceof RequestError)) throw error;
+      return errorResponse(new ApiError('malformed_http', `The request is not valid: ${error.message}.`));
+    },
+  });
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MILLISECONDS }, (request, response) => {
+    void listener(request, response);
+  });
+  server.on('clientError', refuseMalformed);
+  return server;
+}
+
+/**
+ * @returns the port, which the system chose where `port` is 0
+ * @throws ListenError
+ */
+export async function listen(server: Server, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/**
+ * Stops listening and resolves when all connections are closed: idle ones at once, others when their answer is
+ * sent, and what is left after a while in any case.
+ */
+export async function closeServer(server: Server, graceMilliseconds: number): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  // A connection that becomes idle later would wait for its keep-alive to run out.
+  const idle = setInterval(() => server.closeIdleConnections(), 50);
+  const late = setTimeout(() => server.closeAllConnections(), graceMilliseconds);
+  await closed;
+  clearInterval(idle);
+  clearTimeout(late);
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): ListenError {
+  const options = { cause: error };
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new ListenError(
+        `Port ${port} on ${host} is in use: stop what uses it, or choose another with --port.`,
+        options,
+      );
+    case 'EACCES':
+      return new ListenError(
+        `Port ${port} may not be used by this user: choose one above 1023 with --port.`,
+        options,
+      );
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new ListenError(
+        `${host} is not an address of this machine: choose another with --host.`,
+        options,
+      );
+    default:
+      return new ListenError(`Cannot listen on ${host}, port ${port}: ${error.message}.`, options);
+  }
+}
+
+/** Answers what is not HTTP, or has headers beyond the parser's limits, in OpenAI's form. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || (socket as Socket).bytesWritten > 0) {
+    socket.destroy(error);
+    return;
+  }
+  const refusal =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new ApiError('headers_too_large', 'The request headers are too large.')
+      : new ApiError('malformed_http', 'The request is not valid HTTP.');
+  const body = JSON.stringify(refusal.body());
+  const head = [
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}

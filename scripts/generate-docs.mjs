@@ -1,0 +1,12 @@
+// `node scripts/generate-docs.mjs`: writes the pages of docs/ that are made from the code. A test keeps them
+// current.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ROOT } from './paths.mjs';
+import { setUp } from './setup.mjs';
+
+await setUp();
+const gateway = await import(pathToFileURL(join(ROOT, 'gateway', 'dist', 'index.js')).href);
+writeFileSync(join(ROOT, 'docs', 'errors.md'), gateway.errorsPage());
+writeFileSync(join(ROOT, 'docs', 'metrics.md'), gateway.metricsPage());
