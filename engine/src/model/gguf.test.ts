@@ -245,7 +245,7 @@ describe('GGUF model', () => {
       [...llama, ['llama.rope.dimension_count', ['u32', 8]]],
       'llama.rope.dimension_count is 8; only the head width, 16',
     ],
-    [[...llama, ['llama.rope.scaling.type', ['string', 'yarn']]], 'llama.context_length is missing'],
+    [llama, 'llama.context_length is missing'],
     [
       [
         ...llama,
