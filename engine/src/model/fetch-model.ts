@@ -22,7 +22,7 @@ export type LocalModel =
 export interface FetchOptions {
   /** A directory, a `.gguf` file, a hub id (`owner/name`, `owner/name@revision`), or `DEFAULT_MODEL`. */
   readonly source: string;
-  /** Cache directory, see `defaultHome`. */
+  /** Cache directory, see `defaultHome`. Everything fetched or made is kept here. */
   readonly home: string;
   readonly hub?: HubOptions;
   readonly onProgress?: OnProgress;

@@ -9,7 +9,7 @@ import { writeWeights } from '@polylora/engine-native';
 import { EngineError, type ModelInfo } from '../types.ts';
 import { writeFileDurable } from './atomic-file.ts';
 import type { DecoderModel } from './decoder.ts';
-import { fetchModel, type LocalModel } from './fetch-model.ts';
+import { type FetchOptions, fetchModel, type LocalModel } from './fetch-model.ts';
 import { fileDigest } from './file-digest.ts';
 import { withFileLock } from './file-lock.ts';
 import { readGguf } from './gguf-model.ts';
@@ -25,15 +25,10 @@ const LAYOUT_VERSION = 1;
 const GRAPH_FILE = 'model.onnx';
 const TOKENIZER_FILE = 'tokenizer.json';
 
-export interface PrepareOptions {
-  /** A directory, a `.gguf` file, a hub id (`owner/name`, `owner/name@revision`), or the default model's name. */
-  readonly source: string;
-  /** Cache directory, see `defaultHome`. */
-  readonly home: string;
+export interface PrepareOptions extends FetchOptions {
   readonly weights: ModelInfo['weights'];
   /** At most the model's own context length, which it defaults to. */
   readonly maxModelLen?: number;
-  readonly onProgress?: OnProgress;
 }
 
 export interface PreparedModel {

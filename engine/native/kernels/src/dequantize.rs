@@ -106,7 +106,9 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut [f32]) -> Result<(),
         return Err(DequantizeError::WrongLength { bytes: bytes.len(), expected });
     }
     match kind {
-        TensorType::F32 => each_block(bytes, out, |b: &[u8; 4], o: &mut [f32; 1]| o[0] = f32::from_le_bytes(*b)),
+        TensorType::F32 => {
+            each_block(bytes, out, |b: &[u8; 4], o: &mut [f32; 1]| o[0] = f32::from_le_bytes(*b))
+        }
         TensorType::F16 => each_block(bytes, out, |b: &[u8; 2], o: &mut [f32; 1]| o[0] = half_at(b, 0)),
         TensorType::Bf16 => each_block(bytes, out, |b: &[u8; 2], o: &mut [f32; 1]| {
             o[0] = bf16::from_le_bytes(*b).to_f32();
@@ -162,10 +164,7 @@ fn q4_k_scale(packed: &[u8], i: usize) -> (f32, f32) {
     let (scale, minimum) = if i < 4 {
         (packed[i] & 63, packed[i + 4] & 63)
     } else {
-        (
-            (packed[i + 4] & 15) | ((packed[i - 4] >> 6) << 4),
-            (packed[i + 4] >> 4) | ((packed[i] >> 6) << 4),
-        )
+        ((packed[i + 4] & 15) | ((packed[i - 4] >> 6) << 4), (packed[i + 4] >> 4) | ((packed[i] >> 6) << 4))
     };
     (f32::from(scale), f32::from(minimum))
 }

@@ -126,13 +126,17 @@ impl Job {
             return Err(invalid("a weight without sources or columns".into()));
         }
         let layout = match (job.layout.as_str(), job.group, job.scales_offset) {
-            ("int8-panels", Some(group), Some(scales)) if group > 0 && cols.is_multiple_of(group as usize) => {
+            ("int8-panels", Some(group), Some(scales))
+                if group > 0 && cols.is_multiple_of(group as usize) =>
+            {
                 Layout::Int8Panels { group: group as usize, scales_offset: unsigned("scalesOffset", scales)? }
             }
             ("f32-panels", None, None) => Layout::F32Panels,
             ("f32", None, None) => Layout::F32,
             ("f16", None, None) => Layout::F16,
-            (other, ..) => return Err(invalid(format!("layout {other} does not fit {cols} columns or its options"))),
+            (other, ..) => {
+                return Err(invalid(format!("layout {other} does not fit {cols} columns or its options")));
+            }
         };
         let mut rows = 0;
         let mut sources = Vec::with_capacity(job.sources.len());
@@ -141,10 +145,8 @@ impl Job {
             rows = source.rows.end;
             sources.push(source);
         }
-        let output = OpenOptions::new()
-            .write(true)
-            .open(&job.output)
-            .map_err(|e| io_error(&job.output, &e))?;
+        let output =
+            OpenOptions::new().write(true).open(&job.output).map_err(|e| io_error(&job.output, &e))?;
         Ok(Self { sources, rows, cols, layout, output, offset: unsigned("offset", job.offset)? })
     }
 
@@ -244,9 +246,9 @@ impl Source {
             return Err(invalid(format!("{name} has {} columns where {cols} are needed", stored.cols)));
         }
         let rows = stored.rows as usize;
-        let row_bytes = kind
-            .bytes_for(cols)
-            .ok_or_else(|| invalid(format!("{name}: rows of {cols} values are no whole blocks of {kind:?}")))?;
+        let row_bytes = kind.bytes_for(cols).ok_or_else(|| {
+            invalid(format!("{name}: rows of {cols} values are no whole blocks of {kind:?}"))
+        })?;
         let head_dim = match stored.interleaved_heads.map(|heads| heads as usize) {
             None => None,
             Some(heads) if heads > 0 && rows.is_multiple_of(heads * 2) => Some(rows / heads),
@@ -284,7 +286,9 @@ impl Source {
     fn read_bytes(&self, stored_row: usize, bytes: &mut [u8]) -> Result<()> {
         let offset = self.offset + (stored_row * self.row_bytes) as u64;
         read_exact_at(&self.file, bytes, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => invalid(format!("{} reaches beyond the end of its file", self.name)),
+            io::ErrorKind::UnexpectedEof => {
+                invalid(format!("{} reaches beyond the end of its file", self.name))
+            }
             _ => io_error(&self.name, &error),
         })
     }
