@@ -96,8 +96,9 @@ async function* replay(
 }
 
 /**
- * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each source is asked for its next event only after its
- * last was taken, so a slow consumer slows them down and at most one event of each waits here.
+ * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each
+ * source is asked for its next event only after its last was taken, so a slow consumer slows them down and at
+ * most one event of each waits here.
  */
 export async function* mergeChoices(
   sources: readonly AsyncIterable<BackendEvent>[],
@@ -119,12 +120,10 @@ export async function* mergeChoices(
       (error: unknown) => arrive({ choice, error }),
     );
   };
-
   const onAbort = () => wake();
-
+  signal.addEventListener('abort', onAbort);
   try {
     for (const choice of iterators.keys()) ask(choice);
-    signal.addEventListener('abort', onAbort);
     for (let open = iterators.length; open > 0; ) {
       // At once, even where a source is slow to notice.
       signal.throwIfAborted();

@@ -56,20 +56,19 @@ export class InFlight {
   }
 
   /**
-   * Refuses new requests and resolves when the running ones have ended; after a while they are aborted.
+   * Refuses new requests and resolves when the running ones have ended; those that take too long are aborted.
    * @param seconds how long they may take
    */
   async drain(seconds: number): Promise<void> {
     this.#draining = true;
     if (this.#running.size === 0) return;
-    const idle = new Promise<void>((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
+      timer = setTimeout(resolve, seconds * 1000);
     });
-    const reason = new ApiError('shutting_down', 'The server shut down before the answer was complete.');
-    const timer = setTimeout(() => {
-      for (const controller of this.#running.keys()) controller.abort(reason);
-    }, seconds * 1000);
-    await idle;
     clearTimeout(timer);
+    const reason = new ApiError('shutting_down', 'The server shut down before the answer was complete.');
+    for (const controller of this.#running.keys()) controller.abort(reason);
   }
 }

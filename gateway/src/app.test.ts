@@ -1,0 +1,119 @@
+import { Registry } from 'prom-client';
+import { describe, expect, it } from 'vitest';
+import { createApp } from './app.ts';
+import { StartingBackend } from './backends/starting.ts';
+import { InFlight } from './in-flight.ts';
+import { createLogger } from './logging.ts';
+import { Metrics } from './metrics.ts';
+
+/** A gateway whose engine has not started yet. */
+function startingGateway() {
+  const backend = new StartingBackend();
+  const inFlight = new InFlight(4);
+  const app = createApp({
+    backend: () => backend,
+    inFlight,
+    metrics: new Metrics(new Registry()),
+    logger: createLogger('silent'),
+    requestBodyLimitBytes: 1000,
+  });
+  const post = (path: string, body: string, headers: Record<string, string> = {}) =>
+    app.request(path, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
+  return { app, inFlight, post };
+}
+
+describe('the app', () => {
+  it('answers health and readiness while the engine starts', async () => {
+    const { app } = startingGateway();
+    expect((await app.request('/healthz')).status).toBe(200);
+    const ready = await app.request('/readyz');
+    expect([ready.status, await ready.json()]).toEqual([503, { status: 'starting' }]);
+  });
+
+  it('fails readiness once it is told to stop', async () => {
+    const { app, inFlight } = startingGateway();
+    await inFlight.drain(0);
+    expect(await (await app.request('/readyz')).json()).toEqual({ status: 'stopping' });
+  });
+
+  it('asks clients to come back while the engine starts', async () => {
+    const { post } = startingGateway();
+    const response = await post('/v1/chat/completions', '{"model":"base","messages":[]}');
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(response.headers.get('x-should-retry')).toBe('true');
+    expect(await response.json()).toMatchObject({
+      error: { type: 'server_error', code: 'engine_unavailable' },
+    });
+  });
+
+  it.each([
+    ['GET', '/nope', 404, 'unknown_url'],
+    ['POST', '/v1/chat/completions/', 404, 'unknown_url'],
+    ['POST', '//v1/chat/completions', 404, 'unknown_url'],
+    ['POST', '/V1/chat/completions', 404, 'unknown_url'],
+    ['GET', '/v1/chat/completions', 405, 'method_not_supported'],
+    ['DELETE', '/v1/models/base', 405, 'method_not_supported'],
+    ['GET', '/v1/models/none%2Fat%20all', 404, 'model_not_found'],
+  ])("refuses %s %s in OpenAI's form", async (method, path, status, code) => {
+    const response = await startingGateway().app.request(path, { method });
+    expect(response.status).toBe(status);
+    expect(await response.json()).toEqual({
+      error: {
+        message: expect.any(String),
+        type: 'invalid_request_error',
+        param: code === 'model_not_found' ? 'model' : null,
+        code,
+      },
+    });
+  });
+
+  it('says which method a route has', async () => {
+    const response = await startingGateway().app.request('/v1/completions', { method: 'PUT' });
+    expect(response.headers.get('allow')).toBe('POST');
+  });
+
+  it('refuses large bodies, no model and models that are not text', async () => {
+    const { post } = startingGateway();
+    const bodies = [`"${'x'.repeat(2000)}"`, '{}', '{"model":5}', '{"model":""}'];
+    const answers = await Promise.all(
+      bodies.map(async (body) => {
+        const response = await post('/v1/completions', body);
+        const { error } = (await response.json()) as { error: { code: string } };
+        return [response.status, error.code];
+      }),
+    );
+    expect(answers).toEqual([
+      [413, 'request_too_large'],
+      [400, 'missing_required_parameter'],
+      [400, 'invalid_type'],
+      [400, 'empty_string'],
+    ]);
+  });
+
+  it("puts OpenAI's headers on every response, with the client's request id where it is sane", async () => {
+    const { app } = startingGateway();
+    const own = await app.request('/nope');
+    expect(own.headers.get('x-request-id')).toMatch(/^req_[0-9a-f]{32}$/);
+    expect(own.headers.get('openai-version')).toBe('2020-10-01');
+    expect(own.headers.get('openai-processing-ms')).toMatch(/^\d+$/);
+    const given = await app.request('/healthz', { headers: { 'x-request-id': 'trace-1:2.3' } });
+    expect(given.headers.get('x-request-id')).toBe('trace-1:2.3');
+    const odd = await app.request('/healthz', { headers: { 'x-request-id': 'a b"c' } });
+    expect(odd.headers.get('x-request-id')).toMatch(/^req_/);
+  });
+
+  it('counts requests by route pattern, whatever the path', async () => {
+    const { app } = startingGateway();
+    for (const path of ['/a', '/b', '/v1/models/x', '/v1/models/y']) await app.request(path);
+    await app.request('/healthz', { method: 'BREW' });
+    const text = await (await app.request('/metrics')).text();
+    const lines = text.split('\n').filter((line) => line.startsWith('polylora_http_requests_total'));
+    expect(lines).toEqual([
+      'polylora_http_requests_total{route="unmatched",method="GET",status="404"} 2',
+      'polylora_http_requests_total{route="/v1/models/:id{.+}",method="GET",status="404"} 2',
+      'polylora_http_requests_total{route="/healthz",method="other",status="405"} 1',
+    ]);
+    expect(text).toContain('polylora_engine_ready 0');
+  });
+});
