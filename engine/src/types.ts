@@ -4,7 +4,15 @@
  */
 
 /** The projections of a decoder layer that an adapter can change, in the order the kernels use. */
-export const LORA_MODULES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+export const LORA_MODULES = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+] as const;
 export type LoraModule = (typeof LORA_MODULES)[number];
 
 /** One tensor in an adapter's safetensors file. `begin` is an absolute byte offset in that file. */

@@ -1,0 +1,50 @@
+import { totalmem } from 'node:os';
+import { z } from 'zod';
+import { pageBytes } from './model-runner.ts';
+import { BLOCK_TOKENS, blocksFor } from './sequence.ts';
+import { EngineError, type ModelInfo } from './types.ts';
+
+/** What the engine needs to know to start. Checked where it is used: whoever calls has its own schema. */
+export const EngineOptions = z.strictObject({
+  /** A directory, a `.gguf` file, a hub id, or the default model's name. */
+  model: z.string().min(1),
+  /** Cache directory for fetched and prepared models. */
+  home: z.string().min(1),
+  weights: z.enum(['int8', 'f32']),
+  /** null: as many as the machine has. */
+  threads: z.number().int().min(1).max(1024).nullable(),
+  /** null: the model's own context length, as far as the pool holds it. */
+  maxModelLen: z.number().int().min(1).nullable(),
+  /** Memory for KV blocks and adapters together; null: a quarter of the machine's, at most 4 GiB. */
+  poolBytes: z.number().int().min(1).nullable(),
+  /** The most tokens one step computes. */
+  maxBatchTokens: z.number().int().min(1),
+  /** The most sequences that run at once. */
+  maxRunning: z.number().int().min(1),
+});
+export type EngineOptions = z.infer<typeof EngineOptions>;
+
+const MOST_POOL_BYTES = 4 * 2 ** 30;
+
+/**
+ * How many pages the pool has, and the longest context that it can hold.
+ *
+ * @throws EngineError `engine_unavailable` when the pool cannot hold the context length asked for.
+ */
+export function planPool(
+  info: ModelInfo,
+  options: EngineOptions,
+): { pageCount: number; maxModelLen: number } {
+  const bytes = options.poolBytes ?? Math.min(MOST_POOL_BYTES, Math.floor(totalmem() / 4));
+  const pageCount = Math.floor(bytes / pageBytes(info));
+  const needed = blocksFor(info.maxModelLen);
+  if (needed <= pageCount) return { pageCount, maxModelLen: info.maxModelLen };
+  if (options.maxModelLen === null && pageCount > 0) {
+    return { pageCount, maxModelLen: pageCount * BLOCK_TOKENS };
+  }
+  throw new EngineError(
+    'engine_unavailable',
+    `a context of ${info.maxModelLen} tokens needs ${needed} pages of ${pageBytes(info)} bytes; ` +
+      `the pool of ${bytes} bytes has ${pageCount}. Enlarge the pool or lower the maximum model length`,
+  );
+}

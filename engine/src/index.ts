@@ -1,0 +1,8 @@
+export { createEngine } from './llm-engine.ts';
+export { defaultHome } from './model/home.ts';
+export {
+  type EngineProcess,
+  type EngineProcessOptions,
+  startEngineProcess,
+} from './process/engine-process.ts';
+export * from './types.ts';

@@ -1,0 +1,357 @@
+import { readFile } from 'node:fs/promises';
+import { Tokenizer } from '@polylora/engine-native';
+import { EngineOptions, planPool } from './config.ts';
+import { EventQueue } from './event-queue.ts';
+import type { AdapterLayout } from './memory/adapter-layout.ts';
+import type { AdapterLoad } from './memory/adapter-residency.ts';
+import { type PreparedModel, prepareModel } from './model/prepare.ts';
+import { formatProgress, type OnProgress } from './model/progress.ts';
+import { ModelRunner, type SequenceOutput } from './model-runner.ts';
+import { OutputProcessor, TokenTexts } from './output-processor.ts';
+import { type ScheduledSequence, Scheduler } from './scheduler.ts';
+import { Sequence } from './sequence.ts';
+import { PromptEncoder } from './text/prompt-encoder.ts';
+import {
+  type AdapterWeights,
+  type Engine,
+  EngineError,
+  type EngineStats,
+  type GenerationEvent,
+  type GenerationRequest,
+  type ModelInfo,
+  type Prompt,
+} from './types.ts';
+
+interface Request {
+  readonly sequence: Sequence;
+  readonly output: OutputProcessor;
+  readonly events: EventQueue<GenerationEvent>;
+}
+
+interface KnownAdapter {
+  readonly weights: AdapterWeights;
+  readonly layout: AdapterLayout;
+}
+
+/** Told what a long start is doing, a line at a time. */
+export type OnProgressLine = (line: string) => void;
+
+/**
+ * Gets and prepares the model if need be, and starts an engine in this process.
+ *
+ * @throws EngineError when the model cannot be had or does not fit.
+ */
+export async function createEngine(
+  options: EngineOptions & { readonly onProgress?: OnProgressLine },
+): Promise<Engine> {
+  const { onProgress, ...rest } = options;
+  const parsed = EngineOptions.parse(rest);
+  const prepared = await prepareModel({
+    source: parsed.model,
+    home: parsed.home,
+    weights: parsed.weights,
+    ...(parsed.maxModelLen === null ? {} : { maxModelLen: parsed.maxModelLen }),
+    ...(onProgress === undefined ? {} : { onProgress: inLines(onProgress) }),
+  });
+  const plan = planPool(prepared.info, parsed);
+  const runner = await ModelRunner.open(prepared, plan.pageCount, parsed.threads);
+  const tokenizer = new Tokenizer(await readFile(prepared.tokenizerFile));
+  const info = { ...prepared.info, maxModelLen: plan.maxModelLen };
+  return new LlmEngine({ ...prepared, info }, runner, tokenizer, plan.pageCount, parsed);
+}
+
+/** Progress as text, each line once. */
+function inLines(onLine: OnProgressLine): OnProgress {
+  let last = '';
+  return (progress) => {
+    const line = formatProgress(progress);
+    if (line !== last) onLine(line);
+    last = line;
+  };
+}
+
+/** The serving loop: schedule, run, hand out what came of it. */
+class LlmEngine implements Engine {
+  readonly model: ModelInfo;
+  readonly #runner: ModelRunner;
+  readonly #tokenizer: Tokenizer;
+  readonly #encoder: PromptEncoder;
+  readonly #texts: TokenTexts;
+  readonly #eosTokenIds: ReadonlySet<number>;
+  readonly #scheduler: Scheduler;
+  readonly #adapters = new Map<string, KnownAdapter>();
+  /** Removed adapters that running requests still use. */
+  readonly #leaving = new Set<string>();
+  readonly #requests = new Map<string, Request>();
+  /** Sequences to take out before the next step; their pages may be in use until then. */
+  readonly #cancelled = new Set<Sequence>();
+  readonly #loop: Promise<void>;
+  #wake: (() => void) | null = null;
+  #closed = false;
+  #nextHandle = 0;
+  #loading = 0;
+  readonly #totals = { steps: 0, stepSeconds: 0, promptTokens: 0, generationTokens: 0, adapterLoads: 0 };
+
+  constructor(
+    prepared: PreparedModel,
+    runner: ModelRunner,
+    tokenizer: Tokenizer,
+    pageCount: number,
+    options: EngineOptions,
+  ) {
+    this.model = prepared.info;
+    this.#runner = runner;
+    this.#tokenizer = tokenizer;
+    this.#encoder = new PromptEncoder(tokenizer, prepared);
+    this.#texts = new TokenTexts(tokenizer);
+    this.#eosTokenIds = new Set(prepared.eosTokenIds);
+    this.#scheduler = new Scheduler({
+      pageCount,
+      maxBatchTokens: options.maxBatchTokens,
+      maxRunning: options.maxRunning,
+      adapterPages: (digest) => this.#adapters.get(digest)!.layout.pageCount,
+      onEvictAdapter: (slot) => runner.unloadAdapter(slot),
+    });
+    this.#loop = this.#run();
+  }
+
+  get ready(): boolean {
+    return !this.#closed;
+  }
+
+  async addAdapter(weights: AdapterWeights): Promise<void> {
+    this.#leaving.delete(weights.digest);
+    if (this.#adapters.has(weights.digest)) return;
+    this.#adapters.set(weights.digest, { weights, layout: this.#runner.layOut(weights) });
+  }
+
+  async removeAdapter(digest: string): Promise<void> {
+    if (!this.#adapters.has(digest)) return;
+    this.#leaving.add(digest);
+    this.#forgetUnused(digest);
+  }
+
+  async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
+    let accepted: Request;
+    try {
+      accepted = this.#accept(request);
+    } catch (error) {
+      yield errorEvent(error);
+      return;
+    }
+    const { sequence, events } = accepted;
+    const cancel = () => {
+      this.#cancelled.add(sequence);
+      this.#wake?.();
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    if (signal?.aborted) cancel();
+    try {
+      yield { type: 'start', promptTokenIds: [...sequence.prompt] };
+      yield* events;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      if (this.#requests.has(request.id)) cancel();
+    }
+  }
+
+  async tokenize(prompt: Prompt): Promise<number[]> {
+    return [...this.#encoder.encode(prompt)];
+  }
+
+  async detokenize(ids: readonly number[]): Promise<string> {
+    return this.#tokenizer.decode(Uint32Array.from(ids), false);
+  }
+
+  async stats(): Promise<EngineStats> {
+    const { pool, adapters, running, waiting, preemptions } = this.#scheduler;
+    const digests = (sequences: readonly Sequence[]) => [
+      ...new Set(sequences.flatMap(({ adapter }) => adapter ?? [])),
+    ];
+    return {
+      running: running.length,
+      waiting: waiting.length,
+      pagesTotal: pool.pageCount,
+      pagesKv: pool.count('kv'),
+      pagesAdapter: pool.count('adapter'),
+      residentAdapters: adapters.resident,
+      runningAdapters: digests(running),
+      waitingAdapters: digests(waiting),
+      stepsTotal: this.#totals.steps,
+      stepSecondsTotal: this.#totals.stepSeconds,
+      promptTokensTotal: this.#totals.promptTokens,
+      generationTokensTotal: this.#totals.generationTokens,
+      preemptionsTotal: preemptions,
+      adapterLoadsTotal: this.#totals.adapterLoads,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake?.();
+    await this.#loop;
+    for (const request of this.#requests.values()) {
+      this.#fail(request, new EngineError('engine_unavailable', 'the engine was stopped'));
+    }
+  }
+
+  /** Tokenizes a request, checks that it can run, and queues it. */
+  #accept(request: GenerationRequest): Request {
+    if (this.#closed) throw new EngineError('engine_unavailable', 'the engine was stopped');
+    if (this.#requests.has(request.id)) {
+      throw new EngineError('internal_error', `request id ${request.id} is already in use`);
+    }
+    const { adapter } = request;
+    if (adapter !== null && (!this.#adapters.has(adapter) || this.#leaving.has(adapter))) {
+      throw new EngineError('adapter_not_loaded', `adapter ${adapter} is not known to the engine`);
+    }
+    const prompt = Uint32Array.from(this.#encoder.encode(request.prompt));
+    const { sampling } = request;
+    const maxTokens = sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length);
+    const total = prompt.length + maxTokens;
+    if (total > this.model.maxModelLen) {
+      throw new EngineError(
+        'context_length_exceeded',
+        `This model's maximum context length is ${this.model.maxModelLen} tokens. However, you requested ` +
+          `${total} tokens (${prompt.length} in the prompt, ${maxTokens} in the completion). ` +
+          'Please reduce the length of the prompt or completion.',
+      );
+    }
+    if (!this.#scheduler.canEverFit(total, adapter)) {
+      throw new EngineError(
+        'adapter_does_not_fit',
+        `${total} tokens and the adapter together need more memory than the pool's ` +
+          `${this.#scheduler.pool.pageCount} pages; enlarge the pool or shorten the request`,
+      );
+    }
+    const handle = this.#nextHandle++;
+    const sequence = new Sequence({ id: request.id, handle, prompt, adapter, sampling, maxTokens });
+    const output = new OutputProcessor(sequence, this.#tokenizer, this.#texts, this.#eosTokenIds);
+    const accepted = { sequence, output, events: new EventQueue<GenerationEvent>() };
+    this.#runner.addSequence(sequence);
+    this.#requests.set(request.id, accepted);
+    this.#scheduler.add(sequence);
+    this.#wake?.();
+    return accepted;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      this.#dropCancelled();
+      const { batch, loads } = this.#scheduler.schedule();
+      for (const load of loads) void this.#load(load);
+      if (batch.length > 0) {
+        await this.#step(batch);
+      } else if (this.#scheduler.isIdle || this.#loading > 0) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = null;
+      } else {
+        const [stuck] = this.#scheduler.waiting;
+        this.#fail(
+          this.#requests.get(stuck!.id)!,
+          new EngineError('internal_error', 'the request cannot be scheduled'),
+        );
+      }
+    }
+  }
+
+  async #step(batch: readonly ScheduledSequence[]): Promise<void> {
+    try {
+      const { outputs, seconds } = await this.#runner.step(batch, (digest) =>
+        this.#scheduler.adapters.slot(digest),
+      );
+      this.#totals.steps++;
+      this.#totals.stepSeconds += seconds;
+      for (const scheduled of batch) this.#scheduler.computed(scheduled);
+      for (const output of outputs) this.#deliver(output);
+    } catch (error) {
+      for (const { sequence } of batch) this.#fail(this.#requests.get(sequence.id)!, error);
+    }
+  }
+
+  #deliver({ sequence, scored, next }: SequenceOutput): void {
+    const request = this.#requests.get(sequence.id)!;
+    if (scored.some(({ token }) => token < 0) || (next !== null && next.token < 0)) {
+      const message = 'the model gave values that are not finite for this request';
+      this.#fail(request, new EngineError('numerical_error', message));
+      return;
+    }
+    for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
+    if (next !== null) {
+      if (sequence.output.length === 0) this.#totals.promptTokens += sequence.prompt.length;
+      this.#totals.generationTokens++;
+      sequence.output.push(next.token);
+      const events = request.output.accept(next);
+      for (const event of events) request.events.push(event);
+      if (events.length > 1) this.#end(request);
+    } else if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
+      this.#totals.promptTokens += sequence.prompt.length;
+      request.events.push(request.output.finish('length', null));
+      this.#end(request);
+    }
+  }
+
+  async #load(load: AdapterLoad): Promise<void> {
+    const adapter = this.#adapters.get(load.digest)!;
+    this.#loading++;
+    try {
+      await this.#runner.loadAdapter(load, adapter.weights, adapter.layout);
+      this.#scheduler.adapters.loaded(load.digest);
+      this.#totals.adapterLoads++;
+    } catch (error) {
+      this.#scheduler.adapters.failed(load.digest);
+      const reason = error instanceof Error ? error.message : String(error);
+      for (const request of this.#requests.values()) {
+        if (request.sequence.adapter !== load.digest) continue;
+        this.#fail(request, new EngineError('adapter_load_failed', reason, { cause: error }));
+      }
+    } finally {
+      this.#loading--;
+      if (this.#leaving.has(load.digest)) this.#forgetUnused(load.digest);
+      this.#wake?.();
+    }
+  }
+
+  #dropCancelled(): void {
+    for (const sequence of this.#cancelled) {
+      const request = this.#requests.get(sequence.id);
+      if (request?.sequence !== sequence) continue;
+      request.events.push(request.output.finish('abort', null));
+      this.#end(request);
+    }
+    this.#cancelled.clear();
+  }
+
+  #fail(request: Request, error: unknown): void {
+    request.events.push(errorEvent(error));
+    this.#end(request);
+  }
+
+  #end({ sequence, events }: Request): void {
+    this.#scheduler.remove(sequence);
+    this.#runner.removeSequence(sequence);
+    this.#requests.delete(sequence.id);
+    events.end();
+    if (sequence.adapter !== null && this.#leaving.has(sequence.adapter))
+      this.#forgetUnused(sequence.adapter);
+  }
+
+  #forgetUnused(digest: string): void {
+    for (const { sequence } of this.#requests.values()) {
+      if (sequence.adapter === digest) return;
+    }
+    // One that is being read right now is forgotten when that is done.
+    if (this.#scheduler.adapters.state(digest) === 'loading') return;
+    this.#scheduler.adapters.drop(digest);
+    this.#leaving.delete(digest);
+    this.#adapters.delete(digest);
+  }
+}
+
+function errorEvent(error: unknown): GenerationEvent {
+  if (error instanceof EngineError) return { type: 'error', code: error.code, message: error.message };
+  const message = error instanceof Error ? error.message : String(error);
+  return { type: 'error', code: 'internal_error', message };
+}

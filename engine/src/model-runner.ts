@@ -1,0 +1,211 @@
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Executor, type SamplerOptions, type StepOutput } from '@polylora/engine-native';
+import { type AdapterLayout, layOutAdapter, rowAddresses } from './memory/adapter-layout.ts';
+import type { AdapterLoad } from './memory/adapter-residency.ts';
+import type { PreparedModel } from './model/prepare.ts';
+import type { ScheduledSequence } from './scheduler.ts';
+import { BLOCK_TOKENS, type Sequence } from './sequence.ts';
+import { type AdapterWeights, EngineError, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
+
+/** A token that a step chose or scored; `token` is -1 where the logits were not finite. */
+export interface StepToken {
+  readonly token: number;
+  readonly logprob: number;
+  readonly top: readonly { readonly id: number; readonly logprob: number }[];
+}
+
+/** What a step brought one sequence. */
+export interface SequenceOutput {
+  readonly sequence: Sequence;
+  /** Scores of prompt tokens, in order. */
+  readonly scored: readonly StepToken[];
+  /** The new token, where the step reached the sequence's end. */
+  readonly next: StepToken | null;
+}
+
+/** Bytes of a page: one KV block of all layers in half floats. */
+export function pageBytes(model: ModelInfo): number {
+  return BLOCK_TOKENS * model.layerCount * 2 * model.kvHeadCount * model.headDim * 2;
+}
+
+/** Turns schedules into the addon's flat arrays and back. Holds no state of the requests. */
+export class ModelRunner {
+  readonly #executor: Executor;
+  readonly #prepared: PreparedModel;
+
+  private constructor(executor: Executor, prepared: PreparedModel) {
+    this.#executor = executor;
+    this.#prepared = prepared;
+  }
+
+  /** Loads the graph and allocates the pool. `threads` null takes what the machine has. */
+  static async open(
+    prepared: PreparedModel,
+    pageCount: number,
+    threads: number | null,
+  ): Promise<ModelRunner> {
+    const { info } = prepared;
+    const executor = await Executor.open({
+      ortLibrary: ortLibrary(),
+      graph: prepared.graphFile,
+      threads: threads ?? availableParallelism(),
+      pageBytes: pageBytes(info),
+      pages: pageCount,
+      layers: info.layerCount,
+      vocabSize: info.vocabSize,
+    });
+    return new ModelRunner(executor, prepared);
+  }
+
+  get kernelVariant(): string {
+    return this.#executor.kernelVariant;
+  }
+
+  layOut(adapter: AdapterWeights): AdapterLayout {
+    return layOutAdapter(adapter, this.#prepared.info, pageBytes(this.#prepared.info));
+  }
+
+  /** Reads an adapter into its pages; rejects with what is wrong with the file. */
+  async loadAdapter(load: AdapterLoad, adapter: AdapterWeights, layout: AdapterLayout): Promise<void> {
+    const pairs = adapter.pairs.map((pair) => {
+      const shape = projectionShape(this.#prepared.info, pair.module);
+      return {
+        layer: pair.layer,
+        module: LORA_MODULES.indexOf(pair.module),
+        rank: pair.rank,
+        scale: pair.scale,
+        inputs: shape.in,
+        outputs: shape.out,
+        a: { dtype: pair.a.dtype, begin: pair.a.begin },
+        b: { dtype: pair.b.dtype, begin: pair.b.begin },
+      };
+    });
+    await this.#executor.loadAdapter(load.slot, adapter.file, pairs, rowAddresses(layout, load.pages));
+  }
+
+  unloadAdapter(slot: number): void {
+    this.#executor.unloadAdapter(slot);
+  }
+
+  addSequence(sequence: Sequence): void {
+    const { sampling } = sequence;
+    const options: SamplerOptions = {
+      temperature: sampling.temperature,
+      topP: sampling.topP,
+      topK: sampling.topK,
+      minP: sampling.minP,
+      presencePenalty: sampling.presencePenalty,
+      frequencyPenalty: sampling.frequencyPenalty,
+      repetitionPenalty: sampling.repetitionPenalty,
+      biasTokens: sampling.logitBias.map(([token]) => token),
+      biasValues: sampling.logitBias.map(([, bias]) => bias),
+      seed: sampling.seed,
+      minTokens: sampling.minTokens,
+      suppressedUntilMin: [...this.#prepared.eosTokenIds, ...sampling.stopTokenIds],
+      ...(sampling.logprobs === null ? {} : { logprobs: sampling.logprobs }),
+    };
+    this.#executor.addSampler(sequence.handle, options, sequence.prompt);
+  }
+
+  removeSequence(sequence: Sequence): void {
+    this.#executor.removeSampler(sequence.handle);
+  }
+
+  /**
+   * Computes one step. `slotOf` gives the addon's slot of a resident adapter.
+   *
+   * @returns one output for each scheduled sequence, in order, and the time spent in seconds
+   */
+  async step(
+    batch: readonly ScheduledSequence[],
+    slotOf: (digest: string) => number,
+  ): Promise<{ outputs: SequenceOutput[]; seconds: number }> {
+    const rowCount = batch.reduce((sum, { rows }) => sum + rows, 0);
+    const inputIds = new Int32Array(rowCount);
+    const sequences = new Int32Array(batch.length * 4);
+    const blocks: number[] = [];
+    const samples: number[] = [];
+    const wanted: { scores: number; next: boolean }[] = [];
+    let row = 0;
+    for (const [index, { sequence, rows }] of batch.entries()) {
+      const slot = sequence.adapter === null ? -1 : slotOf(sequence.adapter);
+      sequences.set([rows, sequence.computed, slot, sequence.blocks.length], index * 4);
+      for (const block of sequence.blocks) blocks.push(block);
+      for (let offset = 0; offset < rows; offset++) {
+        inputIds[row + offset] = sequence.token(sequence.computed + offset);
+      }
+      wanted.push(pushSamples(samples, sequence, row, rows));
+      row += rows;
+    }
+    const output = await this.#executor.step({
+      inputIds,
+      sequences,
+      blocks: Uint32Array.from(blocks),
+      samples: Int32Array.from(samples),
+    });
+    const tokens = stepTokens(output);
+    let taken = 0;
+    const outputs = batch.map(({ sequence }, index) => {
+      const { scores, next } = wanted[index]!;
+      const scored = tokens.slice(taken, taken + scores);
+      taken += scores;
+      return { sequence, scored, next: next ? tokens[taken++]! : null };
+    });
+    return { outputs, seconds: output.seconds };
+  }
+}
+
+/** Adds the rows of logits a sequence needs: its prompt's scores, and its next token at its end. */
+function pushSamples(
+  samples: number[],
+  sequence: Sequence,
+  firstRow: number,
+  rows: number,
+): { scores: number; next: boolean } {
+  const { promptLogprobs } = sequence.sampling;
+  const end = sequence.computed + rows;
+  let scores = 0;
+  if (promptLogprobs !== null) {
+    // The row at position p tells how probable the token at p + 1 is.
+    const first = Math.max(sequence.scored, sequence.computed + 1);
+    for (let target = first; target <= end && target < sequence.prompt.length; target++) {
+      const row = firstRow + target - 1 - sequence.computed;
+      samples.push(row, -1, sequence.prompt[target]!, promptLogprobs);
+      scores++;
+    }
+  }
+  const next = end === sequence.length && sequence.output.length < sequence.maxTokens;
+  if (next) samples.push(firstRow + rows - 1, sequence.handle, 0, 0);
+  return { scores, next };
+}
+
+function stepTokens(output: StepOutput): StepToken[] {
+  const tokens: StepToken[] = [];
+  let top = 0;
+  for (const [index, token] of output.tokens.entries()) {
+    const end = top + output.topCounts[index]!;
+    const alternatives = [];
+    for (; top < end; top++) {
+      alternatives.push({ id: output.topIds[top]!, logprob: output.topLogprobs[top]! });
+    }
+    tokens.push({ token, logprob: output.logprobs[index]!, top: alternatives });
+  }
+  return tokens;
+}
+
+/** ONNX Runtime's shared library, as `onnxruntime-node` brings it. */
+function ortLibrary(): string {
+  const names: Partial<Record<NodeJS.Platform, string>> = {
+    linux: 'libonnxruntime.so.1',
+    darwin: 'libonnxruntime.1.dylib',
+    win32: 'onnxruntime.dll',
+  };
+  const name = names[process.platform];
+  if (name === undefined) {
+    throw new EngineError('engine_unavailable', `there is no ONNX Runtime for ${process.platform}`);
+  }
+  const manifest = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
+  return join(dirname(manifest), 'bin', 'napi-v6', process.platform, process.arch, name);
+}

@@ -1,0 +1,95 @@
+import type { Tokenizer } from '@polylora/engine-native';
+import type { StepToken } from './model-runner.ts';
+import type { Sequence } from './sequence.ts';
+import { Detokenizer } from './text/detokenizer.ts';
+import { StopStrings } from './text/stop-strings.ts';
+import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs } from './types.ts';
+
+/** A token's own text and bytes, remembered because the same few thousand come up again and again. */
+export class TokenTexts {
+  readonly #tokenizer: Tokenizer;
+  readonly #known = new Map<number, Pick<TokenLogprob, 'text' | 'bytes'>>();
+
+  constructor(tokenizer: Tokenizer) {
+    this.#tokenizer = tokenizer;
+  }
+
+  describe(id: number, logprob: number): TokenLogprob {
+    let known = this.#known.get(id);
+    if (known === undefined) {
+      const bytes = this.#tokenizer.tokenBytes(id);
+      known = { text: new TextDecoder().decode(bytes), bytes: [...bytes] };
+      this.#known.set(id, known);
+    }
+    return { id, logprob, ...known };
+  }
+
+  describeAll({ token, logprob, top }: StepToken): TokenLogprobs {
+    return {
+      ...this.describe(token, logprob),
+      top: top.map((alternative) => this.describe(alternative.id, alternative.logprob)),
+    };
+  }
+}
+
+/** Turns one sequence's tokens into text and decides when it ends. */
+export class OutputProcessor {
+  readonly #sequence: Sequence;
+  readonly #eosTokenIds: ReadonlySet<number>;
+  readonly #stopTokenIds: ReadonlySet<number>;
+  readonly #texts: TokenTexts;
+  readonly #detokenizer: Detokenizer;
+  readonly #stops: StopStrings;
+  readonly #promptLogprobs: (TokenLogprobs | null)[] = [null];
+  #promptReported = false;
+
+  constructor(sequence: Sequence, tokenizer: Tokenizer, texts: TokenTexts, eosTokenIds: ReadonlySet<number>) {
+    this.#sequence = sequence;
+    this.#texts = texts;
+    this.#eosTokenIds = eosTokenIds;
+    this.#stopTokenIds = new Set(sequence.sampling.stopTokenIds);
+    this.#detokenizer = new Detokenizer(tokenizer);
+    this.#stops = new StopStrings(sequence.sampling.stop, sequence.sampling.includeStop);
+  }
+
+  /** Scores of the next prompt tokens. Gives the `prompt` event once the last one is in. */
+  acceptPrompt(scored: readonly StepToken[]): GenerationEvent[] {
+    const { prompt, sampling } = this.#sequence;
+    if (sampling.promptLogprobs === null || this.#promptReported) return [];
+    for (const token of scored) this.#promptLogprobs.push(this.#texts.describeAll(token));
+    this.#sequence.scored = this.#promptLogprobs.length;
+    if (this.#promptLogprobs.length < prompt.length) return [];
+    this.#promptReported = true;
+    return [{ type: 'prompt', logprobs: this.#promptLogprobs }];
+  }
+
+  /** The next token, already in `sequence.output`. Gives its `delta`, and `finish` if it is the last. */
+  accept(token: StepToken): GenerationEvent[] {
+    const { sampling, output } = this.#sequence;
+    const id = token.token;
+    const endsByToken = this.#stopTokenIds.has(id) || (this.#eosTokenIds.has(id) && !sampling.ignoreEos);
+    let text = endsByToken && !sampling.includeStop ? '' : this.#detokenizer.push([id]);
+    let matched: string | null = null;
+    if (output.length >= sampling.minTokens) ({ text, matched } = this.#stops.push(text));
+    const atLimit = output.length >= this.#sequence.maxTokens;
+    const ends = endsByToken || matched !== null || atLimit;
+    if (ends && matched === null) {
+      const rest = this.#stops.push(this.#detokenizer.flush());
+      text += rest.text;
+      matched = rest.matched;
+      if (matched === null) text += this.#stops.flush();
+    }
+    const logprobs = sampling.logprobs === null ? null : [this.#texts.describeAll(token)];
+    const events: GenerationEvent[] = [{ type: 'delta', text, tokenIds: [id], logprobs }];
+    if (!ends) return events;
+    const stopReason = matched ?? (this.#stopTokenIds.has(id) ? id : null);
+    events.push(this.finish(matched !== null || endsByToken ? 'stop' : 'length', stopReason));
+    return events;
+  }
+
+  finish(reason: FinishReason, stopReason: string | number | null): GenerationEvent {
+    const { prompt, output } = this.#sequence;
+    const usage = { promptTokens: prompt.length, completionTokens: output.length, cachedPromptTokens: 0 };
+    return { type: 'finish', reason, stopReason, usage };
+  }
+}

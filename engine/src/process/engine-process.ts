@@ -1,0 +1,270 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { EngineOptions } from '../config.ts';
+import { EventQueue } from '../event-queue.ts';
+import type { OnProgressLine } from '../llm-engine.ts';
+import {
+  type AdapterWeights,
+  type Engine,
+  EngineError,
+  type EngineStats,
+  type GenerationEvent,
+  type GenerationRequest,
+  type ModelInfo,
+  type Prompt,
+} from '../types.ts';
+import type { CallName, Calls, Failure, FromEngine, ToEngine } from './messages.ts';
+
+export type EngineProcessOptions = EngineOptions & {
+  readonly onProgress?: OnProgressLine;
+  /** Told when the process died by itself and is being started again. */
+  readonly onRestart?: (reason: string) => void;
+};
+
+/** An engine in a process of its own. */
+export interface EngineProcess extends Engine {
+  /** How often the process died by itself and was started again. */
+  readonly restarts: number;
+  /** The process now, for tests and diagnosis; undefined while there is none. */
+  readonly pid: number | undefined;
+}
+
+/** Waits between attempts to start again, in milliseconds; the last one repeats. */
+const RESTART_DELAYS = [0, 1_000, 2_000, 5_000, 10_000, 30_000];
+/** A process that ran this long is healthy: the next restart is immediate again. */
+const HEALTHY_MILLISECONDS = 60_000;
+
+const WORKER = fileURLToPath(new URL('../../dist/process/engine-worker.js', import.meta.url));
+
+/**
+ * Starts an engine in a child process, and again whenever that dies: a native crash costs the running requests
+ * (they end with `engine_unavailable`) but not the gateway.
+ *
+ * @throws EngineError when the first start fails, with what the engine said.
+ */
+export async function startEngineProcess(options: EngineProcessOptions): Promise<EngineProcess> {
+  const { onProgress, onRestart, ...rest } = options;
+  const engine = new SupervisedEngine(EngineOptions.parse(rest), onProgress, onRestart);
+  await engine.start();
+  return engine;
+}
+
+interface PendingCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: EngineError) => void;
+}
+
+class SupervisedEngine implements EngineProcess {
+  readonly #options: EngineOptions;
+  readonly #onProgress: OnProgressLine | undefined;
+  readonly #onRestart: ((reason: string) => void) | undefined;
+  readonly #adapters = new Map<string, AdapterWeights>();
+  readonly #requests = new Map<string, EventQueue<GenerationEvent>>();
+  readonly #calls = new Map<number, PendingCall>();
+  #child: ChildProcess | null = null;
+  #model: ModelInfo | null = null;
+  #ready = false;
+  #closed = false;
+  #nextCall = 0;
+  restarts = 0;
+
+  constructor(
+    options: EngineOptions,
+    onProgress: OnProgressLine | undefined,
+    onRestart: ((reason: string) => void) | undefined,
+  ) {
+    this.#options = options;
+    this.#onProgress = onProgress;
+    this.#onRestart = onRestart;
+  }
+
+  get model(): ModelInfo {
+    return this.#model!;
+  }
+
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Starts the process and resolves when it can serve. */
+  start(): Promise<void> {
+    const child = fork(WORKER, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#child = child;
+    const startedAt = performance.now();
+    return new Promise((resolve, reject) => {
+      child.on('message', (message: FromEngine) => {
+        if (message.type === 'ready') {
+          this.#model = message.model;
+          void this.#restoreAdapters().then(resolve);
+        } else if (message.type === 'failed') {
+          this.#child = null;
+          child.removeAllListeners('exit');
+          child.kill('SIGKILL');
+          reject(new EngineError(message.failure.code, message.failure.message));
+        } else {
+          this.#receive(message);
+        }
+      });
+      child.on('error', (error) => reject(unavailable(`the engine process cannot start: ${error.message}`)));
+      child.on('exit', (code, signal) => {
+        const reason = `the engine process ended (${signal ?? `exit code ${code}`})`;
+        const wasReady = this.#ready;
+        this.#lost(reason);
+        reject(unavailable(reason));
+        if (wasReady && !this.#closed) {
+          void this.#restart(reason, performance.now() - startedAt > HEALTHY_MILLISECONDS);
+        }
+      });
+      this.#send({ type: 'open', options: this.#options });
+    });
+  }
+
+  async addAdapter(adapter: AdapterWeights): Promise<void> {
+    this.#adapters.set(adapter.digest, adapter);
+    // While the process is down, it is enough to remember it: a restart adds it again.
+    if (this.#ready) await this.#call('addAdapter', adapter);
+  }
+
+  async removeAdapter(digest: string): Promise<void> {
+    this.#adapters.delete(digest);
+    if (this.#ready) await this.#call('removeAdapter', digest);
+  }
+
+  async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
+    if (!this.#ready) {
+      const { code, message } = unavailable('the engine is starting; try again');
+      yield { type: 'error', code, message };
+      return;
+    }
+    const events = new EventQueue<GenerationEvent>();
+    this.#requests.set(request.id, events);
+    const abort = () => this.#send({ type: 'abort', id: request.id });
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#send({ type: 'generate', request });
+    if (signal?.aborted) abort();
+    try {
+      yield* events;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      if (this.#requests.delete(request.id)) abort();
+    }
+  }
+
+  tokenize(prompt: Prompt): Promise<number[]> {
+    return this.#call('tokenize', prompt);
+  }
+
+  detokenize(ids: readonly number[]): Promise<string> {
+    return this.#call('detokenize', ids);
+  }
+
+  stats(): Promise<EngineStats> {
+    return this.#call('stats', null);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const child = this.#child;
+    if (child === null) return;
+    const gone = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve());
+    });
+    this.#send({ type: 'close' });
+    const stuck = setTimeout(() => child.kill('SIGKILL'), 5_000);
+    await gone;
+    clearTimeout(stuck);
+  }
+
+  async #restoreAdapters(): Promise<void> {
+    this.#ready = true;
+    await Promise.all([...this.#adapters.values()].map((adapter) => this.#call('addAdapter', adapter)));
+  }
+
+  async #restart(reason: string, healthy: boolean): Promise<void> {
+    this.#onRestart?.(reason);
+    for (let attempt = healthy ? 0 : 1; !this.#closed; attempt++) {
+      await sleep(RESTART_DELAYS[Math.min(attempt, RESTART_DELAYS.length - 1)]);
+      if (this.#closed) return;
+      this.restarts++;
+      try {
+        return await this.start();
+      } catch (error) {
+        this.#onRestart?.(error instanceof Error ? error.message : String(error));
+      }
+    }
+  }
+
+  #receive(message: Exclude<FromEngine, { type: 'ready' | 'failed' }>): void {
+    switch (message.type) {
+      case 'progress':
+        this.#onProgress?.(message.line);
+        break;
+      case 'events':
+        for (const [id, event] of message.events) this.#deliver(id, event);
+        break;
+      case 'result':
+        this.#take(message.id)?.resolve(message.value);
+        break;
+      case 'rejected':
+        this.#take(message.id)?.reject(asError(message.failure));
+        break;
+    }
+  }
+
+  #deliver(id: string, event: GenerationEvent | null): void {
+    const events = this.#requests.get(id);
+    if (event !== null) {
+      events?.push(event);
+    } else {
+      this.#requests.delete(id);
+      events?.end();
+    }
+  }
+
+  #take(id: number): PendingCall | undefined {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    return call;
+  }
+
+  #call<Name extends CallName>(name: Name, args: Calls[Name]['args']): Promise<Calls[Name]['result']> {
+    return new Promise((resolve, reject) => {
+      if (!this.#ready) return reject(unavailable('the engine is starting; try again'));
+      const id = this.#nextCall++;
+      this.#calls.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#send({ type: 'call', id, name, args });
+    });
+  }
+
+  /** Sending to a process that just died is no error here: its 'exit' ends everything that waits for it. */
+  #send(message: ToEngine): void {
+    if (this.#child?.connected) this.#child.send(message, undefined, undefined, () => {});
+  }
+
+  #lost(reason: string): void {
+    this.#ready = false;
+    this.#child = null;
+    const { code, message } = unavailable(reason);
+    for (const events of this.#requests.values()) {
+      events.push({ type: 'error', code, message });
+      events.end();
+    }
+    this.#requests.clear();
+    for (const call of this.#calls.values()) call.reject(unavailable(reason));
+    this.#calls.clear();
+  }
+}
+
+function unavailable(message: string): EngineError {
+  return new EngineError('engine_unavailable', message);
+}
+
+function asError({ code, message }: Failure): EngineError {
+  return new EngineError(code, message);
+}
