@@ -1,5 +1,4 @@
 import { helpText } from './config/help.ts';
-import { ConfigError, loadConfig } from './config/load.ts';
 import { onStopSignal } from './signals.ts';
 import { VERSION } from './version.ts';
 
@@ -24,20 +23,24 @@ async function main(args: readonly string[]): Promise<void> {
 async function serveUntilStopped(options: readonly string[]): Promise<void> {
   const stop = onStopSignal();
   try {
+    // Loaded only now: help needs no engine.
+    const { loadConfig } = await import('./config/load.ts');
     const config = loadConfig(options, process.env);
-    // Loaded only now: help and mistakes need no engine.
     const { serve } = await import('./main.ts');
     const server = await serve(config, (line) => process.stdout.write(`${line}\n`));
     stop.handle(server.stop);
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);
-    process.exit(error instanceof ConfigError ? 2 : 1);
+    process.exit(codeOf(error) === 'invalid_config' ? 2 : 1);
   }
 }
 
 /** Errors with a code are for the operator and say it all in their message; others are our own faults. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const forOperator = 'code' in error && typeof error.code === 'string';
-  return forOperator ? error.message : (error.stack ?? error.message);
+  return codeOf(error) === null ? (error.stack ?? error.message) : error.message;
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

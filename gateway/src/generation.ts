@@ -1,5 +1,5 @@
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
-import { ApiError, type ErrorCode } from './errors.ts';
+import { ApiError, type ErrorCode, toApiError } from './errors.ts';
 import type { InFlight } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -151,7 +151,11 @@ export async function* mergeChoices(
 
 /** An event that is not the choice's failure; that is thrown. */
 function orThrow(event: BackendEvent): ChoiceEvent['event'] {
-  if (event.type === 'error') throw new ApiError(event.code, event.message);
+  if (event.type === 'error') {
+    // A fault of ours: the log has the message, the client is told no more than that.
+    if (event.code === 'internal_error') throw toApiError(new Error(event.message));
+    throw new ApiError(event.code, event.message);
+  }
   if (event.type === 'finish' && event.reason === 'abort') {
     throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');
   }

@@ -8,7 +8,7 @@ import { StartingBackend } from './backends/starting.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import type { Config } from './config/schema.ts';
 import { InFlight } from './in-flight.ts';
-import { createLogger } from './logging.ts';
+import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 
@@ -43,7 +43,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   try {
-    backend = await startBackend(config, say);
+    backend = await startBackend(config, logger, say);
   } catch (error) {
     await closeServer(server, 0);
     throw error;
@@ -65,7 +65,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   return { url, stop };
 }
 
-async function startBackend(config: Config, say: (line: string) => void): Promise<Backend> {
+async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
   const { model, home, weights, threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
   const engine = await startEngineProcess({
     model,
@@ -77,6 +77,7 @@ async function startBackend(config: Config, say: (line: string) => void): Promis
     maxBatchTokens,
     maxRunning,
     onProgress: say,
+    onRestart: (reason) => logger.error({ reason }, 'engine restarts'),
   });
   try {
     const servedModelName = config.servedModelName ?? engine.model.name;

@@ -1,7 +1,7 @@
 import {
   type AdapterWeights,
-  type Engine,
   EngineError,
+  type EngineProcess,
   type EngineStats,
   type GenerationEvent,
 } from '@polylora/engine';
@@ -15,7 +15,7 @@ export interface NamedAdapter extends AdapterWeights {
 }
 
 export interface EmbeddedBackendOptions {
-  readonly engine: Engine;
+  readonly engine: EngineProcess;
   readonly adapters: readonly NamedAdapter[];
   /** The base model's name in the API. */
   readonly servedModelName: string;
@@ -36,12 +36,12 @@ interface Entry {
 export class EmbeddedBackend implements Backend {
   readonly name = 'embedded';
   readonly models: readonly BackendModel[];
-  readonly #engine: Engine;
+  readonly #engine: EngineProcess;
   readonly #entries: ReadonlyMap<string, Entry>;
   /** A digest's names: the same weights may be served under several. */
   readonly #names = new Map<string, string[]>();
 
-  private constructor(engine: Engine, entries: readonly Entry[]) {
+  private constructor(engine: EngineProcess, entries: readonly Entry[]) {
     this.#engine = engine;
     this.models = entries.map(({ model }) => model);
     const [base] = entries;
@@ -129,7 +129,7 @@ export class EmbeddedBackend implements Backend {
       pagesAdapter,
       preemptionsTotal,
       adapterLoadsTotal,
-      restartsTotal: 0,
+      restartsTotal: this.#engine.restarts,
       runningAdapters: this.#namesOf(stats.runningAdapters),
       waitingAdapters: this.#namesOf(stats.waitingAdapters),
     };

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { extname, join, resolve } from 'node:path';
+import { extname } from 'node:path';
 import { parseArgs } from 'node:util';
+import { defaultHome } from '@polylora/engine';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
 import { CONFIG_OPTIONS, type Config, configSchema } from './schema.ts';
@@ -131,16 +131,4 @@ function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
   const origin = settings.get(String(key))?.origin ?? 'default';
   const given = issue.input === undefined ? '' : `, got ${JSON.stringify(issue.input)}`;
   return [`${String(key)} (from ${origin}): ${issue.message}${given}`];
-}
-
-/** The platform's directory for caches. */
-function defaultHome(env: Environment): string {
-  switch (process.platform) {
-    case 'darwin':
-      return join(homedir(), 'Library', 'Caches', 'polylora');
-    case 'win32':
-      return join(nonEmpty(env.LOCALAPPDATA) ?? join(homedir(), 'AppData', 'Local'), 'polylora', 'Cache');
-    default:
-      return resolve(nonEmpty(env.XDG_CACHE_HOME) ?? join(homedir(), '.cache'), 'polylora');
-  }
 }
