@@ -20,7 +20,10 @@ beforeAll(async () => {
 }, START_MILLISECONDS);
 afterAll(() => gateway?.stop());
 
-function post(body: BodyInit, headers: Record<string, string> = {}): Promise<Response> {
+function post(
+  body: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+): Promise<Response> {
   const url = `${gateway.url}/v1/chat/completions`;
   return fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
 }

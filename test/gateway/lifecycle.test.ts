@@ -173,11 +173,11 @@ describe('a running server', () => {
     async () => {
       const gateway = await startGateway({ args: ['--served-model-name', 'pirate'] });
       expect(gateway.output.stdout).toContain('Adapter refused: pirate');
-      expect((await gateway.client.models.list()).data.map(({ id, parent }) => [id, parent])).toEqual([
-        ['pirate', null],
-        ['headline', 'pirate'],
-        ['support-triage', 'pirate'],
-        ['text-to-sql', 'pirate'],
+      expect((await gateway.client.models.list()).data).toMatchObject([
+        { id: 'pirate', parent: null },
+        { id: 'headline', parent: 'pirate' },
+        { id: 'support-triage', parent: 'pirate' },
+        { id: 'text-to-sql', parent: 'pirate' },
       ]);
       expect(await gateway.stop()).toBe(0);
     },
