@@ -7,7 +7,7 @@
 use crate::dispatch;
 use crate::parallel::{Parallel, Shared};
 use crate::pool::PagePool;
-use crate::simd::{Lanes, Variant};
+use crate::simd::{Lanes, Variant, half_to_float};
 use crate::step::{LoraChunk, Step};
 
 /// Where a rank row begins.
@@ -109,84 +109,142 @@ fn add_pair(
     variant: Variant,
 ) {
     let (k, width) = (pair.inputs, pair.outputs);
-    let mut a = vec![0f32; k];
-    let mut b = vec![0f32; width];
+    // SAFETY: a row is in one chunk only, a column in one projection.
+    let target = |row: usize| unsafe { out.range(row * n + column, width) };
+    let input = |row: usize| &x[row * k..][..k];
+    let mut widened = vec![0f32; if chunk.rows.len() > 1 { k + width } else { 0 }];
     for address in &pair.rows {
         assert!(address.offset as usize + row_bytes(k, width) <= pool.page_bytes());
         // SAFETY: in bounds by the assertion; the pages belong to this adapter while it is resident and are
-        // only read; the variant was detected on this processor.
-        unsafe {
-            let source = pool.page(address.page).add(address.offset as usize).cast::<u16>();
-            widen(source, &mut a, variant);
-            widen(source.add(k), &mut b, variant);
+        // only read.
+        let rank_row = unsafe {
+            let start = pool.page(address.page).add(address.offset as usize).cast::<u16>();
+            std::slice::from_raw_parts(start, k + width)
+        };
+        if let [row] = chunk.rows[..] {
+            add_rank_half(input(row), rank_row, pair.scale, target(row), variant);
+            continue;
         }
+        // Converting once for all rows gives the same numbers, so the same bits.
+        widen(rank_row, &mut widened, variant);
         for &row in &chunk.rows {
-            // SAFETY: a row is in one chunk only, a column in one projection.
-            let target = unsafe { out.range(row * n + column, width) };
-            add_rank(&x[row * k..][..k], &a, &b, pair.scale, target, variant);
+            add_rank_float(input(row), &widened, pair.scale, target(row), variant);
         }
     }
 }
 
-/// # Safety
-/// `source` must be readable for `target.len()` half floats.
-unsafe fn widen(source: *const u16, target: &mut [f32], variant: Variant) {
-    // SAFETY: passed on.
-    unsafe { dispatch!(variant, widen_body(source: *const u16, target: &mut [f32])) }
+fn widen(source: &[u16], target: &mut [f32], variant: Variant) {
+    assert_eq!(source.len(), target.len());
+    // SAFETY: the variant was detected on this processor; the lengths are equal.
+    unsafe { dispatch!(variant, widen_body(source: &[u16], target: &mut [f32])) }
 }
 
 /// # Safety
-/// As [`widen`].
+/// The lengths must be equal.
 #[inline(always)]
-unsafe fn widen_body<L: Lanes>(source: *const u16, target: &mut [f32]) {
+unsafe fn widen_body<L: Lanes>(source: &[u16], target: &mut [f32]) {
     let whole = target.len() / 8 * 8;
     for i in (0..whole).step_by(8) {
         // SAFETY: i + 8 <= length.
-        unsafe { L::load_half(source.add(i)).store(target.as_mut_ptr().add(i)) };
+        unsafe { L::load_half(source.as_ptr().add(i)).store(target.as_mut_ptr().add(i)) };
     }
-    for (i, value) in target.iter_mut().enumerate().skip(whole) {
-        // SAFETY: i < length.
-        *value = crate::simd::half_to_float(unsafe { source.add(i).read_unaligned() });
+    for (target, source) in target[whole..].iter_mut().zip(&source[whole..]) {
+        *target = half_to_float(*source);
     }
 }
 
-/// `out += scale · (a·x) · b`
-fn add_rank(x: &[f32], a: &[f32], b: &[f32], scale: f32, out: &mut [f32], variant: Variant) {
-    assert_eq!(x.len(), a.len());
-    assert_eq!(b.len(), out.len());
-    // SAFETY: the variant was detected on this processor; lengths are asserted above.
-    unsafe { dispatch!(variant, add_rank_body(x: &[f32], a: &[f32], b: &[f32], scale: f32, out: &mut [f32])) }
+/// A number in a rank row, stored as half or widened before.
+trait Weight: Copy {
+    /// # Safety
+    /// `source` must be readable for eight values.
+    unsafe fn load<L: Lanes>(source: *const Self) -> L;
+    fn value(self) -> f32;
+}
+
+impl Weight for u16 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(source: *const u16) -> L {
+        // SAFETY: passed on.
+        unsafe { L::load_half(source) }
+    }
+    #[inline(always)]
+    fn value(self) -> f32 {
+        half_to_float(self)
+    }
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(source: *const f32) -> L {
+        // SAFETY: passed on.
+        unsafe { L::load(source) }
+    }
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self
+    }
+}
+
+/// `out += scale · (a·x) · b` for a rank row of a, then b.
+fn add_rank_half(x: &[f32], row: &[u16], scale: f32, out: &mut [f32], variant: Variant) {
+    assert_eq!(row.len(), x.len() + out.len());
+    // SAFETY: the variant was detected on this processor; the lengths fit.
+    unsafe { dispatch!(variant, half_body(x: &[f32], row: &[u16], scale: f32, out: &mut [f32])) }
+}
+
+/// [`add_rank_half`] for a widened row.
+fn add_rank_float(x: &[f32], row: &[f32], scale: f32, out: &mut [f32], variant: Variant) {
+    assert_eq!(row.len(), x.len() + out.len());
+    // SAFETY: the variant was detected on this processor; the lengths fit.
+    unsafe { dispatch!(variant, float_body(x: &[f32], row: &[f32], scale: f32, out: &mut [f32])) }
 }
 
 /// # Safety
-/// `x` and `a`, and `b` and `out`, must have equal lengths.
+/// As [`rank_body`].
 #[inline(always)]
-unsafe fn add_rank_body<L: Lanes>(x: &[f32], a: &[f32], b: &[f32], scale: f32, out: &mut [f32]) {
+unsafe fn half_body<L: Lanes>(x: &[f32], row: &[u16], scale: f32, out: &mut [f32]) {
+    // SAFETY: passed on.
+    unsafe { rank_body::<L, u16>(x, row, scale, out) }
+}
+
+/// # Safety
+/// As [`rank_body`].
+#[inline(always)]
+unsafe fn float_body<L: Lanes>(x: &[f32], row: &[f32], scale: f32, out: &mut [f32]) {
+    // SAFETY: passed on.
+    unsafe { rank_body::<L, f32>(x, row, scale, out) }
+}
+
+/// # Safety
+/// `row` must be as long as `x` and `out` together.
+#[inline(always)]
+unsafe fn rank_body<L: Lanes, W: Weight>(x: &[f32], row: &[W], scale: f32, out: &mut [f32]) {
+    let (a, b) = row.split_at(x.len());
     let mut sums = [L::splat(0.0); 4];
     let whole = x.len() / 32 * 32;
     for i in (0..whole).step_by(32) {
         for (j, sum) in sums.iter_mut().enumerate() {
             // SAFETY: i + 32 <= length.
             unsafe {
-                let (x, a) = (L::load(x.as_ptr().add(i + j * 8)), L::load(a.as_ptr().add(i + j * 8)));
+                let (x, a) = (L::load(x.as_ptr().add(i + j * 8)), W::load::<L>(a.as_ptr().add(i + j * 8)));
                 *sum = sum.add(x.mul(a));
             }
         }
     }
     let vectors = (sums[0].add(sums[1])).add(sums[2].add(sums[3])).sum();
-    let dot = x[whole..].iter().zip(&a[whole..]).fold(vectors, |sum, (x, a)| sum + x * a);
+    let dot = x[whole..].iter().zip(&a[whole..]).fold(vectors, |sum, (x, a)| sum + x * a.value());
     let factor = dot * scale;
     let lanes = L::splat(factor);
     let whole = out.len() / 8 * 8;
     for i in (0..whole).step_by(8) {
         // SAFETY: i + 8 <= length.
         unsafe {
-            let sum = L::load(out.as_ptr().add(i)).add(L::load(b.as_ptr().add(i)).mul(lanes));
+            let sum = L::load(out.as_ptr().add(i)).add(W::load::<L>(b.as_ptr().add(i)).mul(lanes));
             sum.store(out.as_mut_ptr().add(i));
         }
     }
     for (out, b) in out[whole..].iter_mut().zip(&b[whole..]) {
-        *out += b * factor;
+        *out += b.value() * factor;
     }
 }
 

@@ -4,4 +4,5 @@
 mod adapter;
 mod executor;
 mod operators;
+mod tokenizer;
 mod weights;

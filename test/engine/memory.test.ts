@@ -1,0 +1,97 @@
+/** The engine when memory is short: sequences are preempted, adapters come and go, and no answer changes. */
+import { cp, mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Engine } from '@polylora/engine';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Ask, addAdapter, ask, FIXTURES, startTinyEngine, tokens } from '../support/engine.ts';
+
+const MODEL = 'llama-tied';
+const ADAPTER = join(FIXTURES, 'models', MODEL, 'adapter');
+
+function request(seed: number, length: number, maxTokens: number, adapter: string | null = null): Ask {
+  const ids = Array.from({ length }, (_, index) => 3 + ((seed * 31 + index * 17) % 290));
+  return { prompt: tokens(ids), adapter, sampling: { maxTokens, ignoreEos: true, logprobs: 2 } };
+}
+
+describe('an engine short of pages', () => {
+  let roomy: Engine;
+  let small: Engine;
+
+  beforeAll(async () => {
+    roomy = await startTinyEngine(MODEL);
+    const { pagesTotal } = await roomy.stats();
+    small = await startTinyEngine(MODEL, {
+      poolBytes: Math.floor((16 << 20) / pagesTotal) * 40,
+      maxModelLen: 256,
+      maxBatchTokens: 48,
+    });
+  });
+
+  afterAll(async () => {
+    await roomy.close();
+    await small.close();
+  });
+
+  it('preempts and recomputes without changing a bit', async () => {
+    const requests = Array.from({ length: 8 }, (_, index) => request(index, 60 + index, 100));
+    const expected = await Promise.all(requests.map((each) => ask(roomy, each)));
+    const answers = await Promise.all(requests.map((each) => ask(small, each)));
+    expect((await small.stats()).preemptionsTotal).toBeGreaterThan(0);
+    expect((await roomy.stats()).preemptionsTotal).toBe(0);
+    expect(answers).toEqual(expected);
+    expect((await small.stats()).pagesKv).toBe(0);
+  });
+
+  it('refuses at once what can never fit', async () => {
+    const answer = await ask(small, request(1, 200, 57));
+    expect(answer.error).toMatchObject({
+      code: 'context_length_exceeded',
+      message: expect.stringContaining('maximum context length is 256 tokens'),
+    });
+  });
+
+  it('scores a prompt without generating', async () => {
+    const answer = await ask(small, { ...request(1, 70, 0), sampling: { maxTokens: 0, promptLogprobs: 1 } });
+    expect(answer.ids).toEqual([]);
+    expect(answer.promptLogprobs).toHaveLength(70);
+    expect(answer.promptLogprobs[0]).toBeNull();
+    expect(answer.finish).toMatchObject({
+      reason: 'length',
+      usage: { promptTokens: 70, completionTokens: 0 },
+    });
+  });
+
+  it('serves an adapter, forgets it when removed, and fails only its requests when its file is gone', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'polylora-adapter-'));
+    try {
+      const digest = await addAdapter(small, ADAPTER);
+      const [adapted, base] = await Promise.all([
+        ask(small, request(2, 20, 10, digest)),
+        ask(small, request(2, 20, 10)),
+      ]);
+      expect(adapted.error).toBeNull();
+      expect(adapted.logprobs).not.toEqual(base.logprobs);
+      await small.removeAdapter(digest);
+      expect((await ask(small, request(2, 20, 10, digest))).error?.code).toBe('adapter_not_loaded');
+      expect((await small.stats()).pagesAdapter).toBe(0);
+
+      await cp(ADAPTER, directory, { recursive: true });
+      const again = await addAdapter(small, directory);
+      const file = (await readdir(directory)).find((name) => name.endsWith('.safetensors'))!;
+      await truncate(join(directory, file), 1000);
+      const [broken, untouched] = await Promise.all([
+        ask(small, request(2, 20, 10, again)),
+        ask(small, request(2, 20, 10)),
+      ]);
+      expect(broken.error).toMatchObject({
+        code: 'adapter_load_failed',
+        message: expect.stringContaining(file),
+      });
+      expect(untouched).toEqual(base);
+      expect((await small.stats()).pagesAdapter).toBe(0);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
