@@ -31,7 +31,12 @@ function problems(flags: readonly string[], env: Environment = {}): readonly str
 describe('loadConfig', () => {
   it('has defaults for everything, and a home from the platform', () => {
     const config = loadConfig([], { XDG_CACHE_HOME: '/var/cache/u' });
-    expect(config).toMatchObject({ model: 'default', host: '127.0.0.1', port: 8080, threads: null });
+    expect(config).toMatchObject({
+      model: 'SmolLM2-135M-Instruct',
+      host: '127.0.0.1',
+      port: 8080,
+      threads: null,
+    });
     if (process.platform === 'linux') expect(config.home).toBe('/var/cache/u/polylora');
     expect(Object.isFrozen(config)).toBe(true);
   });

@@ -1,3 +1,4 @@
+import { DEFAULT_MODEL } from '@polylora/engine';
 import { z } from 'zod';
 
 /** An option that may be left unset and then is null. */
@@ -15,9 +16,9 @@ const count = z.int().min(1);
 export const configSchema = z
   .strictObject({
     model: text
-      .default('default')
+      .default('SmolLM2-135M-Instruct')
       .describe(
-        "Base model: a Hugging Face directory, a .gguf file, a hub id, or 'default' (SmolLM2-135M-Instruct)",
+        "Base model: a Hugging Face directory, a .gguf file, a hub id (owner/name), or the default's name",
       ),
     servedModelName: unset(text).describe(
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
