@@ -15,11 +15,13 @@ EOF
   printf '\n'
 }
 
-# Picks the text out of the stream's events as they come, and undoes JSON's escapes.
+# Picks the text, or an error's message, out of the stream's events as they come, and undoes JSON's escapes.
 content() {
-  sed -un 's/^data: .*"delta":{[^}]*"content":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | while IFS= read -r text; do
-    printf '%b' "${text//\\\"/\"}"
-  done
+  local string='"\(\([^"\\]\|\\.\)*\)"'
+  sed -un -e "s/^data: .*\"delta\":{[^}]*\"content\":$string.*/\1/p" -e "s/.*{\"error\":{\"message\":$string.*/\1/p" |
+    while IFS= read -r text; do
+      printf '%b' "${text//\\\"/\"}"
+    done
 }
 
 ask base 'What is the capital of France?'
