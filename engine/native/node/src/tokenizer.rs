@@ -79,12 +79,10 @@ impl Tokenizer {
         self.inner.token_to_id(&token)
     }
 
-    /// The exact bytes that a token adds in the middle of a text; empty where the id is no token.
+    /// The exact bytes that a token adds in the middle of a text; empty where the id is no token. For byte-level
+    /// tokenizers that is the token's share in what `decode` makes characters of.
     #[napi]
     pub fn token_bytes(&self, id: u32) -> Result<Buffer> {
-        if let Some(added) = self.inner.get_added_vocabulary().simple_id_to_token(id) {
-            return Ok(added.into_bytes().into());
-        }
         let Some(token) = self.inner.id_to_token(id) else { return Ok(Vec::new().into()) };
         let bytes = match self.style {
             ByteStyle::ByteLevel => byte_level_bytes(&token),
