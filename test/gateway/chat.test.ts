@@ -12,6 +12,8 @@ import {
 const CAPITAL = 'What is the capital of France?';
 const CHARGED = 'I was charged twice for my subscription. Please help.';
 const ORDERS = 'How many orders are there?';
+const BEES =
+  'Write a headline: A report explains how bees have a long and surprising history. Many readers asked about it.';
 
 let gateway: Gateway;
 let client: OpenAI;
@@ -72,9 +74,8 @@ describe('a chat completion', () => {
   it.each([
     ['support-triage', CHARGED],
     ['text-to-sql', ORDERS],
-    ['pirate', CAPITAL],
     ['pirate', CHARGED],
-    ['headline', CHARGED],
+    ['headline', BEES],
   ])('speaks as the adapter %s', async (adapter, content) => {
     const { choices, model } = await ask(adapter, content);
     expect(model).toBe(adapter);
@@ -141,7 +142,7 @@ describe('a chat completion', () => {
       ['support-triage', CHARGED],
       ['text-to-sql', ORDERS],
       ['pirate', CHARGED],
-      ['headline', ORDERS],
+      ['headline', BEES],
       ['base', 'Tell me a story.'],
     ];
     const fields: Fields = { logprobs: true, top_logprobs: 2, temperature: 0.8, seed: 11 };
@@ -154,7 +155,7 @@ describe('a chat completion', () => {
 
 describe('a streamed chat completion', () => {
   it('has the role first, one id, the whole text and the usage last', async () => {
-    const chunks = await collect(await askStreamed('pirate', CAPITAL));
+    const chunks = await collect(await askStreamed('pirate', CHARGED));
     const [first] = chunks;
     expect(first?.choices[0]?.delta).toEqual({ role: 'assistant', content: '', refusal: null });
     for (const { id, created, model, object } of chunks) {
@@ -166,12 +167,12 @@ describe('a streamed chat completion', () => {
       });
     }
     const text = chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('');
-    expect(text).toBe(answerOf(oracleCase('pirate', CAPITAL)));
+    expect(text).toBe(answerOf(oracleCase('pirate', CHARGED)));
     expect(chunks.flatMap(({ choices }) => choices[0]?.finish_reason ?? [])).toEqual(['stop']);
     expect(chunks.slice(0, -1).every(({ usage }) => usage === null)).toBe(true);
     expect(chunks.at(-1)).toMatchObject({
       choices: [],
-      usage: { prompt_tokens: oracleCase('pirate', CAPITAL).prompt_ids.length },
+      usage: { prompt_tokens: oracleCase('pirate', CHARGED).prompt_ids.length },
     });
   });
 

@@ -46,8 +46,8 @@ describe('a completion', () => {
   });
 
   it('continues token ids, for an adapter too', async () => {
-    const { prompt_ids, greedy_text } = oracleCase('pirate', 'What is the capital of France?');
-    const { choices, usage } = await complete(prompt_ids, { model: 'pirate', max_tokens: 30 });
+    const { prompt_ids, greedy_text } = oracleCase('text-to-sql', 'How many orders are there?');
+    const { choices, usage } = await complete(prompt_ids, { model: 'text-to-sql', max_tokens: 30 });
     expect(choices[0]?.text).toBe(greedy_text.replace('<|im_end|>', ''));
     expect(choices[0]?.finish_reason).toBe('stop');
     expect(usage?.prompt_tokens).toBe(prompt_ids.length);

@@ -1,4 +1,3 @@
-import { DEFAULT_MODEL } from '@polylora/engine';
 import { z } from 'zod';
 
 /** An option that may be left unset and then is null. */
