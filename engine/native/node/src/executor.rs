@@ -8,6 +8,7 @@ use napi::bindgen_prelude::{
     AsyncTask, Env, Error, Float32Array, Int32Array, Result, Status, Task, Uint32Array,
 };
 use napi_derive::napi;
+use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
@@ -214,13 +215,22 @@ impl Task for OpenTask {
 pub struct Opened(Arc<Inner>);
 
 fn open_session(options: &ExecutorOptions, state: &Arc<ExecutorState>) -> ort::Result<Session> {
-    let library = ort::init_from(&options.ort_library).map_err(|error| ort::Error::new(error.to_string()))?;
-    let environment = library.build()?;
-    Session::builder(&environment)?
+    Session::builder(&environment(&options.ort_library)?)?
         .with_operators(domain(state)?)?
         .with_optimization_level(GraphOptimizationLevel::Level1)?
         .with_intra_threads(state.threads)?
         .commit_from_file(&options.graph)
+}
+
+/// ONNX Runtime's environment. A process has one, made from the first library that is asked for.
+fn environment(library: &str) -> ort::Result<Environment> {
+    static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+    let mut environment = ENVIRONMENT.lock().expect("making an environment does not panic");
+    if let Some(environment) = &*environment {
+        return Ok(environment.clone());
+    }
+    let library = ort::init_from(library).map_err(|error| ort::Error::new(error.to_string()))?;
+    Ok(environment.insert(library.build()?).clone())
 }
 
 pub struct LoadTask {
