@@ -111,9 +111,13 @@ function packagesInstalled() {
   });
 }
 
+/**
+ * Installs what package-lock.json says and leaves it as it is. Not `npm ci`: that refuses a lock without every
+ * platform's optional packages, and some registry mirrors hold those of one platform only.
+ */
 async function installPackages() {
   const { command, args } = npm();
-  await runOrFail(command, [...args, 'ci']);
+  await runOrFail(command, [...args, 'install', '--no-save']);
 }
 
 /** Builds into a folder of its own and moves the result in place, so that a running engine keeps its file. */
