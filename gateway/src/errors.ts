@@ -39,6 +39,9 @@ export const ERRORS = {
   unsupported_parameter: badRequest('A known field asks for something this server does not do.'),
   context_length_exceeded: badRequest("Prompt and completion together exceed the model's context length."),
   invalid_prompt: badRequest('The prompt cannot be used, for example a token id outside the vocabulary.'),
+  adapter_does_not_fit: badRequest(
+    'The request and its adapter together need more than the whole page pool.',
+  ),
   invalid_chat_template: badRequest("The model's chat template refused the messages."),
   model_not_found: badRequest('No base model or adapter has the requested name.', 404),
   unknown_url: badRequest('No route has this path.', 404),
@@ -57,7 +60,6 @@ export const ERRORS = {
   internal_error: serverError(500, true, 'A fault of the server. The log has the request id and the cause.'),
   numerical_error: serverError(500, false, 'The model or the adapter produced numbers that are not finite.'),
   adapter_load_failed: serverError(500, false, "The adapter's file could not be read."),
-  adapter_does_not_fit: serverError(500, false, 'The adapter needs more memory than the page pool has.'),
   model_not_supported: serverError(
     500,
     false,

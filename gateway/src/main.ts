@@ -87,6 +87,7 @@ async function startBackend(config: Config, logger: Logger, say: (line: string) 
       adapters: withoutReserved(adapters, servedModelName, say),
       servedModelName,
       startedAt: Math.floor(Date.now() / 1000),
+      onRefused: (name, reason) => say(`Adapter refused: ${name}: ${reason}`),
     });
   } catch (error) {
     await engine.close();

@@ -1,11 +1,20 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Backend, BackendEvent } from './backends/backend.ts';
+import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
 import { METRICS, type MetricKey } from './metric-definitions.ts';
 
 type KeysOf<Kind> = { [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never }[MetricKey];
 
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Gauges that say what the backend holds. */
+const BACKEND_GAUGES = [
+  'running',
+  'waiting',
+  'kvCacheUsage',
+  'loraRequests',
+  'pages',
+] as const satisfies MetricKey[];
 
 /** The gateway's metrics in a registry of the caller's. */
 export class Metrics {
@@ -85,13 +94,15 @@ export class Metrics {
 
   /** Everything in Prometheus' text format, with the backend's state as of now. */
   async render(backend: Backend): Promise<{ contentType: string; text: string }> {
-    this.#set('engineReady', backend.ready ? 1 : 0);
-    if (backend.ready) await this.#readBackend(backend);
+    // What cannot be asked (it may die while it is asked) is not ready, and holds nothing.
+    const stats = backend.ready ? await backend.stats().catch(() => null) : null;
+    this.#set('engineReady', stats === null ? 0 : 1);
+    for (const key of BACKEND_GAUGES) this.#gauges.get(key)?.reset();
+    if (stats !== null) this.#readStats(stats, backend.models.length - 1);
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
-  async #readBackend(backend: Backend): Promise<void> {
-    const stats = await backend.stats();
+  #readStats(stats: BackendStats, adapterCount: number): void {
     const model = { model_name: this.#modelName };
     this.#set('running', stats.running, model);
     this.#set('waiting', stats.waiting, model);
@@ -102,9 +113,8 @@ export class Metrics {
     this.#follow('preemptions', stats.preemptionsTotal, model);
     this.#follow('adapterLoads', stats.adapterLoadsTotal, {});
     this.#follow('engineRestarts', stats.restartsTotal, {});
-    this.#gauges.get('loraRequests')?.reset();
     this.#set('loraRequests', Date.now() / 1000, {
-      max_lora: String(backend.models.length - 1),
+      max_lora: String(adapterCount),
       running_lora_adapters: stats.runningAdapters.join(','),
       waiting_lora_adapters: stats.waitingAdapters.join(','),
     });

@@ -21,6 +21,8 @@ export interface EmbeddedBackendOptions {
   readonly servedModelName: string;
   /** Unix time in seconds, given as the base model's `created`. */
   readonly startedAt: number;
+  /** Told of an adapter that the engine cannot serve; the others go on. */
+  readonly onRefused: (name: string, reason: string) => void;
 }
 
 /** The name that always means the base model. */
@@ -56,10 +58,10 @@ export class EmbeddedBackend implements Backend {
 
   /**
    * Makes the adapters known to the engine.
-   * @throws EngineError where the engine refuses one
+   * @throws EngineError where the engine is gone
    */
   static async start(options: EmbeddedBackendOptions): Promise<EmbeddedBackend> {
-    const { engine, adapters, servedModelName, startedAt } = options;
+    const { engine, adapters, servedModelName, startedAt, onRefused } = options;
     const { digest, maxModelLen, vocabSize, name } = engine.model;
     const base: BackendModel = {
       id: servedModelName,
@@ -73,7 +75,13 @@ export class EmbeddedBackend implements Backend {
     const entries: Entry[] = [{ model: base, digest: null }];
     for (const adapter of [...adapters].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       // The weights alone: names and dates are none of the engine's business.
-      await engine.addAdapter({ digest: adapter.digest, file: adapter.file, pairs: adapter.pairs });
+      try {
+        await engine.addAdapter({ digest: adapter.digest, file: adapter.file, pairs: adapter.pairs });
+      } catch (error) {
+        if (!(error instanceof EngineError) || !engine.ready) throw error;
+        onRefused(adapter.name, error.message);
+        continue;
+      }
       const model: BackendModel = {
         ...base,
         id: adapter.name,
