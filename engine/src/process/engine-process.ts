@@ -93,7 +93,11 @@ class SupervisedEngine implements EngineProcess {
 
   /** Starts the process and resolves when it can serve. */
   start(): Promise<void> {
-    const child = fork(WORKER, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(WORKER, {
+      serialization: 'advanced',
+      execArgv: [],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#child = child;
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {

@@ -300,21 +300,22 @@ impl Tile<'_> {
                     }
                     weights = weights.add(PANEL * QUAD);
                 }
-                for half in 0..2 {
-                    let scale = _mm256_loadu_ps(self.scales.as_ptr().add(g * PANEL + half * 8));
-                    for row in 0..R {
-                        let x_scale = _mm256_set1_ps(self.x_scales[row * groups + g]);
-                        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[row][half]), scale);
-                        sums[row][half] = _mm256_add_ps(sums[row][half], _mm256_mul_ps(scaled, x_scale));
+                let scales = self.scales.as_ptr().add(g * PANEL);
+                let scales = [_mm256_loadu_ps(scales), _mm256_loadu_ps(scales.add(8))];
+                for (row, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
+                    let x_scale = _mm256_set1_ps(self.x_scales[row * groups + g]);
+                    for ((sum, dot), scale) in sums.iter_mut().zip(dots).zip(scales) {
+                        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), scale);
+                        *sum = _mm256_add_ps(*sum, _mm256_mul_ps(scaled, x_scale));
                     }
                 }
             }
         }
         let mut result = [[0f32; PANEL]; ROWS];
-        for row in 0..R {
-            for half in 0..2 {
-                // SAFETY: eight floats fit at 0 and at 8 of sixteen.
-                unsafe { _mm256_storeu_ps(result[row].as_mut_ptr().add(half * 8), sums[row][half]) };
+        for (row, sums) in result.iter_mut().zip(sums) {
+            for (target, sum) in row.chunks_exact_mut(8).zip(sums) {
+                // SAFETY: the chunk holds eight floats.
+                unsafe { _mm256_storeu_ps(target.as_mut_ptr(), sum) };
             }
         }
         result
