@@ -19,6 +19,9 @@ export interface GatewayEnv {
 
 const OPENAI_VERSION = '2020-10-01';
 
+/** Routes that machines ask every few seconds. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+
 /** Ids from clients and proxies that are safe to log and to send back. */
 const SANE_ID = /^[\w.:-]{1,128}$/;
 
@@ -42,7 +45,8 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     const { status } = c.res;
     metrics.countHttp(route, method, status);
     const line = { requestId, method, route, status, milliseconds, ...c.get('log'), ...cause(c.error) };
-    if (status >= 500) logger.error(line, 'request failed');
+    if (status >= 500 && c.error !== undefined) logger.error(line, 'request failed');
+    else if (PROBES.has(route)) logger.debug(line, 'request');
     else logger.info(line, 'request');
   });
 }

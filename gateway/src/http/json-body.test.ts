@@ -50,6 +50,16 @@ describe('readJsonBody', () => {
     expect(performance.now() - began).toBeLessThan(500);
   });
 
+  it('takes a body that breaks off for a client that left', async () => {
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.error(new Error('reset')),
+    });
+    const init = { method: 'POST', body, duplex: 'half', headers: JSON_TYPE };
+    expect(await refusal(new Request('http://localhost/', init as RequestInit))).toBe(
+      'client_closed_request',
+    );
+  });
+
   it('refuses a body beyond the limit, announced or not', async () => {
     const large = JSON.stringify({ a: 'x'.repeat(1000) });
     expect(await refusal(post(large, { ...JSON_TYPE, 'content-length': String(large.length) }), 100)).toBe(

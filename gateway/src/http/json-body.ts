@@ -34,19 +34,22 @@ async function readBytes(request: Request, limitBytes: number): Promise<Uint8Arr
   const tooLarge = () =>
     new ApiError('request_too_large', `The request body may have at most ${limitBytes} bytes.`);
   const length = request.headers.get('content-length');
-  if (length !== null) {
-    if (Number(length) > limitBytes) throw tooLarge();
-    // The HTTP parser delivers no more than it announced.
-    return new Uint8Array(await request.arrayBuffer());
+  if (length !== null && Number(length) > limitBytes) throw tooLarge();
+  try {
+    // The HTTP parser delivers no more than was announced.
+    if (length !== null) return new Uint8Array(await request.arrayBuffer());
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of request.body ?? []) {
+      size += chunk.byteLength;
+      if (size > limitBytes) throw tooLarge();
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError('client_closed_request', 'The connection closed before the body was complete.');
   }
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request.body ?? []) {
-    size += chunk.byteLength;
-    if (size > limitBytes) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 /** Counts open brackets outside strings; needs no valid JSON, and is done before any parsing. */
