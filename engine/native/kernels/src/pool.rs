@@ -7,10 +7,15 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 /// Pages start at multiples of this many bytes from the start of the pool, itself aligned to it.
 pub const ALIGNMENT: usize = 64;
 
+/// The first page starts at a multiple of this many bytes, a page of the operating system's.
+const BASE_ALIGNMENT: usize = 4096;
+
 /// One allocation of `pages` equal pages.
 pub struct PagePool {
-    data: *mut u8,
+    allocation: *mut u8,
     layout: Layout,
+    /// The first page, inside the allocation.
+    data: *mut u8,
     page_bytes: usize,
     pages: usize,
 }
@@ -29,14 +34,22 @@ impl PagePool {
         if page_bytes == 0 || pages == 0 || !page_bytes.is_multiple_of(ALIGNMENT) {
             return Err(format!("a pool of {pages} pages of {page_bytes} bytes is not possible"));
         }
-        let total = page_bytes.checked_mul(pages).ok_or("the page pool's size overflows")?;
-        let layout = Layout::from_size_align(total, 4096).map_err(|e| e.to_string())?;
+        let too_large = || format!("a page pool of {pages} pages of {page_bytes} bytes is too large");
+        let total = page_bytes.checked_mul(pages).and_then(|bytes| bytes.checked_add(BASE_ALIGNMENT));
+        // Asking for a small alignment and aligning here lets the allocator map untouched zero pages; for a
+        // large one it would write them all.
+        let layout = Layout::from_size_align(total.ok_or_else(too_large)?, 16).map_err(|_| too_large())?;
         // SAFETY: the layout's size is not zero.
-        let data = unsafe { alloc_zeroed(layout) };
-        if data.is_null() {
-            return Err(format!("cannot allocate {total} bytes for the page pool; choose a smaller pool"));
+        let allocation = unsafe { alloc_zeroed(layout) };
+        if allocation.is_null() {
+            return Err(format!(
+                "cannot allocate {} bytes for the page pool; choose a smaller one",
+                layout.size()
+            ));
         }
-        Ok(Self { data, layout, page_bytes, pages })
+        // SAFETY: the allocation is that much larger than the pages.
+        let data = unsafe { allocation.add(allocation.align_offset(BASE_ALIGNMENT)) };
+        Ok(Self { allocation, layout, data, page_bytes, pages })
     }
 
     pub fn page_bytes(&self) -> usize {
@@ -64,6 +77,43 @@ impl PagePool {
 impl Drop for PagePool {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.data, self.layout) }
+        unsafe { dealloc(self.allocation, self.layout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_zero_aligned_and_apart() {
+        let pool = PagePool::new(192, 1000).unwrap();
+        for page in 0..1000 {
+            // SAFETY: each page is 192 bytes that nothing else refers to.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(pool.page(page), 192) };
+            assert!(bytes.as_ptr().addr().is_multiple_of(ALIGNMENT));
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            bytes.fill(1);
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for (bytes, pages) in [(0, 1), (64, 0), (100, 1), (64, usize::MAX / 32), (1 << 40, 1 << 22)] {
+            assert!(PagePool::new(bytes, pages).is_err());
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn untouched_pages_take_no_memory() {
+        let resident = || -> usize {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+        };
+        let before = resident();
+        let pool = PagePool::new(1 << 20, 1024).unwrap();
+        assert!(resident() < before + (256 << 20), "a gibibyte was written at once");
+        drop(pool);
     }
 }
