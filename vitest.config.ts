@@ -5,6 +5,9 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['polylora-source', 'import', 'node', 'default'] } },
   test: {
     include: ['{engine,adapters-store,gateway}/**/src/**/*.test.ts', 'test/**/*.test.ts'],
-    testTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // An engine uses every core: two at once would only slow each other.
+    fileParallelism: false,
   },
 });

@@ -205,16 +205,17 @@ class LlmEngine implements Engine {
     if (adapter !== null && (!this.#adapters.has(adapter) || this.#leaving.has(adapter))) {
       throw new EngineError('adapter_not_loaded', `adapter ${adapter} is not known to the engine`);
     }
-    const prompt = Uint32Array.from(this.#encoder.encode(request.prompt));
+    const least = this.#encoder.leastTokens(request.prompt);
+    if (least > this.model.maxModelLen) {
+      throw this.#tooLong(`your prompt has at least ${least} tokens`);
+    }
+    const prompt = this.#encoder.encode(request.prompt);
     const { sampling } = request;
     const maxTokens = sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length);
     const total = prompt.length + maxTokens;
     if (total > this.model.maxModelLen) {
-      throw new EngineError(
-        'context_length_exceeded',
-        `This model's maximum context length is ${this.model.maxModelLen} tokens. However, you requested ` +
-          `${total} tokens (${prompt.length} in the prompt, ${maxTokens} in the completion). ` +
-          'Please reduce the length of the prompt or completion.',
+      throw this.#tooLong(
+        `you requested ${total} tokens (${prompt.length} in the prompt, ${maxTokens} in the completion)`,
       );
     }
     if (!this.#scheduler.canEverFit(total, adapter)) {
@@ -233,6 +234,14 @@ class LlmEngine implements Engine {
     this.#scheduler.add(sequence);
     this.#wake?.();
     return accepted;
+  }
+
+  #tooLong(what: string): EngineError {
+    return new EngineError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${this.model.maxModelLen} tokens. However, ${what}. ` +
+        'Please reduce the length of the prompt or completion.',
+    );
   }
 
   async #run(): Promise<void> {

@@ -51,6 +51,17 @@ describe('an engine short of pages', () => {
     });
   });
 
+  it('refuses a huge prompt without reading it', async () => {
+    const prompt = { kind: 'text', text: 'word '.repeat(2_000_000) } as const;
+    const started = performance.now();
+    const answer = await ask(small, { prompt });
+    expect(answer.error).toMatchObject({
+      code: 'context_length_exceeded',
+      message: expect.stringContaining('at least'),
+    });
+    expect(performance.now() - started).toBeLessThan(500);
+  });
+
   it('scores a prompt without generating', async () => {
     const answer = await ask(small, { ...request(1, 70, 0), sampling: { maxTokens: 0, promptLogprobs: 1 } });
     expect(answer.ids).toEqual([]);

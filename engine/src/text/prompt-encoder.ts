@@ -35,6 +35,14 @@ export class PromptEncoder {
     return ids;
   }
 
+  /** How many tokens the prompt has at least. Takes no time, so that a huge text can be refused unread. */
+  leastTokens(prompt: Prompt): number {
+    if (prompt.kind === 'tokens') return prompt.ids.length;
+    const texts = prompt.kind === 'text' ? [prompt.text] : prompt.messages.map(({ content }) => content);
+    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+    return Math.ceil(bytes / this.#tokenizer.longestTokenBytes);
+  }
+
   #encode(prompt: Prompt): Uint32Array {
     switch (prompt.kind) {
       case 'tokens':

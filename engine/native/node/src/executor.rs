@@ -230,7 +230,7 @@ fn environment(library: &str) -> ort::Result<Environment> {
         return Ok(environment.clone());
     }
     let library = ort::init_from(library).map_err(|error| ort::Error::new(error.to_string()))?;
-    Ok(environment.insert(library.build()?).clone())
+    Ok(environment.insert(library.with_telemetry(false).build()?).clone())
 }
 
 pub struct LoadTask {

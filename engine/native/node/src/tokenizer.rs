@@ -29,6 +29,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     style: ByteStyle,
     vocab_size: u32,
+    longest_token_bytes: u32,
 }
 
 #[napi]
@@ -45,13 +46,20 @@ impl Tokenizer {
         let highest_added = inner.get_added_vocabulary().get_vocab().values().max().map_or(0, |&id| id + 1);
         // The model's own ids may have gaps, so their count is only a lower bound of the highest.
         let highest = inner.get_vocab(false).values().max().map_or(0, |&id| id + 1);
-        Ok(Self { inner, style, vocab_size: highest.max(highest_added) })
+        let longest_token_bytes = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(0) as u32;
+        Ok(Self { inner, style, vocab_size: highest.max(highest_added), longest_token_bytes })
     }
 
     /// One more than the highest token id.
     #[napi(getter)]
     pub fn vocab_size(&self) -> u32 {
         self.vocab_size
+    }
+
+    /// No token stands for more bytes of a text than this.
+    #[napi(getter)]
+    pub fn longest_token_bytes(&self) -> u32 {
+        self.longest_token_bytes
     }
 
     /// Token ids of a text; with `addSpecialTokens` what the tokenizer puts around every text, such as a
