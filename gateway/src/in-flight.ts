@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { ApiError } from './errors.ts';
 
 /** The room a request holds while it runs. */
@@ -40,6 +41,8 @@ export class InFlight {
       throw new ApiError('engine_overloaded', 'The server is overloaded. Please try again later.');
     }
     const controller = new AbortController();
+    // Every choice listens; Node would warn of a leak beyond ten.
+    setMaxListeners(0, controller.signal);
     this.#running.set(controller, sequences);
     this.#sequences += sequences;
     return {

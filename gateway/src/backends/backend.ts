@@ -60,7 +60,6 @@ export interface BackendStats {
 
 /** Something that generates text for the routes: the embedded engine, or another server. */
 export interface Backend {
-  readonly name: string;
   /** False while it cannot take requests. */
   readonly ready: boolean;
   /** The base model first, then its adapters in the order of their names. */

@@ -36,7 +36,6 @@ interface Entry {
 
 /** The engine on this machine, with adapters under names. */
 export class EmbeddedBackend implements Backend {
-  readonly name = 'embedded';
   readonly models: readonly BackendModel[];
   readonly #engine: EngineProcess;
   readonly #entries: ReadonlyMap<string, Entry>;

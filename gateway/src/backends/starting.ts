@@ -2,7 +2,6 @@ import type { Backend, BackendEvent, BackendStats } from './backend.ts';
 
 /** Stands for a backend while it starts: not ready, and knows no model. */
 export class StartingBackend implements Backend {
-  readonly name = 'starting';
   readonly ready = false;
   readonly models = [];
 

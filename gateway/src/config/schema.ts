@@ -44,6 +44,7 @@ export const configSchema = z
     drainSeconds: z
       .number()
       .min(0)
+      .max(86_400)
       .default(30)
       .describe('Time for running requests to finish when the server is told to stop'),
     logLevel: z

@@ -169,6 +169,9 @@ describe('readChatRequest', () => {
     [{ response_format: { type: 'json_object' } }, 'unsupported_parameter', 'response_format'],
     [{ modalities: ['text', 'audio'] }, 'unsupported_parameter', 'modalities'],
     [{ guided_json: {} }, 'unsupported_parameter', 'guided_json'],
+    [{ bad_words: ['no'] }, 'unsupported_parameter', 'bad_words'],
+    [{ allowed_token_ids: [1] }, 'unsupported_parameter', 'allowed_token_ids'],
+    [{ skip_special_tokens: false }, 'unsupported_parameter', 'skip_special_tokens'],
     [{ store: true }, 'unsupported_parameter', 'store'],
   ])('refuses %j with %s', (fields, code, param) => {
     expect(refusal(fields).slice(0, 2)).toEqual([code, param]);

@@ -38,7 +38,7 @@ export function readChatRequest(body: JsonObject, vocabSize: number): ChatReques
     sampling: {
       ...readSampling(body, vocabSize),
       maxTokens:
-        readMaxTokens(body, 'max_completion_tokens', 1) ?? readMaxTokens(body, 'max_tokens', 1) ?? null,
+        readMaxTokens(body, 'max_completion_tokens', 1, null) ?? readMaxTokens(body, 'max_tokens', 1, null),
       logprobs: readLogprobs(body),
       promptLogprobs: null,
     },

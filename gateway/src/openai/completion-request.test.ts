@@ -63,6 +63,8 @@ describe('readCompletionRequest', () => {
     [{ prompt: [[1], [-1]] }, 'integer_below_min_value', 'prompt[1][0]'],
     [{ prompt: Array(2049).fill('a') }, 'array_above_max_length', 'prompt'],
     [{ suffix: 'x' }, 'unsupported_parameter', 'suffix'],
+    [{ add_special_tokens: false }, 'unsupported_parameter', 'add_special_tokens'],
+    [{ min_tokens: 17 }, 'invalid_value', 'min_tokens'],
     [{ best_of: 2 }, 'unsupported_parameter', 'best_of'],
     [{ logprobs: true }, 'invalid_type', 'logprobs'],
     [{ logprobs: 21 }, 'integer_above_max_value', 'logprobs'],

@@ -48,7 +48,7 @@ export function readCompletionRequest(body: JsonObject, vocabSize: number): Comp
     prompts: readPrompts(body.prompt ?? null, vocabSize),
     sampling: {
       ...readSampling(body, vocabSize),
-      maxTokens: readMaxTokens(body, 'max_tokens', 0) ?? DEFAULT_MAX_TOKENS,
+      maxTokens: readMaxTokens(body, 'max_tokens', 0, DEFAULT_MAX_TOKENS),
       logprobs,
       promptLogprobs: echo ? logprobs : null,
     },

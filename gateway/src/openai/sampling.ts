@@ -60,11 +60,16 @@ export function readChoiceCount(body: JsonObject): number {
   return integerField(body, 'n', { min: 1, max: MAX_CHOICES }) ?? 1;
 }
 
-/** A limit on new tokens, and that `min_tokens` keeps it. */
-export function readMaxTokens(body: JsonObject, param: string, min: number): number | undefined {
-  const max = integerField(body, param, { min, max: MAX_INT32 });
+/** A limit on new tokens, or `preset` where there is none, and that `min_tokens` keeps it. */
+export function readMaxTokens<Preset extends number | null>(
+  body: JsonObject,
+  param: string,
+  min: number,
+  preset: Preset,
+): number | Preset {
+  const max: number | Preset = integerField(body, param, { min, max: MAX_INT32 }) ?? preset;
   const least = integerField(body, 'min_tokens', { min: 0, max: MAX_INT32 }) ?? 0;
-  if (max !== undefined && least > max) {
+  if (typeof max === 'number' && least > max) {
     throw invalidValue('min_tokens', `must be at most '${param}' (${max}), but is ${least}.`);
   }
   return max;

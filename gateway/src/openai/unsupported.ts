@@ -18,6 +18,12 @@ const VLLM: Refusals = {
   guided_grammar: never,
   structured_outputs: never,
   prompt_logprobs: never,
+  prompt_embeds: never,
+  truncate_prompt_tokens: never,
+  bad_words: isEmpty,
+  allowed_token_ids: never,
+  logits_processors: isEmpty,
+  skip_special_tokens: isTrue,
   use_beam_search: isFalse,
 };
 
@@ -39,10 +45,16 @@ const CHAT: Refusals = {
   chat_template: never,
   chat_template_kwargs: never,
   add_generation_prompt: isTrue,
+  add_special_tokens: isFalse,
   continue_final_message: isFalse,
 };
 
-const COMPLETION: Refusals = { ...VLLM, suffix: isBlank, response_format: (value) => isFormatText(value) };
+const COMPLETION: Refusals = {
+  ...VLLM,
+  suffix: isBlank,
+  response_format: (value) => isFormatText(value),
+  add_special_tokens: isTrue,
+};
 
 function isFormatText(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'type' in value && value.type === 'text';
