@@ -7,6 +7,7 @@
 //! Packed layout, for all variants: panels of [`PANEL`] output channels; in a panel, groups; in a group,
 //! steps of [`QUAD`] inputs; in a step, the channels, four inputs each: `codes[panel][group][step][channel][4]`
 //! and `scales[panel][group][channel]`. Channels beyond `n` are zero.
+//! The four inputs lie in the order 0, 2, 1, 3, so that shifts alone widen them to the neighbours 0, 1 and 2, 3.
 
 use crate::parallel::{Parallel, Shared};
 use crate::simd::Variant;
@@ -15,6 +16,8 @@ use crate::simd::Variant;
 pub const PANEL: usize = 16;
 /// Inputs that one 32-bit lane holds.
 pub const QUAD: usize = 4;
+/// Where each of four inputs lies.
+const PLACE_IN_QUAD: [usize; QUAD] = [0, 2, 1, 3];
 /// Rows computed together, so that a weight is loaded once for all of them.
 const ROWS: usize = 4;
 
@@ -60,16 +63,16 @@ pub fn pack(weights: &[f32], n: usize, k: usize, group: usize) -> PackedWeights 
             scales[(panel * groups + g) * PANEL + lane] = scale;
             let target = &mut codes[(panel * groups + g) * group * PANEL..][..group * PANEL];
             for (i, w) in source.iter().enumerate() {
-                target[(i / QUAD * PANEL + lane) * QUAD + i % QUAD] = (w * inverse).round_ties_even() as i8;
+                target[(i / QUAD * PANEL + lane) * QUAD + PLACE_IN_QUAD[i % QUAD]] =
+                    (w * inverse).round_ties_even() as i8;
             }
         }
     }
     PackedWeights { codes, scales }
 }
 
-/// Rows of activations in eight bits with one scale per row and group. Codes are kept in 16 bits, each four
-/// inputs in the order 0, 2, 1, 3: so the pairs that a multiply-add of 16-bit lanes takes lie side by side,
-/// while the weights' pairs come from the packed bytes by shifts alone.
+/// Rows of activations in eight bits with one scale per row and group. Codes are kept in 16 bits, as a
+/// multiply-add of 16-bit lanes takes them.
 pub struct QuantizedRows {
     codes: Vec<i16>,
     scales: Vec<f32>,
@@ -142,9 +145,8 @@ fn quantize_row_body(x: &[f32], codes: &mut [i16], scales: &mut [f32], group: us
         let poison: f32 = poison.iter().sum();
         *scale = largest_of_all / 127.0 + poison;
         let inverse = if largest_of_all > 0.0 { 127.0 / largest_of_all } else { 0.0 };
-        let code = |value: f32| ((value * inverse + ROUND) - ROUND) as i32 as i16;
-        for (codes, quad) in codes.chunks_exact_mut(QUAD).zip(x.chunks_exact(QUAD)) {
-            codes.copy_from_slice(&[code(quad[0]), code(quad[2]), code(quad[1]), code(quad[3])]);
+        for (code, value) in codes.iter_mut().zip(x) {
+            *code = ((value * inverse + ROUND) - ROUND) as i32 as i16;
         }
     }
 }
@@ -258,9 +260,9 @@ impl Tile<'_> {
                 let mut dot = [0i32; PANEL];
                 for (quad, step) in x.chunks_exact(QUAD).zip(codes.chunks_exact(PANEL * QUAD)) {
                     for (dot, weights) in dot.iter_mut().zip(step.chunks_exact(QUAD)) {
-                        let product =
-                            |code: usize, input: usize| i32::from(quad[code]) * i32::from(weights[input]);
-                        *dot += product(0, 0) + product(1, 2) + product(2, 1) + product(3, 3);
+                        *dot += (0..QUAD)
+                            .map(|i| i32::from(quad[i]) * i32::from(weights[PLACE_IN_QUAD[i]]))
+                            .sum::<i32>();
                     }
                 }
                 let x_scale = self.x_scales[row * groups + g];
@@ -291,16 +293,16 @@ impl Tile<'_> {
                 for step in (0..self.group).step_by(QUAD) {
                     let low = _mm256_loadu_si256(weights.cast());
                     let high = _mm256_loadu_si256(weights.add(32).cast());
-                    // Inputs 0 and 2 of each four, then 1 and 3, widened to 16 bits.
-                    let even = [low, high].map(|w| _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
-                    let odd = [low, high].map(|w| _mm256_srai_epi16(w, 8));
+                    // The low bytes are inputs 0 and 1 of each four, the high ones 2 and 3.
+                    let front = [low, high].map(|w| _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+                    let back = [low, high].map(|w| _mm256_srai_epi16(w, 8));
                     for (row, dots) in dots.iter_mut().enumerate() {
                         let pairs = x.add(row * self.k + step).cast::<i32>();
-                        let first = _mm256_set1_epi32(pairs.read_unaligned());
-                        let second = _mm256_set1_epi32(pairs.add(1).read_unaligned());
-                        for (dot, (even, odd)) in dots.iter_mut().zip(even.into_iter().zip(odd)) {
-                            *dot = _mm256_add_epi32(*dot, _mm256_madd_epi16(even, first));
-                            *dot = _mm256_add_epi32(*dot, _mm256_madd_epi16(odd, second));
+                        let x_front = _mm256_set1_epi32(pairs.read_unaligned());
+                        let x_back = _mm256_set1_epi32(pairs.add(1).read_unaligned());
+                        for (dot, (front, back)) in dots.iter_mut().zip(front.into_iter().zip(back)) {
+                            *dot = _mm256_add_epi32(*dot, _mm256_madd_epi16(front, x_front));
+                            *dot = _mm256_add_epi32(*dot, _mm256_madd_epi16(back, x_back));
                         }
                     }
                     weights = weights.add(PANEL * QUAD);
