@@ -276,7 +276,11 @@ class LlmEngine implements Engine {
       for (const scheduled of batch) this.#scheduler.computed(scheduled);
       for (const output of outputs) this.#deliver(output);
     } catch (error) {
-      for (const { sequence } of batch) this.#fail(this.#requests.get(sequence.id)!, error);
+      for (const { sequence } of batch) {
+        // One that ended before the failure is gone already.
+        const request = this.#requests.get(sequence.id);
+        if (request !== undefined) this.#fail(request, error);
+      }
     }
   }
 

@@ -41,7 +41,8 @@ export class Scheduler {
   preemptions = 0;
 
   constructor(options: SchedulerOptions) {
-    this.#options = options;
+    // More sequences than a step has tokens could not all decode in it: the youngest would starve.
+    this.#options = { ...options, maxRunning: Math.min(options.maxRunning, options.maxBatchTokens) };
     this.pool = new PagePool(options.pageCount);
     this.adapters = new AdapterResidency(this.pool, options.onEvictAdapter);
   }

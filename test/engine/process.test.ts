@@ -75,6 +75,20 @@ describe('engine process', () => {
     expect(after).toEqual(before);
   });
 
+  it('comes back although an adapter was refused, and each time it is killed', async () => {
+    const tensor = { dtype: 'F16', shape: [1, 1], begin: 0 } as const;
+    const pair = { layer: 0, module: 'no_such_module' as 'q_proj', rank: 1, scale: 1, a: tensor, b: tensor };
+    const broken = { digest: 'broken', file: 'nowhere', pairs: [pair] };
+    await expect(engine.addAdapter(broken)).rejects.toMatchObject({ code: 'internal_error' });
+    for (let kill = 0; kill < 2; kill++) {
+      const { restarts: before } = engine;
+      process.kill(engine.pid!, 'SIGKILL');
+      await until(() => engine.ready && engine.restarts > before);
+      const answer = await ask(engine, { prompt: PROMPT, sampling: { maxTokens: 3, ignoreEos: true } });
+      expect(answer.ids).toHaveLength(3);
+    }
+  });
+
   it('frees the pages of a client that leaves, within a step', async () => {
     const controller = new AbortController();
     const sampling = { maxTokens: engine.model.maxModelLen - 10, ignoreEos: true };

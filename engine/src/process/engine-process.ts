@@ -67,6 +67,8 @@ class SupervisedEngine implements EngineProcess {
   #ready = false;
   #closed = false;
   #nextCall = 0;
+  /** Restarts since the process was last healthy. */
+  #attempts = 0;
   restarts = 0;
 
   constructor(
@@ -91,7 +93,7 @@ class SupervisedEngine implements EngineProcess {
     return this.#child?.pid;
   }
 
-  /** Starts the process and resolves when it can serve. */
+  /** Starts the process and resolves when it can serve, adapters included. */
   start(): Promise<void> {
     const child = fork(WORKER, {
       serialization: 'advanced',
@@ -101,28 +103,34 @@ class SupervisedEngine implements EngineProcess {
     this.#child = child;
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
+      let serving = false;
       child.on('message', (message: FromEngine) => {
+        // What a process said before it died may arrive after that was noticed.
+        if (this.#child !== child) return;
         if (message.type === 'ready') {
           this.#model = message.model;
-          void this.#restoreAdapters().then(resolve);
+          this.#restoreAdapters().then(() => {
+            serving = true;
+            resolve();
+          }, reject);
         } else if (message.type === 'failed') {
-          this.#child = null;
-          child.removeAllListeners('exit');
           child.kill('SIGKILL');
           reject(new EngineError(message.failure.code, message.failure.message));
         } else {
           this.#receive(message);
         }
       });
-      child.on('error', (error) => reject(unavailable(`the engine process cannot start: ${error.message}`)));
+      child.on('error', (error) => {
+        if (child.pid === undefined) this.#child = null;
+        reject(unavailable(`the engine process cannot start: ${error.message}`));
+      });
       child.on('exit', (code, signal) => {
         const reason = `the engine process ended (${signal ?? `exit code ${code}`})`;
-        const wasReady = this.#ready;
-        this.#lost(reason);
+        if (this.#child === child) this.#lost(reason);
         reject(unavailable(reason));
-        if (wasReady && !this.#closed) {
-          void this.#restart(reason, performance.now() - startedAt > HEALTHY_MILLISECONDS);
-        }
+        if (!serving || this.#closed) return;
+        if (performance.now() - startedAt > HEALTHY_MILLISECONDS) this.#attempts = 0;
+        void this.#restart(reason);
       });
       this.#send({ type: 'open', options: this.#options });
     });
@@ -130,8 +138,14 @@ class SupervisedEngine implements EngineProcess {
 
   async addAdapter(adapter: AdapterWeights): Promise<void> {
     this.#adapters.set(adapter.digest, adapter);
-    // While the process is down, it is enough to remember it: a restart adds it again.
-    if (this.#ready) await this.#call('addAdapter', adapter);
+    try {
+      await this.#call('addAdapter', adapter);
+    } catch (error) {
+      // While the process is down it is enough to remember the adapter: a restart adds it again.
+      if (error instanceof EngineError && error.code === 'engine_unavailable' && !this.#closed) return;
+      this.#adapters.delete(adapter.digest);
+      throw error;
+    }
   }
 
   async removeAdapter(digest: string): Promise<void> {
@@ -187,13 +201,16 @@ class SupervisedEngine implements EngineProcess {
 
   async #restoreAdapters(): Promise<void> {
     this.#ready = true;
-    await Promise.all([...this.#adapters.values()].map((adapter) => this.#call('addAdapter', adapter)));
+    const calls = [...this.#adapters.values()].map((adapter) => this.#call('addAdapter', adapter));
+    // One that is refused now was refused before: its requests are told that it is not known.
+    await Promise.allSettled(calls);
+    if (!this.#ready) throw unavailable('the engine process ended while it took its adapters');
   }
 
-  async #restart(reason: string, healthy: boolean): Promise<void> {
+  async #restart(reason: string): Promise<void> {
     this.#onRestart?.(reason);
-    for (let attempt = healthy ? 0 : 1; !this.#closed; attempt++) {
-      await sleep(RESTART_DELAYS[Math.min(attempt, RESTART_DELAYS.length - 1)]);
+    while (!this.#closed) {
+      await sleep(RESTART_DELAYS[Math.min(this.#attempts++, RESTART_DELAYS.length - 1)]);
       if (this.#closed) return;
       this.restarts++;
       try {
