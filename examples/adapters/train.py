@@ -9,6 +9,7 @@ alone. A few minutes on a laptop's CPU.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from random import Random
 
@@ -16,7 +17,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_linear_schedule_with_warmup
 
-from tasks import TASKS
+# This folder is served: keep Python from leaving its cache among the adapters.
+sys.dont_write_bytecode = True
+
+from tasks import TASKS  # noqa: E402
 
 BASE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
