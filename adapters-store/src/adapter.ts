@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { openSafetensors, readSafetensorsHeaderFrom, SafetensorsError } from '@polylora/safetensors';
-import { readContent, storedBytes } from './content.ts';
+import { readContent } from './content.ts';
 import { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
 import { isAdapterName, NAME_RULE } from './name.ts';
@@ -58,7 +58,7 @@ export async function readAdapterInside(
 
   const file = await findWeights(root, name, directory);
   const weights = await readWeights(file, name, targets, model);
-  return { name, file, baseModelName: parsed.config.baseModelName, ...weights };
+  return { name, file, ...weights };
 }
 
 async function findWeights(root: string, name: string, directory: string): Promise<string> {
@@ -79,10 +79,12 @@ async function readWeights(
   name: string,
   targets: readonly TargetModule[],
   model: BaseModelShape,
-): Promise<Omit<Adapter, 'name' | 'file' | 'baseModelName'>> {
+): Promise<Omit<Adapter, 'name' | 'file'>> {
   let handle: FileHandle | undefined;
   try {
     handle = await openSafetensors(file);
+    // Before reading: a file that is written while it is read is then seen to have changed.
+    const { size, mtimeMs } = await handle.stat();
     const header = await readSafetensorsHeaderFrom(handle, file, { maxHeaderBytes: MAX_HEADER_BYTES });
     const { pairs, issues } = pairTensors(header, targets, model);
     if (issues.length > 0) throw failure('adapter_tensors_invalid', name, issues);
@@ -90,9 +92,9 @@ async function readWeights(
     if (content.issues.length > 0) throw failure('adapter_values_invalid', name, content.issues);
     return {
       digest: content.digest,
-      createdAt: Math.floor((await handle.stat()).mtimeMs / 1000),
-      rank: pairs.reduce((largest, { rank }) => Math.max(largest, rank), 0),
-      bytes: pairs.reduce((sum, { a, b }) => sum + storedBytes(a) + storedBytes(b), 0),
+      createdAt: Math.floor(mtimeMs / 1000),
+      fileSize: size,
+      fileModifiedMs: mtimeMs,
       pairs,
     };
   } catch (error) {

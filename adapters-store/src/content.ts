@@ -11,7 +11,7 @@ const DIGEST_TAG = 'polylora-adapter-v1';
 const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
 
 /** Bytes that a tensor takes in the file. */
-export function storedBytes({ dtype, shape }: TensorLocation): number {
+function storedBytes({ dtype, shape }: TensorLocation): number {
   return shape[0] * shape[1] * VALUE_BYTES[dtype];
 }
 

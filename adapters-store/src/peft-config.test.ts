@@ -59,7 +59,6 @@ describe('accepts', () => {
     const { config, issues } = parse({});
     expect(issues).toEqual([]);
     expect(config).toMatchObject({
-      baseModelName: null,
       rank: 8,
       alpha: 8,
       target: new Set(['q_proj', 'v_proj']),

@@ -5,7 +5,6 @@ import { PatternCompiler, PatternError } from './pattern.ts';
 
 /** The options of a PEFT LoRA configuration that decide what its weights do, with patterns compiled. */
 export interface PeftConfig {
-  readonly baseModelName: string | null;
   readonly rank: number;
   readonly alpha: number;
   /** Suffixes of module names, a pattern for whole module names, or every linear layer but the output. */
@@ -143,7 +142,6 @@ export function parsePeftConfig(
   const { data } = result;
   return {
     config: {
-      baseModelName: data.base_model_name_or_path ?? null,
       rank: data.r,
       alpha: data.lora_alpha,
       target: data.target_modules,

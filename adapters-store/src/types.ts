@@ -47,14 +47,12 @@ export interface Adapter {
   readonly digest: string;
   /** Absolute path of the safetensors file. */
   readonly file: string;
+  /** Bytes of the file before its content was read: with the time below it tells a file that was changed since. */
+  readonly fileSize: number;
+  /** When the file had last been written before its content was read, in milliseconds since 1970. */
+  readonly fileModifiedMs: number;
   /** When the safetensors file was last written, in seconds since 1970. */
   readonly createdAt: number;
-  /** The base model that the configuration names, if any. Information only: the shapes decide. */
-  readonly baseModelName: string | null;
-  /** The largest rank of its pairs. */
-  readonly rank: number;
-  /** Bytes of all its tensors as stored in the file. */
-  readonly bytes: number;
   /** In order of layer, then of `LORA_MODULES`. */
   readonly pairs: readonly LoraPair[];
 }

@@ -36,6 +36,10 @@ export interface LoraPair {
 export interface AdapterWeights {
   readonly digest: string;
   readonly file: string;
+  /** Bytes of the file when it was validated: with the time below it tells a file that was changed since. */
+  readonly fileSize: number;
+  /** When the file had last been written when it was validated, in milliseconds since 1970 (`stat`'s `mtimeMs`). */
+  readonly fileModifiedMs: number;
   readonly pairs: readonly LoraPair[];
 }
 

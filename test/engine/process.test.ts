@@ -78,7 +78,8 @@ describe('engine process', () => {
   it('comes back although an adapter was refused, and each time it is killed', async () => {
     const tensor = { dtype: 'F16', shape: [1, 1], begin: 0 } as const;
     const pair = { layer: 0, module: 'no_such_module' as 'q_proj', rank: 1, scale: 1, a: tensor, b: tensor };
-    const broken = { digest: 'broken', file: 'nowhere', pairs: [pair] };
+    const file = { file: 'nowhere', fileSize: 0, fileModifiedMs: 0 };
+    const broken = { digest: 'broken', ...file, pairs: [pair] };
     await expect(engine.addAdapter(broken)).rejects.toMatchObject({ code: 'internal_error' });
     for (let kill = 0; kill < 2; kill++) {
       const { restarts: before } = engine;

@@ -44,6 +44,8 @@ describe('layOutAdapter', () => {
         const adapter: AdapterWeights = {
           digest: 'd',
           file: 'f',
+          fileSize: 0,
+          fileModifiedMs: 0,
           pairs: specs.map(({ layer, module, rank }) => pair(layer, module, rank)),
         };
         const pageBytes = pageUnits * 64;
@@ -70,7 +72,13 @@ describe('layOutAdapter', () => {
   });
 
   it('refuses a row that is larger than a page', () => {
-    const adapter = { digest: 'd', file: 'f', pairs: [pair(1, 'down_proj', 1)] };
+    const adapter = {
+      digest: 'd',
+      file: 'f',
+      fileSize: 0,
+      fileModifiedMs: 0,
+      pairs: [pair(1, 'down_proj', 1)],
+    };
     expect(() => layOutAdapter(adapter, model, 128)).toThrow(
       expect.objectContaining({
         code: 'adapter_does_not_fit',

@@ -73,9 +73,8 @@ export class EmbeddedBackend implements Backend {
     };
     const entries: Entry[] = [{ model: base, digest: null }];
     for (const adapter of [...adapters].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      // The weights alone: names and dates are none of the engine's business.
       try {
-        await engine.addAdapter({ digest: adapter.digest, file: adapter.file, pairs: adapter.pairs });
+        await engine.addAdapter(weightsOf(adapter));
       } catch (error) {
         if (!(error instanceof EngineError) || !engine.ready) throw error;
         onRefused(adapter.name, error.message);
@@ -167,4 +166,9 @@ function withoutIds(event: Exclude<GenerationEvent, { type: 'start' }>): Backend
 /** OpenAI's `system_fingerprint`: short, and different for different weights. */
 function fingerprint(...digests: readonly string[]): string {
   return `fp_${digests.map((digest) => digest.slice(0, 10)).join('_')}`;
+}
+
+/** An adapter as the engine knows it: names and dates are none of its business. */
+function weightsOf({ digest, file, fileSize, fileModifiedMs, pairs }: NamedAdapter): AdapterWeights {
+  return { digest, file, fileSize, fileModifiedMs, pairs };
 }
