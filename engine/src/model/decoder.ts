@@ -57,6 +57,9 @@ export interface DecoderModel {
   readonly text: ModelText;
 }
 
+/** The attention kernel computes this many values of a head at once. */
+const HEAD_DIM_MULTIPLE = 8;
+
 type Shape = readonly [rows: number, cols: number];
 
 /** The tensors a decoder must have, by Hugging Face name, with their shapes. */
@@ -153,10 +156,10 @@ export function checkConfig(config: DecoderConfig): void {
       `${config.headCount} attention heads cannot share ${config.kvHeadCount} key-value heads evenly.`,
     );
   }
-  if (config.headDim % 2 !== 0) {
+  if (config.headDim % HEAD_DIM_MULTIPLE !== 0) {
     throw new EngineError(
       'model_not_supported',
-      `A head width of ${config.headDim} cannot be rotated: it is odd.`,
+      `The model's head width (head_dim) is ${config.headDim}; only multiples of ${HEAD_DIM_MULTIPLE} are supported.`,
     );
   }
   if (!(config.rmsNormEpsilon > 0 && config.rmsNormEpsilon < 1)) {

@@ -97,7 +97,7 @@ describe('decoder graph', () => {
 
   it('refuses shapes that the kernels cannot take', async () => {
     const { config } = await readGguf(join(MODELS, 'gguf/llama-f32.gguf'));
-    expect(() => checkConfig({ ...config, headDim: 15 })).toThrow('head width of 15 cannot be rotated');
+    expect(() => checkConfig({ ...config, headDim: 15 })).toThrow('(head_dim) is 15; only multiples of 8');
     expect(() => checkConfig({ ...config, layerCount: 0 })).toThrow('layerCount is 0');
     expect(() => checkConfig({ ...config, rmsNormEpsilon: Number.NaN })).toThrow('epsilon is NaN');
     expect(() => checkConfig({ ...config, inverseFrequencies: [] })).toThrow('rotary frequencies');

@@ -59,6 +59,7 @@ describe('Hugging Face directory', () => {
     [{ layer_types: ['linear_attention'] }, 'model_not_supported', 'layer_types has linear_attention'],
     [{ num_hidden_layers: 'two' }, 'model_corrupt', 'num_hidden_layers'],
     [{ num_key_value_heads: 3 }, 'model_corrupt', 'cannot share 3 key-value heads'],
+    [{ head_dim: 12 }, 'model_not_supported', '(head_dim) is 12; only multiples of 8'],
     [{ num_hidden_layers: 3 }, 'model_corrupt', 'no tensor model.layers.2.input_layernorm.weight'],
     [{ num_hidden_layers: 1 }, 'model_not_supported', 'has a tensor model.layers.1.'],
     [{ intermediate_size: 100 }, 'model_corrupt', 'Tensor model.layers.0.mlp.gate_proj.weight is'],
