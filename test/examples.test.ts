@@ -2,7 +2,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, START_MILLISECONDS, startGateway } from './support/gateway.ts';
+import { type Gateway, oracleModel, START_MILLISECONDS, startGateway } from './support/gateway.ts';
 
 const EXAMPLES = join(import.meta.dirname, '..', 'examples');
 const PYTHON = process.env.POLYLORA_TEST_PYTHON ?? 'python3';
@@ -10,7 +10,7 @@ const CLIENT_MILLISECONDS = 120_000;
 
 let gateway: Gateway;
 beforeAll(async () => {
-  gateway = await startGateway();
+  gateway = await startGateway({ args: await oracleModel() });
 }, START_MILLISECONDS);
 afterAll(() => gateway?.stop(), START_MILLISECONDS);
 
