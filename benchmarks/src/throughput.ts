@@ -8,11 +8,20 @@ import { type Spread, spread } from './statistics.ts';
 
 const STREAMS = 16;
 const RANK = 16;
-const PROMPT_TOKENS = 128;
-const NEW_TOKENS = 48;
 /** Ordinary text tokens of the default model: past the control tokens and the single bytes. */
 const FIRST_TOKEN = 1_000;
 const LAST_TOKEN = 40_000;
+
+/** How long a stream's prompt and answer are, in tokens. */
+export interface Workload {
+  readonly promptTokens: number;
+  readonly newTokens: number;
+}
+
+/** A short question with an answer of a paragraph or two: nearly all time goes into decoding. */
+export const CHAT: Workload = { promptTokens: 32, newTokens: 256 };
+/** A prompt longer than its answer: most time goes into reading prompts. */
+export const PROMPT_HEAVY: Workload = { promptTokens: 128, newTokens: 48 };
 
 /** What some rounds of simultaneous streams gave. */
 export interface Throughput {
@@ -24,11 +33,9 @@ export interface Throughput {
   readonly firstTokenMs: Spread;
 }
 
-export interface ThroughputReport {
+export interface ThroughputReport extends Workload {
   readonly streams: number;
   readonly rank: number;
-  readonly promptTokens: number;
-  readonly newTokens: number;
   readonly rounds: number;
   readonly adapters: Throughput;
   readonly base: Throughput;
@@ -40,14 +47,18 @@ export interface ThroughputReport {
  * Sixteen streams over HTTP, each on an adapter of its own (rank 16, all seven projections), against sixteen on
  * the base model; rounds of both alternate, after one of each that does not count.
  */
-export async function measureThroughput(rounds: number, flags: readonly string[]): Promise<ThroughputReport> {
+export async function measureThroughput(
+  workload: Workload,
+  rounds: number,
+  flags: readonly string[],
+): Promise<ThroughputReport> {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-bench-'));
   const names = Array.from({ length: STREAMS }, (_, index) => `random-${index}`);
   try {
     for (const [index, name] of names.entries()) writeRandomAdapter(join(folder, name), RANK, index + 1);
     const gateway = await startGateway(['--adapters', folder, ...flags]);
     try {
-      return await alternate(gateway.url, names, rounds);
+      return await alternate(gateway.url, names, workload, rounds);
     } finally {
       await gateway.stop();
     }
@@ -56,13 +67,21 @@ export async function measureThroughput(rounds: number, flags: readonly string[]
   }
 }
 
-async function alternate(url: string, names: readonly string[], rounds: number): Promise<ThroughputReport> {
+async function alternate(
+  url: string,
+  names: readonly string[],
+  workload: Workload,
+  rounds: number,
+): Promise<ThroughputReport> {
   const bases = names.map(() => 'base');
   let seed = 1;
   const adapters: Round[] = [];
   const base: Round[] = [];
   for (let round = 0; round <= rounds; round++) {
-    const pair = { adapters: await runRound(url, names, seed++), base: await runRound(url, bases, seed++) };
+    const pair = {
+      adapters: await runRound(url, names, workload, seed++),
+      base: await runRound(url, bases, workload, seed++),
+    };
     if (round === 0) continue;
     adapters.push(pair.adapters);
     base.push(pair.base);
@@ -77,8 +96,7 @@ async function alternate(url: string, names: readonly string[], rounds: number):
   return {
     streams: STREAMS,
     rank: RANK,
-    promptTokens: PROMPT_TOKENS,
-    newTokens: NEW_TOKENS,
+    ...workload,
     rounds,
     adapters: summarize(adapters),
     base: summarize(base),
@@ -93,20 +111,25 @@ interface Round {
 }
 
 /** One stream for each model name, all at once. Prompts never repeat, so that no prefix is cached. */
-async function runRound(url: string, models: readonly string[], seed: number): Promise<Round> {
+async function runRound(
+  url: string,
+  models: readonly string[],
+  { promptTokens, newTokens }: Workload,
+  seed: number,
+): Promise<Round> {
   const completions = await Promise.all(
     models.map((model, index) =>
       streamCompletion(url, {
         model,
-        prompt: randomPrompt(seed * models.length + index),
-        max_tokens: NEW_TOKENS,
+        prompt: randomPrompt(promptTokens, seed * models.length + index),
+        max_tokens: newTokens,
         ignore_eos: true,
         temperature: 0,
       }),
     ),
   );
   const wrong = completions.find(
-    (done) => done.promptTokens !== PROMPT_TOKENS || done.completionTokens !== NEW_TOKENS,
+    (done) => done.promptTokens !== promptTokens || done.completionTokens !== newTokens,
   );
   if (wrong !== undefined) {
     throw new Error(
@@ -142,9 +165,9 @@ function summarize(rounds: readonly Round[]): Throughput {
   };
 }
 
-function randomPrompt(seed: number): number[] {
+function randomPrompt(length: number, seed: number): number[] {
   let state = seed;
-  return Array.from({ length: PROMPT_TOKENS }, () => {
+  return Array.from({ length }, () => {
     // A linear congruential generator (Numerical Recipes) is random enough to make prompts differ.
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return FIRST_TOKEN + (state % (LAST_TOKEN - FIRST_TOKEN));
