@@ -5,12 +5,11 @@
 //! scores come out side by side without a horizontal sum. Each query row walks its own blocks in ascending
 //! order with an online softmax (Milakov & Gimelshein, 2018), so its bits depend on nothing but its context.
 
-use crate::dispatch;
 use crate::math::exp;
 use crate::norm::rms_norm_row;
 use crate::parallel::{Parallel, Shared};
 use crate::pool::PagePool;
-use crate::simd::{Lanes, Variant};
+use crate::simd::{Lanes, Variant, dispatch};
 use crate::step::{BLOCK_TOKENS, Sequence, Step};
 
 /// Query rows that one work item takes, so that a block is widened once for all of them.

@@ -3,10 +3,9 @@
 //! For tests and small models (`--weights f32`). Packed layout: panels of [`PANEL`] output channels,
 //! `weights[panel][input][channel]`; channels beyond `n` are zero.
 
-use crate::dispatch;
 use crate::parallel::{Parallel, Shared};
 use crate::quantized_linear::{PANEL, panels};
-use crate::simd::{Lanes, Variant};
+use crate::simd::{Lanes, Variant, dispatch};
 
 const ROWS: usize = 4;
 

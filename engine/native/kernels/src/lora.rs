@@ -4,10 +4,9 @@
 //! floats, no row crossing a page (S-LoRA's unified paging). So one pass over a rank row does all the work
 //! that row is good for, and each adapter is read once for all its rows of the batch.
 
-use crate::dispatch;
 use crate::parallel::{Parallel, Shared};
 use crate::pool::PagePool;
-use crate::simd::{Lanes, Variant, half_to_float};
+use crate::simd::{Lanes, Variant, dispatch, half_to_float};
 use crate::step::{LoraChunk, Step};
 
 /// Where a rank row begins.
@@ -71,7 +70,8 @@ pub struct Projection {
 /// Adds every adapter's contribution to `out[rows, n]`, given the projections' common input `x[rows, k]`.
 ///
 /// # Panics
-/// When shapes do not fit, or an adapter's pair does not have `k` inputs and its projection's width.
+/// When shapes do not fit, projections overlap or do not ascend, or an adapter's pair does not have `k` inputs and
+/// its projection's width, or lies outside the pool or at an odd byte.
 pub fn batched_lora(
     x: &[f32],
     k: usize,
@@ -86,7 +86,8 @@ pub fn batched_lora(
 ) {
     assert_eq!(x.len(), step.rows * k);
     assert_eq!(out.len(), step.rows * n);
-    assert!(projections.iter().all(|p| p.column + p.width <= n));
+    assert!(projections.iter().all(|p| p.column <= n && p.width <= n - p.column));
+    assert!(projections.windows(2).all(|pair| pair[0].column + pair[0].width <= pair[1].column));
     let out = Shared::new(out);
     parallel.for_each(step.lora_chunks.len() * projections.len(), &|item| {
         let chunk = &step.lora_chunks[item / projections.len()];
@@ -109,14 +110,15 @@ fn add_pair(
     variant: Variant,
 ) {
     let (k, width) = (pair.inputs, pair.outputs);
-    // SAFETY: a row is in one chunk only, a column in one projection.
+    // SAFETY: a row is in one chunk only, as `Step::new` lays them out; a column is in one projection.
     let target = |row: usize| unsafe { out.range(row * n + column, width) };
     let input = |row: usize| &x[row * k..][..k];
     let mut widened = vec![0f32; if chunk.rows.len() > 1 { k + width } else { 0 }];
     for address in &pair.rows {
         assert!(address.offset as usize + row_bytes(k, width) <= pool.page_bytes());
-        // SAFETY: in bounds by the assertion; the pages belong to this adapter while it is resident and are
-        // only read.
+        assert!(address.offset.is_multiple_of(2), "a rank row at odd byte {}", address.offset);
+        // SAFETY: in bounds and aligned by the assertions; the pages belong to this adapter while it is resident
+        // and are only read.
         let rank_row = unsafe {
             let start = pool.page(address.page).add(address.offset as usize).cast::<u16>();
             std::slice::from_raw_parts(start, k + width)
@@ -256,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::parallel::{Serial, Threads};
-    use crate::step::SequenceInput;
+    use crate::step::{BLOCK_TOKENS, SequenceInput};
 
     const K: usize = 44;
     const WIDTHS: [usize; 2] = [37, 24];
@@ -307,17 +309,21 @@ mod tests {
     }
 
     fn sequence(rows: usize, adapter: Option<(u32, Arc<ResidentAdapter>)>) -> SequenceInput {
-        SequenceInput { rows, context: 0, blocks: vec![0; rows.div_ceil(16)], adapter }
+        SequenceInput { rows, context: 0, blocks: Vec::new(), adapter }
     }
 
     fn run(
-        inputs: Vec<SequenceInput>,
+        mut inputs: Vec<SequenceInput>,
         x: &[f32],
         base: &[f32],
         pool: &PagePool,
         variant: Variant,
         parallel: &dyn Parallel,
     ) -> Vec<f32> {
+        let mut pages = 0..;
+        for input in &mut inputs {
+            input.blocks = pages.by_ref().take(input.rows.div_ceil(BLOCK_TOKENS)).collect();
+        }
         let step = Step::new(inputs, &[]).unwrap();
         let mut out = base.to_vec();
         batched_lora(x, K, &mut out, N, 1, &PROJECTIONS, &step, pool, variant, parallel);
@@ -366,6 +372,17 @@ mod tests {
         for variant in Variant::available() {
             assert_eq!(run(inputs(), &x, &base, &pool, variant, &Threads(3)), expected);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "a rank row at odd byte 3")]
+    fn a_rank_row_at_an_odd_byte_is_refused() {
+        let pool = PagePool::new(512, 1).unwrap();
+        let mut adapter = ResidentAdapter::new(2, 3);
+        let rows = vec![RowAddress { page: 0, offset: 3 }];
+        adapter.set(1, 0, Pair { scale: 1.0, inputs: K, outputs: WIDTHS[0], rows });
+        let inputs = vec![sequence(1, Some((0, Arc::new(adapter))))];
+        run(inputs, &[0.0; K], &[0.0; N], &pool, Variant::Portable, &Serial);
     }
 
     fn delta(pool: &PagePool, pair: &Pair, x: &[f32], column: usize) -> f64 {

@@ -1,8 +1,7 @@
 //! Root-mean-square normalization (Zhang & Sennrich, 2019), one row at a time.
 
-use crate::dispatch;
 use crate::parallel::{Parallel, Shared};
-use crate::simd::{Lanes, Variant};
+use crate::simd::{Lanes, Variant, dispatch};
 
 /// `out[r] = x[r] / sqrt(mean(x[r]²) + epsilon) · weight` for rows of `weight.len()` values.
 ///

@@ -2,7 +2,11 @@
 //! nothing is oversubscribed.
 
 /// Runs independent work items on some threads.
-pub trait Parallel: Sync {
+///
+/// # Safety
+/// Kernels write shared memory on the strength of [`Parallel::for_each`]: it must call `work(i)` exactly once for
+/// every `i` in `0..items`, with no other `i`, and not return or unwind while a call is still running.
+pub unsafe trait Parallel: Sync {
     /// Calls `work(i)` once for every `i` in `0..items`, in any order, and returns when all are done.
     fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync));
 
@@ -13,7 +17,8 @@ pub trait Parallel: Sync {
 /// Everything on the calling thread.
 pub struct Serial;
 
-impl Parallel for Serial {
+// SAFETY: a loop over the items, on this thread.
+unsafe impl Parallel for Serial {
     fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync)) {
         for item in 0..items {
             work(item);
@@ -28,7 +33,8 @@ impl Parallel for Serial {
 /// Scoped operating-system threads, for tests and for work outside a model step.
 pub struct Threads(pub usize);
 
-impl Parallel for Threads {
+// SAFETY: the counter gives each item out once, and the scope waits for all threads.
+unsafe impl Parallel for Threads {
     fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync)) {
         let next = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|scope| {

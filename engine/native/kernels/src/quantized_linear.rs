@@ -120,9 +120,7 @@ fn quantize_row(x: &[f32], codes: &mut [i16], scales: &mut [f32], group: usize, 
         Variant::Portable => quantize_row_body(x, codes, scales, group),
         // SAFETY: the variant was detected on this processor.
         #[cfg(target_arch = "x86_64")]
-        Variant::Avx2 => unsafe { avx2(x, codes, scales, group) },
-        #[cfg(not(target_arch = "x86_64"))]
-        Variant::Avx2 => unreachable!("never detected on this architecture"),
+        Variant::Avx2(_) => unsafe { avx2(x, codes, scales, group) },
     }
 }
 
@@ -236,7 +234,7 @@ impl Tile<'_> {
             Variant::Portable => self.portable(rows),
             // SAFETY: the variant was detected on this processor; `rows` is the number of rows in the tile.
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2 => unsafe {
+            Variant::Avx2(_) => unsafe {
                 match rows {
                     1 => self.avx2::<1>(),
                     2 => self.avx2::<2>(),
@@ -244,8 +242,6 @@ impl Tile<'_> {
                     _ => self.avx2::<4>(),
                 }
             },
-            #[cfg(not(target_arch = "x86_64"))]
-            Variant::Avx2 => unreachable!("never detected on this architecture"),
         }
     }
 

@@ -5,22 +5,29 @@
 
 use std::sync::OnceLock;
 
-/// Which instructions a kernel may use.
+/// Which instructions a kernel may use. Kernels rely on it that whoever holds a variant can run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// Plain Rust, for every processor; the compiler uses what the target guarantees (SSE2, NEON).
     Portable,
     /// x86-64 with AVX2 and F16C.
-    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
 }
+
+/// Proof that this processor has AVX2 and F16C; only [`Variant::available`] makes one.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx2(());
 
 impl Variant {
     /// Every variant that this processor can run, slowest first.
     pub fn available() -> Vec<Variant> {
+        #[allow(unused_mut, reason = "not every architecture has another")]
         let mut variants = vec![Variant::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-            variants.push(Variant::Avx2);
+            variants.push(Variant::Avx2(Avx2(())));
         }
         variants
     }
@@ -51,14 +58,14 @@ impl Variant {
     pub fn name(self) -> &'static str {
         match self {
             Variant::Portable => "portable",
-            Variant::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx2(_) => "avx2",
         }
     }
 }
 
 /// Eight 32-bit floats.
-pub trait Lanes: Copy {
-    const COUNT: usize = 8;
+pub(crate) trait Lanes: Copy {
     fn splat(value: f32) -> Self;
     /// # Safety
     /// `source` must be readable for eight floats, at any alignment.
@@ -76,7 +83,7 @@ pub trait Lanes: Copy {
 }
 
 #[derive(Clone, Copy)]
-pub struct PortableLanes([f32; 8]);
+pub(crate) struct PortableLanes([f32; 8]);
 
 impl Lanes for PortableLanes {
     #[inline(always)]
@@ -116,7 +123,7 @@ impl Lanes for PortableLanes {
 
 /// IEEE half to single without branches, so that it vectorises; exact for every value, NaN stays NaN.
 #[inline(always)]
-pub fn half_to_float(half: u16) -> f32 {
+pub(crate) fn half_to_float(half: u16) -> f32 {
     let magnitude = u32::from(half & 0x7fff);
     let sign = u32::from(half & 0x8000) << 16;
     // Shifting the exponent into place and scaling by 2^112 handles subnormals exactly.
@@ -131,7 +138,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     #[derive(Clone, Copy)]
-    pub struct Avx2Lanes(__m256);
+    pub(crate) struct Avx2Lanes(__m256);
 
     // SAFETY of every intrinsic below: this type is only named inside functions compiled with
     // `target_feature(enable = "avx2,f16c")`, which `dispatch!` enters only on a processor that has both.
@@ -180,10 +187,9 @@ mod x86 {
     }
 }
 #[cfg(target_arch = "x86_64")]
-pub use x86::Avx2Lanes;
+pub(crate) use x86::Avx2Lanes;
 
 /// Calls `$body::<L>(args)` compiled for the variant. `$body` must be `#[inline(always)] unsafe fn`.
-#[macro_export]
 macro_rules! dispatch {
     ($variant:expr, $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {{
         #[cfg(target_arch = "x86_64")]
@@ -195,12 +201,11 @@ macro_rules! dispatch {
         match $variant {
             $crate::simd::Variant::Portable => $body::<$crate::simd::PortableLanes>($($arg),*),
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::Variant::Avx2 => avx2($($arg),*),
-            #[cfg(not(target_arch = "x86_64"))]
-            $crate::simd::Variant::Avx2 => unreachable!("never detected on this architecture"),
+            $crate::simd::Variant::Avx2(_) => avx2($($arg),*),
         }
     }};
 }
+pub(crate) use dispatch;
 
 #[cfg(test)]
 mod tests {

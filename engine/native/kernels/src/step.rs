@@ -22,26 +22,28 @@ pub struct SequenceInput {
     pub adapter: Option<(u32, Arc<ResidentAdapter>)>,
 }
 
-pub struct Sequence {
-    pub rows: Range<usize>,
-    pub context: usize,
-    pub blocks: Vec<u32>,
+/// A sequence's rows and pages. No other sequence of the step has any of them, so its rows can be computed and
+/// written beside those of others.
+pub(crate) struct Sequence {
+    pub(crate) rows: Range<usize>,
+    pub(crate) context: usize,
+    pub(crate) blocks: Vec<u32>,
 }
 
-/// Rows that share an adapter, at most [`LORA_CHUNK_ROWS`].
-pub struct LoraChunk {
-    pub adapter: Arc<ResidentAdapter>,
-    pub rows: Vec<usize>,
+/// Rows that share an adapter, at most [`LORA_CHUNK_ROWS`]. No other chunk of the step has any of them.
+pub(crate) struct LoraChunk {
+    pub(crate) adapter: Arc<ResidentAdapter>,
+    pub(crate) rows: Vec<usize>,
 }
 
-/// A step's batch, laid out for the kernels.
+/// A step's batch, laid out for the kernels. Kernels rely on its layout, so only [`Step::new`] makes one.
 #[derive(Default)]
 pub struct Step {
-    pub rows: usize,
-    pub sequences: Vec<Sequence>,
-    pub lora_chunks: Vec<LoraChunk>,
+    pub(crate) rows: usize,
+    pub(crate) sequences: Vec<Sequence>,
+    pub(crate) lora_chunks: Vec<LoraChunk>,
     /// Cosines then sines of the rotary embedding for each row, `[rows][2][head_dim / 2]`.
-    pub rope: Vec<f32>,
+    pub(crate) rope: Vec<f32>,
 }
 
 impl Step {
@@ -49,13 +51,16 @@ impl Step {
     /// embedding's, `head_dim / 2` of them.
     ///
     /// # Errors
-    /// When a sequence has no row, or fewer blocks than its tokens need.
+    /// When a sequence has no row, or fewer blocks than its tokens need, or when a page occurs twice.
     pub fn new(inputs: Vec<SequenceInput>, inverse_frequencies: &[f32]) -> Result<Self, String> {
+        if let Some(page) = repeated_page(&inputs) {
+            return Err(format!("page {page} occurs twice in the step's blocks"));
+        }
         let mut step = Step::default();
         let mut by_adapter: Vec<(u32, Arc<ResidentAdapter>, Vec<usize>)> = Vec::new();
         for input in inputs {
-            let rows = step.rows..step.rows + input.rows;
-            if input.rows == 0 || input.blocks.len() * BLOCK_TOKENS < input.context + input.rows {
+            if input.rows == 0 || input.blocks.len() * BLOCK_TOKENS < input.context.saturating_add(input.rows)
+            {
                 return Err(format!(
                     "a sequence of {} + {} tokens has {} blocks",
                     input.context,
@@ -63,6 +68,7 @@ impl Step {
                     input.blocks.len()
                 ));
             }
+            let rows = step.rows..step.rows + input.rows;
             if let Some((slot, adapter)) = input.adapter {
                 match by_adapter.iter_mut().find(|(known, ..)| *known == slot) {
                     Some((.., list)) => list.extend(rows.clone()),
@@ -83,10 +89,52 @@ impl Step {
         }
         Ok(step)
     }
+
+    /// New tokens of all sequences together.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+/// A page that two sequences have, or one has twice.
+fn repeated_page(inputs: &[SequenceInput]) -> Option<u32> {
+    let mut pages: Vec<u32> = inputs.iter().flat_map(|input| &input.blocks).copied().collect();
+    pages.sort_unstable();
+    pages.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 fn push_rotation(rope: &mut Vec<f32>, position: usize, inverse_frequencies: &[f32]) {
     let angle = |frequency: &f32| f64::from(position as f32 * frequency);
     rope.extend(inverse_frequencies.iter().map(|f| angle(f).cos() as f32));
     rope.extend(inverse_frequencies.iter().map(|f| angle(f).sin() as f32));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(rows: usize, context: usize, blocks: &[u32]) -> SequenceInput {
+        SequenceInput { rows, context, blocks: blocks.to_vec(), adapter: None }
+    }
+
+    fn refusal(inputs: Vec<SequenceInput>) -> String {
+        Step::new(inputs, &[]).err().expect("such a step is refused")
+    }
+
+    #[test]
+    fn a_page_belongs_to_one_place() {
+        let shared = vec![sequence(1, 0, &[4]), sequence(1, 16, &[7, 4])];
+        assert_eq!(refusal(shared), "page 4 occurs twice in the step's blocks");
+        assert_eq!(refusal(vec![sequence(20, 0, &[9, 9])]), "page 9 occurs twice in the step's blocks");
+        // Also where the tokens do not reach that page yet.
+        assert!(Step::new(vec![sequence(1, 0, &[1, 3]), sequence(1, 0, &[2, 3])], &[]).is_err());
+        assert_eq!(Step::new(vec![sequence(3, 14, &[1, 3]), sequence(1, 0, &[2])], &[]).unwrap().rows(), 4);
+    }
+
+    #[test]
+    fn blocks_must_hold_every_token() {
+        assert_eq!(refusal(vec![sequence(2, 15, &[1])]), "a sequence of 15 + 2 tokens has 1 blocks");
+        assert_eq!(refusal(vec![sequence(0, 1, &[1])]), "a sequence of 1 + 0 tokens has 1 blocks");
+        assert!(Step::new(vec![sequence(2, usize::MAX, &[1])], &[]).is_err());
+    }
 }

@@ -32,9 +32,7 @@ fn row_dispatch(gate: &[f32], up: &[f32], out: &mut [f32], variant: Variant) {
         Variant::Portable => row(gate, up, out),
         // SAFETY: the variant was detected on this processor.
         #[cfg(target_arch = "x86_64")]
-        Variant::Avx2 => unsafe { avx2(gate, up, out) },
-        #[cfg(not(target_arch = "x86_64"))]
-        Variant::Avx2 => unreachable!("never detected on this architecture"),
+        Variant::Avx2(_) => unsafe { avx2(gate, up, out) },
     }
 }
 

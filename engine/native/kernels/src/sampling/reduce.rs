@@ -27,7 +27,7 @@ macro_rules! vectorised {
         $(#[$doc])*
         fn $name($($arg: $ty),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
-            if Variant::detect() == Ok(Variant::Avx2) {
+            if let Ok(Variant::Avx2(_)) = Variant::detect() {
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $ty),*) $(-> $result)? {
                     $body($($arg),*)

@@ -42,7 +42,7 @@ pub fn paged_attention<'a>(
         };
         let step = state.step.read().expect("no operator panicked before");
         let mut out = context
-            .output(0, [step.rows, shape.heads * shape.head_dim])?
+            .output(0, [step.rows(), shape.heads * shape.head_dim])?
             .ok_or_else(|| ort::Error::new("no output"))?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
         let threads = OrtThreads { context, threads: state.threads };

@@ -157,7 +157,9 @@ struct OrtThreads<'a> {
 // that calls `for_each`; the pointer inside is not otherwise used by other threads.
 unsafe impl Sync for OrtThreads<'_> {}
 
-impl Parallel for OrtThreads<'_> {
+// SAFETY: `KernelContext_ParallelFor` calls back once for each index and returns when all calls have; so does the
+// loop.
+unsafe impl Parallel for OrtThreads<'_> {
     fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync)) {
         if items <= 1 || self.threads <= 1 {
             (0..items).for_each(work);
