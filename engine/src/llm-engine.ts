@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Tokenizer } from '@polylora/engine-native';
+import { assertUnchanged } from './adapter-file.ts';
 import { EngineOptions, planPool } from './config.ts';
 import { EventQueue } from './event-queue.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
@@ -33,6 +34,9 @@ interface KnownAdapter {
   readonly layout: AdapterLayout;
 }
 
+/** The least time between two lines about the same file. */
+const PROGRESS_MILLISECONDS = 1_000;
+
 /** Told what a long start is doing, a line at a time. */
 export type OnProgressLine = (line: string) => void;
 
@@ -60,13 +64,20 @@ export async function createEngine(
   return new LlmEngine({ ...prepared, info }, runner, tokenizer, plan.pageCount, parsed);
 }
 
-/** Progress as text, each line once. */
+/** Progress as text: a line when something begins, when it is done, and now and then between. */
 function inLines(onLine: OnProgressLine): OnProgress {
+  let current = '';
   let last = '';
+  let lastAt = 0;
   return (progress) => {
     const line = formatProgress(progress);
-    if (line !== last) onLine(line);
+    const what = `${progress.stage} ${progress.label}`;
+    const due = what !== current || progress.done === progress.total;
+    if (line === last || (!due && performance.now() - lastAt < PROGRESS_MILLISECONDS)) return;
+    onLine(line);
+    current = what;
     last = line;
+    lastAt = performance.now();
   };
 }
 
@@ -121,7 +132,7 @@ class LlmEngine implements Engine {
 
   async addAdapter(weights: AdapterWeights): Promise<void> {
     this.#leaving.delete(weights.digest);
-    if (this.#adapters.has(weights.digest)) return;
+    // The same content again, perhaps in another file: that one is read from now on.
     this.#adapters.set(weights.digest, { weights, layout: this.#runner.layOut(weights) });
   }
 
@@ -310,14 +321,16 @@ class LlmEngine implements Engine {
     const adapter = this.#adapters.get(load.digest)!;
     this.#loading++;
     try {
+      await assertUnchanged(adapter.weights);
       await this.#runner.loadAdapter(load, adapter.weights, adapter.layout);
+      await assertUnchanged(adapter.weights);
       this.#scheduler.adapters.loaded(load.digest);
       this.#totals.adapterLoads++;
     } catch (error) {
       this.#scheduler.adapters.failed(load.digest);
       const reason = error instanceof Error ? error.message : String(error);
-      for (const request of this.#requests.values()) {
-        if (request.sequence.adapter !== load.digest) continue;
+      const failed = [...this.#requests.values()].filter(({ sequence }) => sequence.adapter === load.digest);
+      for (const request of failed) {
         this.#fail(request, new EngineError('adapter_load_failed', reason, { cause: error }));
       }
     } finally {

@@ -225,7 +225,7 @@ export interface Engine {
   readonly model: ModelInfo;
   /** False while the engine is starting again after a crash. */
   readonly ready: boolean;
-  /** Makes an adapter known; its weights are read when first needed. Adding the same digest twice is a no-op. */
+  /** Makes an adapter known; its weights are read when first needed. Adding a digest again only changes where it is read from. */
   addAdapter(adapter: AdapterWeights): Promise<void>;
   /** Forgets an adapter; requests that already use it run to their end. */
   removeAdapter(digest: string): Promise<void>;

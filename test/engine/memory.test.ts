@@ -1,5 +1,5 @@
 /** The engine when memory is short: sequences are preempted, adapters come and go, and no answer changes. */
-import { cp, mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
+import { cp, mkdtemp, open, readdir, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine } from '@polylora/engine';
@@ -101,6 +101,30 @@ describe('an engine short of pages', () => {
       });
       expect(untouched).toEqual(base);
       expect((await small.stats()).pagesAdapter).toBe(0);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  it('never serves an overwritten file under the old digest, and serves it again once it is restored', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'polylora-adapter-'));
+    try {
+      await cp(ADAPTER, directory, { recursive: true });
+      const digest = await addAdapter(small, directory);
+      const file = (await readdir(directory)).find((name) => name.endsWith('.safetensors'))!;
+      const handle = await open(join(directory, file), 'r+');
+      await handle.write(Buffer.alloc(2), 0, 2, (await handle.stat()).size - 2);
+      await handle.utimes(new Date(), new Date(Date.now() + 5_000));
+      await handle.close();
+      const answer = await ask(small, request(2, 20, 10, digest));
+      expect(answer.error).toMatchObject({
+        code: 'adapter_load_failed',
+        message: expect.stringContaining('was changed after it was checked'),
+      });
+
+      await cp(ADAPTER, directory, { recursive: true, force: true });
+      expect(await addAdapter(small, directory)).toBe(digest);
+      expect((await ask(small, request(2, 20, 10, digest))).error).toBeNull();
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
