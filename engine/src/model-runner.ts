@@ -59,10 +59,6 @@ export class ModelRunner {
     return new ModelRunner(executor, prepared);
   }
 
-  get kernelVariant(): string {
-    return this.#executor.kernelVariant;
-  }
-
   layOut(adapter: AdapterWeights): AdapterLayout {
     return layOutAdapter(adapter, this.#prepared.info, pageBytes(this.#prepared.info));
   }

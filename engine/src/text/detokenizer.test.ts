@@ -67,7 +67,7 @@ it('gives what decoding all tokens at once gives, for any tokens at all', () => 
 
 it('does not wait for a character that cannot become one', () => {
   const [lead] = byteFallback.encode('🙂', false).subarray(1);
-  const letter = byteFallback.tokenToId('a')!;
+  const letter = byteFallback.encode('🙂a', false).at(-1)!;
   expect(pieces(byteFallback, [letter, lead!, letter])).toEqual(['a', '', '\ufffda', '']);
 });
 
@@ -82,9 +82,10 @@ describe('tokenBytes', () => {
   });
 
   it('knows the byte of each byte token', () => {
+    const { vocab } = JSON.parse(readFileSync(join(MODELS, 'mistral/tokenizer.json'), 'utf8')).model;
     for (let byte = 0; byte < 256; byte++) {
       const token = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-      expect([...byteFallback.tokenBytes(byteFallback.tokenToId(token)!)]).toEqual([byte]);
+      expect([...byteFallback.tokenBytes(vocab[token])]).toEqual([byte]);
     }
     const single = Array.from({ length: byteLevel.vocabSize }, (_, id) => byteLevel.tokenBytes(id))
       .filter((bytes) => bytes.length === 1)
@@ -94,7 +95,6 @@ describe('tokenBytes', () => {
 
   it('is empty for an id that is no token', () => {
     expect(byteLevel.tokenBytes(4_000_000)).toHaveLength(0);
-    expect(byteLevel.idToToken(4_000_000)).toBeNull();
   });
 });
 

@@ -110,12 +110,6 @@ impl Executor {
         AsyncTask::new(OpenTask(options))
     }
 
-    /// Name of the instruction-set variant the kernels use.
-    #[napi(getter)]
-    pub fn kernel_variant(&self) -> &'static str {
-        self.inner.state.variant.name()
-    }
-
     /// Reads an adapter into its pages. `addresses` holds page and byte offset of each rank row, in the order of
     /// the pairs. Rejects when the file or a value in it is unusable; the slot is then still free.
     #[napi(ts_return_type = "Promise<void>")]
@@ -153,7 +147,6 @@ impl Executor {
             seed: options.seed as u64,
             min_tokens: options.min_tokens,
             suppressed_until_min: options.suppressed_until_min,
-            always_suppressed: Vec::new(),
             logprobs: options.logprobs,
         };
         let sampler = Sampler::new(params, &prompt, self.inner.vocab_size);
@@ -278,8 +271,8 @@ impl Task for StepTask {
         let frequencies =
             state.inverse_frequencies.get().ok_or_else(|| failure("the graph has no attention"))?;
         let step = Step::new(self.sequence_inputs()?, frequencies).map_err(failure)?;
-        if step.rows != self.input_ids.len() {
-            return Err(failure(format!("{} tokens for {} rows", self.input_ids.len(), step.rows)));
+        if step.rows() != self.input_ids.len() {
+            return Err(failure(format!("{} tokens for {} rows", self.input_ids.len(), step.rows())));
         }
         *state.step.write().expect("no operator panicked") = step;
         let (jobs, rows) = self.jobs()?;

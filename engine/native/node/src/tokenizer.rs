@@ -76,17 +76,6 @@ impl Tokenizer {
         self.inner.decode(&ids, skip_special_tokens).map_err(to_js_error)
     }
 
-    /// A token as the vocabulary spells it, which for byte-level tokenizers is not its text.
-    #[napi]
-    pub fn id_to_token(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
-    }
-
-    #[napi]
-    pub fn token_to_id(&self, token: String) -> Option<u32> {
-        self.inner.token_to_id(&token)
-    }
-
     /// The exact bytes that a token adds in the middle of a text; empty where the id is no token. For byte-level
     /// tokenizers that is the token's share in what `decode` makes characters of.
     #[napi]

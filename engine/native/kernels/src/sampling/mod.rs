@@ -46,8 +46,6 @@ pub struct SamplerParams {
     pub min_tokens: u32,
     /// The tokens that end a sequence.
     pub suppressed_until_min: Vec<u32>,
-    /// Tokens never chosen.
-    pub always_suppressed: Vec<u32>,
     /// How many alternatives to report beside the chosen token; `None`: no log-probabilities at all.
     pub logprobs: Option<u32>,
 }
@@ -67,7 +65,6 @@ impl Default for SamplerParams {
             seed: 0,
             min_tokens: 0,
             suppressed_until_min: Vec::new(),
-            always_suppressed: Vec::new(),
             logprobs: None,
         }
     }

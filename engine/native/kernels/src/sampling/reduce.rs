@@ -4,6 +4,7 @@
 
 use super::NumericalError;
 use crate::math::exp_lanes;
+#[cfg(target_arch = "x86_64")]
 use crate::simd::Variant;
 
 /// Logits per block.

@@ -25,18 +25,8 @@ impl Sampler {
         let known = |token: u32| (token as usize) < vocab;
         params.logit_bias.retain(|&(token, _)| known(token));
         params.suppressed_until_min.retain(|&token| known(token));
-        params.always_suppressed.retain(|&token| known(token));
         let penalties = Penalties::new(&params, prompt, vocab);
         Self { params, penalties, vocab, index: 0 }
-    }
-
-    /// The sampler as it stood after `generated`, for a request that is computed again after preemption.
-    pub fn restore(params: SamplerParams, prompt: &[u32], generated: &[u32], vocab: usize) -> Self {
-        let mut sampler = Self::new(params, prompt, vocab);
-        for &token in generated {
-            sampler.record(token);
-        }
-        sampler
     }
 
     /// Chooses the next token from its row of logits.
@@ -70,13 +60,9 @@ impl Sampler {
                 report(logits, raw_max, token, top_n, &mut scratch.reduced)
             }
         };
-        self.record(token);
-        Ok(sampled)
-    }
-
-    fn record(&mut self, token: u32) {
         self.penalties.record(token);
         self.index += 1;
+        Ok(sampled)
     }
 
     fn below_min_tokens(&self) -> bool {
@@ -84,10 +70,7 @@ impl Sampler {
     }
 
     fn changes_logits(&self) -> bool {
-        !self.params.logit_bias.is_empty()
-            || !self.params.always_suppressed.is_empty()
-            || self.below_min_tokens()
-            || self.penalties.any()
+        !self.params.logit_bias.is_empty() || self.below_min_tokens() || self.penalties.any()
     }
 
     fn change_logits(&self, logits: &mut [f32]) {
@@ -96,9 +79,10 @@ impl Sampler {
         }
         self.penalties.apply(logits);
         // Last, so that neither a bias nor a penalty brings a suppressed token back.
-        let until_min: &[u32] = if self.below_min_tokens() { &self.params.suppressed_until_min } else { &[] };
-        for &token in self.params.always_suppressed.iter().chain(until_min) {
-            logits[token as usize] = f32::NEG_INFINITY;
+        if self.below_min_tokens() {
+            for &token in &self.params.suppressed_until_min {
+                logits[token as usize] = f32::NEG_INFINITY;
+            }
         }
     }
 
