@@ -68,13 +68,14 @@ export class OutputProcessor {
     const { sampling, output } = this.#sequence;
     const id = token.token;
     const endsByToken = this.#stopTokenIds.has(id) || (this.#eosTokenIds.has(id) && !sampling.ignoreEos);
-    let text = endsByToken && !sampling.includeStop ? '' : this.#detokenizer.push([id]);
-    let matched: string | null = null;
-    if (output.length >= sampling.minTokens) ({ text, matched } = this.#stops.push(text));
+    // As in vLLM, a stop string must end in text that comes after the least number of tokens.
+    const mayStop = output.length > sampling.minTokens;
+    const decoded = endsByToken && !sampling.includeStop ? '' : this.#detokenizer.push([id]);
+    let { text, matched } = this.#stops.push(decoded, mayStop);
     const atLimit = output.length >= this.#sequence.maxTokens;
     const ends = endsByToken || matched !== null || atLimit;
     if (ends && matched === null) {
-      const rest = this.#stops.push(this.#detokenizer.flush());
+      const rest = this.#stops.push(this.#detokenizer.flush(), mayStop);
       text += rest.text;
       matched = rest.matched;
       if (matched === null) text += this.#stops.flush();

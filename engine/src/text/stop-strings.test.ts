@@ -58,6 +58,12 @@ describe('StopStrings', () => {
     expect(matcher.flush()).toBe('');
   });
 
+  it('passes over stop strings that end in a piece that does not count', () => {
+    const matcher = new StopStrings(['abab'], false);
+    expect(matcher.push('xabab', false)).toEqual({ text: 'xab', matched: null });
+    expect(matcher.push('ab')).toEqual({ text: '', matched: 'abab' });
+  });
+
   it('never cuts a character in two', () => {
     // U+1F600 and U+1F601 share their first code unit; half of one is no stop string.
     const matcher = new StopStrings(['\u{1f601}', '\ud83d', '\ude00'], false);

@@ -24,13 +24,17 @@ export class StopStrings {
     this.#include = include;
   }
 
-  /** After a match, no more text comes out. */
-  push(piece: string): StopResult {
+  /**
+   * After a match, no more text comes out.
+   *
+   * @param accept whether a stop string that ends in this piece counts; where it begins does not matter.
+   */
+  push(piece: string, accept = true): StopResult {
     if (this.#matched !== null) return { text: '', matched: this.#matched };
     const text = this.#held + piece;
     for (let at = this.#held.length; at < text.length; at++) {
       const matched = this.#advance(text.charCodeAt(at));
-      if (matched === null) continue;
+      if (matched === null || !accept) continue;
       this.#matched = matched;
       this.#held = '';
       const end = at + 1;
@@ -62,7 +66,7 @@ export class StopStrings {
 
 class Matcher {
   readonly stop: string;
-  /** How much of the stop string the text so far ends with. */
+  /** How much of the stop string the text so far ends with, less than all of it. */
   state = 0;
   /** For each length of a matched prefix, the longest shorter one that it ends with. */
   readonly #fallback: Uint32Array;
@@ -84,6 +88,8 @@ class Matcher {
       this.state = this.#fallback[this.state]!;
     }
     if (this.stop.charCodeAt(this.state) === unit) this.state++;
-    return this.state === this.stop.length;
+    if (this.state < this.stop.length) return false;
+    this.state = this.#fallback[this.state]!;
+    return true;
   }
 }
