@@ -10,6 +10,8 @@ export const EngineOptions = z.strictObject({
   model: z.string().min(1),
   /** Cache directory for fetched and prepared models. */
   home: z.string().min(1),
+  /** For gated and private models on the Hugging Face hub; null: none. */
+  hubToken: z.string().min(1).nullable(),
   weights: z.enum(['int8', 'f32']),
   /** null: as many as the machine has. */
   threads: z.number().int().min(1).max(1024).nullable(),

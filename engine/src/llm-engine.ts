@@ -54,6 +54,7 @@ export async function createEngine(
     source: parsed.model,
     home: parsed.home,
     weights: parsed.weights,
+    ...(parsed.hubToken === null ? {} : { hub: { accessToken: parsed.hubToken } }),
     ...(parsed.maxModelLen === null ? {} : { maxModelLen: parsed.maxModelLen }),
     ...(onProgress === undefined ? {} : { onProgress: inLines(onProgress) }),
   });

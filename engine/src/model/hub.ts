@@ -138,7 +138,9 @@ async function wantedFiles(id: HubModelId, commit: string, access: MetadataAcces
 function asEngineError(id: HubModelId, error: unknown): unknown {
   if (error instanceof EngineError) return error;
   if (error instanceof HubApiError) {
-    const hint = [401, 403, 404].includes(error.statusCode) ? ' If it is private or gated, set a token.' : '';
+    const hint = [401, 403, 404].includes(error.statusCode)
+      ? ' If it is private or gated, set HF_TOKEN to an access token that may read it.'
+      : '';
     return new EngineError(
       'model_not_found',
       `The Hugging Face hub answered ${error.statusCode} for ${id.name}@${id.revision}.${hint}`,

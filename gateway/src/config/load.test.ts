@@ -60,6 +60,16 @@ describe('loadConfig', () => {
     expect(loadConfig(['--config', path], { POLYLORA_PORT: '' }).port).toBe(8080);
   });
 
+  it("takes the hub's token from HF_TOKEN too, and never shows it", () => {
+    expect(loadConfig([], {}).hubToken).toBeNull();
+    expect(loadConfig([], { HF_TOKEN: 'hf_a' }).hubToken).toBe('hf_a');
+    expect(loadConfig([], { HF_TOKEN: 'hf_a', POLYLORA_HUB_TOKEN: 'hf_b' }).hubToken).toBe('hf_b');
+    expect(problems([], { HF_TOKEN: 'my-secret' })).toEqual([
+      "hubToken (from HF_TOKEN): Invalid token: expected one that starts with 'hf_'",
+    ]);
+    expect(problems(['--config', file('token.yaml', 'hubToken: 12345')]).join()).not.toContain('12345');
+  });
+
   it('keeps text options that look like numbers', () => {
     expect(loadConfig(['--served-model-name', '7'], {}).servedModelName).toBe('7');
   });

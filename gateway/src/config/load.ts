@@ -37,8 +37,10 @@ export function loadConfig(flags: readonly string[], env: Environment): Config {
   const path = fromFlags.config ?? nonEmpty(env.POLYLORA_CONFIG) ?? null;
   const fromFile = path === null ? new Map<string, Setting>() : readConfigFile(path, problems);
 
-  const settings: Settings = new Map([
+  const hubToken = nonEmpty(env.HF_TOKEN);
+  const settings: Settings = new Map<string, Setting>([
     ['home', { value: defaultHome(env), origin: 'default' }],
+    ...(hubToken === undefined ? [] : [['hubToken', { value: hubToken, origin: 'HF_TOKEN' }] as const]),
     ...fromFile,
     ...fromEnv,
     ...fromFlags.settings,
@@ -129,6 +131,7 @@ function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
   }
   const [key = ''] = issue.path;
   const origin = settings.get(String(key))?.origin ?? 'default';
-  const given = issue.input === undefined ? '' : `, got ${JSON.stringify(issue.input)}`;
+  const isSecret = CONFIG_OPTIONS.some((option) => option.key === key && option.isSecret);
+  const given = issue.input === undefined || isSecret ? '' : `, got ${JSON.stringify(issue.input)}`;
   return [`${String(key)} (from ${origin}): ${issue.message}${given}`];
 }

@@ -26,6 +26,12 @@ export const configSchema = z
     host: text.default('127.0.0.1').describe('Address to listen on'),
     port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on, 0 for any free one'),
     home: text.describe('Directory for downloaded and prepared models'),
+    hubToken: unset(text.regex(/^hf_\S+$/, "Invalid token: expected one that starts with 'hf_'")).meta({
+      description:
+        'Access token for gated and private models on the Hugging Face hub; arguments show in the list of processes, ' +
+        'the environment does not (unset: HF_TOKEN)',
+      secret: true,
+    }),
     weights: z.enum(['int8', 'f32']).default('int8').describe("Type of the base model's weights in memory"),
     threads: unset(count.max(1024)).describe('Threads for computing (unset: one per core)'),
     maxModelLen: unset(count).describe("Longest prompt plus completion, in tokens (unset: the model's own)"),
@@ -65,6 +71,8 @@ export interface ConfigOption {
   readonly env: string;
   readonly description: string;
   readonly isNumber: boolean;
+  /** Its value is never shown. */
+  readonly isSecret: boolean;
   readonly choices: readonly string[] | null;
   /** null where there is none. */
   readonly default: string | number | null;
@@ -75,6 +83,7 @@ const propertySchema = z.object({
   description: z.string(),
   type: z.string().optional(),
   enum: z.array(z.string()).optional(),
+  secret: z.boolean().optional(),
   default: z.union([z.string(), z.number()]).nullish(),
   anyOf: z.array(z.object({ type: z.string() })).optional(),
 });
@@ -83,7 +92,7 @@ const propertySchema = z.object({
 export const CONFIG_OPTIONS: readonly ConfigOption[] = Object.entries(
   z.toJSONSchema(configSchema, { io: 'input' }).properties ?? {},
 ).map(([key, property]) => {
-  const { description, type, enum: choices, default: value, anyOf } = propertySchema.parse(property);
+  const { description, type, enum: choices, secret, default: value, anyOf } = propertySchema.parse(property);
   const types = anyOf?.map((branch) => branch.type) ?? [type];
   const words = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return {
@@ -92,6 +101,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = Object.entries(
     env: `POLYLORA_${words.replaceAll('-', '_').toUpperCase()}`,
     description,
     isNumber: types.some((name) => name === 'integer' || name === 'number'),
+    isSecret: secret ?? false,
     choices: choices ?? null,
     default: value ?? null,
   };
