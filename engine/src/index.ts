@@ -1,4 +1,4 @@
-export { createEngine } from './llm-engine.ts';
+export { createEngine } from './create-engine.ts';
 export { defaultHome } from './model/home.ts';
 export {
   type EngineProcess,

@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EngineOptions } from '../config.ts';
+import type { OnProgressLine } from '../create-engine.ts';
 import { EventQueue } from '../event-queue.ts';
-import type { OnProgressLine } from '../llm-engine.ts';
 import {
   type AdapterWeights,
   type Engine,

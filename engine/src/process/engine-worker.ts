@@ -1,5 +1,5 @@
 /** Entry point of the engine process: one engine, spoken to over IPC. Ends when its parent does. */
-import { createEngine } from '../llm-engine.ts';
+import { createEngine } from '../create-engine.ts';
 import { type Engine, EngineError, type GenerationEvent, type GenerationRequest } from '../types.ts';
 import type { CallName, Calls, Failure, FromEngine, ToEngine } from './messages.ts';
 
