@@ -37,7 +37,8 @@ export function loadConfig(flags: readonly string[], env: Environment): Config {
   const path = fromFlags.config ?? nonEmpty(env.POLYLORA_CONFIG) ?? null;
   const fromFile = path === null ? new Map<string, Setting>() : readConfigFile(path, problems);
 
-  const hubToken = nonEmpty(env.HF_TOKEN);
+  // It is meant for other programs too: one of another kind is none of our problems.
+  const hubToken = env.HF_TOKEN?.startsWith('hf_') ? env.HF_TOKEN : undefined;
   const settings: Settings = new Map<string, Setting>([
     ['home', { value: defaultHome(env), origin: 'default' }],
     ...(hubToken === undefined ? [] : [['hubToken', { value: hubToken, origin: 'HF_TOKEN' }] as const]),
