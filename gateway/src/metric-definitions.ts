@@ -127,7 +127,7 @@ export const METRICS = {
   engineReady: {
     kind: 'gauge',
     name: 'polylora_engine_ready',
-    help: '1 while the engine takes requests, 0 while it starts.',
+    help: '1 while the engine takes requests, 0 while it starts or does not answer.',
     labels: [],
   },
   engineRestarts: {

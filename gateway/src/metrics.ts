@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
 import { METRICS, type MetricKey } from './metric-definitions.ts';
@@ -15,6 +16,23 @@ const BACKEND_GAUGES = [
   'loraRequests',
   'pages',
 ] as const satisfies MetricKey[];
+
+/** How long a scrape waits for the backend: monitoring must not go blind with it. */
+const STATS_MILLISECONDS = 1_000;
+
+/** Rejects when the promise takes longer. */
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+  const timeout = new AbortController();
+  const late = sleep(milliseconds, undefined, { signal: timeout.signal }).then(() => {
+    throw new Error(`no answer within ${milliseconds} ms`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timeout.abort();
+    late.catch(() => {});
+  }
+}
 
 /** The gateway's metrics in a registry of the caller's. */
 export class Metrics {
@@ -94,8 +112,8 @@ export class Metrics {
 
   /** Everything in Prometheus' text format, with the backend's state as of now. */
   async render(backend: Backend): Promise<{ contentType: string; text: string }> {
-    // What cannot be asked (it may die while it is asked) is not ready, and holds nothing.
-    const stats = backend.ready ? await backend.stats().catch(() => null) : null;
+    // What cannot be asked (it may die or hang while it is asked) is not ready, and holds nothing.
+    const stats = backend.ready ? await within(STATS_MILLISECONDS, backend.stats()).catch(() => null) : null;
     this.#set('engineReady', stats === null ? 0 : 1);
     for (const key of BACKEND_GAUGES) this.#gauges.get(key)?.reset();
     if (stats !== null) this.#readStats(stats, backend.models.length - 1);

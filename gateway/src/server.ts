@@ -15,6 +15,15 @@ export class ListenError extends Error {
   readonly code = 'cannot_listen';
 }
 
+const SILENT = new WeakMap<Server, Set<Socket>>();
+
+/** Connections that have sent no request yet; to Node they are not idle, so that closing would wait for them. */
+function silentSockets(server: Server): Set<Socket> {
+  const known = SILENT.get(server) ?? new Set();
+  SILENT.set(server, known);
+  return known;
+}
+
 type Fetch = (request: Request) => Response | Promise<Response>;
 
 /** An HTTP server for an app; it does not listen yet. */
@@ -29,6 +38,11 @@ export function createHttpServer(fetch: Fetch): Server {
     void listener(request, response);
   });
   server.on('clientError', refuseMalformed);
+  server.on('connection', (socket: Socket) => {
+    silentSockets(server).add(socket);
+    socket.once('close', () => silentSockets(server).delete(socket));
+  });
+  server.on('request', (request) => silentSockets(server).delete(request.socket));
   return server;
 }
 
@@ -51,6 +65,7 @@ export async function listen(server: Server, host: string, port: number): Promis
 export async function closeServer(server: Server, graceMilliseconds: number): Promise<void> {
   const closed = once(server, 'close');
   server.close();
+  for (const socket of silentSockets(server)) socket.destroy();
   // A connection that becomes idle later would wait for its keep-alive to run out.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   const late = setTimeout(() => server.closeAllConnections(), graceMilliseconds);

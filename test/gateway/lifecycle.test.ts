@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
@@ -129,6 +130,41 @@ describe('a running server', () => {
       gateway.child.kill('SIGINT');
       expect(await failure).toMatchObject({ code: 'shutting_down' });
       expect(await gateway.exited).toBe(0);
+    },
+    START_MILLISECONDS,
+  );
+
+  it(
+    'does not wait for connections that never asked anything',
+    async () => {
+      const gateway = await startGateway();
+      const { hostname, port } = new URL(gateway.url);
+      const silent = connect(Number(port), hostname);
+      await once(silent, 'connect');
+      const told = performance.now();
+      expect(await gateway.stop()).toBe(0);
+      expect(performance.now() - told).toBeLessThan(10_000);
+      silent.destroy();
+    },
+    START_MILLISECONDS,
+  );
+
+  it.skipIf(process.platform !== 'linux')(
+    'answers a scrape while its engine hangs, and the request when it goes on',
+    async () => {
+      const gateway = await startGateway();
+      const { pid } = gateway.child;
+      const engine = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
+      process.kill(engine, 'SIGSTOP');
+      const waiting = stream(gateway, { max_tokens: 5 }).then(textOf);
+      try {
+        expect(await metric(gateway, 'polylora_engine_ready')).toBe(0);
+      } finally {
+        process.kill(engine, 'SIGCONT');
+      }
+      expect(await waiting).not.toBe('');
+      expect(await metric(gateway, 'polylora_engine_ready')).toBe(1);
+      expect(await gateway.stop()).toBe(0);
     },
     START_MILLISECONDS,
   );

@@ -48,7 +48,9 @@ async function quantizedMatrix(model: PreparedModel, name: string, n: number): P
   const [, groups, quads] = codes.tensor.dims as [number, number, number];
   const value = (row: number, col: number) => {
     const panel = Math.floor(row / 16);
-    const quad = (panel * groups * quads + Math.floor(col / 4)) * 64 + (row % 16) * 4 + (col % 4);
+    // The four inputs of a step lie in the order 0, 2, 1, 3.
+    const place = [0, 2, 1, 3][col % 4]!;
+    const quad = (panel * groups * quads + Math.floor(col / 4)) * 64 + (row % 16) * 4 + place;
     const group = Math.floor(col / (quads * 4));
     return (
       codes.bytes.readInt8(quad) * scales.bytes.readFloatLE(4 * ((panel * groups + group) * 16 + (row % 16)))

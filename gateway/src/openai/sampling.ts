@@ -87,9 +87,8 @@ function readTopP(body: JsonObject): number {
 }
 
 function readRepetitionPenalty(body: JsonObject): number {
-  const penalty = numberField(body, 'repetition_penalty', { min: 0, max: 10 }) ?? 1;
-  if (penalty === 0) throw invalidValue('repetition_penalty', 'must be greater than 0.');
-  return penalty;
+  // Logits are divided by it: far smaller ones leave the range of their numbers.
+  return numberField(body, 'repetition_penalty', { min: 0.01, max: 10 }) ?? 1;
 }
 
 function readLogitBias(
