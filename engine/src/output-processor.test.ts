@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@polylora/engine-native';
 import { describe, expect, it } from 'vitest';
+import { GREEDY } from '../../test/support/sampling.ts';
 import type { StepToken } from './model-runner.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
 import { Sequence } from './sequence.ts';
@@ -13,26 +14,6 @@ const texts = new TokenTexts(tokenizer);
 const encode = (text: string) => [...tokenizer.encode(text, false)];
 const PROMPT = encode('the prompt');
 const [EOS] = encode('<|im_end|>') as [number];
-
-const GREEDY: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
-  maxTokens: null,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: false,
-  logprobs: null,
-  promptLogprobs: null,
-};
 
 function open(sampling: Partial<SamplingParams>): { sequence: Sequence; output: OutputProcessor } {
   const sequence = new Sequence({

@@ -1,29 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { GREEDY } from '../../test/support/sampling.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import { type Schedule, Scheduler } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
-import type { SamplingParams } from './types.ts';
-
-const sampling: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
-  maxTokens: null,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: true,
-  logprobs: null,
-  promptLogprobs: null,
-};
 
 let handles = 0;
 function sequence(promptLength: number, maxTokens: number, adapter: string | null = null): Sequence {
@@ -33,7 +13,7 @@ function sequence(promptLength: number, maxTokens: number, adapter: string | nul
     handle,
     prompt: new Uint32Array(promptLength),
     adapter,
-    sampling,
+    sampling: GREEDY,
     maxTokens,
   });
 }

