@@ -1,9 +1,22 @@
+import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
+import type { BackendModel } from '../backends/backend.ts';
 import { toApiError } from '../errors.ts';
 import type { ChoiceEvent, Generation } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import type { Logger } from '../logging.ts';
+import type { AnswerHead } from '../openai/chat-response.ts';
 import { bodyOf, EVENT_STREAM_HEADERS, eventFrames } from '../openai/sse.ts';
+
+/** What every answer and chunk begins with. `kind` is the prefix of its id, as OpenAI's. */
+export function answerHead(kind: string, model: BackendModel): AnswerHead {
+  return {
+    id: `${kind}-${randomUUID().replaceAll('-', '')}`,
+    created: Math.floor(Date.now() / 1000),
+    model: model.id,
+    system_fingerprint: model.fingerprint,
+  };
+}
 
 /** How a route writes its answer. */
 export interface AnswerShape {

@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import { startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { readChatRequest } from '../openai/chat-request.ts';
-import { type AnswerHead, chatCompletion, chatCompletionChunks } from '../openai/chat-response.ts';
+import { chatCompletion, chatCompletionChunks } from '../openai/chat-response.ts';
 import { forChoice } from '../openai/sampling.ts';
-import { answer } from './answer.ts';
+import { answer, answerHead } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { requestedModel } from './model.ts';
 
@@ -20,12 +19,7 @@ export function chatCompletionsRoute(deps: GatewayDeps) {
     const { prompt, sampling, choices, stream } = request;
     Object.assign(c.get('log'), { model: model.id, stream, choices });
 
-    const head: AnswerHead = {
-      id: `chatcmpl-${randomUUID().replaceAll('-', '')}`,
-      created: Math.floor(Date.now() / 1000),
-      model: model.id,
-      system_fingerprint: model.fingerprint,
-    };
+    const head = answerHead('chatcmpl', model);
     const generation = await startGeneration({
       backend,
       model,

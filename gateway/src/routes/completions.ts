@@ -1,13 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import { startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
-import type { AnswerHead } from '../openai/chat-response.ts';
 import { readCompletionRequest } from '../openai/completion-request.ts';
 import { textCompletion, textCompletionChunks } from '../openai/completion-response.ts';
 import { forChoice } from '../openai/sampling.ts';
-import { answer } from './answer.ts';
+import { answer, answerHead } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { requestedModel } from './model.ts';
 
@@ -21,12 +19,7 @@ export function completionsRoute(deps: GatewayDeps) {
     const { prompts, sampling, choices, echo, stream } = request;
     Object.assign(c.get('log'), { model: model.id, stream, choices: prompts.length * choices });
 
-    const head: AnswerHead = {
-      id: `cmpl-${randomUUID().replaceAll('-', '')}`,
-      created: Math.floor(Date.now() / 1000),
-      model: model.id,
-      system_fingerprint: model.fingerprint,
-    };
+    const head = answerHead('cmpl', model);
     const generation = await startGeneration({
       backend,
       model,

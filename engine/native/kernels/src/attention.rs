@@ -76,7 +76,7 @@ pub fn paged_attention(
     assert!(shape.block_bytes(layer + 1) <= pool.page_bytes());
     assert!(norm.is_none_or(|norm| norm.q.len() == head_dim && norm.k.len() == head_dim));
 
-    queries.resize(step.rows * q_width, 0.0);
+    queries.resize(queries.len().max(step.rows * q_width), 0.0);
     let writer = Writer { shape, layer, qkv, norm, step, pool, variant };
     let shared_queries = Shared::new(queries);
     let tiles: Vec<(&Sequence, usize, usize)> = tiles(step);

@@ -88,8 +88,9 @@ impl QuantizedRows {
     fn fill(&mut self, x: &[f32], k: usize, group: usize, variant: Variant, parallel: &dyn Parallel) {
         let rows = x.len() / k;
         let groups = k / group;
-        self.codes.resize(rows * k, 0);
-        self.scales.resize(rows * groups, 0.0);
+        // Only ever grown: what lies beyond this call's rows is not read.
+        self.codes.resize(self.codes.len().max(rows * k), 0);
+        self.scales.resize(self.scales.len().max(rows * groups), 0.0);
         let codes = Shared::new(&mut self.codes);
         let scales = Shared::new(&mut self.scales);
         let per_item = (16 * 1024 / k).max(1);

@@ -186,6 +186,7 @@ impl Task for OpenTask {
             threads: options.threads.max(1) as usize,
             inverse_frequencies: OnceLock::new(),
             step: RwLock::default(),
+            scratch: Mutex::default(),
             sampling: Mutex::default(),
         });
         let session = open_session(options, &state).map_err(failure)?;

@@ -27,7 +27,6 @@ pub fn paged_attention<'a>(
     }
     state.inverse_frequencies.get_or_init(|| frequencies);
     let state = state.clone();
-    let mut queries = Vec::new();
     Ok(Box::new(move |context: &ComputeContext| {
         let qkv = required(context, 0)?;
         let (q_norm, k_norm) = (optional(context, 1)?, optional(context, 2)?);
@@ -47,7 +46,8 @@ pub fn paged_attention<'a>(
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
         let threads = OrtThreads { context, threads: state.threads };
         let (pool, variant) = (&state.pool, state.variant);
-        attend(shape, layer, qkv, norm, &step, pool, &mut queries, out, variant, &threads);
+        let queries = &mut state.scratch.lock().expect("no operator panicked before").queries;
+        attend(shape, layer, qkv, norm, &step, pool, queries, out, variant, &threads);
         Ok(())
     }))
 }

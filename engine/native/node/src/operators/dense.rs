@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
-use polylora_kernels::quantized_linear::{QuantizedLinear, QuantizedRows};
+use polylora_kernels::quantized_linear::QuantizedLinear;
 use polylora_kernels::{linear as float_linear, norm, swiglu as activation};
 
 use super::{ExecutorState, OrtThreads, attribute, float_attribute, required};
@@ -29,20 +29,19 @@ pub fn quantized_linear<'a>(
 ) -> ort::Result<BoxedKernel<'a>> {
     let (n, k, group) = (attribute(context, "n")?, attribute(context, "k")?, attribute(context, "group")?);
     let state = state.clone();
-    let mut scratch = QuantizedRows::new();
     Ok(Box::new(move |context: &ComputeContext| {
         let (x, codes, scales) = (required(context, 0)?, required(context, 1)?, required(context, 2)?);
         let bias = optional(context, 3)?;
         let (_, x) = x.try_extract_tensor::<f32>()?;
         let (_, codes) = codes.try_extract_tensor::<i8>()?;
         let (_, scales) = scales.try_extract_tensor::<f32>()?;
-        let bias =
-            bias.as_ref().map(|bias| bias.try_extract_tensor::<f32>()).transpose()?.map(|(_, bias)| bias);
+        let bias = floats(&bias)?;
         let mut out = context.output(0, [x.len() / k, n])?.ok_or_else(|| ort::Error::new("no output"))?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
         let threads = OrtThreads { context, threads: state.threads };
         let layer = QuantizedLinear { codes, scales, bias, n, k, group };
-        layer.forward(x, out, &mut scratch, state.variant, &threads);
+        let mut scratch = state.scratch.lock().expect("no operator panicked before");
+        layer.forward(x, out, &mut scratch.quantized, state.variant, &threads);
         Ok(())
     }))
 }
@@ -55,8 +54,7 @@ pub fn linear<'a>(context: &KernelContext<'a>, state: &Arc<ExecutorState>) -> or
         let bias = optional(context, 2)?;
         let (_, x) = x.try_extract_tensor::<f32>()?;
         let (_, weights) = weights.try_extract_tensor::<f32>()?;
-        let bias =
-            bias.as_ref().map(|bias| bias.try_extract_tensor::<f32>()).transpose()?.map(|(_, bias)| bias);
+        let bias = floats(&bias)?;
         let mut out = context.output(0, [x.len() / k, n])?.ok_or_else(|| ort::Error::new("no output"))?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
         let threads = OrtThreads { context, threads: state.threads };
@@ -83,4 +81,8 @@ pub fn swiglu<'a>(_: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Res
 /// An input beyond the required ones, if the node has it.
 pub fn optional(context: &ComputeContext, index: usize) -> ort::Result<Option<ort::value::ValueRef<'_>>> {
     if index < context.num_inputs()? { context.input(index) } else { Ok(None) }
+}
+
+fn floats<'a>(input: &'a Option<ort::value::ValueRef<'_>>) -> ort::Result<Option<&'a [f32]>> {
+    input.as_ref().map(|input| Ok(input.try_extract_tensor::<f32>()?.1)).transpose()
 }

@@ -3,10 +3,19 @@
 use std::sync::{Mutex, OnceLock, RwLock};
 
 use polylora_kernels::pool::PagePool;
+use polylora_kernels::quantized_linear::QuantizedRows;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::Step;
 
 use super::sample::{SampleJob, SampleOutcome};
+
+/// Buffers that operators use while they compute. A graph's operators run one after another, so they share one
+/// set, which stays in the cache, instead of keeping one each.
+#[derive(Default)]
+pub struct Scratch {
+    pub quantized: QuantizedRows,
+    pub queries: Vec<f32>,
+}
 
 pub struct ExecutorState {
     pub pool: PagePool,
@@ -17,6 +26,7 @@ pub struct ExecutorState {
     pub inverse_frequencies: OnceLock<Vec<f32>>,
     /// Written between runs, read by the operators during one.
     pub step: RwLock<Step>,
+    pub scratch: Mutex<Scratch>,
     /// What to do with each row of logits, and what came of it.
     pub sampling: Mutex<(Vec<SampleJob>, Vec<SampleOutcome>)>,
 }
