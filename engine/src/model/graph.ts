@@ -38,6 +38,22 @@ export function buildGraph(model: DecoderModel, weights: ModelInfo['weights']): 
   return builder.finish();
 }
 
+/** A linear layer and what the operator does before and after it. */
+interface LinearPlan {
+  readonly output: string;
+  /** Names of modules that share the input. */
+  readonly projections: readonly string[];
+  readonly input: string;
+  /** Name of the normalization of the input. */
+  readonly norm?: string;
+  /** Where adapters apply. */
+  readonly layer?: number;
+  /** The first of two projections gates the second. */
+  readonly gated?: boolean;
+  /** Added to the product. */
+  readonly residual?: string;
+}
+
 class GraphBuilder {
   readonly #model: DecoderModel;
   readonly #weights: ModelInfo['weights'];
@@ -62,7 +78,7 @@ class GraphBuilder {
     }
     const last = this.#standard('Gather', 'sampled', [hidden, 'sample_rows'], [attribute.int('axis', 0)]);
     const head = tiedEmbeddings ? 'model.embed_tokens' : 'lm_head';
-    const logits = this.#linear('lm_head', [head], this.#norm('model.norm', last));
+    const logits = this.#linear({ output: 'lm_head', projections: [head], input: last, norm: 'model.norm' });
     this.#custom('Sample', 'tokens', [logits], []);
   }
 
@@ -89,14 +105,18 @@ class GraphBuilder {
     const { config } = this.#model;
     const { headCount, kvHeadCount, headDim } = config;
     const prefix = `model.layers.${layer}.self_attn`;
-    const projections = [`${prefix}.q_proj`, `${prefix}.k_proj`, `${prefix}.v_proj`];
-    const normed = this.#norm(`model.layers.${layer}.input_layernorm`, hidden);
-    const qkv = this.#adapted(layer, `${prefix}.qkv`, projections, normed);
+    const qkv = this.#linear({
+      output: `${prefix}.qkv`,
+      projections: [`${prefix}.q_proj`, `${prefix}.k_proj`, `${prefix}.v_proj`],
+      input: hidden,
+      norm: `model.layers.${layer}.input_layernorm`,
+      layer,
+    });
     const norms = config.queryKeyNorm ? [`${prefix}.q_norm.weight`, `${prefix}.k_norm.weight`] : [];
     const attended = this.#custom(
       'PagedAttention',
       `${prefix}.attended`,
-      [qkv, ...norms.map((name) => this.#file.addVector(name, [this.#tensor(name)]))],
+      [qkv, ...norms.map((name) => this.#vector(name))],
       [
         attribute.int('layer', layer),
         attribute.int('heads', headCount),
@@ -107,55 +127,71 @@ class GraphBuilder {
         attribute.floats('inv_freq', config.inverseFrequencies),
       ],
     );
-    const output = this.#adapted(layer, `${prefix}.o`, [`${prefix}.o_proj`], attended);
-    return this.#standard('Add', `${prefix}.residual`, [hidden, output], []);
+    return this.#linear({
+      output: `${prefix}.residual`,
+      projections: [`${prefix}.o_proj`],
+      input: attended,
+      layer,
+      residual: hidden,
+    });
   }
 
   #mlp(layer: number, hidden: string): string {
     const prefix = `model.layers.${layer}.mlp`;
-    const normed = this.#norm(`model.layers.${layer}.post_attention_layernorm`, hidden);
-    const projections = [`${prefix}.gate_proj`, `${prefix}.up_proj`];
-    const gateUp = this.#adapted(layer, `${prefix}.gate_up`, projections, normed);
-    const activated = this.#custom('SwiGlu', `${prefix}.activated`, [gateUp], []);
-    const output = this.#adapted(layer, `${prefix}.down`, [`${prefix}.down_proj`], activated);
-    return this.#standard('Add', `${prefix}.residual`, [hidden, output], []);
+    const activated = this.#linear({
+      output: `${prefix}.activated`,
+      projections: [`${prefix}.gate_proj`, `${prefix}.up_proj`],
+      input: hidden,
+      norm: `model.layers.${layer}.post_attention_layernorm`,
+      layer,
+      gated: true,
+    });
+    return this.#linear({
+      output: `${prefix}.residual`,
+      projections: [`${prefix}.down_proj`],
+      input: activated,
+      layer,
+      residual: hidden,
+    });
   }
 
-  #norm(name: string, input: string): string {
-    const weight = this.#file.addVector(`${name}.weight`, [this.#tensor(`${name}.weight`)]);
-    const epsilon = attribute.float('epsilon', this.#model.config.rmsNormEpsilon);
-    return this.#custom('RmsNorm', name, [input, weight], [epsilon]);
-  }
-
-  /** Projections of one input, side by side, each with its adapters' share. */
-  #adapted(layer: number, output: string, projections: readonly string[], input: string): string {
-    const base = this.#linear(`${output}.base`, projections, input);
-    const modules = projections.map((name) => name.slice(name.lastIndexOf('.') + 1));
-    const widths = projections.map((name) => this.#tensor(`${name}.weight`).rows);
-    return this.#custom(
-      'BatchedLora',
-      output,
-      [input, base],
-      [
-        attribute.int('layer', layer),
-        attribute.string('modules', modules.join(',')),
-        attribute.ints('widths', widths),
-      ],
-    );
-  }
-
-  #linear(output: string, projections: readonly string[], input: string): string {
+  /** One operator: norm, projections side by side with their adapters, and the gated activation or residual sum. */
+  #linear(plan: LinearPlan): string {
+    const { output, projections, layer } = plan;
     const sources = projections.map((name) => this.#tensor(`${name}.weight`));
-    const n = sources.reduce((sum, source) => sum + source.rows, 0);
     const k = sources[0]!.cols;
-    const inputs = [input, ...this.#file.addMatrix(`${output}.weight`, sources)];
-    const biases = projections.flatMap((name) => this.#model.tensors.get(`${name}.bias`) ?? []);
-    if (biases.length > 0) inputs.push(this.#file.addVector(`${output}.bias`, biases));
+    const modules = projections.map((name) => name.slice(name.lastIndexOf('.') + 1));
+    const attributes = [
+      attribute.int('k', k),
+      attribute.ints(
+        'widths',
+        sources.map((source) => source.rows),
+      ),
+      attribute.string('epilogue', plan.gated ? 'swiglu' : plan.residual === undefined ? 'store' : 'add'),
+      attribute.float('epsilon', this.#model.config.rmsNormEpsilon),
+    ];
+    if (layer !== undefined) {
+      attributes.push(attribute.int('layer', layer), attribute.string('modules', modules.join(',')));
+    }
+    if (this.#weights === 'int8') attributes.push(attribute.int('group', quantizationGroup(k, output)));
 
-    const attributes = [attribute.int('n', n), attribute.int('k', k)];
-    if (this.#weights === 'f32') return this.#custom('Linear', output, inputs, attributes);
-    attributes.push(attribute.int('group', quantizationGroup(k, output)));
-    return this.#custom('QuantizedLinear', output, inputs, attributes);
+    const biases = projections.flatMap((name) => this.#model.tensors.get(`${name}.bias`) ?? []);
+    const optional = [
+      plan.norm === undefined ? '' : this.#vector(`${plan.norm}.weight`),
+      biases.length === 0 ? '' : this.#file.addVector(`${output}.bias`, biases),
+    ];
+    const inputs = [
+      plan.input,
+      plan.residual ?? '',
+      ...this.#file.addMatrix(`${output}.weight`, sources),
+      ...optional,
+    ];
+    while (inputs.at(-1) === '') inputs.pop();
+    return this.#custom(this.#weights === 'int8' ? 'QuantizedLinear' : 'Linear', output, inputs, attributes);
+  }
+
+  #vector(name: string): string {
+    return this.#file.addVector(name, [this.#tensor(name)]);
   }
 
   #tensor(name: string): StoredTensor {

@@ -66,21 +66,29 @@ export class WeightsFile {
     return name;
   }
 
-  /** A packed matrix, the sources' rows one after the other; returns the operator's weight inputs. */
+  /** Packed matrices of one width, each beginning with a panel of its own; returns the operator's weight inputs. */
   addMatrix(name: string, sources: readonly StoredTensor[]): string[] {
-    const n = sources.reduce((sum, source) => sum + source.rows, 0);
     const k = sources[0]!.cols;
-    const panels = Math.ceil(n / PANEL);
+    const panels = sources.map((source) => Math.ceil(source.rows / PANEL));
+    const before = panels.map((_, index) => panels.slice(0, index).reduce((sum, count) => sum + count, 0));
+    const all = panels.reduce((sum, count) => sum + count, 0);
     if (this.#weights === 'f32') {
-      const offset = this.#place(name, [panels, k, PANEL], DataType.float);
-      this.jobs.push({ sources, layout: 'f32-panels', offset });
+      const start = this.#place(name, [all, k, PANEL], DataType.float);
+      for (const [index, source] of sources.entries()) {
+        const offset = start + before[index]! * k * PANEL * 4;
+        this.jobs.push({ sources: [source], layout: 'f32-panels', offset });
+      }
       return [name];
     }
     const group = quantizationGroup(k, name);
     const [codes, scales] = [`${name}.codes`, `${name}.scales`];
-    const offset = this.#place(codes, [panels, k / group, group / 4, PANEL, 4], DataType.int8);
-    const scalesOffset = this.#place(scales, [panels, k / group, PANEL], DataType.float);
-    this.jobs.push({ sources, layout: 'int8-panels', offset, group, scalesOffset });
+    const codesStart = this.#place(codes, [all, k / group, group / 4, PANEL, 4], DataType.int8);
+    const scalesStart = this.#place(scales, [all, k / group, PANEL], DataType.float);
+    for (const [index, source] of sources.entries()) {
+      const offset = codesStart + before[index]! * k * PANEL;
+      const scalesOffset = scalesStart + before[index]! * (k / group) * PANEL * 4;
+      this.jobs.push({ sources: [source], layout: 'int8-panels', offset, group, scalesOffset });
+    }
     return [codes, scales];
   }
 

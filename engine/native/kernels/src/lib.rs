@@ -5,6 +5,7 @@
 //! instruction-set variant. So sums have one fixed order, multiplications and additions are never fused,
 //! and nothing is quantized across rows.
 
+pub mod adapted_linear;
 pub mod attention;
 pub mod dequantize;
 pub mod linear;

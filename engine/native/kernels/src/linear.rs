@@ -1,9 +1,10 @@
-//! Linear layers with float weights: y = x·Wᵀ + bias, each output a sum over ascending inputs.
+//! Linear layers with float weights: y = x·Wᵀ, each output a sum over ascending inputs.
 //!
 //! For tests and small models (`--weights f32`). Packed layout: panels of [`PANEL`] output channels,
 //! `weights[panel][input][channel]`; channels beyond `n` are zero.
 
-use crate::parallel::{Parallel, Shared};
+use std::ops::Range;
+
 use crate::quantized_linear::{PANEL, panels};
 use crate::simd::{Lanes, Variant, dispatch};
 
@@ -29,43 +30,43 @@ pub fn pack(weights: &[f32], n: usize, k: usize) -> Vec<f32> {
 #[derive(Clone, Copy)]
 pub struct Linear<'a> {
     pub weights: &'a [f32],
-    pub bias: Option<&'a [f32]>,
-    pub n: usize,
+    /// Of sixteen output channels each.
+    pub panels: usize,
     pub k: usize,
 }
 
 impl Linear<'_> {
-    /// Computes `out[rows, n] = x[rows, k] · Wᵀ + bias`.
+    /// # Panics
+    /// When the lengths do not fit the shapes.
+    pub fn check(&self) {
+        assert_eq!(self.weights.len(), self.panels * PANEL * self.k);
+    }
+
+    /// Multiplies rows `x` `[rows, k]` with some panels: `out[row * stride + (panel - panels.start) * 16 + lane]`,
+    /// the panels' padding included.
     ///
     /// # Panics
-    /// When a slice's length does not fit the shapes.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], variant: Variant, parallel: &dyn Parallel) {
-        let Self { weights, bias, n, k } = *self;
-        let rows = x.len() / k;
-        assert_eq!(x.len(), rows * k);
-        assert_eq!(out.len(), rows * n);
-        assert_eq!(weights.len(), panels(n) * PANEL * k);
-        assert!(bias.is_none_or(|b| b.len() == n));
-        let out = Shared::new(out);
-        parallel.for_each(panels(n), &|panel| {
-            let weights = &weights[panel * PANEL * k..][..PANEL * k];
-            let channels = PANEL.min(n - panel * PANEL);
-            let bias = bias.map(|b| &b[panel * PANEL..][..channels]);
-            let mut first = 0;
-            while first < rows {
-                let count = ROWS.min(rows - first);
+    /// When a range lies outside the weights or `out`.
+    pub fn block(
+        &self,
+        panels: Range<usize>,
+        x: &[f32],
+        out: &mut [f32],
+        stride: usize,
+        variant: Variant,
+    ) {
+        let k = self.k;
+        for panel in panels.clone() {
+            let weights = &self.weights[panel * PANEL * k..][..PANEL * k];
+            for (tile_index, x) in x.chunks(ROWS * k).enumerate() {
                 let mut sums = [[0f32; PANEL]; ROWS];
-                tile(weights, &x[first * k..][..count * k], k, &mut sums, variant);
-                for (r, sums) in sums.iter().take(count).enumerate() {
-                    // SAFETY: this panel's columns of this row are written by this item only.
-                    let target = unsafe { out.range((first + r) * n + panel * PANEL, channels) };
-                    for (i, (t, s)) in target.iter_mut().zip(sums).enumerate() {
-                        *t = bias.map_or(*s, |b| s + b[i]);
-                    }
+                tile(weights, x, k, &mut sums, variant);
+                for (r, sums) in sums.iter().take(x.len() / k).enumerate() {
+                    let column = (panel - panels.start) * PANEL;
+                    out[(tile_index * ROWS + r) * stride + column..][..PANEL].copy_from_slice(sums);
                 }
-                first += count;
             }
-        });
+        }
     }
 }
 
@@ -103,25 +104,24 @@ unsafe fn tile_body<L: Lanes>(weights: &[f32], x: &[f32], k: usize, sums: &mut [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::{Serial, Threads};
 
     #[test]
-    fn equals_the_naive_product_on_every_variant_and_split() {
+    fn equals_the_naive_product_on_every_variant() {
         let (rows, n, k) = (7, 37, 50);
         let weights: Vec<f32> = (0..n * k).map(|i| ((i * 37 % 101) as f32 - 50.0) / 32.0).collect();
         let x: Vec<f32> = (0..rows * k).map(|i| ((i * 53 % 97) as f32 - 48.0) / 16.0).collect();
-        let bias: Vec<f32> = (0..n).map(|i| i as f32).collect();
         let packed = pack(&weights, n, k);
-        let layer = Linear { weights: &packed, bias: Some(&bias), n, k };
+        let layer = Linear { weights: &packed, panels: panels(n), k };
+        layer.check();
+        let stride = panels(n) * PANEL;
         for variant in Variant::available() {
-            for parallel in [&Serial as &dyn Parallel, &Threads(3)] {
-                let mut out = vec![0f32; rows * n];
-                layer.forward(&x, &mut out, variant, parallel);
-                for (i, value) in out.iter().enumerate() {
-                    let (row, channel) = (i / n, i % n);
-                    let exact = (0..k).fold(0f32, |s, j| s + weights[channel * k + j] * x[row * k + j])
-                        + bias[channel];
-                    assert_eq!(value.to_bits(), exact.to_bits());
+            let mut out = vec![0f32; rows * stride];
+            layer.block(0..panels(n), &x, &mut out, stride, variant);
+            for (row, out) in out.chunks_exact(stride).enumerate() {
+                for channel in 0..n {
+                    let exact =
+                        (0..k).fold(0f32, |s, j| s + weights[channel * k + j] * x[row * k + j]);
+                    assert_eq!(out[channel].to_bits(), exact.to_bits());
                 }
             }
         }

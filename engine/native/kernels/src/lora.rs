@@ -4,10 +4,10 @@
 //! floats, no row crossing a page (S-LoRA's unified paging). So one pass over a rank row does all the work
 //! that row is good for, and each adapter is read once for all its rows of the batch.
 
-use crate::parallel::{Parallel, Shared};
+use std::ops::Range;
+
 use crate::pool::PagePool;
 use crate::simd::{Lanes, Variant, dispatch, half_to_float};
-use crate::step::{LoraChunk, Step};
 
 /// Where a rank row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,196 +57,115 @@ impl ResidentAdapter {
     }
 }
 
-/// One projection inside a fused output row.
-#[derive(Clone, Copy, Debug)]
-pub struct Projection {
-    /// The module's number in every adapter.
-    pub module: usize,
-    /// First output column.
-    pub column: usize,
-    pub width: usize,
-}
+impl Pair {
+    pub fn rank(&self) -> usize {
+        self.rows.len()
+    }
 
-/// Adds every adapter's contribution to `out[rows, n]`, given the projections' common input `x[rows, k]`.
-///
-/// # Panics
-/// When shapes do not fit, projections overlap or do not ascend, or an adapter's pair does not have `k` inputs and
-/// its projection's width, or lies outside the pool or at an odd byte.
-pub fn batched_lora(
-    x: &[f32],
-    k: usize,
-    out: &mut [f32],
-    n: usize,
-    layer: usize,
-    projections: &[Projection],
-    step: &Step,
-    pool: &PagePool,
-    variant: Variant,
-    parallel: &dyn Parallel,
-) {
-    assert_eq!(x.len(), step.rows * k);
-    assert_eq!(out.len(), step.rows * n);
-    assert!(projections.iter().all(|p| p.column <= n && p.width <= n - p.column));
-    assert!(projections.windows(2).all(|pair| pair[0].column + pair[0].width <= pair[1].column));
-    let out = Shared::new(out);
-    parallel.for_each(step.lora_chunks.len() * projections.len(), &|item| {
-        let chunk = &step.lora_chunks[item / projections.len()];
-        let projection = projections[item % projections.len()];
-        if let Some(pair) = chunk.adapter.get(layer, projection.module) {
-            assert_eq!((pair.inputs, pair.outputs), (k, projection.width));
-            add_pair(chunk, pair, x, &out, n, projection.column, pool, variant);
-        }
-    });
-}
-
-fn add_pair(
-    chunk: &LoraChunk,
-    pair: &Pair,
-    x: &[f32],
-    out: &Shared<f32>,
-    n: usize,
-    column: usize,
-    pool: &PagePool,
-    variant: Variant,
-) {
-    let (k, width) = (pair.inputs, pair.outputs);
-    // SAFETY: a row is in one chunk only, as `Step::new` lays them out; a column is in one projection.
-    let target = |row: usize| unsafe { out.range(row * n + column, width) };
-    let input = |row: usize| &x[row * k..][..k];
-    let mut widened = vec![0f32; if chunk.rows.len() > 1 { k + width } else { 0 }];
-    for address in &pair.rows {
-        assert!(address.offset as usize + row_bytes(k, width) <= pool.page_bytes());
+    /// The halves of a rank row: row j of A, column j of B.
+    ///
+    /// # Panics
+    /// When the row does not lie inside the pool, at an even byte.
+    fn rank_row<'a>(&self, j: usize, pool: &'a PagePool) -> (&'a [u16], &'a [u16]) {
+        let address = self.rows[j];
+        assert!(address.offset as usize + row_bytes(self.inputs, self.outputs) <= pool.page_bytes());
         assert!(address.offset.is_multiple_of(2), "a rank row at odd byte {}", address.offset);
         // SAFETY: in bounds and aligned by the assertions; the pages belong to this adapter while it is resident
         // and are only read.
-        let rank_row = unsafe {
+        let row = unsafe {
             let start = pool.page(address.page).add(address.offset as usize).cast::<u16>();
-            std::slice::from_raw_parts(start, k + width)
+            std::slice::from_raw_parts(start, self.inputs + self.outputs)
         };
-        if let [row] = chunk.rows[..] {
-            add_rank_half(input(row), rank_row, pair.scale, target(row), variant);
-            continue;
+        row.split_at(self.inputs)
+    }
+
+    /// The first half, for some ranks: `factors[(j - ranks.start) * x.len() + row] = scale · a_j·x[row]`.
+    ///
+    /// # Panics
+    /// When a row of `x` is not `inputs` long, or `factors` has not a value for each rank and row.
+    pub fn shrink(
+        &self,
+        ranks: Range<usize>,
+        x: &[&[f32]],
+        factors: &mut [f32],
+        pool: &PagePool,
+        variant: Variant,
+    ) {
+        assert!(x.iter().all(|row| row.len() == self.inputs));
+        assert_eq!(factors.len(), ranks.len() * x.len());
+        for (j, factors) in ranks.zip(factors.chunks_exact_mut(x.len())) {
+            let (a, _) = self.rank_row(j, pool);
+            // SAFETY: the variant was detected on this processor; the lengths fit.
+            unsafe { dispatch!(variant, dots_body(a: &[u16], x: &[&[f32]], factors: &mut [f32])) };
+            factors.iter_mut().for_each(|factor| *factor *= self.scale);
         }
-        // Converting once for all rows gives the same numbers, so the same bits.
-        widen(rank_row, &mut widened, variant);
-        for &row in &chunk.rows {
-            add_rank_float(input(row), &widened, pair.scale, target(row), variant);
-        }
     }
-}
 
-fn widen(source: &[u16], target: &mut [f32], variant: Variant) {
-    assert_eq!(source.len(), target.len());
-    // SAFETY: the variant was detected on this processor; the lengths are equal.
-    unsafe { dispatch!(variant, widen_body(source: &[u16], target: &mut [f32])) }
-}
-
-/// # Safety
-/// The lengths must be equal.
-#[inline(always)]
-unsafe fn widen_body<L: Lanes>(source: &[u16], target: &mut [f32]) {
-    let whole = target.len() / 8 * 8;
-    for i in (0..whole).step_by(8) {
-        // SAFETY: i + 8 <= length.
-        unsafe { L::load_half(source.as_ptr().add(i)).store(target.as_mut_ptr().add(i)) };
-    }
-    for (target, source) in target[whole..].iter_mut().zip(&source[whole..]) {
-        *target = half_to_float(*source);
-    }
-}
-
-/// A number in a rank row, stored as half or widened before.
-trait Weight: Copy {
-    /// # Safety
-    /// `source` must be readable for eight values.
-    unsafe fn load<L: Lanes>(source: *const Self) -> L;
-    fn value(self) -> f32;
-}
-
-impl Weight for u16 {
-    #[inline(always)]
-    unsafe fn load<L: Lanes>(source: *const u16) -> L {
-        // SAFETY: passed on.
-        unsafe { L::load_half(source) }
-    }
-    #[inline(always)]
-    fn value(self) -> f32 {
-        half_to_float(self)
-    }
-}
-
-impl Weight for f32 {
-    #[inline(always)]
-    unsafe fn load<L: Lanes>(source: *const f32) -> L {
-        // SAFETY: passed on.
-        unsafe { L::load(source) }
-    }
-    #[inline(always)]
-    fn value(self) -> f32 {
-        self
-    }
-}
-
-/// `out += scale · (a·x) · b` for a rank row of a, then b.
-fn add_rank_half(x: &[f32], row: &[u16], scale: f32, out: &mut [f32], variant: Variant) {
-    assert_eq!(row.len(), x.len() + out.len());
-    // SAFETY: the variant was detected on this processor; the lengths fit.
-    unsafe { dispatch!(variant, half_body(x: &[f32], row: &[u16], scale: f32, out: &mut [f32])) }
-}
-
-/// [`add_rank_half`] for a widened row.
-fn add_rank_float(x: &[f32], row: &[f32], scale: f32, out: &mut [f32], variant: Variant) {
-    assert_eq!(row.len(), x.len() + out.len());
-    // SAFETY: the variant was detected on this processor; the lengths fit.
-    unsafe { dispatch!(variant, float_body(x: &[f32], row: &[f32], scale: f32, out: &mut [f32])) }
-}
-
-/// # Safety
-/// As [`rank_body`].
-#[inline(always)]
-unsafe fn half_body<L: Lanes>(x: &[f32], row: &[u16], scale: f32, out: &mut [f32]) {
-    // SAFETY: passed on.
-    unsafe { rank_body::<L, u16>(x, row, scale, out) }
-}
-
-/// # Safety
-/// As [`rank_body`].
-#[inline(always)]
-unsafe fn float_body<L: Lanes>(x: &[f32], row: &[f32], scale: f32, out: &mut [f32]) {
-    // SAFETY: passed on.
-    unsafe { rank_body::<L, f32>(x, row, scale, out) }
-}
-
-/// # Safety
-/// `row` must be as long as `x` and `out` together.
-#[inline(always)]
-unsafe fn rank_body<L: Lanes, W: Weight>(x: &[f32], row: &[W], scale: f32, out: &mut [f32]) {
-    let (a, b) = row.split_at(x.len());
-    let mut sums = [L::splat(0.0); 4];
-    let whole = x.len() / 32 * 32;
-    for i in (0..whole).step_by(32) {
-        for (j, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: i + 32 <= length.
-            unsafe {
-                let (x, a) = (L::load(x.as_ptr().add(i + j * 8)), W::load::<L>(a.as_ptr().add(i + j * 8)));
-                *sum = sum.add(x.mul(a));
+    /// The second half, for some columns: `out[row * stride + i] += Σ_j factors[j * rows + row] · b_j[columns.start + i]`,
+    /// added in ascending order of j.
+    ///
+    /// # Panics
+    /// When the lengths do not fit.
+    pub fn expand(
+        &self,
+        columns: Range<usize>,
+        factors: &[f32],
+        rows: usize,
+        out: &mut [f32],
+        stride: usize,
+        pool: &PagePool,
+        variant: Variant,
+    ) {
+        assert_eq!(factors.len(), self.rank() * rows);
+        for (j, factors) in factors.chunks_exact(rows).enumerate() {
+            let (_, b) = self.rank_row(j, pool);
+            let b = &b[columns.clone()];
+            for (row, factor) in factors.iter().copied().enumerate() {
+                let out = &mut out[row * stride..][..b.len()];
+                // SAFETY: the variant was detected on this processor; the lengths are equal.
+                unsafe { dispatch!(variant, add_body(b: &[u16], factor: f32, out: &mut [f32])) };
             }
         }
     }
-    let vectors = (sums[0].add(sums[1])).add(sums[2].add(sums[3])).sum();
-    let dot = x[whole..].iter().zip(&a[whole..]).fold(vectors, |sum, (x, a)| sum + x * a.value());
-    let factor = dot * scale;
+}
+
+/// # Safety
+/// Each row of `x` must be as long as `a`, and `factors` have a value for each.
+#[inline(always)]
+unsafe fn dots_body<L: Lanes>(a: &[u16], x: &[&[f32]], factors: &mut [f32]) {
+    for (x, factor) in x.iter().zip(factors) {
+        let mut sums = [L::splat(0.0); 4];
+        let whole = x.len() / 32 * 32;
+        for i in (0..whole).step_by(32) {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: i + 32 <= length.
+                unsafe {
+                    let at = i + j * 8;
+                    *sum = sum.add(L::load(x.as_ptr().add(at)).mul(L::load_half(a.as_ptr().add(at))));
+                }
+            }
+        }
+        let vectors = (sums[0].add(sums[1])).add(sums[2].add(sums[3])).sum();
+        let rest = x[whole..].iter().zip(&a[whole..]);
+        *factor = rest.fold(vectors, |sum, (x, a)| sum + x * half_to_float(*a));
+    }
+}
+
+/// # Safety
+/// `b` and `out` must be equally long.
+#[inline(always)]
+unsafe fn add_body<L: Lanes>(b: &[u16], factor: f32, out: &mut [f32]) {
     let lanes = L::splat(factor);
     let whole = out.len() / 8 * 8;
     for i in (0..whole).step_by(8) {
         // SAFETY: i + 8 <= length.
         unsafe {
-            let sum = L::load(out.as_ptr().add(i)).add(W::load::<L>(b.as_ptr().add(i)).mul(lanes));
+            let sum = L::load(out.as_ptr().add(i)).add(L::load_half(b.as_ptr().add(i)).mul(lanes));
             sum.store(out.as_mut_ptr().add(i));
         }
     }
     for (out, b) in out[whole..].iter_mut().zip(&b[whole..]) {
-        *out += b.value() * factor;
+        *out += half_to_float(*b) * factor;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Linear layers with int8 weights: y = x·Wᵀ + bias.
+//! Products with int8 weights: y = x·Wᵀ.
 //!
 //! Weights are quantized symmetrically in groups along the input, activations at run time per row and group.
 //! A group's products add up exactly in 32-bit integers, and groups are combined in ascending order in float,
@@ -9,7 +9,9 @@
 //! and `scales[panel][group][channel]`. Channels beyond `n` are zero.
 //! The four inputs lie in the order 0, 2, 1, 3, so that shifts alone widen them to the neighbours 0, 1 and 2, 3.
 
-use crate::parallel::{Parallel, Shared};
+use std::ops::Range;
+
+use crate::parallel::Shared;
 use crate::simd::Variant;
 
 /// Output channels stored side by side.
@@ -32,8 +34,8 @@ pub struct PackedWeights {
 pub struct QuantizedLinear<'a> {
     pub codes: &'a [i8],
     pub scales: &'a [f32],
-    pub bias: Option<&'a [f32]>,
-    pub n: usize,
+    /// Of sixteen output channels each.
+    pub panels: usize,
     pub k: usize,
     pub group: usize,
 }
@@ -83,25 +85,37 @@ impl QuantizedRows {
         Self { codes: Vec::new(), scales: Vec::new() }
     }
 
-    /// Quantizes `x` `[rows, k]`. A row that holds NaN or infinity gets NaN scales, so that its results are
-    /// NaN (and its request fails) rather than plausible; other rows are untouched.
-    fn fill(&mut self, x: &[f32], k: usize, group: usize, variant: Variant, parallel: &dyn Parallel) {
-        let rows = x.len() / k;
+    /// Makes room for `rows` rows of `k` values in groups of `group`, to be written in any order, also from
+    /// several threads. Only ever grown: what lies beyond is not read.
+    pub(crate) fn writer(&mut self, rows: usize, k: usize, group: usize) -> RowWriter {
         let groups = k / group;
-        // Only ever grown: what lies beyond this call's rows is not read.
         self.codes.resize(self.codes.len().max(rows * k), 0);
         self.scales.resize(self.scales.len().max(rows * groups), 0.0);
-        let codes = Shared::new(&mut self.codes);
-        let scales = Shared::new(&mut self.scales);
-        let per_item = (16 * 1024 / k).max(1);
-        parallel.for_each(rows.div_ceil(per_item), &|item| {
-            for row in item * per_item..rows.min((item + 1) * per_item) {
-                // SAFETY: each row belongs to exactly one item.
-                let (codes, scales) =
-                    unsafe { (codes.range(row * k, k), scales.range(row * groups, groups)) };
-                quantize_row(&x[row * k..][..k], codes, scales, group, variant);
-            }
-        });
+        RowWriter { codes: Shared::new(&mut self.codes), scales: Shared::new(&mut self.scales), k, group }
+    }
+}
+
+/// Writes rows of [`QuantizedRows`].
+pub(crate) struct RowWriter {
+    codes: Shared<i16>,
+    scales: Shared<f32>,
+    k: usize,
+    group: usize,
+}
+
+impl RowWriter {
+    /// Quantizes `x` `[k]` into row `row`. A row that holds NaN or infinity gets NaN scales, so that its results
+    /// are NaN (and its request fails) rather than plausible; other rows are untouched.
+    ///
+    /// # Safety
+    /// The [`QuantizedRows`] must be alive and unmoved, and no other thread may write or read this row.
+    pub(crate) unsafe fn write(&self, row: usize, x: &[f32], variant: Variant) {
+        assert_eq!(x.len(), self.k);
+        let groups = self.k / self.group;
+        // SAFETY: passed on.
+        let (codes, scales) =
+            unsafe { (self.codes.range(row * self.k, self.k), self.scales.range(row * groups, groups)) };
+        quantize_row(x, codes, scales, self.group, variant);
     }
 }
 
@@ -151,70 +165,50 @@ fn quantize_row_body(x: &[f32], codes: &mut [i16], scales: &mut [f32], group: us
 }
 
 impl QuantizedLinear<'_> {
-    /// Computes `out[rows, n] = x[rows, k] · Wᵀ + bias`. `scratch` only saves allocations.
-    ///
     /// # Panics
-    /// When a slice's length does not fit the shapes.
-    pub fn forward(
-        &self,
-        x: &[f32],
-        out: &mut [f32],
-        scratch: &mut QuantizedRows,
-        variant: Variant,
-        parallel: &dyn Parallel,
-    ) {
-        let Self { codes, scales, bias, n, k, group } = *self;
-        let rows = x.len() / k;
-        assert_eq!(x.len(), rows * k);
-        assert_eq!(out.len(), rows * n);
-        assert_eq!(codes.len(), panels(n) * PANEL * k);
-        assert_eq!(scales.len(), panels(n) * PANEL * (k / group));
+    /// When the lengths do not fit the shapes.
+    pub fn check(&self) {
+        let Self { codes, scales, panels, k, group } = *self;
         assert!(group.is_multiple_of(8) && k.is_multiple_of(group));
-        assert!(bias.is_none_or(|b| b.len() == n));
-        if rows == 0 {
-            return;
-        }
-        scratch.fill(x, k, group, variant, parallel);
-        let activations: &QuantizedRows = scratch;
-        let panels = panels(n);
-        // Enough items to balance the threads, each big enough to be worth handing out.
-        let per_item = (panels / (parallel.threads() * 4)).clamp(1, 64);
-        let out = Shared::new(out);
-        parallel.for_each(panels.div_ceil(per_item), &|item| {
-            for panel in item * per_item..panels.min((item + 1) * per_item) {
-                self.panel(panel, rows, activations, &out, variant);
-            }
-        });
+        assert_eq!(codes.len(), panels * PANEL * k);
+        assert_eq!(scales.len(), panels * PANEL * (k / group));
     }
 
-    fn panel(&self, panel: usize, rows: usize, x: &QuantizedRows, out: &Shared<f32>, variant: Variant) {
-        let Self { n, k, group, .. } = *self;
+    /// Multiplies some rows with some panels: `out[(row - rows.start) * stride + (panel - panels.start) * 16 + lane]`,
+    /// the panels' padding included.
+    ///
+    /// # Panics
+    /// When a range lies outside the weights, the rows or `out`.
+    pub fn block(
+        &self,
+        panels: Range<usize>,
+        rows: Range<usize>,
+        x: &QuantizedRows,
+        out: &mut [f32],
+        stride: usize,
+        variant: Variant,
+    ) {
+        let Self { k, group, .. } = *self;
         let groups = k / group;
-        let codes = &self.codes[panel * PANEL * k..][..PANEL * k];
-        let scales = &self.scales[panel * PANEL * groups..][..PANEL * groups];
-        let channels = PANEL.min(n - panel * PANEL);
-        let bias = self.bias.map(|b| &b[panel * PANEL..][..channels]);
-        let mut first = 0;
-        while first < rows {
-            let count = ROWS.min(rows - first);
-            let tile = Tile {
-                codes,
-                scales,
-                x: &x.codes[first * k..][..count * k],
-                x_scales: &x.scales[first * groups..][..count * groups],
-                k,
-                group,
-            };
-            let sums = tile.compute(count, variant);
-            for (r, sums) in sums.iter().take(count).enumerate() {
-                // SAFETY: this panel's columns of this row are written by this item only.
-                let target = unsafe { out.range((first + r) * n + panel * PANEL, channels) };
-                match bias {
-                    Some(bias) => target.iter_mut().zip(sums).zip(bias).for_each(|((t, s), b)| *t = s + b),
-                    None => target.copy_from_slice(&sums[..channels]),
+        for panel in panels.clone() {
+            let codes = &self.codes[panel * PANEL * k..][..PANEL * k];
+            let scales = &self.scales[panel * PANEL * groups..][..PANEL * groups];
+            for first in rows.clone().step_by(ROWS) {
+                let count = ROWS.min(rows.end - first);
+                let tile = Tile {
+                    codes,
+                    scales,
+                    x: &x.codes[first * k..][..count * k],
+                    x_scales: &x.scales[first * groups..][..count * groups],
+                    k,
+                    group,
+                };
+                let sums = tile.compute(count, variant);
+                for (r, sums) in sums.iter().take(count).enumerate() {
+                    let column = (panel - panels.start) * PANEL;
+                    out[(first - rows.start + r) * stride + column..][..PANEL].copy_from_slice(sums);
                 }
             }
-            first += count;
         }
     }
 }
@@ -329,7 +323,6 @@ impl Tile<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::{Serial, Threads};
 
     fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
@@ -341,60 +334,64 @@ mod tests {
             .collect()
     }
 
-    fn run(
-        rows: usize,
+    /// The product `[rows, n]`.
+    fn run(n: usize, k: usize, group: usize, x: &[f32], variant: Variant) -> Vec<f32> {
+        multiply(&pack(&numbers(n * k, 7), n, k, group), n, k, group, x, variant)
+    }
+
+    fn multiply(
+        weights: &PackedWeights,
         n: usize,
         k: usize,
         group: usize,
         x: &[f32],
         variant: Variant,
-        threads: &dyn Parallel,
     ) -> Vec<f32> {
-        let weights = pack(&numbers(n * k, 7), n, k, group);
-        let bias = numbers(n, 9);
+        let rows = x.len() / k;
         let layer = QuantizedLinear {
             codes: &weights.codes,
             scales: &weights.scales,
-            bias: Some(&bias),
-            n,
+            panels: panels(n),
             k,
             group,
         };
-        let mut out = vec![0f32; rows * n];
-        layer.forward(x, &mut out, &mut QuantizedRows::new(), variant, threads);
-        out
+        layer.check();
+        let mut quantized = QuantizedRows::new();
+        let writer = quantized.writer(rows, k, group);
+        for (row, x) in x.chunks_exact(k).enumerate() {
+            // SAFETY: one thread, and the rows stay where they are.
+            unsafe { writer.write(row, x, variant) };
+        }
+        let stride = panels(n) * PANEL;
+        let mut out = vec![0f32; rows * stride];
+        layer.block(0..panels(n), 0..rows, &quantized, &mut out, stride, variant);
+        out.chunks_exact(stride).flat_map(|row| &row[..n]).copied().collect()
     }
 
     #[test]
     fn is_close_to_the_float_product() {
         let (rows, n, k) = (5, 37, 128);
         let x = numbers(rows * k, 1);
-        let out = run(rows, n, k, 64, &x, Variant::Portable, &Serial);
-        let (weights, bias) = (numbers(n * k, 7), numbers(n, 9));
+        let out = run(n, k, 64, &x, Variant::Portable);
+        let weights = numbers(n * k, 7);
         for row in 0..rows {
             for channel in 0..n {
-                let exact: f32 =
-                    (0..k).map(|i| x[row * k + i] * weights[channel * k + i]).sum::<f32>() + bias[channel];
+                let exact: f32 = (0..k).map(|i| x[row * k + i] * weights[channel * k + i]).sum();
                 assert!((out[row * n + channel] - exact).abs() < 0.12, "{} {exact}", out[row * n + channel]);
             }
         }
     }
 
     #[test]
-    fn every_variant_and_every_split_gives_the_same_bits() {
+    fn every_variant_gives_a_row_the_same_bits_alone_and_beside_others() {
         for (rows, n, k, group) in [(1, 16, 64, 64), (4, 33, 96, 32), (7, 307, 576, 64), (33, 48, 1536, 64)] {
             let x = numbers(rows * k, 3);
-            let expected = run(rows, n, k, group, &x, Variant::Portable, &Serial);
+            let expected = run(n, k, group, &x, Variant::Portable);
             for variant in Variant::available() {
-                for threads in [1, 3] {
-                    let out = run(rows, n, k, group, &x, variant, &Threads(threads));
-                    assert!(
-                        out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()),
-                        "{variant:?}"
-                    );
-                }
+                let out = run(n, k, group, &x, variant);
+                assert!(out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{variant:?}");
                 for row in 0..rows {
-                    let alone = run(1, n, k, group, &x[row * k..][..k], variant, &Serial);
+                    let alone = run(n, k, group, &x[row * k..][..k], variant);
                     assert!(alone.iter().zip(&expected[row * n..]).all(|(a, b)| a.to_bits() == b.to_bits()));
                 }
             }
@@ -406,10 +403,10 @@ mod tests {
         let (rows, n, k) = (4, 20, 64);
         for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = numbers(rows * k, 5);
-            let clean = run(rows, n, k, 64, &x, Variant::Portable, &Serial);
+            let clean = run(n, k, 64, &x, Variant::Portable);
             x[k + 3] = poison;
             for variant in Variant::available() {
-                let out = run(rows, n, k, 64, &x, variant, &Serial);
+                let out = run(n, k, 64, &x, variant);
                 for row in [0, 2, 3] {
                     assert_eq!(out[row * n..][..n], clean[row * n..][..n]);
                 }
@@ -422,12 +419,9 @@ mod tests {
     fn extreme_codes_do_not_saturate() {
         let (n, k) = (16, 64);
         let weights = pack(&vec![-1.0; n * k], n, k, 64);
-        let layer =
-            QuantizedLinear { codes: &weights.codes, scales: &weights.scales, bias: None, n, k, group: 64 };
         for variant in Variant::available() {
             for sign in [1.0, -1.0] {
-                let mut out = vec![0f32; n];
-                layer.forward(&vec![sign; k], &mut out, &mut QuantizedRows::new(), variant, &Serial);
+                let out = multiply(&weights, n, k, 64, &vec![sign; k], variant);
                 assert!(out.iter().all(|v| (v + sign * k as f32).abs() < 1e-3), "{variant:?} {out:?}");
             }
         }

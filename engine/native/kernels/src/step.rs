@@ -7,8 +7,8 @@ use crate::lora::ResidentAdapter;
 
 /// Tokens in one KV block; a block fills one page.
 pub const BLOCK_TOKENS: usize = 16;
-/// Rows that one LoRA work item takes, so that an adapter's rows are read once for all of them.
-const LORA_CHUNK_ROWS: usize = 16;
+/// The most rows in a [`RowGroup`].
+const GROUP_ROWS: usize = 16;
 
 /// One sequence's part of a step.
 pub struct SequenceInput {
@@ -30,10 +30,39 @@ pub(crate) struct Sequence {
     pub(crate) blocks: Vec<u32>,
 }
 
-/// Rows that share an adapter, at most [`LORA_CHUNK_ROWS`]. No other chunk of the step has any of them.
-pub(crate) struct LoraChunk {
-    pub(crate) adapter: Arc<ResidentAdapter>,
+/// Consecutive places in a [`RowOrder`] whose rows share an adapter, at most [`GROUP_ROWS`] of them, so that the
+/// adapter is read once for all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct RowGroup {
+    pub(crate) adapter: Option<Arc<ResidentAdapter>>,
+    pub(crate) places: Range<usize>,
+}
+
+/// Rows rearranged so that those of one adapter stand side by side. Each row has exactly one place, and each place
+/// is in exactly one group.
+#[derive(Clone, Default, Debug)]
+pub struct RowOrder {
+    /// The row at each place.
     pub(crate) rows: Vec<usize>,
+    pub(crate) groups: Vec<RowGroup>,
+}
+
+impl RowOrder {
+    /// `rows` rows without adapters, as they are.
+    pub fn plain(rows: usize) -> Self {
+        let mut order = Self::default();
+        order.push(None, 0..rows);
+        order
+    }
+
+    fn push(&mut self, adapter: Option<Arc<ResidentAdapter>>, rows: impl IntoIterator<Item = usize>) {
+        let start = self.rows.len();
+        self.rows.extend(rows);
+        for first in (start..self.rows.len()).step_by(GROUP_ROWS) {
+            let places = first..self.rows.len().min(first + GROUP_ROWS);
+            self.groups.push(RowGroup { adapter: adapter.clone(), places });
+        }
+    }
 }
 
 /// A step's batch, laid out for the kernels. Kernels rely on its layout, so only [`Step::new`] makes one.
@@ -41,7 +70,7 @@ pub(crate) struct LoraChunk {
 pub struct Step {
     pub(crate) rows: usize,
     pub(crate) sequences: Vec<Sequence>,
-    pub(crate) lora_chunks: Vec<LoraChunk>,
+    pub(crate) order: RowOrder,
     /// Cosines then sines of the rotary embedding for each row, `[rows][2][head_dim / 2]`.
     pub(crate) rope: Vec<f32>,
 }
@@ -58,6 +87,7 @@ impl Step {
         }
         let mut step = Step::default();
         let mut by_adapter: Vec<(u32, Arc<ResidentAdapter>, Vec<usize>)> = Vec::new();
+        let mut without = Vec::new();
         for input in inputs {
             if input.rows == 0 || input.blocks.len() * BLOCK_TOKENS < input.context.saturating_add(input.rows)
             {
@@ -69,11 +99,12 @@ impl Step {
                 ));
             }
             let rows = step.rows..step.rows + input.rows;
-            if let Some((slot, adapter)) = input.adapter {
-                match by_adapter.iter_mut().find(|(known, ..)| *known == slot) {
+            match input.adapter {
+                None => without.extend(rows.clone()),
+                Some((slot, adapter)) => match by_adapter.iter_mut().find(|(known, ..)| *known == slot) {
                     Some((.., list)) => list.extend(rows.clone()),
                     None => by_adapter.push((slot, adapter, rows.clone().collect())),
-                }
+                },
             }
             for position in input.context..input.context + input.rows {
                 push_rotation(&mut step.rope, position, inverse_frequencies);
@@ -82,12 +113,15 @@ impl Step {
             step.sequences.push(Sequence { rows, context: input.context, blocks: input.blocks });
         }
         for (_, adapter, rows) in by_adapter {
-            step.lora_chunks.extend(
-                rows.chunks(LORA_CHUNK_ROWS)
-                    .map(|rows| LoraChunk { adapter: adapter.clone(), rows: rows.to_vec() }),
-            );
+            step.order.push(Some(adapter), rows);
         }
+        step.order.push(None, without);
         Ok(step)
+    }
+
+    /// The step's rows by adapter.
+    pub fn order(&self) -> &RowOrder {
+        &self.order
     }
 
     /// New tokens of all sequences together.

@@ -17,12 +17,13 @@ pub fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32], variant: Variant, 
         for row in item * per_item..rows.min((item + 1) * per_item) {
             let (gate, up) = gate_up[row * 2 * width..][..2 * width].split_at(width);
             // SAFETY: each row belongs to exactly one item.
-            row_dispatch(gate, up, unsafe { out.range(row * width, width) }, variant);
+            swiglu_row(gate, up, unsafe { out.range(row * width, width) }, variant);
         }
     });
 }
 
-fn row_dispatch(gate: &[f32], up: &[f32], out: &mut [f32], variant: Variant) {
+/// One row of it: `out = silu(gate) · up`.
+pub(crate) fn swiglu_row(gate: &[f32], up: &[f32], out: &mut [f32], variant: Variant) {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn avx2(gate: &[f32], up: &[f32], out: &mut [f32]) {

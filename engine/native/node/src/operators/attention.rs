@@ -5,8 +5,7 @@ use std::sync::Arc;
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
 use polylora_kernels::attention::{AttentionShape, HeadNorm, paged_attention as attend};
 
-use super::dense::optional;
-use super::{ExecutorState, OrtThreads, attribute, float_attribute, required};
+use super::{ExecutorState, OrtThreads, attribute, float_attribute, optional, required};
 
 pub fn paged_attention<'a>(
     context: &KernelContext<'a>,

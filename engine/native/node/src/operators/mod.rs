@@ -1,8 +1,8 @@
 //! The custom operators of domain `polylora`: one struct describes them all, one file each family computes.
 
+mod adapted_linear;
 mod attention;
 mod dense;
-mod lora;
 mod sample;
 mod state;
 
@@ -27,19 +27,22 @@ type Factory = for<'a> fn(&KernelContext<'a>, &Arc<ExecutorState>) -> ort::Resul
 enum OutputShape {
     /// That input's.
     Input(usize),
-    /// The first input's, with its last dimension taken from an attribute.
-    LastFromAttribute(&'static str),
     /// The first input's, with this done to its last dimension by the attributes.
     Last(fn(&ShapeInferenceContext, i64) -> ort::Result<i64>),
     /// One value for each row of the first input.
     Rows,
 }
 
+/// An input that a node must have, or may leave out.
+enum Input {
+    Required(TensorElementType),
+    Optional(TensorElementType),
+}
+
 /// An operator; `IN_PLACE` ones may write their output over their second input.
 struct CustomOperator<const IN_PLACE: bool> {
     name: &'static str,
-    required: &'static [TensorElementType],
-    optional: &'static [TensorElementType],
+    inputs: &'static [Input],
     output: TensorElementType,
     shape: OutputShape,
     factory: Factory,
@@ -56,8 +59,10 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        let required = self.required.iter().map(|ty| OperatorInput::required(*ty));
-        required.chain(self.optional.iter().map(|ty| OperatorInput::optional(*ty)))
+        self.inputs.iter().map(|input| match input {
+            Input::Required(ty) => OperatorInput::required(*ty),
+            Input::Optional(ty) => OperatorInput::optional(*ty),
+        })
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -84,7 +89,6 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
         };
         match &self.shape {
             OutputShape::Input(_) => {}
-            OutputShape::LastFromAttribute(name) => *last = context.attr(name)?,
             OutputShape::Last(change) => *last = change(context, *last)?,
             OutputShape::Rows => {
                 dimensions.pop();
@@ -99,52 +103,83 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
 
 /// All operators, sharing `state`.
 pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
+    use Input::{Optional, Required};
     use TensorElementType::{Float32, Int8, Int64};
-    let operator = |name, required, optional, shape, factory| CustomOperator::<false> {
-        name,
-        required,
-        optional,
-        output: if name == "Sample" { Int64 } else { Float32 },
-        shape,
-        factory,
-        state: state.clone(),
-    };
+    use adapted_linear::out_width;
     OperatorDomain::new("polylora")?
-        .add(operator("RmsNorm", &[Float32, Float32], &[], OutputShape::Input(0), dense::rms_norm))?
-        .add(operator(
+        .add(operator::<true>(
+            state,
             "QuantizedLinear",
-            &[Float32, Int8, Float32],
-            &[Float32],
-            OutputShape::LastFromAttribute("n"),
-            dense::quantized_linear,
+            &[
+                Required(Float32),
+                Optional(Float32),
+                Required(Int8),
+                Required(Float32),
+                Optional(Float32),
+                Optional(Float32),
+            ],
+            OutputShape::Last(|context, _| out_width(context)),
+            adapted_linear::quantized_linear,
         ))?
-        .add(operator(
+        .add(operator::<true>(
+            state,
             "Linear",
-            &[Float32, Float32],
-            &[Float32],
-            OutputShape::LastFromAttribute("n"),
-            dense::linear,
+            &[Required(Float32), Optional(Float32), Required(Float32), Optional(Float32), Optional(Float32)],
+            OutputShape::Last(|context, _| out_width(context)),
+            adapted_linear::linear,
         ))?
-        .add(operator("SwiGlu", &[Float32], &[], OutputShape::Last(|_, width| Ok(width / 2)), dense::swiglu))?
-        .add(operator(
+        .add(operator::<true>(
+            state,
+            "BatchedLora",
+            &[Required(Float32), Required(Float32)],
+            OutputShape::Input(1),
+            adapted_linear::batched_lora,
+        ))?
+        .add(operator::<false>(
+            state,
+            "RmsNorm",
+            &[Required(Float32), Required(Float32)],
+            OutputShape::Input(0),
+            dense::rms_norm,
+        ))?
+        .add(operator::<false>(
+            state,
+            "SwiGlu",
+            &[Required(Float32)],
+            OutputShape::Last(|_, width| Ok(width / 2)),
+            dense::swiglu,
+        ))?
+        .add(operator::<false>(
+            state,
             "PagedAttention",
-            &[Float32],
-            &[Float32, Float32],
+            &[Required(Float32), Optional(Float32), Optional(Float32)],
             OutputShape::Last(|context, _| {
                 Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)
             }),
             attention::paged_attention,
         ))?
-        .add(operator("Sample", &[Float32], &[], OutputShape::Rows, sample::sample))?
-        .add(CustomOperator::<true> {
-            name: "BatchedLora",
-            required: &[Float32, Float32],
-            optional: &[],
-            output: Float32,
-            shape: OutputShape::Input(1),
-            factory: lora::batched_lora,
-            state: state.clone(),
+        .add(CustomOperator {
+            output: Int64,
+            ..operator::<false>(state, "Sample", &[Required(Float32)], OutputShape::Rows, sample::sample)
         })
+}
+
+/// An operator whose output is float32.
+fn operator<const IN_PLACE: bool>(
+    state: &Arc<ExecutorState>,
+    name: &'static str,
+    inputs: &'static [Input],
+    shape: OutputShape,
+    factory: Factory,
+) -> CustomOperator<IN_PLACE> {
+    CustomOperator {
+        name,
+        inputs,
+        output: TensorElementType::Float32,
+        shape,
+        factory,
+        state: state.clone(),
+    }
 }
 
 /// ONNX Runtime's own thread pool.
@@ -175,6 +210,11 @@ unsafe impl Parallel for OrtThreads<'_> {
 
 fn required<'a>(context: &'a ComputeContext, index: usize) -> ort::Result<ValueRef<'a>> {
     context.input(index)?.ok_or_else(|| ort::Error::new(format!("operator input {index} is missing")))
+}
+
+/// An input that the node may leave out.
+fn optional<'a>(context: &'a ComputeContext, index: usize) -> ort::Result<Option<ValueRef<'a>>> {
+    if index < context.num_inputs()? { context.input(index) } else { Ok(None) }
 }
 
 fn attribute(context: &KernelContext<'_>, name: &str) -> ort::Result<usize> {

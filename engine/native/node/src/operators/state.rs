@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, OnceLock, RwLock};
 
+use polylora_kernels::adapted_linear;
 use polylora_kernels::pool::PagePool;
-use polylora_kernels::quantized_linear::QuantizedRows;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::Step;
 
@@ -13,7 +13,7 @@ use super::sample::{SampleJob, SampleOutcome};
 /// set, which stays in the cache, instead of keeping one each.
 #[derive(Default)]
 pub struct Scratch {
-    pub quantized: QuantizedRows,
+    pub linear: adapted_linear::Scratch,
     pub queries: Vec<f32>,
 }
 

@@ -1,0 +1,168 @@
+//! `QuantizedLinear`, `Linear` and `BatchedLora`: a linear layer with norm, adapters and epilogue; they differ in
+//! where the base product comes from. The result may lie over the second input, which it is then added to.
+
+use std::sync::Arc;
+
+use ort::operator::{BoxedKernel, ComputeContext, KernelContext, ShapeInferenceContext};
+use ort::value::ValueRef;
+use polylora_kernels::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Norm, Weights};
+use polylora_kernels::linear::Linear;
+use polylora_kernels::quantized_linear::{QuantizedLinear, panels};
+use polylora_kernels::step::RowOrder;
+
+use super::{ExecutorState, MODULES, OrtThreads, attribute, float_attribute, optional, required};
+
+/// `x`, `residual`?, `codes`, `scales`, `norm`?, `bias`? with attributes `widths`, `k`, `group`, `epsilon`,
+/// `epilogue`, and for adapters `layer` and `modules`.
+pub fn quantized_linear<'a>(
+    context: &KernelContext<'a>,
+    state: &Arc<ExecutorState>,
+) -> ort::Result<BoxedKernel<'a>> {
+    let layer = Layer::new(context, state)?;
+    let group = attribute(context, "group")?;
+    Ok(Box::new(move |context: &ComputeContext| {
+        let (codes, scales) = (required(context, 2)?, required(context, 3)?);
+        let weights = QuantizedLinear {
+            codes: codes.try_extract_tensor::<i8>()?.1,
+            scales: scales.try_extract_tensor::<f32>()?.1,
+            panels: layer.panels(),
+            k: layer.k,
+            group,
+        };
+        layer.run(context, Weights::Int8(weights), 4)
+    }))
+}
+
+/// As [`quantized_linear`] with one input of float weights in place of codes and scales.
+pub fn linear<'a>(context: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Result<BoxedKernel<'a>> {
+    let layer = Layer::new(context, state)?;
+    Ok(Box::new(move |context: &ComputeContext| {
+        let weights = required(context, 2)?;
+        let weights =
+            Linear { weights: weights.try_extract_tensor::<f32>()?.1, panels: layer.panels(), k: layer.k };
+        layer.run(context, Weights::Float(weights), 3)
+    }))
+}
+
+/// Adds the adapters of `x` to `base`, which another operator has computed.
+pub fn batched_lora<'a>(
+    context: &KernelContext<'a>,
+    state: &Arc<ExecutorState>,
+) -> ort::Result<BoxedKernel<'a>> {
+    let layer = Layer::new(context, state)?;
+    Ok(Box::new(move |context: &ComputeContext| layer.run(context, Weights::None, 2)))
+}
+
+/// Columns of the output, as a shape inference finds them.
+pub fn out_width(context: &ShapeInferenceContext) -> ort::Result<i64> {
+    let widths: Vec<i64> = context.attr("widths")?;
+    let epilogue: String = context.attr("epilogue")?;
+    Ok(if epilogue == "swiglu" { widths[0] } else { widths.iter().sum() })
+}
+
+/// What a node's attributes say.
+struct Layer {
+    state: Arc<ExecutorState>,
+    k: usize,
+    widths: Vec<usize>,
+    epilogue: Epilogue,
+    epsilon: f32,
+    /// Layer, and the module that each projection is.
+    adapters: Option<(usize, Vec<usize>)>,
+}
+
+impl Layer {
+    fn new(context: &KernelContext<'_>, state: &Arc<ExecutorState>) -> ort::Result<Self> {
+        let missing = |name| ort::Error::new(format!("operator attribute {name} is missing"));
+        let widths: Vec<i64> = context.get("widths").ok_or_else(|| missing("widths"))?;
+        let epilogue: String = context.get("epilogue").ok_or_else(|| missing("epilogue"))?;
+        let modules: Option<String> = context.get("modules");
+        let adapters = match modules {
+            None => None,
+            Some(names) => Some((attribute(context, "layer")?, module_numbers(&names)?)),
+        };
+        Ok(Self {
+            state: state.clone(),
+            k: attribute(context, "k")?,
+            widths: widths.into_iter().map(|width| width as usize).collect(),
+            epilogue: match epilogue.as_str() {
+                "store" => Epilogue::Store,
+                "add" => Epilogue::Add,
+                "swiglu" => Epilogue::SwiGlu,
+                other => return Err(ort::Error::new(format!("unknown epilogue {other}"))),
+            },
+            epsilon: float_attribute(context, "epsilon")?,
+            adapters,
+        })
+    }
+
+    fn panels(&self) -> usize {
+        self.widths.iter().map(|width| panels(*width)).sum()
+    }
+
+    /// Computes; inputs `first_optional` and the next are norm and bias.
+    fn run(&self, context: &ComputeContext, weights: Weights<'_>, first_optional: usize) -> ort::Result<()> {
+        let x = required(context, 0)?;
+        let (_, x) = x.try_extract_tensor::<f32>()?;
+        let (norm, bias) = (optional(context, first_optional)?, optional(context, first_optional + 1)?);
+        let adapters = self.adapters.as_ref().map(|(layer, modules)| Adapters {
+            layer: *layer,
+            modules,
+            pool: &self.state.pool,
+        });
+        let layer = AdaptedLinear {
+            k: self.k,
+            widths: &self.widths,
+            weights,
+            bias: floats(&bias)?,
+            norm: floats(&norm)?.map(|weight| Norm { weight, epsilon: self.epsilon }),
+            adapters,
+            epilogue: self.epilogue,
+        };
+        let rows = x.len() / self.k;
+        let mut output =
+            context.output(0, [rows, layer.out_width()])?.ok_or_else(|| ort::Error::new("no output"))?;
+        let (_, out) = output.try_extract_tensor_mut::<f32>()?;
+        if self.epilogue == Epilogue::Add {
+            start_from(&required(context, 1)?, out)?;
+        }
+        let step = self.state.step.read().expect("no operator panicked before");
+        let plain;
+        let order = if adapters.is_some() {
+            step.order()
+        } else {
+            plain = RowOrder::plain(rows);
+            &plain
+        };
+        let threads = OrtThreads { context, threads: self.state.threads };
+        let mut scratch = self.state.scratch.lock().expect("no operator panicked before");
+        layer.forward(x, order, out, &mut scratch.linear, self.state.variant, &threads);
+        Ok(())
+    }
+}
+
+/// Puts the residual into the output, where ONNX Runtime has not laid them over each other.
+fn start_from(residual: &ValueRef<'_>, out: &mut [f32]) -> ort::Result<()> {
+    let (length, source) = {
+        let (_, residual) = residual.try_extract_tensor::<f32>()?;
+        (residual.len(), residual.as_ptr())
+    };
+    if length != out.len() {
+        return Err(ort::Error::new(format!("a residual of {length} values for {}", out.len())));
+    }
+    if !std::ptr::eq(source, out.as_ptr()) {
+        // SAFETY: another buffer of the same length, alive as long as `residual`.
+        out.copy_from_slice(unsafe { std::slice::from_raw_parts(source, length) });
+    }
+    Ok(())
+}
+
+fn module_numbers(names: &str) -> ort::Result<Vec<usize>> {
+    let number = |name: &str| MODULES.iter().position(|known| *known == name);
+    let unknown = |name| ort::Error::new(format!("unknown module {name}"));
+    names.split(',').map(|name| number(name).ok_or_else(|| unknown(name))).collect()
+}
+
+fn floats<'a>(input: &'a Option<ValueRef<'_>>) -> ort::Result<Option<&'a [f32]>> {
+    input.as_ref().map(|input| Ok(input.try_extract_tensor::<f32>()?.1)).transpose()
+}
