@@ -176,16 +176,15 @@ mod tests {
     use half::f16;
 
     use super::*;
-    use crate::parallel::{Serial, Threads};
-    use crate::step::{BLOCK_TOKENS, SequenceInput};
+    use crate::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Scratch, Weights};
+    use crate::parallel::{Parallel, Serial, Threads};
+    use crate::step::{BLOCK_TOKENS, SequenceInput, Step};
 
     const K: usize = 44;
     const WIDTHS: [usize; 2] = [37, 24];
     const N: usize = WIDTHS[0] + WIDTHS[1];
-    const PROJECTIONS: [Projection; 2] = [
-        Projection { module: 0, column: 0, width: WIDTHS[0] },
-        Projection { module: 2, column: WIDTHS[0], width: WIDTHS[1] },
-    ];
+    /// The module that each projection is.
+    const MODULES: [usize; 2] = [0, 2];
 
     fn number(i: usize) -> f32 {
         ((i.wrapping_mul(2_654_435_761) >> 7) % 2001) as f32 / 1000.0 - 1.0
@@ -245,7 +244,16 @@ mod tests {
         }
         let step = Step::new(inputs, &[]).unwrap();
         let mut out = base.to_vec();
-        batched_lora(x, K, &mut out, N, 1, &PROJECTIONS, &step, pool, variant, parallel);
+        let layer = AdaptedLinear {
+            k: K,
+            widths: &WIDTHS,
+            weights: Weights::None,
+            bias: None,
+            norm: None,
+            adapters: Some(Adapters { layer: 1, modules: &MODULES, pool }),
+            epilogue: Epilogue::Add,
+        };
+        layer.forward(x, step.order(), &mut out, &mut Scratch::default(), variant, parallel);
         out
     }
 
@@ -276,10 +284,12 @@ mod tests {
                     );
                     assert_eq!(alone, expected[row * N..][..N]);
                 }
-                for projection in PROJECTIONS {
-                    let pair = which.and_then(|i| adapters[i].get(1, projection.module));
-                    for c in 0..projection.width {
-                        let column = projection.column + c;
+                for (first, (module, width)) in
+                    [0, WIDTHS[0]].into_iter().zip(MODULES.into_iter().zip(WIDTHS))
+                {
+                    let pair = which.and_then(|i| adapters[i].get(1, module));
+                    for c in 0..width {
+                        let column = first + c;
                         let delta: f64 = pair.map_or(0.0, |pair| delta(&pool, pair, &x[row * K..][..K], c));
                         let exact = f64::from(base[row * N + column]) + delta;
                         assert!((f64::from(expected[row * N + column]) - exact).abs() < 2e-4);
