@@ -24,6 +24,7 @@ const MODELS: readonly { model: string; adapter: string | null }[] = [
   { model: 'mistral', adapter: 'mistral' },
   { model: 'qwen2', adapter: 'qwen2' },
   { model: 'qwen3', adapter: 'qwen3' },
+  { model: 'qwen2-narrow', adapter: 'qwen2-narrow' },
   { model: 'gguf/llama-f32.gguf', adapter: 'llama-tied' },
   { model: 'gguf/llama-f16.gguf', adapter: 'llama-tied' },
   { model: 'gguf/llama-bf16.gguf', adapter: 'llama-tied' },
@@ -130,13 +131,16 @@ describe.each(MODELS)('$model with float32 weights', ({ model, adapter }) => {
 describe.each(MODELS)('$model with int8 weights', ({ model, adapter }) => {
   const expected = readExpected(model);
 
-  it('stays near the float32 reference', async () => {
+  it('stays near the float32 reference, alone with the same bits as in a batch', async () => {
     const engine = await startTinyEngine(model, { weights: 'int8' });
     try {
       const digest = await add(engine, adapter);
       const scored = await Promise.all(expected.cases.map((one) => score(engine, digest, one)));
       const reference = expected.cases.flatMap((one) => [...one.prompt_logprobs, ...one.greedy_logprobs]);
       expect(distance(scored.flat(), reference).mean).toBeLessThan(INT8_MEAN);
+      for (const [index, one] of expected.cases.entries()) {
+        expect(await score(engine, digest, one)).toEqual(scored[index]);
+      }
     } finally {
       await engine.close();
     }

@@ -31,7 +31,7 @@ describe('decoder graph', () => {
       const known = new Set(['input_ids', 'sample_rows', ...graph.initializer.map((tensor) => tensor.name)]);
       const used = new Set<string>();
       for (const node of graph.node) {
-        for (const input of node.input) {
+        for (const input of node.input.filter((name) => name !== '')) {
           expect(known).toContain(input);
           used.add(input);
         }
@@ -57,14 +57,18 @@ describe('decoder graph', () => {
 
   it('fuses projections and says where each lies', async () => {
     const graph = graphOf(await readHuggingFace(join(MODELS, 'qwen2')), 'int8');
-    const [qkv] = nodesOf(graph, 'BatchedLora');
+    const [qkv, o, gateUp] = nodesOf(graph, 'QuantizedLinear');
     expect(Buffer.from(attributeOf(qkv, 'modules').s ?? []).toString()).toBe('q_proj,k_proj,v_proj');
-    const widths = attributeOf(qkv, 'widths').ints ?? [];
-    const linear = nodesOf(graph, 'QuantizedLinear')[0];
-    expect(attributeOf(linear, 'n').i).toBe(widths.reduce((sum, width) => sum + width, 0));
-    // Input, codes, scales and, in Qwen2, a bias.
-    expect(linear?.input).toHaveLength(4);
-    expect(nodesOf(graph, 'QuantizedLinear').at(-1)?.input).toHaveLength(3);
+    expect(attributeOf(qkv, 'widths').ints).toEqual([128, 32, 32]);
+    const epilogues = [qkv, o, gateUp].map((node) =>
+      Buffer.from(attributeOf(node, 'epilogue').s ?? []).toString(),
+    );
+    expect(epilogues).toEqual(['store', 'add', 'swiglu']);
+    // Input, no residual, codes, scales, norm and, in Qwen2, a bias.
+    expect(qkv?.input).toHaveLength(6);
+    expect(o?.input).toHaveLength(4);
+    const head = nodesOf(graph, 'QuantizedLinear').at(-1);
+    expect(head?.attribute.map(({ name }) => name)).not.toContain('layer');
   });
 
   it('gives attention the norms of queries and keys where the family has them', async () => {
@@ -83,7 +87,7 @@ describe('decoder graph', () => {
     expect(attributeOf(nodesOf(graphOf(model, 'int8'), 'QuantizedLinear')[0], 'group').i).toBe(64);
   });
 
-  it('refuses a width that no group divides, unless unquantized', async () => {
+  it('leaves a width that no group divides to MatMulNBits', async () => {
     const model = await readGguf(join(MODELS, 'gguf/llama-f32.gguf'));
     const tensors = new Map(
       [...model.tensors].map(([name, tensor]) => [
@@ -91,8 +95,13 @@ describe('decoder graph', () => {
         tensor.cols === 1 ? tensor : { ...tensor, cols: 80 },
       ]),
     );
-    expect(() => buildGraph({ ...model, tensors }, 'int8')).toThrow('has 80 input channels');
-    expect(() => buildGraph({ ...model, tensors }, 'f32')).not.toThrow();
+    const narrow = graphOf({ ...model, tensors }, 'int8');
+    expect(nodesOf(narrow, 'QuantizedLinear')).toEqual([]);
+    const product = nodesOf(narrow, 'MatMulNBits')[0];
+    expect(attributeOf(product, 'K').i).toBe(80);
+    const codes = narrow.initializer.find(({ name }) => name === product?.input[1]);
+    expect(codes?.dims.slice(1)).toEqual([3, 32]);
+    expect(nodesOf(graphOf({ ...model, tensors }, 'f32'), 'MatMulNBits')).toEqual([]);
   });
 
   it('refuses shapes that the kernels cannot take', async () => {

@@ -12,9 +12,11 @@ import {
   type NodeProto,
   type ValueInfoProto,
 } from './onnx-schema.ts';
-import { quantizationGroup, type WeightJob, WeightsFile } from './weights-file.ts';
+import { BLOCK, quantizationGroup, type WeightJob, WeightsFile } from './weights-file.ts';
 
 const CUSTOM_DOMAIN = 'polylora';
+/** Of ONNX Runtime's own additions to the standard. */
+const MICROSOFT_DOMAIN = 'com.microsoft';
 const IR_VERSION = 10;
 const OPSET = 21;
 
@@ -89,6 +91,7 @@ class GraphBuilder {
       opsetImport: [
         { domain: '', version: OPSET },
         { domain: CUSTOM_DOMAIN, version: 1 },
+        { domain: MICROSOFT_DOMAIN, version: 1 },
       ],
       graph: {
         name: this.#model.config.architecture,
@@ -128,7 +131,7 @@ class GraphBuilder {
       ],
     );
     return this.#linear({
-      output: `${prefix}.residual`,
+      output: `${prefix}.o`,
       projections: [`${prefix}.o_proj`],
       input: attended,
       layer,
@@ -139,7 +142,7 @@ class GraphBuilder {
   #mlp(layer: number, hidden: string): string {
     const prefix = `model.layers.${layer}.mlp`;
     const activated = this.#linear({
-      output: `${prefix}.activated`,
+      output: `${prefix}.gate_up`,
       projections: [`${prefix}.gate_proj`, `${prefix}.up_proj`],
       input: hidden,
       norm: `model.layers.${layer}.post_attention_layernorm`,
@@ -147,7 +150,7 @@ class GraphBuilder {
       gated: true,
     });
     return this.#linear({
-      output: `${prefix}.residual`,
+      output: `${prefix}.down`,
       projections: [`${prefix}.down_proj`],
       input: activated,
       layer,
@@ -155,39 +158,81 @@ class GraphBuilder {
     });
   }
 
-  /** One operator: norm, projections side by side with their adapters, and the gated activation or residual sum. */
+  /** A linear layer in one operator, where its kernel can take the width. */
   #linear(plan: LinearPlan): string {
-    const { output, projections, layer } = plan;
-    const sources = projections.map((name) => this.#tensor(`${name}.weight`));
-    const k = sources[0]!.cols;
-    const modules = projections.map((name) => name.slice(name.lastIndexOf('.') + 1));
-    const attributes = [
-      attribute.int('k', k),
-      attribute.ints(
-        'widths',
-        sources.map((source) => source.rows),
-      ),
-      attribute.string('epilogue', plan.gated ? 'swiglu' : plan.residual === undefined ? 'store' : 'add'),
-      attribute.float('epsilon', this.#model.config.rmsNormEpsilon),
-    ];
-    if (layer !== undefined) {
-      attributes.push(attribute.int('layer', layer), attribute.string('modules', modules.join(',')));
-    }
-    if (this.#weights === 'int8') attributes.push(attribute.int('group', quantizationGroup(k, output)));
+    const sources = plan.projections.map((name) => this.#tensor(`${name}.weight`));
+    const group = this.#weights === 'int8' ? quantizationGroup(sources[0]!.cols) : undefined;
+    return group === null ? this.#unfused(plan, sources) : this.#fused(plan, sources, group);
+  }
 
-    const biases = projections.flatMap((name) => this.#model.tensors.get(`${name}.bias`) ?? []);
-    const optional = [
-      plan.norm === undefined ? '' : this.#vector(`${plan.norm}.weight`),
-      biases.length === 0 ? '' : this.#file.addVector(`${output}.bias`, biases),
-    ];
+  /** Norm, projections side by side with their adapters, and gated activation or residual sum at once. */
+  #fused(plan: LinearPlan, sources: readonly StoredTensor[], group: number | undefined): string {
+    const { output } = plan;
+    const epilogue = plan.gated ? 'swiglu' : plan.residual === undefined ? 'store' : 'add';
+    const attributes = this.#layerAttributes(plan, sources, epilogue);
+    if (group !== undefined) attributes.push(attribute.int('group', group));
     const inputs = [
       plan.input,
       plan.residual ?? '',
       ...this.#file.addMatrix(`${output}.weight`, sources),
-      ...optional,
+      plan.norm === undefined ? '' : this.#vector(`${plan.norm}.weight`),
+      this.#bias(plan) ?? '',
     ];
     while (inputs.at(-1) === '') inputs.pop();
-    return this.#custom(this.#weights === 'int8' ? 'QuantizedLinear' : 'Linear', output, inputs, attributes);
+    return this.#custom(group === undefined ? 'Linear' : 'QuantizedLinear', output, inputs, attributes);
+  }
+
+  /** The same in single operators around ONNX Runtime's own product, for widths that int8 groups do not divide. */
+  #unfused(plan: LinearPlan, sources: readonly StoredTensor[]): string {
+    const { output, layer, residual } = plan;
+    const epsilon = attribute.float('epsilon', this.#model.config.rmsNormEpsilon);
+    const input =
+      plan.norm === undefined
+        ? plan.input
+        : this.#custom('RmsNorm', plan.norm, [plan.input, this.#vector(`${plan.norm}.weight`)], [epsilon]);
+    const n = sources.reduce((sum, source) => sum + source.rows, 0);
+    const weights = this.#file.addBlocks(`${output}.weight`, sources);
+    const bias = this.#bias(plan);
+    let result = this.#node(
+      MICROSOFT_DOMAIN,
+      'MatMulNBits',
+      `${output}.base`,
+      [input, ...weights, ...(bias === undefined ? [] : ['', '', bias])],
+      [
+        attribute.int('K', sources[0]!.cols),
+        attribute.int('N', n),
+        attribute.int('bits', 8),
+        attribute.int('block_size', BLOCK),
+      ],
+    );
+    if (layer !== undefined) {
+      const attributes = this.#layerAttributes(plan, sources, 'add');
+      result = this.#custom('BatchedLora', `${output}.adapted`, [input, result], attributes);
+    }
+    if (plan.gated) result = this.#custom('SwiGlu', output, [result], []);
+    return residual === undefined ? result : this.#standard('Add', output, [residual, result], []);
+  }
+
+  #layerAttributes(
+    { layer, projections }: LinearPlan,
+    sources: readonly StoredTensor[],
+    epilogue: 'store' | 'add' | 'swiglu',
+  ): AttributeProto[] {
+    const widths = sources.map((source) => source.rows);
+    const attributes = [
+      attribute.int('k', sources[0]!.cols),
+      attribute.ints('widths', widths),
+      attribute.string('epilogue', epilogue),
+      attribute.float('epsilon', this.#model.config.rmsNormEpsilon),
+    ];
+    if (layer === undefined) return attributes;
+    const modules = projections.map((name) => name.slice(name.lastIndexOf('.') + 1));
+    return [...attributes, attribute.int('layer', layer), attribute.string('modules', modules.join(','))];
+  }
+
+  #bias({ output, projections }: LinearPlan): string | undefined {
+    const biases = projections.flatMap((name) => this.#model.tensors.get(`${name}.bias`) ?? []);
+    return biases.length === 0 ? undefined : this.#file.addVector(`${output}.bias`, biases);
   }
 
   #vector(name: string): string {

@@ -128,11 +128,10 @@ describe('prepared model', () => {
 
   it('quantizes to within half a step', async () => {
     const source = join(MODELS, 'qwen2');
-    const name = 'model.layers.1.self_attn.qkv.base.weight';
+    const name = 'model.layers.1.self_attn.o.weight';
     const exact = await prepareModel({ source, home, weights: 'f32' });
     const quantized = await prepareModel({ source, home, weights: 'int8' });
-    const { headCount, kvHeadCount, headDim } = exact.info;
-    const n = (headCount + 2 * kvHeadCount) * headDim;
+    const n = exact.info.hiddenSize;
     const [rows, approximate] = [await matrix(exact, name, n), await quantizedMatrix(quantized, name, n)];
     rows.forEach((row, r) => {
       const largest = Math.max(...row.map(Math.abs));

@@ -1,7 +1,7 @@
 /**
  * Plans the file of external weights: where each tensor lies and how it is made from the source's tensors.
  */
-import { EngineError, type ModelInfo } from '../types.ts';
+import type { ModelInfo } from '../types.ts';
 import type { StoredTensor } from './decoder.ts';
 import { DataType, type TensorProto } from './onnx-schema.ts';
 
@@ -16,23 +16,27 @@ const PANEL = 16;
 /** One tensor for the addon's `writeWeights` to write, `output` excepted. */
 export interface WeightJob {
   readonly sources: readonly StoredTensor[];
-  readonly layout: 'int8-panels' | 'f32-panels' | 'f32' | 'f16';
+  readonly layout: 'int8-panels' | 'f32-panels' | 'uint8-blocks' | 'f32' | 'f16';
   readonly offset: number;
   readonly group?: number;
   readonly scalesOffset?: number;
 }
 
-const BYTES: Record<number, number> = { [DataType.float]: 4, [DataType.float16]: 2, [DataType.int8]: 1 };
+const BYTES: Record<number, number> = {
+  [DataType.float]: 4,
+  [DataType.float16]: 2,
+  [DataType.int8]: 1,
+  [DataType.uint8]: 1,
+};
 
-/** Input channels that share a scale in a quantized matrix of width k. */
-export function quantizationGroup(k: number, name: string): number {
+/** Input channels that share a scale in a packed matrix of width k; null where no group divides it. */
+export function quantizationGroup(k: number): 64 | 32 | null {
   if (k % 64 === 0) return 64;
-  if (k % 32 === 0) return 32;
-  throw new EngineError(
-    'model_not_supported',
-    `${name} has ${k} input channels, which int8 groups of 32 do not divide; use weights 'f32'.`,
-  );
+  return k % 32 === 0 ? 32 : null;
 }
+
+/** Input channels that share a scale in a matrix for `MatMulNBits`; the last block of a row is padded. */
+export const BLOCK = 32;
 
 /** Collects tensors in the order they are added; `jobs` then writes them and `initializers` describes them. */
 export class WeightsFile {
@@ -80,7 +84,8 @@ export class WeightsFile {
       }
       return [name];
     }
-    const group = quantizationGroup(k, name);
+    const group = quantizationGroup(k);
+    if (group === null) throw new Error(`unchecked model: no group divides the ${k} columns of ${name}`);
     const [codes, scales] = [`${name}.codes`, `${name}.scales`];
     const codesStart = this.#place(codes, [all, k / group, group / 4, PANEL, 4], DataType.int8);
     const scalesStart = this.#place(scales, [all, k / group, PANEL], DataType.float);
@@ -89,6 +94,17 @@ export class WeightsFile {
       const scalesOffset = scalesStart + before[index]! * (k / group) * PANEL * 4;
       this.jobs.push({ sources: [source], layout: 'int8-panels', offset, group, scalesOffset });
     }
+    return [codes, scales];
+  }
+
+  /** Matrices as ONNX Runtime's `MatMulNBits` takes them, one below the other; returns its weight inputs. */
+  addBlocks(name: string, sources: readonly StoredTensor[]): string[] {
+    const n = sources.reduce((sum, source) => sum + source.rows, 0);
+    const blocks = Math.ceil(sources[0]!.cols / BLOCK);
+    const [codes, scales] = [`${name}.codes`, `${name}.scales`];
+    const offset = this.#place(codes, [n, blocks, BLOCK], DataType.uint8);
+    const scalesOffset = this.#place(scales, [n, blocks], DataType.float);
+    this.jobs.push({ sources, layout: 'uint8-blocks', offset, group: BLOCK, scalesOffset });
     return [codes, scales];
   }
 

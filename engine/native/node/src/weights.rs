@@ -44,14 +44,14 @@ pub struct StoredTensor {
 pub struct WeightJob {
     /// All of the same width.
     pub sources: Vec<StoredTensor>,
-    /// `int8-panels` (codes, with scales elsewhere), `f32-panels`, `f32` or `f16` (row-major).
+    /// `int8-panels` or `uint8-blocks` (codes, with scales elsewhere), `f32-panels`, `f32` or `f16` (row-major).
     pub layout: String,
     /// An existing file that is long enough.
     pub output: String,
     pub offset: i64,
-    /// `int8-panels` only: values that share a scale.
+    /// With codes only: values that share a scale.
     pub group: Option<u32>,
-    /// `int8-panels` only: where the scales go.
+    /// With codes only: where the scales go.
     pub scales_offset: Option<i64>,
 }
 
@@ -82,6 +82,7 @@ impl Task for WriteWeights {
 enum Layout {
     Int8Panels { group: usize, scales_offset: u64 },
     F32Panels,
+    Uint8Blocks { block: usize, scales_offset: u64 },
     F32,
     F16,
 }
@@ -131,6 +132,10 @@ impl Job {
             {
                 Layout::Int8Panels { group: group as usize, scales_offset: unsigned("scalesOffset", scales)? }
             }
+            ("uint8-blocks", Some(block), Some(scales)) if block > 0 => Layout::Uint8Blocks {
+                block: block as usize,
+                scales_offset: unsigned("scalesOffset", scales)?,
+            },
             ("f32-panels", None, None) => Layout::F32Panels,
             ("f32", None, None) => Layout::F32,
             ("f16", None, None) => Layout::F16,
@@ -195,6 +200,13 @@ impl Job {
                 let packed = linear::pack(&weights, n, k);
                 let bytes = to_bytes(packed.iter().map(|v| v.to_le_bytes()));
                 self.write(self.offset + panels_before * (PANEL * k * 4) as u64, &bytes)
+            }
+            Layout::Uint8Blocks { block, scales_offset } => {
+                let (codes, scales) = quantize_blocks(&weights, k, block);
+                let blocks_before = (rows.start * k.div_ceil(block)) as u64;
+                self.write(self.offset + blocks_before * block as u64, &codes)?;
+                let scales = to_bytes(scales.iter().map(|v| v.to_le_bytes()));
+                self.write(scales_offset + blocks_before * 4, &scales)
             }
             Layout::F32 => {
                 let bytes = to_bytes(weights.iter().map(|v| v.to_le_bytes()));
@@ -300,6 +312,22 @@ fn interleaved_row(row: usize, head_dim: usize) -> usize {
     let (head, within) = (row / head_dim, row % head_dim);
     let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
     head * head_dim + pair * 2 + half
+}
+
+/// Codes and scales of rows of `k` weights as `MatMulNBits` takes them: `(code - 128) * scale`, in blocks along a
+/// row, the last one padded.
+fn quantize_blocks(weights: &[f32], k: usize, block: usize) -> (Vec<u8>, Vec<f32>) {
+    const ZERO: f32 = 128.0;
+    let blocks = weights.len() / k * k.div_ceil(block);
+    let (mut codes, mut scales) = (Vec::with_capacity(blocks * block), Vec::with_capacity(blocks));
+    for values in weights.chunks_exact(k).flat_map(|row| row.chunks(block)) {
+        let largest = values.iter().fold(0f32, |m, w| m.max(w.abs()));
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        scales.push(largest / 127.0);
+        codes.extend(values.iter().map(|w| ((w * inverse).round_ties_even() + ZERO) as u8));
+        codes.resize(codes.len().next_multiple_of(block), ZERO as u8);
+    }
+    (codes, scales)
 }
 
 fn to_bytes<const N: usize>(values: impl ExactSizeIterator<Item = [u8; N]>) -> Vec<u8> {
