@@ -157,9 +157,10 @@ impl AdaptedLinear<'_> {
         let mut end = 0;
         for group in &order.groups {
             for (module, width) in adapters.modules.iter().zip(self.widths) {
-                let pair = group.adapter.as_deref().and_then(|adapter: &ResidentAdapter| {
-                    adapter.get(adapters.layer, *module)
-                });
+                let pair = group
+                    .adapter
+                    .as_deref()
+                    .and_then(|adapter: &ResidentAdapter| adapter.get(adapters.layer, *module));
                 sites.push(pair.map(|pair| {
                     assert_eq!((pair.inputs, pair.outputs), (self.k, *width));
                     let start = end;
@@ -221,8 +222,10 @@ impl AdaptedLinear<'_> {
             let pool = self.adapters.map(|adapters| adapters.pool);
             for (site, pool) in sites.iter().flatten().zip(std::iter::repeat(pool).flatten()) {
                 let per_part = site.pair.rank().div_ceil(parts);
-                let ranks = (part * per_part).min(site.pair.rank())..((part + 1) * per_part).min(site.pair.rank());
-                let (start, count) = (site.factors.start + ranks.start * rows.len(), ranks.len() * rows.len());
+                let ranks =
+                    (part * per_part).min(site.pair.rank())..((part + 1) * per_part).min(site.pair.rank());
+                let (start, count) =
+                    (site.factors.start + ranks.start * rows.len(), ranks.len() * rows.len());
                 // SAFETY: a site's factors belong to one group, and its ranks to one part each.
                 let factors = unsafe { factors.range(start, count) };
                 site.pair.shrink(ranks, &rows, factors, pool, variant);

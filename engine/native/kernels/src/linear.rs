@@ -47,14 +47,7 @@ impl Linear<'_> {
     ///
     /// # Panics
     /// When a range lies outside the weights or `out`.
-    pub fn block(
-        &self,
-        panels: Range<usize>,
-        x: &[f32],
-        out: &mut [f32],
-        stride: usize,
-        variant: Variant,
-    ) {
+    pub fn block(&self, panels: Range<usize>, x: &[f32], out: &mut [f32], stride: usize, variant: Variant) {
         let k = self.k;
         for panel in panels.clone() {
             let weights = &self.weights[panel * PANEL * k..][..PANEL * k];
@@ -119,8 +112,7 @@ mod tests {
             layer.block(0..panels(n), &x, &mut out, stride, variant);
             for (row, out) in out.chunks_exact(stride).enumerate() {
                 for channel in 0..n {
-                    let exact =
-                        (0..k).fold(0f32, |s, j| s + weights[channel * k + j] * x[row * k + j]);
+                    let exact = (0..k).fold(0f32, |s, j| s + weights[channel * k + j] * x[row * k + j]);
                     assert_eq!(out[channel].to_bits(), exact.to_bits());
                 }
             }

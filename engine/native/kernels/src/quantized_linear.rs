@@ -348,13 +348,8 @@ mod tests {
         variant: Variant,
     ) -> Vec<f32> {
         let rows = x.len() / k;
-        let layer = QuantizedLinear {
-            codes: &weights.codes,
-            scales: &weights.scales,
-            panels: panels(n),
-            k,
-            group,
-        };
+        let layer =
+            QuantizedLinear { codes: &weights.codes, scales: &weights.scales, panels: panels(n), k, group };
         layer.check();
         let mut quantized = QuantizedRows::new();
         let writer = quantized.writer(rows, k, group);

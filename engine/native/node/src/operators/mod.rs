@@ -172,14 +172,7 @@ fn operator<const IN_PLACE: bool>(
     shape: OutputShape,
     factory: Factory,
 ) -> CustomOperator<IN_PLACE> {
-    CustomOperator {
-        name,
-        inputs,
-        output: TensorElementType::Float32,
-        shape,
-        factory,
-        state: state.clone(),
-    }
+    CustomOperator { name, inputs, output: TensorElementType::Float32, shape, factory, state: state.clone() }
 }
 
 /// ONNX Runtime's own thread pool.
