@@ -1,0 +1,51 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { RUST_WORKSPACE } from '../paths.mjs';
+import { CannotInstall } from './debian-packages.mjs';
+
+/**
+ * Builds the kernels' tests as static programs, which need nothing from the system they run on.
+ * @param {'x86_64' | 'aarch64'} architecture
+ * @param {string} cache
+ * @returns {string[]} the programs, one for the unit tests and one for each file of `tests/`
+ * @throws {CannotInstall} where Rust's standard library for that target cannot be had
+ */
+export function buildKernelTests(architecture, cache) {
+  const target = `${architecture}-unknown-linux-musl`;
+  ensureTarget(target);
+  const args = ['test', '--release', '--package', 'polylora-kernels', '--lib', '--tests', '--no-run'];
+  const messages = execFileSync(
+    'cargo',
+    [...args, '--target', target, '--target-dir', join(cache, 'target'), '--message-format=json'],
+    {
+      cwd: RUST_WORKSPACE,
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        // Comes with Rust and links for every architecture.
+        [`CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_LINKER`]: 'rust-lld',
+        CARGO_PROFILE_RELEASE_DEBUG: '0',
+        CARGO_PROFILE_RELEASE_STRIP: 'symbols',
+      },
+      maxBuffer: 2 ** 26,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  return messages
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line).executable)
+    .filter((executable) => typeof executable === 'string');
+}
+
+/** @param {string} target */
+function ensureTarget(target) {
+  const sysroot = execFileSync('rustc', ['--print', 'sysroot'], { cwd: RUST_WORKSPACE, encoding: 'utf8' });
+  if (existsSync(join(sysroot.trim(), 'lib', 'rustlib', target))) return;
+  try {
+    execFileSync('rustup', ['target', 'add', target], { cwd: RUST_WORKSPACE, stdio: 'pipe' });
+  } catch (error) {
+    throw new CannotInstall(`\`rustup target add ${target}\` failed: ${error}`);
+  }
+}
