@@ -27,7 +27,10 @@ mkdirSync(cache, { recursive: true });
 
 const chosen = PROCESSORS.filter(({ name }) => name.toLowerCase().includes((values.on ?? '').toLowerCase()));
 if (chosen.length === 0) {
-  throw new Error(`no processor is called ${values.on}: ${PROCESSORS.map(({ name }) => name).join(', ')}`);
+  console.error(
+    `No processor has ${values.on} in its name: ${PROCESSORS.map(({ name }) => name).join(', ')}.`,
+  );
+  process.exit(1);
 }
 const emulators = { bochs: prepareBochs, qemu: prepareQemu };
 let total = { passed: 0, failed: 0, skipped: 0 };
@@ -87,7 +90,7 @@ function prepareQemu() {
 function prepareBochs() {
   const bochs = installBochs(cache);
   const programs = buildKernelTests('x86_64', cache);
-  return (job) => runInBochs(bochs, { ...job, programs, cache });
+  return (job) => runInBochs(bochs, { ...job, programs });
 }
 
 /**

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { unpackDebian } from './debian-packages.mjs';
 import { initramfs, memoryImages, startRom } from './linux-boot.mjs';
 
 const MEMORY_MIB = 1024;
+const LIMIT_MS = 30 * 60_000;
 /** Bochs loads a memory image whole only within one block, and its blocks are 8 MiB at most. */
 const BLOCK_BYTES = 8 * 2 ** 20;
 
@@ -15,7 +17,7 @@ const BLOCK_BYTES = 8 * 2 ** 20;
 export function installBochs(cache) {
   const root = unpackDebian(join(cache, 'bochs'), {
     release: 'trixie', // its Bochs is the first with a model that has AVX-VNNI
-    packages: ['bochs', 'bochs-term', 'busybox-static', 'linux-image-cloud-amd64'],
+    packages: ['bochs', 'bochs-term', 'busybox-static', 'linux-image-cloud-amd64', 'ncurses-base'],
     only: { 'linux-image-6.': './boot/vmlinuz-*' }, // not the modules
   });
   const boot = join(root, 'boot');
@@ -27,18 +29,24 @@ export function installBochs(cache) {
  * Boots Linux on an emulated processor, runs static programs one after the other, and switches off.
  * @param {ReturnType<typeof installBochs>} bochs
  * @param {{ model: string, programs: readonly string[], args: readonly string[],
- *   env: Readonly<Record<string, string>>, cache: string }} job `model` as Bochs calls it; `args` go to each program
+ *   env: Readonly<Record<string, string>> }} job `model` as Bochs calls it; `args` go to each program
  * @returns {Promise<{ ok: boolean, output: string }>} whether each program ended with status 0, and what they printed
  */
-export async function runInBochs(bochs, { model, programs, args, env, cache }) {
-  const folder = mkdtempSync(join(cache, `bochs-${model}-`));
+export async function runInBochs(bochs, { model, programs, args, env }) {
+  const folder = mkdtempSync(join(tmpdir(), 'polylora-bochs-'));
   try {
     writeMachine(folder, bochs, { model, initrd: fileSystem(bochs, { programs, args, env }) });
     await start(bochs.root, folder);
     const output = readFileSync(join(folder, 'serial.txt'), 'utf8').replaceAll('\r', '');
     const statuses = [...output.matchAll(/^ended with status (\d+)$/gm)].map((match) => match[1]);
-    const ok = statuses.length === programs.length && statuses.every((status) => status === '0');
-    return { ok, output };
+    if (statuses.length < programs.length) {
+      const log = readFileSync(join(folder, 'bochs.log'), 'utf8').split('\n').slice(-20).join('\n');
+      return {
+        ok: false,
+        output: `${output}\nBochs ended before the programs did; its log ends with\n${log}`,
+      };
+    }
+    return { ok: statuses.every((status) => status === '0'), output };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -90,7 +98,7 @@ function writeMachine(folder, bochs, { model, initrd }) {
     kernel: readFileSync(bochs.kernel),
     initrd,
     // A machine without firmware has neither ACPI nor a PCI set-up; reboot=t is a triple fault, at which Bochs ends.
-    commandLine: 'console=ttyS0,115200 quiet acpi=off pci=off nokaslr mitigations=off panic=-1 reboot=t',
+    commandLine: 'console=ttyS0,115200 loglevel=1 acpi=off pci=off nokaslr mitigations=off panic=-1 reboot=t',
     memoryBytes: MEMORY_MIB * 2 ** 20,
   });
   const rom = startRom();
@@ -147,21 +155,20 @@ function inBlocks(images) {
 function start(root, folder) {
   const libraries = join(root, 'usr', 'lib', 'x86_64-linux-gnu');
   const plugins = join(libraries, 'bochs', 'plugins');
-  const args = ['--library-path', `${libraries}:${plugins}`, join(root, 'usr', 'bin', 'bochs-bin')];
-  const child = spawn(
-    join(root, 'usr', 'lib64', 'ld-linux-x86-64.so.2'),
-    [...args, '-q', '-f', 'bochsrc', '-rc', 'debugger'],
-    {
-      cwd: folder,
-      env: {
-        LTDL_LIBRARY_PATH: plugins,
-        BXSHARE: join(root, 'usr', 'share', 'bochs'),
-        TERM: 'vt100',
-        TERMINFO_DIRS: join(root, 'usr', 'share', 'terminfo'),
-      },
-      stdio: 'ignore',
+  const loader = join(root, 'usr', 'lib64', 'ld-linux-x86-64.so.2');
+  const bochs = ['--library-path', `${libraries}:${plugins}`, join(root, 'usr', 'bin', 'bochs-bin')];
+  const child = spawn(loader, [...bochs, '-q', '-f', 'bochsrc', '-rc', 'debugger'], {
+    cwd: folder,
+    env: {
+      LTDL_LIBRARY_PATH: plugins,
+      BXSHARE: join(root, 'usr', 'share', 'bochs'),
+      TERM: 'vt100',
+      TERMINFO: join(root, 'usr', 'share', 'terminfo'),
     },
-  );
+    stdio: 'ignore',
+    timeout: LIMIT_MS,
+    killSignal: 'SIGKILL',
+  });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', resolve); // always with an error: the triple fault

@@ -5,30 +5,30 @@
  */
 export const PROCESSORS = [
   {
-    name: 'Ice Lake (AVX-512 VNNI)',
+    name: 'Intel Ice Lake (AVX-512 VNNI)',
     emulator: 'bochs',
     model: 'corei7_icelake_u',
-    variants: ['portable', 'avx2', 'avx512-vnni'],
+    variants: ['portable', 'avx2'],
   },
   {
-    name: 'Arrow Lake (AVX-VNNI)',
+    name: 'Intel Arrow Lake (AVX-VNNI)',
     emulator: 'bochs',
     model: 'arrow_lake',
-    variants: ['portable', 'avx2', 'avx-vnni'],
+    variants: ['portable', 'avx2'],
   },
   {
     name: 'Arm with i8mm',
     emulator: 'qemu',
     model: 'max',
-    variants: ['portable', 'neon-dotprod', 'neon-i8mm'],
+    variants: ['portable'],
   },
   {
-    name: 'Neoverse N1 (dotprod)',
+    name: 'Arm Neoverse N1 (dotprod)',
     emulator: 'qemu',
     model: 'neoverse-n1',
-    variants: ['portable', 'neon-dotprod'],
+    variants: ['portable'],
   },
-  { name: 'Cortex-A72 (neither)', emulator: 'qemu', model: 'cortex-a72', variants: ['portable'] },
+  { name: 'Arm Cortex-A72 (neither)', emulator: 'qemu', model: 'cortex-a72', variants: ['portable'] },
 ];
 
 /**

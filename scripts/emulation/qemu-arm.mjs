@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { unpackDebian } from './debian-packages.mjs';
 
+const LIMIT_MS = 30 * 60_000;
+
 /**
  * QEMU's user mode: runs a Linux program for 64-bit Arm in a process of this system.
  * @param {string} cache
@@ -43,8 +45,9 @@ export async function runInQemu(qemu, { model, programs, args, env }) {
  */
 function execute(command, args, env) {
   return new Promise((resolve) => {
-    execFile(command, args, { env, maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
-      resolve({ ok: error === null, output: `${stdout}${stderr}` });
+    execFile(command, args, { env, maxBuffer: 2 ** 26, timeout: LIMIT_MS }, (error, stdout, stderr) => {
+      const end = error === null ? '' : `\n${error.message}`;
+      resolve({ ok: error === null, output: `${stdout}${stderr}${end}` });
     });
   });
 }
