@@ -1,41 +1,47 @@
-// `npm run figure`: lists the figures that the project promises; `npm run figure <name>`: measures one.
-import { adapters16x16, adapters16x16PromptHeavy } from './figures/adapters-16x16.ts';
-import { greedyF32, parityF32, parityInt8 } from './figures/parity.ts';
-import { secondStart } from './figures/second-start.ts';
+// `npm run figures`: lists the figures that the project promises.
+// `npm run figure <name> [-- --rounds N]`: measures one.
+import { parseArgs } from 'node:util';
+import { type Figure, isMet, NotMeasurable } from './figures/figure.ts';
+import { FIGURES } from './figures/index.ts';
 
-/** A promised number and the way to measure it. */
-export interface Figure {
-  readonly name: string;
-  readonly title: string;
-  readonly asked: string;
-  measure(): Promise<Measured>;
-}
+const NOT_MEASURABLE_STATUS = 2;
 
-export interface Measured {
-  /** With unit and spread. */
-  readonly measured: string;
-  readonly met: boolean;
-}
-
-const FIGURES: readonly Figure[] = [
-  adapters16x16,
-  adapters16x16PromptHeavy,
-  secondStart,
-  parityInt8,
-  parityF32,
-  greedyF32,
-];
-
-const [name] = process.argv.slice(2);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string' } },
+});
+const [name] = positionals;
 const figure = FIGURES.find((candidate) => candidate.name === name);
 if (figure !== undefined) {
-  const { measured, met } = await figure.measure();
-  console.log(
-    `${figure.title}\n  asked:    ${figure.asked}\n  measured: ${measured}\n  ${met ? 'met' : 'not met'}`,
+  process.exitCode = await report(
+    figure,
+    values.rounds === undefined ? {} : { rounds: Number(values.rounds) },
   );
-  process.exitCode = met ? 0 : 1;
 } else {
   if (name !== undefined) console.error(`There is no figure called ${name}. These are:`);
-  for (const each of FIGURES) console.log(`${each.name.padEnd(16)} ${each.title}: ${each.asked}`);
+  const width = Math.max(...FIGURES.map((each) => each.name.length));
+  for (const each of FIGURES) {
+    console.log(`${each.name.padEnd(width)}  ${each.must} ${each.bound}  ${each.description}`);
+  }
   process.exitCode = name === undefined ? 0 : 1;
+}
+
+/** Measures a figure and prints it. @returns the exit status */
+async function report(figure: Figure, options: { rounds?: number }): Promise<number> {
+  console.log(figure.description);
+  try {
+    const { value, details } = await figure.measure(options);
+    for (const line of details) console.log(`  ${line}`);
+    console.log(`${figure.name} ${round(value)} must ${figure.must} ${figure.bound}`);
+    return isMet(figure, value) ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof NotMeasurable)) throw error;
+    console.log(`${figure.name} cannot be measured here: ${error.message}`);
+    return NOT_MEASURABLE_STATUS;
+  }
+}
+
+/** Three significant digits: more would be noise. */
+function round(value: number): number {
+  return Number(value.toPrecision(3));
 }

@@ -21,6 +21,11 @@ export function spread(values: readonly number[]): Spread {
   };
 }
 
+/** The spread of each round's own quotient: what slows a whole round down cancels. */
+export function ratioSpread(numerators: readonly number[], denominators: readonly number[]): Spread {
+  return spread(numerators.map((value, round) => value / (denominators[round] ?? Number.NaN)));
+}
+
 /** For example `312 (298 to 320)`. */
 export function formatSpread({ median, least, most }: Spread, digits = 0): string {
   return `${median.toFixed(digits)} (${least.toFixed(digits)} to ${most.toFixed(digits)})`;

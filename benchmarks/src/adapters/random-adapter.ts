@@ -1,17 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LORA_MODULES, type LoraModule } from '@polylora/engine';
+import { PROJECTIONS, SHAPE } from '../default-model.ts';
 
-/** The default model's shape (SmolLM2-135M). */
-const LAYERS = 30;
-const PROJECTIONS = {
-  'self_attn.q_proj': { in: 576, out: 576 },
-  'self_attn.k_proj': { in: 576, out: 192 },
-  'self_attn.v_proj': { in: 576, out: 192 },
-  'self_attn.o_proj': { in: 576, out: 576 },
-  'mlp.gate_proj': { in: 576, out: 1536 },
-  'mlp.up_proj': { in: 576, out: 1536 },
-  'mlp.down_proj': { in: 1536, out: 576 },
-} as const;
+/** Writes distinct random adapters of one rank, a folder each. @returns their names */
+export function writeRandomAdapters(folder: string, count: number, rank: number): string[] {
+  const names = Array.from({ length: count }, (_, index) => `random-${index}`);
+  for (const [index, name] of names.entries()) writeRandomAdapter(join(folder, name), rank, index + 1);
+  return names;
+}
 
 /**
  * Writes an adapter on all seven projections of every layer in PEFT format, float16, with small random
@@ -26,11 +23,11 @@ export function writeRandomAdapter(folder: string, rank: number, seed: number): 
     header[name] = { dtype: 'F16', shape, data_offsets: [bytes, end] };
     bytes = end;
   };
-  for (let layer = 0; layer < LAYERS; layer++) {
-    for (const [projection, width] of Object.entries(PROJECTIONS)) {
-      const prefix = `base_model.model.model.layers.${layer}.${projection}`;
-      add(`${prefix}.lora_A.weight`, [rank, width.in]);
-      add(`${prefix}.lora_B.weight`, [width.out, rank]);
+  for (let layer = 0; layer < SHAPE.layerCount; layer++) {
+    for (const module of LORA_MODULES) {
+      const prefix = `base_model.model.model.layers.${layer}.${parentOf(module)}.${module}`;
+      add(`${prefix}.lora_A.weight`, [rank, PROJECTIONS[module].in]);
+      add(`${prefix}.lora_B.weight`, [PROJECTIONS[module].out, rank]);
     }
   }
   mkdirSync(folder, { recursive: true });
@@ -41,6 +38,10 @@ export function writeRandomAdapter(folder: string, rank: number, seed: number): 
   );
 }
 
+function parentOf(module: LoraModule): string {
+  return ['gate_proj', 'up_proj', 'down_proj'].includes(module) ? 'mlp' : 'self_attn';
+}
+
 function config(rank: number) {
   return {
     peft_type: 'LORA',
@@ -48,7 +49,7 @@ function config(rank: number) {
     base_model_name_or_path: 'HuggingFaceTB/SmolLM2-135M-Instruct',
     r: rank,
     lora_alpha: rank,
-    target_modules: Object.keys(PROJECTIONS).map((name) => name.split('.')[1]),
+    target_modules: LORA_MODULES,
     bias: 'none',
   };
 }

@@ -1,0 +1,45 @@
+import { alternate } from '../alternate.ts';
+import type { LlamaFormat } from '../peers/llama-models.ts';
+import { withLocalSides } from '../peers/local-sides.ts';
+import { formatSpread, ratioSpread, spread } from '../statistics.ts';
+import type { Figure } from './figure.ts';
+
+const ROUNDS = 5;
+const PROMPT_TOKENS = 512;
+const FORMAT: LlamaFormat = 'Q4_0';
+
+/**
+ * Ours, in this process: from `generate` on a token-id prompt until the first token has been sampled and handed out,
+ * scheduling and detokenization included. llama.cpp's, in llama-batched-bench: one decode call of the whole prompt
+ * and the logits of its last token, without sampling, so the comparison is a little in its favour.
+ */
+export const prefillVsLlama: Figure = {
+  name: 'prefill-vs-llama',
+  description: `tok/s of reading a ${PROMPT_TOKENS}-token prompt, base model, one request ÷ llama.cpp's on ${FORMAT}`,
+  must: '>=',
+  bound: 2.2,
+  async measure({ rounds = ROUNDS }) {
+    return withLocalSides(async (sides) => {
+      const workload = { promptTokens: PROMPT_TOKENS, newTokens: 1 };
+      const [ours, llama] = await alternate(
+        [sides.polylora(workload), sides.llama(FORMAT, workload)],
+        rounds,
+        (round, results) => {
+          const [own, other] = results.map((result) => result.prefill.toFixed(0));
+          console.error(`round ${round} of ${rounds}: Polylora ${own}, llama.cpp ${other} tok/s`);
+        },
+      );
+      const rates = ours.map((result) => result.prefill);
+      const theirs = llama.map((result) => result.prefill);
+      const ratio = ratioSpread(rates, theirs);
+      return {
+        value: ratio.median,
+        details: [
+          `Polylora: ${formatSpread(spread(rates))} tok/s`,
+          `llama.cpp ${FORMAT}: ${formatSpread(spread(theirs))} tok/s`,
+          `ratio: ${formatSpread(ratio, 2)} in ${rounds} rounds`,
+        ],
+      };
+    });
+  },
+};

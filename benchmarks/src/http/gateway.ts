@@ -1,0 +1,13 @@
+import { join } from 'node:path';
+import { ROOT } from '../paths.ts';
+import { launch, type ServerProcess, untilReady } from './server-process.ts';
+
+const START_TIMEOUT_MS = 300_000;
+
+/** Starts the built gateway and waits until it is ready. Its log goes to standard error. */
+export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
+  const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
+  const gateway = await launch(process.execPath, [cli, 'serve', '--log-level', 'warn', ...flags]);
+  await untilReady(gateway, '/readyz', START_TIMEOUT_MS);
+  return gateway;
+}

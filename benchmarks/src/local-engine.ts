@@ -1,0 +1,73 @@
+import { createEngine, type Engine, type SamplingParams } from '@polylora/engine';
+import { randomPrompt } from './http/token-prompt.ts';
+import { modelHome } from './paths.ts';
+
+/** Greedy, of exactly the length asked for, and nothing else. */
+const SAMPLING: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  seed: 0,
+  maxTokens: null,
+  minTokens: 0,
+  stop: [],
+  stopTokenIds: [],
+  includeStop: false,
+  ignoreEos: true,
+  logprobs: null,
+  promptLogprobs: null,
+};
+
+/** Starts an engine in this process with the gateway's own settings: nothing of HTTP or IPC is measured. */
+export function startLocalEngine(model: string, threads: number): Promise<Engine> {
+  return createEngine({
+    model,
+    home: modelHome(),
+    hubToken: null,
+    weights: 'int8',
+    threads,
+    maxModelLen: null,
+    poolBytes: null,
+    maxBatchTokens: 512,
+    maxRunning: 64,
+  });
+}
+
+/** One request's time in the engine. */
+export interface StreamTimes {
+  /** From the request to its first token, in milliseconds. */
+  readonly promptMs: number;
+  /** From its first token to its last. */
+  readonly decodeMs: number;
+}
+
+/**
+ * Runs one request on an idle engine, on the base model.
+ * @throws Error when it does not give exactly `newTokens`.
+ */
+export async function timeStream(
+  engine: Engine,
+  promptTokens: number,
+  newTokens: number,
+  seed: number,
+): Promise<StreamTimes> {
+  const prompt = { kind: 'tokens', ids: randomPrompt(promptTokens, seed) } as const;
+  const sampling = { ...SAMPLING, maxTokens: newTokens };
+  const startedAt = performance.now();
+  let firstTokenAt = Number.NaN;
+  let tokens = 0;
+  for await (const event of engine.generate({ id: `stream-${seed}`, prompt, adapter: null, sampling })) {
+    if (event.type === 'error') throw new Error(event.message);
+    if (event.type !== 'delta') continue;
+    if (tokens === 0) firstTokenAt = performance.now();
+    tokens += event.tokenIds.length;
+  }
+  if (tokens !== newTokens)
+    throw new Error(`the engine gave ${tokens} tokens where ${newTokens} were asked for`);
+  return { promptMs: firstTokenAt - startedAt, decodeMs: performance.now() - firstTokenAt };
+}
