@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { RUST_WORKSPACE } from '../paths.mjs';
+import { CommandFailed } from '../run.mjs';
 import { CannotInstall } from './debian-packages.mjs';
 
 /**
@@ -10,14 +11,16 @@ import { CannotInstall } from './debian-packages.mjs';
  * @param {string} cache
  * @returns {string[]} the programs, one for the unit tests and one for each file of `tests/`
  * @throws {CannotInstall} where Rust's standard library for that target cannot be had
+ * @throws {CommandFailed} where they do not compile; the compiler has said why
  */
 export function buildKernelTests(architecture, cache) {
   const target = `${architecture}-unknown-linux-musl`;
   ensureTarget(target);
-  const args = ['test', '--release', '--package', 'polylora-kernels', '--lib', '--tests', '--no-run'];
-  const messages = execFileSync(
+  const what = ['--release', '--package', 'polylora-kernels', '--lib', '--tests', '--no-run'];
+  const where = ['--target', target, '--target-dir', join(cache, 'target')];
+  const messages = spawnSync(
     'cargo',
-    [...args, '--target', target, '--target-dir', join(cache, 'target'), '--message-format=json'],
+    ['test', ...what, ...where, '--message-format=json-render-diagnostics'],
     {
       cwd: RUST_WORKSPACE,
       encoding: 'utf8',
@@ -32,7 +35,8 @@ export function buildKernelTests(architecture, cache) {
       stdio: ['ignore', 'pipe', 'inherit'],
     },
   );
-  return messages
+  if (messages.status !== 0) throw new CommandFailed(`The kernels' tests do not build for ${target}`);
+  return messages.stdout
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line).executable)
