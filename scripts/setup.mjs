@@ -24,8 +24,7 @@ const STEPS = [
   stampedStep({
     name: 'native',
     title: 'Building the native addon (some minutes the first time)',
-    inputs: () =>
-      filesUnder(RUST_WORKSPACE, (name) => name.endsWith('.rs') || /^Cargo\.(toml|lock)$/.test(name)),
+    inputs: nativeInputs,
     outputs: NATIVE_OUTPUTS.map((file) => join(NATIVE_PACKAGE, file)),
     run: buildNative,
   }),
@@ -118,6 +117,14 @@ function packagesInstalled() {
 async function installPackages() {
   const { command, args } = npm();
   await runOrFail(command, [...args, 'install', '--no-save']);
+}
+
+/** Sources of the addon: what only benchmarks build is none. */
+function nativeInputs() {
+  const sources = ['kernels', 'node'].flatMap((crate) =>
+    filesUnder(join(RUST_WORKSPACE, crate), (name) => name.endsWith('.rs') || name === 'Cargo.toml'),
+  );
+  return [join(RUST_WORKSPACE, 'Cargo.toml'), join(RUST_WORKSPACE, 'Cargo.lock'), ...sources];
 }
 
 /** Builds into a folder of its own and moves the result in place, so that a running engine keeps its file. */

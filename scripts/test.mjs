@@ -18,7 +18,7 @@ process.exitCode = total.failed === 0 ? 0 : 1;
 
 async function testRust() {
   let text = '';
-  const args = ['test', '--release', '--workspace', '--no-fail-fast'];
+  const args = ['test', '--release', '--no-fail-fast'];
   const onStdout = (/** @type {string} */ part) => {
     text += part;
   };

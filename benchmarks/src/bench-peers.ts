@@ -1,7 +1,7 @@
 // `npm run bench:peers [-- --rounds N] [--clients 1,8,16,32] [--without vllm]`: Polylora, llama.cpp and vLLM as their
 // clients see them.
 import { parseArgs } from 'node:util';
-import { measureBandwidth } from './memory-bandwidth.ts';
+import { measureLimits } from './kernels/rust-bench.ts';
 import { peerReportLines } from './peers/peer-report.ts';
 import { measurePeers, type PeerTable } from './peers/peer-table.ts';
 import { PEER_WORKLOAD, withPeerSetting } from './peers/setting.ts';
@@ -23,7 +23,7 @@ console.error(`vLLM: ${description}`);
 const { tables, bytesPerSecond } = await withPeerSetting(async (setting) => {
   const measured: PeerTable[] = [];
   for (const clients of clientCounts) measured.push(await measurePeers(setting, vllm, clients, rounds));
-  return { tables: measured, bytesPerSecond: await measureBandwidth(setting.threads) };
+  return { tables: measured, bytesPerSecond: (await measureLimits(setting.threads)).bytes };
 });
 writeReport(
   'peers',

@@ -1,13 +1,12 @@
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
 import { Executor, type SamplerOptions, type StepOutput } from '@polylora/engine-native';
 import { type AdapterLayout, layOutAdapter, rowAddresses } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
+import { ortLibrary } from './ort-library.ts';
 import type { ScheduledSequence } from './scheduler.ts';
 import { BLOCK_TOKENS, type Sequence } from './sequence.ts';
-import { type AdapterWeights, EngineError, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
+import { type AdapterWeights, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
 
 /** A token that a step chose or scored; `token` is -1 where the logits were not finite. */
 export interface StepToken {
@@ -189,19 +188,4 @@ function stepTokens(output: StepOutput): StepToken[] {
     tokens.push({ token, logprob: output.logprobs[index]!, top: alternatives });
   }
   return tokens;
-}
-
-/** ONNX Runtime's shared library, as `onnxruntime-node` brings it. */
-function ortLibrary(): string {
-  const names: Partial<Record<NodeJS.Platform, string>> = {
-    linux: 'libonnxruntime.so.1',
-    darwin: 'libonnxruntime.1.dylib',
-    win32: 'onnxruntime.dll',
-  };
-  const name = names[process.platform];
-  if (name === undefined) {
-    throw new EngineError('engine_unavailable', `there is no ONNX Runtime for ${process.platform}`);
-  }
-  const manifest = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
-  return join(dirname(manifest), 'bin', 'napi-v6', process.platform, process.arch, name);
 }

@@ -1,6 +1,6 @@
 import { alternate } from '../alternate.ts';
 import { decodeBytes } from '../default-model.ts';
-import { measureBandwidth } from '../memory-bandwidth.ts';
+import { measureLimits } from '../kernels/rust-bench.ts';
 import { type LocalRates, withLocalSides } from '../peers/local-sides.ts';
 import { formatSpread, ratioSpread, spread } from '../statistics.ts';
 import type { Figure } from './figure.ts';
@@ -31,7 +31,7 @@ export const stream1VsLlama: Figure = {
           );
         },
       );
-      const bandwidth = await measureBandwidth(sides.threads);
+      const bandwidth = (await measureLimits(sides.threads)).bytes;
       const ours = decode(own);
       const ratio = ratioSpread(ours, decode(q8));
       return {

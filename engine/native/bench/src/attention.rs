@@ -1,0 +1,103 @@
+//! `PagedAttention` over all layers: decoding with a filled cache, and reading a prompt.
+
+use polylora_kernels::attention::{AttentionShape, paged_attention};
+use polylora_kernels::pool::PagePool;
+use polylora_kernels::simd::Variant;
+use polylora_kernels::step::{BLOCK_TOKENS, SequenceInput, Step};
+
+use crate::limits::Work;
+use crate::model::{HEAD_DIM, HEADS, KV_HEADS, LAYERS, numbers};
+use crate::side::{Case, Part, Side, time};
+use crate::threads::with_spinning_threads;
+
+const SHAPE: AttentionShape =
+    AttentionShape { heads: HEADS, kv_heads: KV_HEADS, head_dim: HEAD_DIM, scale: 0.125 };
+/// 2⁻⁴ as a half float.
+const CACHED: u16 = 0x2c00;
+
+/// Sequences, tokens before the step, tokens in it.
+const LOADS: [(usize, usize, usize); 5] =
+    [(1, 512, 1), (1, 2048, 1), (16, 512, 1), (16, 2048, 1), (1, 0, 512)];
+
+pub fn cases(variant: Variant) -> Vec<Case> {
+    LOADS
+        .into_iter()
+        .map(|(sequences, context, rows)| {
+            let name = if rows == 1 {
+                format!("decode, sequences: {sequences}, context: {context}")
+            } else {
+                format!("prefill, tokens: {rows}")
+            };
+            let side = Attention::new(sequences, context, rows, variant);
+            Case { kernel: "PagedAttention", name, sides: vec![Box::new(side)] }
+        })
+        .collect()
+}
+
+struct Attention {
+    step: Step,
+    pool: PagePool,
+    qkv: Vec<f32>,
+    out: Vec<f32>,
+    queries: Vec<f32>,
+    work: Work,
+    variant: Variant,
+}
+
+impl Attention {
+    fn new(sequences: usize, context: usize, rows: usize, variant: Variant) -> Self {
+        let blocks = (context + rows).div_ceil(BLOCK_TOKENS);
+        let pool =
+            PagePool::new(SHAPE.block_bytes(LAYERS), sequences * blocks).expect("the pool can be allocated");
+        for page in 0..pool.pages() {
+            // SAFETY: the page's bytes, aligned; nobody else uses the pool yet.
+            let page = unsafe {
+                std::slice::from_raw_parts_mut(pool.page(page as u32).cast::<u16>(), pool.page_bytes() / 2)
+            };
+            page.fill(CACHED);
+        }
+        let input = |sequence: usize| SequenceInput {
+            rows,
+            context,
+            blocks: (sequence * blocks..(sequence + 1) * blocks).map(|block| block as u32).collect(),
+            adapter: None,
+        };
+        let step =
+            Step::new((0..sequences).map(input).collect(), &[0.01; HEAD_DIM / 2]).expect("the step is sound");
+        let all_rows = sequences * rows;
+        // The keys that each row sees, itself included.
+        let seen = sequences * (0..rows).map(|row| context + row + 1).sum::<usize>();
+        Self {
+            step,
+            qkv: numbers(all_rows * SHAPE.qkv_width()),
+            out: vec![0.0; all_rows * HEADS * HEAD_DIM],
+            queries: Vec::new(),
+            work: Work {
+                bytes: sequences * (context + rows) * SHAPE.block_bytes(LAYERS) / BLOCK_TOKENS,
+                int8: 0,
+                // With a key and with a value.
+                float: LAYERS * seen * HEADS * 2 * HEAD_DIM,
+            },
+            pool,
+            variant,
+        }
+    }
+}
+
+impl Side for Attention {
+    fn name(&self) -> String {
+        "f16 cache".into()
+    }
+
+    fn measure(&mut self, threads: usize) -> Vec<Part> {
+        let Self { step, pool, qkv, out, queries, variant, .. } = self;
+        let seconds = with_spinning_threads(threads, |threads| {
+            time(|| {
+                for layer in 0..LAYERS {
+                    paged_attention(SHAPE, layer, qkv, None, step, pool, queries, out, *variant, threads);
+                }
+            })
+        });
+        vec![Part::new("all", seconds, self.work)]
+    }
+}
