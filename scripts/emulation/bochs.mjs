@@ -64,6 +64,7 @@ function fileSystem(bochs, { programs, args, env }) {
   const script = [
     '#!/busybox sh',
     '/busybox mount -t proc proc /proc',
+    'echo 1 > /proc/sys/vm/overcommit_memory', // a test reserves as much as this machine has
     ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
     ...commands,
     '/busybox stty -echo', // waits until the serial line has sent all
