@@ -4,7 +4,7 @@
 import protobuf from 'protobufjs/light.js';
 
 /** TensorProto.DataType */
-export const DataType = { float: 1, uint8: 2, int8: 3, int64: 7, float16: 10 } as const;
+export const DataType = { float: 1, uint8: 2, int64: 7, float16: 10 } as const;
 
 const AttributeType = { float: 1, int: 2, string: 3, ints: 7, floats: 6 } as const;
 

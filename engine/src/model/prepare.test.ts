@@ -41,19 +41,18 @@ async function matrix(model: PreparedModel, name: string, n: number): Promise<nu
   return Array.from({ length: n }, (_, row) => Array.from({ length: k }, (_, col) => at(row, col)));
 }
 
-/** The same matrix from int8 codes [panels, groups, group / 4, 16, 4] and scales [panels, groups, 16]. */
+/** The same matrix from codes plus 128 [panels, groups, group / 4, 16, 4] and scales [panels, groups, 16]. */
 async function quantizedMatrix(model: PreparedModel, name: string, n: number): Promise<number[][]> {
   const codes = await tensorBytes(model, `${name}.codes`);
   const scales = await tensorBytes(model, `${name}.scales`);
   const [, groups, quads] = codes.tensor.dims as [number, number, number];
   const value = (row: number, col: number) => {
     const panel = Math.floor(row / 16);
-    // The four inputs of a step lie in the order 0, 2, 1, 3.
-    const place = [0, 2, 1, 3][col % 4]!;
-    const quad = (panel * groups * quads + Math.floor(col / 4)) * 64 + (row % 16) * 4 + place;
+    const quad = (panel * groups * quads + Math.floor(col / 4)) * 64 + (row % 16) * 4 + (col % 4);
     const group = Math.floor(col / (quads * 4));
     return (
-      codes.bytes.readInt8(quad) * scales.bytes.readFloatLE(4 * ((panel * groups + group) * 16 + (row % 16)))
+      (codes.bytes.readUInt8(quad) - 128) *
+      scales.bytes.readFloatLE(4 * ((panel * groups + group) * 16 + (row % 16)))
     );
   };
   const k = groups * quads * 4;

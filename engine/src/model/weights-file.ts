@@ -22,12 +22,7 @@ export interface WeightJob {
   readonly scalesOffset?: number;
 }
 
-const BYTES: Record<number, number> = {
-  [DataType.float]: 4,
-  [DataType.float16]: 2,
-  [DataType.int8]: 1,
-  [DataType.uint8]: 1,
-};
+const BYTES: Record<number, number> = { [DataType.float]: 4, [DataType.float16]: 2, [DataType.uint8]: 1 };
 
 /** Input channels that share a scale in a packed matrix of width k; null where no group divides it. */
 export function quantizationGroup(k: number): 64 | 32 | null {
@@ -87,7 +82,7 @@ export class WeightsFile {
     const group = quantizationGroup(k);
     if (group === null) throw new Error(`unchecked model: no group divides the ${k} columns of ${name}`);
     const [codes, scales] = [`${name}.codes`, `${name}.scales`];
-    const codesStart = this.#place(codes, [all, k / group, group / 4, PANEL, 4], DataType.int8);
+    const codesStart = this.#place(codes, [all, k / group, group / 4, PANEL, 4], DataType.uint8);
     const scalesStart = this.#place(scales, [all, k / group, PANEL], DataType.float);
     for (const [index, source] of sources.entries()) {
       const offset = codesStart + before[index]! * k * PANEL;

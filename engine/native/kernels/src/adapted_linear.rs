@@ -189,7 +189,7 @@ impl AdaptedLinear<'_> {
         let rows = order.rows.len();
         let prepared = match self.weights {
             Weights::Int8(weights) => {
-                PreparedRows::Int8(scratch.quantized.writer(rows, self.k, weights.group))
+                PreparedRows::Int8(scratch.quantized.writer(rows, self.k, weights.group, variant))
             }
             Weights::Float(_) => {
                 scratch.floats.resize(scratch.floats.len().max(rows * self.k), 0.0);
@@ -216,7 +216,7 @@ impl AdaptedLinear<'_> {
             if part == 0 {
                 for (place, row) in group.places.clone().zip(&rows) {
                     // SAFETY: a place is in one group, and its first part alone writes it.
-                    unsafe { prepared.write(place, row, variant) };
+                    unsafe { prepared.write(place, row) };
                 }
             }
             let pool = self.adapters.map(|adapters| adapters.pool);
@@ -410,10 +410,10 @@ enum PreparedRows {
 impl PreparedRows {
     /// # Safety
     /// No other thread may use this row meanwhile.
-    unsafe fn write(&self, place: usize, x: &[f32], variant: Variant) {
+    unsafe fn write(&self, place: usize, x: &[f32]) {
         match self {
             // SAFETY: passed on; the scratch outlives the pass.
-            Self::Int8(writer) => unsafe { writer.write(place, x, variant) },
+            Self::Int8(writer) => unsafe { writer.write(place, x) },
             // SAFETY: as above.
             Self::Float(rows) => unsafe { rows.range(place * x.len(), x.len()) }.copy_from_slice(x),
             Self::None => {}

@@ -1,7 +1,8 @@
 //! Instruction-set variants, chosen at run time, and the eight-lane float vector that kernels are written in.
 //!
-//! A kernel is one generic body over [`Lanes`]; [`dispatch!`] compiles it once per variant. All variants give
-//! the same bits: lanes are combined in one fixed order and multiply-add is never fused.
+//! A kernel is one generic body over [`Lanes`]; [`dispatch!`] compiles it for plain Rust, AVX2 and NEON. The
+//! variants beyond those differ only in integer dot products ([`crate::quantized_linear`]). All give the same
+//! bits: lanes are combined in one fixed order and multiply-add is never fused.
 
 use std::sync::OnceLock;
 
@@ -10,15 +11,27 @@ use std::sync::OnceLock;
 pub enum Variant {
     /// Plain Rust, for every processor; the compiler uses what the target guarantees (SSE2, NEON).
     Portable,
-    /// x86-64 with AVX2 and F16C.
+    /// AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
+    Avx2(Detected),
+    /// The same and 8-bit dot products of 256 bits (Alder Lake and later).
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(Detected),
+    /// The same and 8-bit dot products of 512 bits (Ice Lake, Zen 4 and later).
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Detected),
+    /// 8-bit dot products (Armv8.2: Neoverse N1, Apple M1 and later).
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod(Detected),
+    /// The same and 8-bit matrix products (Armv8.6: Neoverse V1, Apple M2 and later).
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(Detected),
 }
 
-/// Proof that this processor has AVX2 and F16C; only [`Variant::available`] makes one.
-#[cfg(target_arch = "x86_64")]
+/// Proof that this processor can run the variant; only [`Variant::available`] makes one.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx2(());
+pub struct Detected(());
 
 impl Variant {
     /// Every variant that this processor can run, slowest first.
@@ -27,7 +40,20 @@ impl Variant {
         let mut variants = vec![Variant::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-            variants.push(Variant::Avx2(Avx2(())));
+            variants.push(Variant::Avx2(Detected(())));
+            if is_x86_feature_detected!("avxvnni") {
+                variants.push(Variant::AvxVnni(Detected(())));
+            }
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+                variants.push(Variant::Avx512Vnni(Detected(())));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            variants.push(Variant::NeonDotprod(Detected(())));
+            if std::arch::is_aarch64_feature_detected!("i8mm") {
+                variants.push(Variant::NeonI8mm(Detected(())));
+            }
         }
         variants
     }
@@ -60,6 +86,14 @@ impl Variant {
             Variant::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Variant::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Variant::AvxVnni(_) => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Variant::Avx512Vnni(_) => "avx512-vnni",
+            #[cfg(target_arch = "aarch64")]
+            Variant::NeonDotprod(_) => "neon-dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Variant::NeonI8mm(_) => "neon-i8mm",
         }
     }
 }
@@ -189,6 +223,75 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::Avx2Lanes;
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::Lanes;
+    use std::arch::aarch64::*;
+
+    /// NEON is part of every aarch64 target that has an operating system, so nothing has to be detected.
+    #[derive(Clone, Copy)]
+    pub(crate) struct NeonLanes(float32x4_t, float32x4_t);
+
+    impl Lanes for NeonLanes {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: NEON is there.
+            unsafe { Self(vdupq_n_f32(value), vdupq_n_f32(value)) }
+        }
+        #[inline(always)]
+        unsafe fn load(source: *const f32) -> Self {
+            // SAFETY: the caller promises eight readable floats.
+            unsafe { Self(vld1q_f32(source), vld1q_f32(source.add(4))) }
+        }
+        #[inline(always)]
+        unsafe fn load_half(source: *const u16) -> Self {
+            // SAFETY: the caller promises eight readable half floats.
+            unsafe {
+                let halves = vld1q_u16(source);
+                let (low, high): (float32x4_t, float32x4_t);
+                std::arch::asm!(
+                    "fcvtl {low:v}.4s, {halves:v}.4h",
+                    "fcvtl2 {high:v}.4s, {halves:v}.8h",
+                    halves = in(vreg) halves,
+                    low = out(vreg) low,
+                    high = lateout(vreg) high,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+                Self(low, high)
+            }
+        }
+        #[inline(always)]
+        unsafe fn store(self, target: *mut f32) {
+            // SAFETY: the caller promises room for eight floats.
+            unsafe {
+                vst1q_f32(target, self.0);
+                vst1q_f32(target.add(4), self.1);
+            }
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            unsafe { Self(vaddq_f32(self.0, other.0), vaddq_f32(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            unsafe { Self(vmulq_f32(self.0, other.0), vmulq_f32(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn sum(self) -> f32 {
+            // SAFETY: NEON is there.
+            unsafe {
+                let four = vaddq_f32(self.0, self.1);
+                let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+                vget_lane_f32(two, 0) + vget_lane_f32(two, 1)
+            }
+        }
+    }
+}
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm::NeonLanes;
+
 /// Calls `$body::<L>(args)` compiled for the variant. `$body` must be `#[inline(always)] unsafe fn`.
 macro_rules! dispatch {
     ($variant:expr, $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {{
@@ -201,11 +304,33 @@ macro_rules! dispatch {
         match $variant {
             $crate::simd::Variant::Portable => $body::<$crate::simd::PortableLanes>($($arg),*),
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::Variant::Avx2(_) => avx2($($arg),*),
+            _ => avx2($($arg),*),
+            #[cfg(target_arch = "aarch64")]
+            _ => $body::<$crate::simd::NeonLanes>($($arg),*),
         }
     }};
 }
 pub(crate) use dispatch;
+
+/// As [`dispatch!`], for a body of plain loops that the compiler vectorises. `$body` must be `#[inline(always)] fn`.
+macro_rules! vectorise {
+    ($variant:expr, $body:ident($($arg:ident: $ty:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        fn avx2($($arg: $ty),*) {
+            $body($($arg),*)
+        }
+        match $variant {
+            $crate::simd::Variant::Portable => $body($($arg),*),
+            // SAFETY: whoever holds a variant other than the portable one has a processor with AVX2.
+            #[cfg(target_arch = "x86_64")]
+            _ => unsafe { avx2($($arg),*) },
+            #[cfg(target_arch = "aarch64")]
+            _ => $body($($arg),*),
+        }
+    }};
+}
+pub(crate) use vectorise;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use crate::math::exp;
 use crate::parallel::{Parallel, Shared};
-use crate::simd::Variant;
+use crate::simd::{Variant, vectorise};
 
 /// `out[r] = silu(gate_up[r][..width]) · gate_up[r][width..]` for rows of `2 * width` values.
 ///
@@ -24,17 +24,7 @@ pub fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32], variant: Variant, 
 
 /// One row of it: `out = silu(gate) · up`.
 pub(crate) fn swiglu_row(gate: &[f32], up: &[f32], out: &mut [f32], variant: Variant) {
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn avx2(gate: &[f32], up: &[f32], out: &mut [f32]) {
-        row(gate, up, out);
-    }
-    match variant {
-        Variant::Portable => row(gate, up, out),
-        // SAFETY: the variant was detected on this processor.
-        #[cfg(target_arch = "x86_64")]
-        Variant::Avx2(_) => unsafe { avx2(gate, up, out) },
-    }
+    vectorise!(variant, row(gate: &[f32], up: &[f32], out: &mut [f32]))
 }
 
 #[inline(always)]

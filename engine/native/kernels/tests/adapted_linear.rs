@@ -133,7 +133,7 @@ struct Case {
     bias: Option<Vec<f32>>,
     /// `[channel][k]` for all projections.
     weights: Vec<f32>,
-    codes: Vec<i8>,
+    codes: Vec<u8>,
     scales: Vec<f32>,
     floats: Vec<f32>,
     modules: Vec<usize>,

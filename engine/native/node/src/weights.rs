@@ -191,8 +191,7 @@ impl Job {
         match self.layout {
             Layout::Int8Panels { group, scales_offset } => {
                 let packed = quantized_linear::pack(&weights, n, k, group);
-                let codes: Vec<u8> = packed.codes.iter().map(|&code| code.cast_unsigned()).collect();
-                self.write(self.offset + panels_before * (PANEL * k) as u64, &codes)?;
+                self.write(self.offset + panels_before * (PANEL * k) as u64, &packed.codes)?;
                 let scales = to_bytes(packed.scales.iter().map(|v| v.to_le_bytes()));
                 self.write(scales_offset + panels_before * (PANEL * k / group * 4) as u64, &scales)
             }

@@ -28,12 +28,12 @@ macro_rules! vectorised {
         $(#[$doc])*
         fn $name($($arg: $ty),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
-            if let Ok(Variant::Avx2(_)) = Variant::detect() {
+            if Variant::detect().is_ok_and(|variant| variant != Variant::Portable) {
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $ty),*) $(-> $result)? {
                     $body($($arg),*)
                 }
-                // SAFETY: `detect` answers Avx2 only on a processor that has it.
+                // SAFETY: every other variant is detected only on a processor that has AVX2.
                 return unsafe { avx2($($arg),*) };
             }
             $body($($arg),*)

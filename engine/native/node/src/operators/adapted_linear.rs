@@ -23,7 +23,7 @@ pub fn quantized_linear<'a>(
     Ok(Box::new(move |context: &ComputeContext| {
         let (codes, scales) = (required(context, 2)?, required(context, 3)?);
         let weights = QuantizedLinear {
-            codes: codes.try_extract_tensor::<i8>()?.1,
+            codes: codes.try_extract_tensor::<u8>()?.1,
             scales: scales.try_extract_tensor::<f32>()?.1,
             panels: layer.panels(),
             k: layer.k,

@@ -104,7 +104,7 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
 /// All operators, sharing `state`.
 pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
     use Input::{Optional, Required};
-    use TensorElementType::{Float32, Int8, Int64};
+    use TensorElementType::{Float32, Int64, Uint8};
     use adapted_linear::out_width;
     OperatorDomain::new("polylora")?
         .add(operator::<true>(
@@ -113,7 +113,7 @@ pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
             &[
                 Required(Float32),
                 Optional(Float32),
-                Required(Int8),
+                Required(Uint8),
                 Required(Float32),
                 Optional(Float32),
                 Optional(Float32),
