@@ -10,6 +10,8 @@
 //! with signed bytes; what that adds to a product, `OFFSET` times the sum of the group's activation codes, is known
 //! when a row is quantized and is where its sums start. Channels beyond `n` are zero.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod pack;
 mod portable;
 mod rows;

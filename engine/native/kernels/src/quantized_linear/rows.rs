@@ -10,6 +10,7 @@ enum Form {
     /// One byte per input, in order.
     #[default]
     Bytes,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 wants it"))]
     /// 16 bits per input, each four in the order 0, 2, 1, 3: the even and the odd ones of four unpacked weights.
     Words,
 }

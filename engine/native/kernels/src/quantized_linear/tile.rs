@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+#[cfg(target_arch = "aarch64")]
+use super::arm;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use super::{PANEL, QuantizedLinear, QuantizedRows, portable};
@@ -9,6 +11,7 @@ use crate::simd::Variant;
 
 /// Where a tile's operands lie. Sums are added to `out`, one group after the other.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 takes several panels"))]
 pub(super) struct Tile {
     pub(super) codes: *const u8,
     pub(super) scales: *const f32,
@@ -99,6 +102,10 @@ impl Kernel {
             Variant::AvxVnni(_) => (1, x86::avx_vnni::run),
             #[cfg(target_arch = "x86_64")]
             Variant::Avx512Vnni(_) => (x86::avx512_vnni::PANELS, x86::avx512_vnni::run),
+            #[cfg(target_arch = "aarch64")]
+            Variant::NeonDotprod(_) => (1, arm::dotprod::run),
+            #[cfg(target_arch = "aarch64")]
+            Variant::NeonI8mm(_) => (1, arm::i8mm::run),
         };
         Self { panels, run }
     }
