@@ -1,4 +1,7 @@
 import { alternate } from '../alternate.ts';
+import { startGateway } from '../http/gateway.ts';
+import { runLoad } from '../http/load.ts';
+import { measureRates } from '../http/rates.ts';
 import type { LlamaFormat } from '../peers/llama-models.ts';
 import { withLocalSides } from '../peers/local-sides.ts';
 import { formatSpread, ratioSpread, spread } from '../statistics.ts';
@@ -32,10 +35,12 @@ export const prefillVsLlama: Figure = {
       const rates = ours.map((result) => result.prefill);
       const theirs = llama.map((result) => result.prefill);
       const ratio = ratioSpread(rates, theirs);
+      const served = await prefillOverHttp(sides.model, sides.threads, rounds);
       return {
         value: ratio.median,
         details: [
           `Polylora: ${formatSpread(spread(rates))} tok/s`,
+          `Polylora's gateway, as its client sees it: ${formatSpread(spread(served))} tok/s`,
           `llama.cpp ${FORMAT}: ${formatSpread(spread(theirs))} tok/s`,
           `ratio: ${formatSpread(ratio, 2)} in ${rounds} rounds`,
         ],
@@ -43,3 +48,20 @@ export const prefillVsLlama: Figure = {
     });
   },
 };
+
+/** From sending the request to the first token's arrival, in prompt tokens per second, one value a round. */
+async function prefillOverHttp(model: string, threads: number, rounds: number): Promise<number[]> {
+  const gateway = await startGateway(['--model', model, '--threads', String(threads)]);
+  try {
+    const target = { url: gateway.url, fields: () => ({ model: 'base' }) };
+    const load = { promptTokens: PROMPT_TOKENS, newTokens: 1, clients: 1, requestsPerClient: 1 };
+    const rates: number[] = [];
+    for (let round = 0; round <= rounds; round++) {
+      const { firstTokenMs } = measureRates(await runLoad(target, load, round + 1));
+      if (round > 0) rates.push((PROMPT_TOKENS / firstTokenMs) * 1000);
+    }
+    return rates;
+  } finally {
+    await gateway.stop();
+  }
+}

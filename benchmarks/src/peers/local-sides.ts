@@ -18,6 +18,8 @@ export interface LocalRates {
 /** Polylora's engine and llama.cpp on the same model, base only, one stream, no HTTP. */
 export interface LocalSides {
   readonly threads: number;
+  /** The GGUF file that Polylora reads and that llama.cpp's models are made from. */
+  readonly model: string;
   polylora(workload: Workload): Side<LocalRates>;
   llama(format: LlamaFormat, workload: Workload): Side<LocalRates>;
 }
@@ -35,6 +37,7 @@ export async function withLocalSides<Result>(work: (sides: LocalSides) => Promis
   try {
     return await work({
       threads,
+      model,
       polylora: ({ promptTokens, newTokens }) => ({
         name: 'Polylora',
         async measure(round) {
