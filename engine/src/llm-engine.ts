@@ -52,7 +52,14 @@ export class LlmEngine implements Engine {
   #closed = false;
   #nextHandle = 0;
   #loading = 0;
-  readonly #totals = { steps: 0, stepSeconds: 0, promptTokens: 0, generationTokens: 0, adapterLoads: 0 };
+  readonly #totals = {
+    steps: 0,
+    stepSeconds: 0,
+    operatorSeconds: 0,
+    promptTokens: 0,
+    generationTokens: 0,
+    adapterLoads: 0,
+  };
 
   constructor(
     prepared: PreparedModel,
@@ -141,6 +148,7 @@ export class LlmEngine implements Engine {
       waitingAdapters: digests(waiting),
       stepsTotal: this.#totals.steps,
       stepSecondsTotal: this.#totals.stepSeconds,
+      operatorSecondsTotal: this.#totals.operatorSeconds,
       promptTokensTotal: this.#totals.promptTokens,
       generationTokensTotal: this.#totals.generationTokens,
       preemptionsTotal: preemptions,
@@ -230,11 +238,12 @@ export class LlmEngine implements Engine {
 
   async #step(batch: readonly ScheduledSequence[]): Promise<void> {
     try {
-      const { outputs, seconds } = await this.#runner.step(batch, (digest) =>
+      const { outputs, seconds, operatorSeconds } = await this.#runner.step(batch, (digest) =>
         this.#scheduler.adapters.slot(digest),
       );
       this.#totals.steps++;
       this.#totals.stepSeconds += seconds;
+      this.#totals.operatorSeconds += operatorSeconds;
       for (const scheduled of batch) this.#scheduler.computed(scheduled);
       for (const output of outputs) this.#deliver(output);
     } catch (error) {

@@ -111,12 +111,12 @@ export class ModelRunner {
   /**
    * Computes one step. `slotOf` gives the addon's slot of a resident adapter.
    *
-   * @returns one output for each scheduled sequence, in order, and the time spent in seconds
+   * @returns one output for each scheduled sequence, in order, and the time spent in seconds, in all and in our operators
    */
   async step(
     batch: readonly ScheduledSequence[],
     slotOf: (digest: string) => number,
-  ): Promise<{ outputs: SequenceOutput[]; seconds: number }> {
+  ): Promise<{ outputs: SequenceOutput[]; seconds: number; operatorSeconds: number }> {
     const rowCount = batch.reduce((sum, { rows }) => sum + rows, 0);
     const inputIds = new Int32Array(rowCount);
     const sequences = new Int32Array(batch.length * 4);
@@ -148,7 +148,7 @@ export class ModelRunner {
       taken += scores;
       return { sequence, scored, next: next ? tokens[taken++]! : null };
     });
-    return { outputs, seconds: output.seconds };
+    return { outputs, seconds: output.seconds, operatorSeconds: output.operatorSeconds };
   }
 }
 

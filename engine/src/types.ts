@@ -213,7 +213,10 @@ export interface EngineStats {
   readonly runningAdapters: readonly string[];
   readonly waitingAdapters: readonly string[];
   readonly stepsTotal: number;
+  /** Time in the graph. */
   readonly stepSecondsTotal: number;
+  /** Of that, time in our operators. */
+  readonly operatorSecondsTotal: number;
   readonly promptTokensTotal: number;
   readonly generationTokensTotal: number;
   readonly preemptionsTotal: number;

@@ -1,8 +1,9 @@
 //! Runs a model's graph step by step: the napi face of ONNX Runtime, the page pool and the samplers.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{
     AsyncTask, Env, Error, Float32Array, Int32Array, Result, Status, Task, Uint32Array,
@@ -85,6 +86,8 @@ pub struct StepOutput {
     pub top_logprobs: Float32Array,
     /// Time in the graph.
     pub seconds: f64,
+    /// Of that, time in our operators: the rest is ONNX Runtime's and the step's own.
+    pub operator_seconds: f64,
 }
 
 struct Inner {
@@ -188,6 +191,7 @@ impl Task for OpenTask {
             step: RwLock::default(),
             scratch: Mutex::default(),
             sampling: Mutex::default(),
+            operator_nanoseconds: Default::default(),
         });
         let session = open_session(options, &state).map_err(failure)?;
         Ok(Opened(Arc::new(Inner {
@@ -261,8 +265,15 @@ pub struct StepTask {
     samples: Vec<i32>,
 }
 
+/// What came of a step, before it is made JavaScript's.
+pub struct StepDone {
+    outcomes: Vec<SampleOutcome>,
+    time: Duration,
+    operator_time: Duration,
+}
+
 impl Task for StepTask {
-    type Output = (Vec<SampleOutcome>, f64);
+    type Output = StepDone;
     type JsValue = StepOutput;
 
     fn compute(&mut self) -> Result<Self::Output> {
@@ -283,12 +294,17 @@ impl Task for StepTask {
             "input_ids" => Tensor::from_array(([ids.len()], ids)).map_err(failure)?,
             "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
         ];
+        state.operator_nanoseconds.store(0, Ordering::Relaxed);
         session.run(inputs).map_err(failure)?;
-        let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
-        Ok((outcomes, started.elapsed().as_secs_f64()))
+        Ok(StepDone {
+            outcomes: std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1),
+            time: started.elapsed(),
+            operator_time: Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed)),
+        })
     }
 
-    fn resolve(&mut self, _: Env, (outcomes, seconds): Self::Output) -> Result<StepOutput> {
+    fn resolve(&mut self, _: Env, done: Self::Output) -> Result<StepOutput> {
+        let StepDone { outcomes, time, operator_time } = done;
         let mut tops = Vec::new();
         let mut top_counts = Vec::with_capacity(outcomes.len());
         let mut tokens = Vec::with_capacity(outcomes.len());
@@ -309,7 +325,8 @@ impl Task for StepTask {
             top_counts: top_counts.into(),
             top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),
             top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
-            seconds,
+            seconds: time.as_secs_f64(),
+            operator_seconds: operator_time.as_secs_f64(),
         })
     }
 }

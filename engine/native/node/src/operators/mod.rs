@@ -7,10 +7,12 @@ mod sample;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use ort::operator::{
-    BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
-    ShapeInferenceContext,
+    BoxedKernel, ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput,
+    OperatorOutput, ShapeInferenceContext,
 };
 use ort::value::{Shape, TensorElementType, ValueRef, ValueType};
 use polylora_kernels::parallel::Parallel;
@@ -70,7 +72,15 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BoxedKernel<'attr>> {
-        (self.factory)(context, &self.state)
+        let mut kernel = (self.factory)(context, &self.state)?;
+        let state = self.state.clone();
+        Ok(Box::new(move |context: &ComputeContext| {
+            let started = Instant::now();
+            let outcome = kernel.compute(context);
+            let nanoseconds = started.elapsed().as_nanos() as u64;
+            state.operator_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+            outcome
+        }))
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {

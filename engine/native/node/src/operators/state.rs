@@ -1,5 +1,6 @@
 //! What the operators of one model share besides their tensors: the page pool and the current step.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, OnceLock, RwLock};
 
 use polylora_kernels::adapted_linear;
@@ -29,4 +30,6 @@ pub struct ExecutorState {
     pub scratch: Mutex<Scratch>,
     /// What to do with each row of logits, and what came of it.
     pub sampling: Mutex<(Vec<SampleJob>, Vec<SampleOutcome>)>,
+    /// Time that operators have taken since the step began.
+    pub operator_nanoseconds: AtomicU64,
 }
