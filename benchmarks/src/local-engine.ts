@@ -1,9 +1,9 @@
-import { createEngine, type Engine, type SamplingParams } from '@polylora/engine';
+import { createEngine, type Engine, type EngineProcessOptions, type SamplingParams } from '@polylora/engine';
 import { randomPrompt } from './http/token-prompt.ts';
 import { modelHome } from './paths.ts';
 
 /** Greedy, of exactly the length asked for, and nothing else. */
-const SAMPLING: SamplingParams = {
+export const GREEDY: SamplingParams = {
   temperature: 0,
   topP: 1,
   topK: 0,
@@ -23,9 +23,9 @@ const SAMPLING: SamplingParams = {
   promptLogprobs: null,
 };
 
-/** Starts an engine in this process with the gateway's own settings: nothing of HTTP or IPC is measured. */
-export function startLocalEngine(model: string, threads: number): Promise<Engine> {
-  return createEngine({
+/** The gateway's own settings. */
+export function engineOptions(model: string, threads: number): EngineProcessOptions {
+  return {
     model,
     home: modelHome(),
     hubToken: null,
@@ -35,7 +35,12 @@ export function startLocalEngine(model: string, threads: number): Promise<Engine
     poolBytes: null,
     maxBatchTokens: 512,
     maxRunning: 64,
-  });
+  };
+}
+
+/** Starts an engine in this process: nothing of HTTP or IPC is measured. */
+export function startLocalEngine(model: string, threads: number): Promise<Engine> {
+  return createEngine(engineOptions(model, threads));
 }
 
 /** One request's time in the engine. */
@@ -57,7 +62,7 @@ export async function timeStream(
   seed: number,
 ): Promise<StreamTimes> {
   const prompt = { kind: 'tokens', ids: randomPrompt(promptTokens, seed) } as const;
-  const sampling = { ...SAMPLING, maxTokens: newTokens };
+  const sampling = { ...GREEDY, maxTokens: newTokens };
   const startedAt = performance.now();
   let firstTokenAt = Number.NaN;
   let tokens = 0;

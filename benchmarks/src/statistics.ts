@@ -21,6 +21,17 @@ export function spread(values: readonly number[]): Spread {
   };
 }
 
+/**
+ * The value that so much of all values (0 to 1) are at most: the nearest rank, no interpolation.
+ * @throws Error for no values.
+ */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const value = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
+  if (value === undefined) throw new Error('nothing was measured');
+  return value;
+}
+
 /** The spread of each round's own quotient: what slows a whole round down cancels. */
 export function ratioSpread(numerators: readonly number[], denominators: readonly number[]): Spread {
   return spread(numerators.map((value, round) => value / (denominators[round] ?? Number.NaN)));

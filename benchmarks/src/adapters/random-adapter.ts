@@ -11,10 +11,15 @@ export function writeRandomAdapters(folder: string, count: number, rank: number)
 }
 
 /**
- * Writes an adapter on all seven projections of every layer in PEFT format, float16, with small random
- * weights that are the same for the same seed.
+ * Writes an adapter on some projections of every layer in PEFT format, float16, with small random weights that are the
+ * same for the same seed.
  */
-export function writeRandomAdapter(folder: string, rank: number, seed: number): void {
+export function writeRandomAdapter(
+  folder: string,
+  rank: number,
+  seed: number,
+  modules: readonly LoraModule[] = LORA_MODULES,
+): void {
   const header: Record<string, { dtype: 'F16'; shape: [number, number]; data_offsets: [number, number] }> =
     {};
   let bytes = 0;
@@ -24,14 +29,14 @@ export function writeRandomAdapter(folder: string, rank: number, seed: number): 
     bytes = end;
   };
   for (let layer = 0; layer < SHAPE.layerCount; layer++) {
-    for (const module of LORA_MODULES) {
+    for (const module of modules) {
       const prefix = `base_model.model.model.layers.${layer}.${parentOf(module)}.${module}`;
       add(`${prefix}.lora_A.weight`, [rank, PROJECTIONS[module].in]);
       add(`${prefix}.lora_B.weight`, [PROJECTIONS[module].out, rank]);
     }
   }
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify(config(rank), null, 2));
+  writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify(config(rank, modules), null, 2));
   writeFileSync(
     join(folder, 'adapter_model.safetensors'),
     Buffer.concat([encode(header), weights(bytes, seed)]),
@@ -42,14 +47,14 @@ function parentOf(module: LoraModule): string {
   return ['gate_proj', 'up_proj', 'down_proj'].includes(module) ? 'mlp' : 'self_attn';
 }
 
-function config(rank: number) {
+function config(rank: number, modules: readonly LoraModule[]) {
   return {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
     base_model_name_or_path: 'HuggingFaceTB/SmolLM2-135M-Instruct',
     r: rank,
     lora_alpha: rank,
-    target_modules: LORA_MODULES,
+    target_modules: modules,
     bias: 'none',
   };
 }

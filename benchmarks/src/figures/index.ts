@@ -1,9 +1,13 @@
 import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
+import { adapters16StepCost } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
 import type { Figure } from './figure.ts';
+import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { greedyF32, parityF32, parityInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
+import { residentMemoryFigure } from './resident-memory.ts';
 import { secondStart } from './second-start.ts';
+import { stepOverhead } from './step-overhead.ts';
 import { stream1VsLlama } from './stream1-vs-llama.ts';
 
 /** Everything that the project promises as a number. */
@@ -13,6 +17,11 @@ export const FIGURES: readonly Figure[] = [
   adapters16VsVllm,
   prefillVsLlama,
   stream1VsLlama,
+  adapters16StepCost,
+  linearVsMatMulNBits,
+  linearVsMatMulNBits512,
+  residentMemoryFigure,
+  stepOverhead,
   adapters16x16,
   adapters16x16PromptHeavy,
   secondStart,

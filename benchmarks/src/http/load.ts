@@ -16,8 +16,8 @@ export interface Load extends Workload {
 /** What one server is asked for, beside what all servers are asked for alike. */
 export interface Target {
   readonly url: string;
-  /** Fields of the request by the client who sends it, such as the model's or the adapter's name. */
-  fields(client: number): Readonly<Record<string, unknown>>;
+  /** Fields of a client's so-manieth request, such as the model's or the adapter's name. */
+  fields(client: number, request: number): Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -43,23 +43,27 @@ async function runClient(
   const done: StreamedCompletion[] = [];
   for (let request = 0; request < load.requestsPerClient; request++) {
     const promptSeed = (seed * load.requestsPerClient + request) * load.clients + client;
-    done.push(await runRequest(target, load, client, promptSeed));
+    done.push(await runRequest(target.url, load, promptSeed, target.fields(client, request)));
   }
   return done;
 }
 
-async function runRequest(target: Target, workload: Workload, client: number, promptSeed: number) {
-  const { promptTokens, newTokens } = workload;
-  const done = await streamCompletion(target.url, {
+async function runRequest(
+  url: string,
+  { promptTokens, newTokens }: Workload,
+  promptSeed: number,
+  fields: Readonly<Record<string, unknown>>,
+): Promise<StreamedCompletion> {
+  const done = await streamCompletion(url, {
     prompt: randomPrompt(promptTokens, promptSeed),
     max_tokens: newTokens,
     ignore_eos: true,
     temperature: 0,
-    ...target.fields(client),
+    ...fields,
   });
   if (done.promptTokens !== promptTokens || done.completionTokens !== newTokens) {
     throw new Error(
-      `${target.url} counted ${done.promptTokens} prompt tokens and ${done.completionTokens} new ones ` +
+      `${url} counted ${done.promptTokens} prompt tokens and ${done.completionTokens} new ones ` +
         `where ${promptTokens} and ${newTokens} were asked for`,
     );
   }
