@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { writeAdapterFleet } from './adapters/adapter-fleet.ts';
+import { type AdapterFleet, writeAdapterFleet } from './adapters/adapter-fleet.ts';
 import { adapterReportLines, type FleetResult, fleetRow } from './adapters/adapter-report.ts';
 import { choices, type Popularity } from './adapters/popularity.ts';
 import { alternate } from './alternate.ts';
@@ -13,6 +13,13 @@ import { scrapeCounter } from './http/scrape.ts';
 import { benchmarkCache } from './paths.ts';
 import { writeReport } from './report.ts';
 
+/** Which adapters are asked for, of those that are served. */
+interface Setting {
+  readonly count: number;
+  readonly popularity: Popularity;
+}
+
+const POPULARITIES: readonly Popularity[] = ['Zipf', 'uniform'];
 const POOL_MEGABYTES = 1024;
 const WORKLOAD = { promptTokens: 64, newTokens: 32 };
 
@@ -32,55 +39,61 @@ const load: Load = {
   requestsPerClient: Number(values.requests),
 };
 
-mkdirSync(benchmarkCache(), { recursive: true });
-const folder = mkdtempSync(join(benchmarkCache(), 'adapters-'));
-try {
-  const fleet = writeAdapterFleet(folder, Math.max(...counts));
-  const gateway = await startGateway(['--adapters', folder, '--pool-megabytes', String(POOL_MEGABYTES)]);
+// One adapter is as popular either way.
+const settings: readonly Setting[] = counts.flatMap((count) =>
+  (count === 1 ? ['uniform' as const] : POPULARITIES).map((popularity) => ({ count, popularity })),
+);
+
+const { fleet, rows } = await withFleet(Math.max(...counts), async (fleet, url) => {
+  const sides = settings.map((setting, index) => ({
+    name: nameOf(setting),
+    measure: (round: number) => measure(url, fleet.names, setting, round * settings.length + index),
+  }));
+  const results = await alternate(sides, rounds, (round, measured) => {
+    const loads = measured.map((result, index) => `${sides[index]?.name} ${result.loads}`);
+    console.error(`round ${round} of ${rounds}, adapters read: ${loads.join(', ')}`);
+  });
+  return {
+    fleet,
+    rows: settings.map(({ count, popularity }, index) => fleetRow(count, popularity, results[index] ?? [])),
+  };
+});
+writeReport(
+  'adapters',
+  'From one adapter to thousands',
+  adapterReportLines(rows, { load, rounds, fleet, poolMegabytes: POOL_MEGABYTES }),
+  { load, rounds, fleetBytes: fleet.bytes, poolMegabytes: POOL_MEGABYTES, settings: rows },
+);
+
+/** Writes so many adapters, starts a gateway on them, and removes them when `work` is done. */
+async function withFleet<Result>(
+  count: number,
+  work: (fleet: AdapterFleet, url: string) => Promise<Result>,
+): Promise<Result> {
+  mkdirSync(benchmarkCache(), { recursive: true });
+  const folder = mkdtempSync(join(benchmarkCache(), 'adapters-'));
   try {
-    const settings = counts.flatMap((count) =>
-      // One adapter is as popular either way.
-      (count === 1 ? (['uniform'] as const) : (['Zipf', 'uniform'] as const)).map((popularity) => ({
-        count,
-        popularity,
-      })),
-    );
-    const results = await alternate(
-      settings.map((setting, index) => ({
-        name: `${setting.count} ${setting.popularity}`,
-        measure: (round: number) =>
-          measure(gateway.url, fleet.names, setting, round * settings.length + index),
-      })),
-      rounds,
-      (round, measured) => {
-        const rates = measured.map(({ completions, loads }, index) => {
-          const { count, popularity } = settings[index] ?? { count: 0, popularity: '' };
-          return `${count} ${popularity}: ${completions.length} requests, ${loads} adapters read`;
-        });
-        console.error(`round ${round} of ${rounds}: ${rates.join('; ')}`);
-      },
-    );
-    const table = settings.map(({ count, popularity }, index) =>
-      fleetRow(count, popularity, results[index] ?? []),
-    );
-    writeReport(
-      'adapters',
-      'From one adapter to thousands',
-      adapterReportLines(table, { load, rounds, fleet, poolMegabytes: POOL_MEGABYTES }),
-      { load, rounds, fleetBytes: fleet.bytes, poolMegabytes: POOL_MEGABYTES, settings: table },
-    );
+    const fleet = writeAdapterFleet(folder, count);
+    const gateway = await startGateway(['--adapters', folder, '--pool-megabytes', String(POOL_MEGABYTES)]);
+    try {
+      return await work(fleet, gateway.url);
+    } finally {
+      await gateway.stop();
+    }
   } finally {
-    await gateway.stop();
+    rmSync(folder, { recursive: true, force: true });
   }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+}
+
+function nameOf({ count, popularity }: Setting): string {
+  return `${count} ${popularity}`;
 }
 
 /** One load on the first adapters. */
 async function measure(
   url: string,
   names: readonly string[],
-  { count, popularity }: { count: number; popularity: Popularity },
+  { count, popularity }: Setting,
   seed: number,
 ): Promise<FleetResult> {
   const chosen = choices(popularity, count, load.clients * load.requestsPerClient, seed);
