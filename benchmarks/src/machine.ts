@@ -48,7 +48,8 @@ export function formatMachine({ cpu, features, cores, memoryGiB, node, commit, d
   return `${cpu}${has}, ${cores} cores, ${memoryGiB} GiB; Node ${node}; commit ${commit}, ${date}.`;
 }
 
-function cpuFeatures(): string[] {
+/** Those of the notable instruction sets that this CPU has; none where the platform does not tell. */
+export function cpuFeatures(): string[] {
   try {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
     const all = new Set(line.trim().split(/\s+/));

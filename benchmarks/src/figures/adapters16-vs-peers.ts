@@ -38,7 +38,7 @@ export const adapters16VsLlamaBase: Figure = {
 
 export const adapters16VsVllm: Figure = {
   name: 'adapters16-vs-vllm',
-  description: `output tok/s of ${ON} ÷ vLLM's on CPU (bf16) with the same adapters`,
+  description: `output tok/s of ${ON} ÷ vLLM's on CPU with the same adapters (bf16; f32 without AVX-512)`,
   must: '>=',
   bound: 20,
   async measure(options) {
@@ -46,7 +46,7 @@ export const adapters16VsVllm: Figure = {
       throw error instanceof VllmUnavailable ? new NotMeasurable(error.message) : error;
     });
     return against(
-      'vLLM, adapters',
+      `vLLM ${vllm.dtype}, adapters`,
       (setting) => startVllm(vllm, setting, { clients: CLIENTS, adapters: true }),
       options,
     );

@@ -38,7 +38,7 @@ export async function measurePeers(
       contestants.push({ name: `llama-server Q4_0, ${kind}`, target: llama });
       if (vllm === null) continue;
       const target = await started(startVllm(vllm, setting, { clients, adapters }));
-      contestants.push({ name: `vLLM bf16, ${kind}`, target });
+      contestants.push({ name: `vLLM ${vllm.dtype}, ${kind}`, target });
     }
     return {
       clients,

