@@ -36,6 +36,7 @@ if (chosen.length === 0) {
 }
 const emulators = { bochs: prepareBochs, qemu: prepareQemu };
 let total = { passed: 0, failed: 0, skipped: 0 };
+/** @type {(() => Promise<void>)[]} */
 const waiting = [];
 for (const emulator of /** @type {const} */ (['qemu', 'bochs'])) {
   const processors = chosen.filter((processor) => processor.emulator === emulator);
