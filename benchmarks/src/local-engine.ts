@@ -30,6 +30,7 @@ export function engineOptions(model: string, threads: number): EngineProcessOpti
     home: modelHome(),
     hubToken: null,
     weights: 'int8',
+    loraDtype: 'f16',
     threads,
     maxModelLen: null,
     poolBytes: null,

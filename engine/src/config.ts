@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
 import { z } from 'zod';
+import { LORA_DTYPES } from './memory/adapter-layout.ts';
 import { pageBytes } from './model-runner.ts';
 import { BLOCK_TOKENS, blocksFor } from './sequence.ts';
 import { EngineError, type ModelInfo } from './types.ts';
@@ -13,6 +14,8 @@ export const EngineOptions = z.strictObject({
   /** For gated and private models on the Hugging Face hub; null: none. */
   hubToken: z.string().min(1).nullable(),
   weights: z.enum(['int8', 'f32']),
+  /** How adapters are kept in memory. */
+  loraDtype: z.enum(LORA_DTYPES),
   /** null: as many as the machine has. */
   threads: z.number().int().min(1).max(1024).nullable(),
   /** null: the model's own context length, as far as the pool holds it. */

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Executor, type SamplerOptions, type StepOutput } from '@polylora/engine-native';
-import { type AdapterLayout, layOutAdapter, rowAddresses } from './memory/adapter-layout.ts';
+import { type AdapterLayout, type LoraDtype, layOutAdapter, rowAddresses } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import { ortLibrary } from './ort-library.ts';
@@ -33,10 +33,12 @@ export function pageBytes(model: ModelInfo): number {
 export class ModelRunner {
   readonly #executor: Executor;
   readonly #prepared: PreparedModel;
+  readonly #loraDtype: LoraDtype;
 
-  private constructor(executor: Executor, prepared: PreparedModel) {
+  private constructor(executor: Executor, prepared: PreparedModel, loraDtype: LoraDtype) {
     this.#executor = executor;
     this.#prepared = prepared;
+    this.#loraDtype = loraDtype;
   }
 
   /** Loads the graph and allocates the pool. `threads` null takes what the machine has. */
@@ -44,6 +46,7 @@ export class ModelRunner {
     prepared: PreparedModel,
     pageCount: number,
     threads: number | null,
+    loraDtype: LoraDtype,
   ): Promise<ModelRunner> {
     const { info } = prepared;
     const executor = await Executor.open({
@@ -54,12 +57,14 @@ export class ModelRunner {
       pages: pageCount,
       layers: info.layerCount,
       vocabSize: info.vocabSize,
+      loraDtype,
     });
-    return new ModelRunner(executor, prepared);
+    return new ModelRunner(executor, prepared, loraDtype);
   }
 
   layOut(adapter: AdapterWeights): AdapterLayout {
-    return layOutAdapter(adapter, this.#prepared.info, pageBytes(this.#prepared.info));
+    const { info } = this.#prepared;
+    return layOutAdapter(adapter, info, this.#loraDtype, pageBytes(info));
   }
 
   /** Reads an adapter into its pages; rejects with what is wrong with the file. */

@@ -66,13 +66,14 @@ export async function serve(config: Config, say: (line: string) => void): Promis
 }
 
 async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
-  const { model, home, hubToken, weights, threads, maxModelLen } = config;
+  const { model, home, hubToken, weights, loraDtype, threads, maxModelLen } = config;
   const { poolMegabytes, maxBatchTokens, maxRunning } = config;
   const engine = await startEngineProcess({
     model,
     home,
     hubToken,
     weights,
+    loraDtype,
     threads,
     maxModelLen,
     poolBytes: poolMegabytes === null ? null : poolMegabytes * 1024 * 1024,

@@ -29,7 +29,10 @@ function pair(layer: number, module: LoraPair['module'], rank: number): LoraPair
   return { layer, module, rank, scale: 1, a: tensor, b: tensor };
 }
 
-describe('layOutAdapter', () => {
+describe.each([
+  ['f16', 2, 0],
+  ['int8', 1, 8],
+] as const)('layOutAdapter of %s', (dtype, width, header) => {
   it('packs any mix of ranks so that no row crosses a page or overlaps another', () => {
     const pairs = fc.array(
       fc.record({
@@ -49,7 +52,7 @@ describe('layOutAdapter', () => {
           pairs: specs.map(({ layer, module, rank }) => pair(layer, module, rank)),
         };
         const pageBytes = pageUnits * 64;
-        const layout = layOutAdapter(adapter, model, pageBytes);
+        const layout = layOutAdapter(adapter, model, dtype, pageBytes);
         const pages = Array.from({ length: layout.pageCount }, (_, index) => 1000 - index * 3);
         const addresses = rowAddresses(layout, pages);
         const ends = new Map<number, number>();
@@ -61,7 +64,7 @@ describe('layOutAdapter', () => {
             expect(pages).toContain(page);
             expect(offset % 64).toBe(0);
             expect(offset).toBeGreaterThanOrEqual(ends.get(page) ?? 0);
-            ends.set(page, offset + (shape.in + shape.out) * 2);
+            ends.set(page, offset + header + (shape.in + shape.out) * width);
             expect(ends.get(page)).toBeLessThanOrEqual(pageBytes);
           }
         }
@@ -79,7 +82,7 @@ describe('layOutAdapter', () => {
       fileModifiedMs: 0,
       pairs: [pair(1, 'down_proj', 1)],
     };
-    expect(() => layOutAdapter(adapter, model, 128)).toThrow(
+    expect(() => layOutAdapter(adapter, model, dtype, 64)).toThrow(
       expect.objectContaining({
         code: 'adapter_does_not_fit',
         message: expect.stringContaining('layer 1 down_proj'),

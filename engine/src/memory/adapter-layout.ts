@@ -1,5 +1,9 @@
 import { type AdapterWeights, EngineError, type ModelInfo, projectionShape } from '../types.ts';
 
+/** How an adapter's numbers are kept in memory: half floats, or bytes with a scale for each row of A and column of B. */
+export const LORA_DTYPES = ['f16', 'int8'] as const;
+export type LoraDtype = (typeof LORA_DTYPES)[number];
+
 /** Rank rows start at multiples of this many bytes, a cache line. */
 const ROW_ALIGNMENT = 64;
 
@@ -10,13 +14,23 @@ export interface AdapterLayout {
   readonly rows: Uint32Array;
 }
 
+/** Bytes of a rank row, as `RowFormat::row_bytes` in Rust: int8 rows begin with two floats. */
+function rowBytes(dtype: LoraDtype, values: number): number {
+  return dtype === 'f16' ? values * 2 : 8 + values;
+}
+
 /**
- * Packs an adapter's rank rows (row j of A, then column j of B, as half floats) into as few pages as keep
- * every row in one page. Any mix of ranks; no padding beyond the alignment of a row.
+ * Packs an adapter's rank rows (row j of A, then column j of B) into as few pages as keep every row in one page.
+ * Any mix of ranks; no padding beyond the alignment of a row.
  *
  * @throws EngineError `adapter_does_not_fit` when a single row is larger than a page.
  */
-export function layOutAdapter(adapter: AdapterWeights, model: ModelInfo, pageBytes: number): AdapterLayout {
+export function layOutAdapter(
+  adapter: AdapterWeights,
+  model: ModelInfo,
+  dtype: LoraDtype,
+  pageBytes: number,
+): AdapterLayout {
   const rowCount = adapter.pairs.reduce((sum, pair) => sum + pair.rank, 0);
   const rows = new Uint32Array(rowCount * 2);
   let page = 0;
@@ -24,7 +38,7 @@ export function layOutAdapter(adapter: AdapterWeights, model: ModelInfo, pageByt
   let index = 0;
   for (const pair of adapter.pairs) {
     const shape = projectionShape(model, pair.module);
-    const bytes = (shape.in + shape.out) * 2;
+    const bytes = rowBytes(dtype, shape.in + shape.out);
     if (bytes > pageBytes) {
       throw new EngineError(
         'adapter_does_not_fit',

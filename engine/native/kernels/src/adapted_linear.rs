@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::linear::Linear;
-use crate::lora::{Pair, ResidentAdapter};
+use crate::lora::{Ahead, Pair, ResidentAdapter};
 use crate::norm::rms_norm_row;
 use crate::parallel::{Parallel, Serial, Shared};
 use crate::pool::PagePool;
@@ -177,6 +177,17 @@ impl AdaptedLinear<'_> {
         if sites.is_empty() { &[] } else { &sites[group * self.widths.len()..][..self.widths.len()] }
     }
 
+    /// The groups of a band that have an adapter on a projection.
+    fn adapted<'s, 'p>(
+        &self,
+        sites: &'s [Option<Site<'p>>],
+        band: Range<usize>,
+        projection: usize,
+    ) -> Vec<(usize, &'s Site<'p>)> {
+        let site = |group| Some((group, self.sites_of(sites, group).get(projection)?.as_ref()?));
+        band.filter_map(site).collect()
+    }
+
     fn prepare(
         &self,
         x: &[f32],
@@ -199,6 +210,7 @@ impl AdaptedLinear<'_> {
             Weights::None => PreparedRows::None,
         };
         let factors = Shared::new(&mut scratch.factors);
+        let pool = self.adapters.map(|adapters| adapters.pool);
         // A few groups of large rank are shared out by rank.
         let adapted = !sites.iter().all(Option::is_none);
         let parts = if adapted { (2 * parallel.threads()).div_ceil(order.groups.len()) } else { 1 };
@@ -211,6 +223,10 @@ impl AdaptedLinear<'_> {
             if part > 0 && sites.iter().all(Option::is_none) {
                 return;
             }
+            let pairs = self.pairs_of(sites, part, parts);
+            if let (Some((first, ranks, _)), Some(pool)) = (pairs.first(), pool) {
+                first.fetch_inputs(ranks.start, pool);
+            }
             let mut normed = Vec::new();
             let rows = self.normalize(x, order, group, &mut normed, variant);
             if part == 0 {
@@ -219,18 +235,32 @@ impl AdaptedLinear<'_> {
                     unsafe { prepared.write(place, row) };
                 }
             }
-            let pool = self.adapters.map(|adapters| adapters.pool);
-            for (site, pool) in sites.iter().flatten().zip(std::iter::repeat(pool).flatten()) {
-                let per_part = site.pair.rank().div_ceil(parts);
-                let ranks =
-                    (part * per_part).min(site.pair.rank())..((part + 1) * per_part).min(site.pair.rank());
-                let (start, count) =
-                    (site.factors.start + ranks.start * rows.len(), ranks.len() * rows.len());
+            let Some(pool) = pool else { return };
+            for (index, (pair, ranks, start)) in pairs.iter().enumerate() {
+                let start = start + ranks.start * rows.len();
                 // SAFETY: a site's factors belong to one group, and its ranks to one part each.
-                let factors = unsafe { factors.range(start, count) };
-                site.pair.shrink(ranks, &rows, factors, pool, variant);
+                let factors = unsafe { factors.range(start, ranks.len() * rows.len()) };
+                let next = pairs.get(index + 1);
+                let ahead = next.map(|(pair, ranks, _)| Ahead { pair, rank: ranks.start });
+                pair.shrink(ranks.clone(), &rows, factors, ahead, pool, variant);
             }
         });
+    }
+
+    /// The part of a group's pairs that one work item of the first pass takes: each pair's ranks in it, and where the
+    /// pair's factors start.
+    fn pairs_of<'p>(
+        &self,
+        sites: &[Option<Site<'p>>],
+        part: usize,
+        parts: usize,
+    ) -> Vec<(&'p Pair, Range<usize>, usize)> {
+        let pairs = sites.iter().flatten().map(|site| {
+            let (rank, per_part) = (site.pair.rank(), site.pair.rank().div_ceil(parts));
+            let ranks = rank.min(part * per_part)..rank.min((part + 1) * per_part);
+            (site.pair, ranks, site.factors.start)
+        });
+        pairs.filter(|(_, ranks, _)| !ranks.is_empty()).collect()
     }
 
     /// A group's input rows, normalized into `normed` where there is a norm.
@@ -275,16 +305,20 @@ impl AdaptedLinear<'_> {
             for (projection, block) in
                 (columns.projection..).zip(block.chunks_exact_mut(places.len() * stride))
             {
+                let range =
+                    columns.panels.start * PANEL..self.widths[projection].min(columns.panels.end * PANEL);
+                let adapted = self.adapted(sites, band.clone(), projection);
+                if let (Some((_, first)), Some(adapters)) = (adapted.first(), self.adapters) {
+                    first.pair.fetch_outputs(range.clone(), adapters.pool);
+                }
                 self.product(projection, &columns.panels, &places, scratch, block, variant);
                 let Some(adapters) = self.adapters else { continue };
-                for index in band.clone() {
-                    let Some(Some(site)) = self.sites_of(sites, index).get(projection) else { continue };
-                    let own = &order.groups[index].places;
+                for (index, (group, site)) in adapted.iter().enumerate() {
+                    let own = &order.groups[*group].places;
                     let target = &mut block[(own.start - places.start) * stride..][..own.len() * stride];
-                    let width = self.widths[projection];
-                    let range = columns.panels.start * PANEL..width.min(columns.panels.end * PANEL);
                     let factors = &scratch.factors[site.factors.clone()];
-                    site.pair.expand(range, factors, own.len(), target, stride, adapters.pool, variant);
+                    let ahead = adapted.get(index + 1).map(|(_, site)| Ahead { pair: site.pair, rank: 0 });
+                    site.pair.expand(range.clone(), factors, target, stride, ahead, adapters.pool, variant);
                 }
             }
             self.finish(&order.rows[places], columns, &block, stride, &out, variant);

@@ -108,6 +108,9 @@ pub(crate) trait Lanes: Copy {
     /// `source` must be readable for eight half floats, at any alignment.
     unsafe fn load_half(source: *const u16) -> Self;
     /// # Safety
+    /// `source` must be readable for eight bytes.
+    unsafe fn load_i8(source: *const i8) -> Self;
+    /// # Safety
     /// `target` must be writable for eight floats, at any alignment.
     unsafe fn store(self, target: *mut f32);
     fn add(self, other: Self) -> Self;
@@ -134,6 +137,11 @@ impl Lanes for PortableLanes {
         // SAFETY: the caller promises eight readable half floats.
         let halves = unsafe { source.cast::<[u16; 8]>().read_unaligned() };
         Self(halves.map(half_to_float))
+    }
+    #[inline(always)]
+    unsafe fn load_i8(source: *const i8) -> Self {
+        // SAFETY: the caller promises eight readable bytes.
+        Self(unsafe { source.cast::<[i8; 8]>().read() }.map(f32::from))
     }
     #[inline(always)]
     unsafe fn store(self, target: *mut f32) {
@@ -191,6 +199,11 @@ mod x86 {
         unsafe fn load_half(source: *const u16) -> Self {
             // SAFETY: see above; the caller promises eight readable half floats.
             Self(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(source.cast())) })
+        }
+        #[inline(always)]
+        unsafe fn load_i8(source: *const i8) -> Self {
+            // SAFETY: see above; the caller promises eight readable bytes.
+            Self(unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(source.cast()))) })
         }
         #[inline(always)]
         unsafe fn store(self, target: *mut f32) {

@@ -13,7 +13,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
-use polylora_kernels::lora::{ResidentAdapter, RowAddress};
+use polylora_kernels::lora::{ResidentAdapter, RowAddress, RowFormat};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::sampling::{Sampler, SamplerParams};
 use polylora_kernels::simd::Variant;
@@ -38,6 +38,8 @@ pub struct ExecutorOptions {
     pub pages: u32,
     pub layers: u32,
     pub vocab_size: u32,
+    /// How adapters lie in the pool: `f16` or `int8`.
+    pub lora_dtype: String,
 }
 
 /// As `SamplingParams` in TypeScript, with the stop tokens resolved.
@@ -95,6 +97,7 @@ struct Inner {
     state: Arc<ExecutorState>,
     layers: usize,
     vocab_size: usize,
+    adapter_format: RowFormat,
     adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
     samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
 }
@@ -199,6 +202,7 @@ impl Task for OpenTask {
             state,
             layers: options.layers as usize,
             vocab_size: options.vocab_size as usize,
+            adapter_format: row_format(&options.lora_dtype).map_err(failure)?,
             adapters: RwLock::default(),
             samplers: RwLock::default(),
         })))
@@ -206,6 +210,14 @@ impl Task for OpenTask {
 
     fn resolve(&mut self, _: Env, output: Self::Output) -> Result<Executor> {
         Ok(Executor { inner: output.0 })
+    }
+}
+
+fn row_format(lora_dtype: &str) -> std::result::Result<RowFormat, String> {
+    match lora_dtype {
+        "f16" => Ok(RowFormat::F16),
+        "int8" => Ok(RowFormat::Int8),
+        other => Err(format!("loraDtype {other} is neither f16 nor int8")),
     }
 }
 
@@ -245,9 +257,9 @@ impl Task for LoadTask {
 
     fn compute(&mut self) -> Result<()> {
         let inner = &self.inner;
-        let adapter =
-            adapter::load(&inner.state.pool, inner.layers, &self.file, &self.pairs, &self.addresses)
-                .map_err(failure)?;
+        let (pool, format) = (&inner.state.pool, inner.adapter_format);
+        let adapter = adapter::load(pool, inner.layers, format, &self.file, &self.pairs, &self.addresses)
+            .map_err(failure)?;
         inner.adapters.write().expect("no writer panicked").insert(self.slot, Arc::new(adapter));
         Ok(())
     }

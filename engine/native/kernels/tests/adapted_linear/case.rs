@@ -1,130 +1,28 @@
-//! The fused layer against its definition, and the promise: a row's bits depend on nothing but the row.
+//! A layer with its numbers, and what it should give.
 
-use std::sync::Arc;
-
-use half::f16;
 use polylora_kernels::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Norm, Scratch, Weights};
 use polylora_kernels::linear::{self, Linear};
-use polylora_kernels::lora::{Pair, ResidentAdapter, RowAddress, row_bytes};
 use polylora_kernels::parallel::{Parallel, Serial, Threads};
-use polylora_kernels::pool::PagePool;
-use polylora_kernels::quantized_linear::{self, PANEL, QuantizedLinear, panels};
+use polylora_kernels::quantized_linear::{self, QuantizedLinear, panels};
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{BLOCK_TOKENS, SequenceInput, Step};
 
+use super::adapters::{AdapterSet, Plain, modules};
+use super::{LAYER, numbers};
+
+/// Inputs in an int8 group.
 const GROUP: usize = 32;
-const LAYER: usize = 1;
 const EPSILON: f32 = 1e-5;
 
-fn number(i: usize) -> f32 {
-    ((i.wrapping_mul(2_654_435_761) >> 7) % 2001) as f32 / 1000.0 - 1.0
-}
-
-fn numbers(count: usize, seed: usize) -> Vec<f32> {
-    (0..count).map(|i| number(i + seed * 7919)).collect()
-}
-
-/// An adapter's matrices as plain numbers: A `[rank][k]`, B `[rank][width]`.
-struct Plain {
-    scale: f32,
-    a: Vec<Vec<f32>>,
-    b: Vec<Vec<f32>>,
-}
-
-/// Gives rank rows places in a pool, with gaps between them.
-struct Pages {
-    pool: PagePool,
-    next: RowAddress,
-}
-
-impl Pages {
-    fn new() -> Self {
-        Self { pool: PagePool::new(4096, 2000).unwrap(), next: RowAddress { page: 0, offset: 64 } }
-    }
-
-    fn write(&mut self, plain: &Plain) -> Pair {
-        let (inputs, outputs) = (plain.a[0].len(), plain.b[0].len());
-        let bytes = row_bytes(inputs, outputs);
-        let mut rows = Vec::new();
-        for (a, b) in plain.a.iter().zip(&plain.b) {
-            if self.next.offset as usize + bytes > self.pool.page_bytes() {
-                self.next = RowAddress { page: self.next.page + 2, offset: 0 };
-            }
-            // SAFETY: within the page by the check above, and nothing refers to it yet.
-            let row = unsafe {
-                let start = self.pool.page(self.next.page).add(self.next.offset as usize).cast::<u16>();
-                std::slice::from_raw_parts_mut(start, inputs + outputs)
-            };
-            for (target, value) in row.iter_mut().zip(a.iter().chain(b)) {
-                *target = f16::from_f32(*value).to_bits();
-            }
-            rows.push(self.next);
-            self.next.offset += (bytes as u32).next_multiple_of(64);
-        }
-        Pair { scale: plain.scale, inputs, outputs, rows }
-    }
-}
-
-/// The modules that each projection is, in the layer under test.
-fn modules(widths: &[usize]) -> Vec<usize> {
-    (0..widths.len()).map(|i| 2 * i).collect()
-}
-
-/// Adapters of different ranks; the second has nothing for the last projection, where there are several.
-struct AdapterSet {
-    pages: Pages,
-    plain: Vec<Vec<Option<Plain>>>,
-    resident: Vec<Arc<ResidentAdapter>>,
-}
-
-impl AdapterSet {
-    fn new(ranks: &[usize], k: usize, widths: &[usize]) -> Self {
-        let mut set = Self { pages: Pages::new(), plain: Vec::new(), resident: Vec::new() };
-        for (index, rank) in ranks.iter().enumerate() {
-            let pairs = widths.iter().enumerate().map(|(projection, width)| {
-                let matrix = |length: usize, seed: usize| -> Vec<Vec<f32>> {
-                    let seed = seed + 11 * index + 101 * projection;
-                    (0..*rank)
-                        .map(|j| numbers(length, seed + 1009 * j).iter().map(|v| half(v * 0.2)).collect())
-                        .collect()
-                };
-                let present = index != 1 || projection == 0;
-                present.then(|| Plain {
-                    scale: 1.5 / (*rank as f32).sqrt(),
-                    a: matrix(k, 3),
-                    b: matrix(*width, 5),
-                })
-            });
-            set.add(pairs.collect());
-        }
-        set
-    }
-
-    fn add(&mut self, pairs: Vec<Option<Plain>>) {
-        let mut resident = ResidentAdapter::new(LAYER + 1, 2 * pairs.len());
-        for (projection, plain) in pairs.iter().enumerate() {
-            if let Some(plain) = plain {
-                resident.set(LAYER, 2 * projection, self.pages.write(plain));
-            }
-        }
-        self.plain.push(pairs);
-        self.resident.push(Arc::new(resident));
-    }
-}
-
-fn half(value: f32) -> f32 {
-    f16::from_f32(value).to_f32()
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Base {
+pub enum Base {
     Int8,
     Float,
     None,
 }
 
 /// A layer with its numbers.
-struct Case {
+pub struct Case {
     k: usize,
     widths: Vec<usize>,
     base: Base,
@@ -140,7 +38,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(k: usize, widths: &[usize], base: Base, epilogue: Epilogue, norm: bool, bias: bool) -> Self {
+    pub fn new(k: usize, widths: &[usize], base: Base, epilogue: Epilogue, norm: bool, bias: bool) -> Self {
         let all: usize = widths.iter().sum();
         let weights: Vec<f32> = numbers(all * k, 17).iter().map(|w| w * 0.3).collect();
         let (mut codes, mut scales, mut floats) = (Vec::new(), Vec::new(), Vec::new());
@@ -171,7 +69,7 @@ impl Case {
     }
 
     /// Runs it over the sequences' rows, each of so many rows with that adapter.
-    fn run(
+    pub fn run(
         &self,
         plan: &[(usize, Option<usize>)],
         adapters: Option<&AdapterSet>,
@@ -259,7 +157,7 @@ impl Case {
     }
 
     /// Against the definition; every variant, split and neighbourhood against each other.
-    fn check(&self, plan: &[(usize, Option<usize>)], adapters: Option<&AdapterSet>) {
+    pub fn check(&self, plan: &[(usize, Option<usize>)], adapters: Option<&AdapterSet>) {
         let rows: usize = plan.iter().map(|(rows, _)| rows).sum();
         let n = self.out_width();
         let (x, before) = (numbers(rows * self.k, 31), numbers(rows * n, 37));
@@ -288,76 +186,6 @@ impl Case {
     }
 }
 
-fn assert_same_bits(left: &[f32], right: &[f32]) {
+pub fn assert_same_bits(left: &[f32], right: &[f32]) {
     assert!(left.len() == right.len() && left.iter().zip(right).all(|(a, b)| a.to_bits() == b.to_bits()));
-}
-
-/// Sequences that share adapters, have none, and are long enough for several groups.
-const PLAN: [(usize, Option<usize>); 7] =
-    [(3, Some(0)), (1, None), (19, Some(2)), (1, Some(1)), (1, Some(2)), (2, Some(0)), (1, Some(3))];
-
-#[test]
-fn every_base_and_epilogue_with_and_without_norm_bias_and_adapters() {
-    let k = 64;
-    for (epilogue, widths) in
-        [(Epilogue::Store, &[40, 9][..]), (Epilogue::Add, &[37]), (Epilogue::SwiGlu, &[23, 23])]
-    {
-        let adapters = AdapterSet::new(&[1, 7, 33, 256], k, widths);
-        for base in [Base::Int8, Base::Float, Base::None] {
-            if base == Base::None && epilogue != Epilogue::Add {
-                continue;
-            }
-            for (norm, bias) in [(false, false), (true, false), (false, true), (true, true)] {
-                let case = Case::new(k, widths, base, epilogue, norm, bias);
-                case.check(&PLAN, None);
-                case.check(&PLAN, Some(&adapters));
-            }
-        }
-    }
-}
-
-#[test]
-fn any_width_of_input_and_output() {
-    for (k, widths) in [(1, vec![1]), (7, vec![3, 8]), (44, vec![37, 24]), (100, vec![300, 1, 16])] {
-        let adapters = AdapterSet::new(&[1, 7, 33, 256], k, &widths);
-        for base in [Base::Float, Base::None] {
-            Case::new(k, &widths, base, Epilogue::Add, true, false).check(&PLAN, Some(&adapters));
-        }
-    }
-}
-
-#[test]
-fn many_rows_and_columns_are_cut_into_blocks() {
-    let (k, widths) = (32, [PANEL * 40 + 5, 70]);
-    let adapters = AdapterSet::new(&[5, 2, 16], k, &widths);
-    let plan = [(150, Some(0)), (1, Some(1)), (33, None), (90, Some(2)), (20, Some(0))];
-    Case::new(k, &widths, Base::Int8, Epilogue::Store, true, false).check(&plan, Some(&adapters));
-}
-
-#[test]
-fn an_adapter_of_nan_spoils_its_own_rows_only() {
-    let (k, widths) = (64, [37]);
-    let mut adapters = AdapterSet::new(&[4, 4, 4, 4], k, &widths);
-    let clean = adapters.resident[2].clone();
-    let poison = |length: usize| vec![vec![f32::NAN; length]; 4];
-    adapters.add(vec![Some(Plain { scale: 1.0, a: poison(k), b: poison(widths[0]) })]);
-    let poisoned = adapters.resident[4].clone();
-    let case = Case::new(k, &widths, Base::Int8, Epilogue::Add, true, true);
-    let (rows, n) = (28, widths[0]);
-    let (x, before) = (numbers(rows * k, 31), numbers(rows * n, 37));
-    for variant in Variant::available() {
-        adapters.resident[2] = clean.clone();
-        let healthy = case.run(&PLAN, Some(&adapters), &x, &before, variant, &Threads(3));
-        adapters.resident[2] = poisoned.clone();
-        let out = case.run(&PLAN, Some(&adapters), &x, &before, variant, &Threads(3));
-        let mut row = 0;
-        for (count, which) in PLAN {
-            let values = row * n..(row + count) * n;
-            row += count;
-            match which {
-                Some(2) => assert!(out[values].iter().all(|value| value.is_nan())),
-                _ => assert_same_bits(&out[values.clone()], &healthy[values]),
-            }
-        }
-    }
 }
