@@ -1,7 +1,7 @@
 /** The default model and the demo adapters against the float32 oracle, test/fixtures/smollm2-q4_1.json. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ChatMessage, Engine, ModelInfo, TokenLogprobs } from '@polylora/engine';
+import type { ChatMessage, Engine, TokenLogprobs } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Answer,
@@ -33,17 +33,17 @@ const TIE = 0.05;
 /** Some ten thousand tokens with float32 weights, after the model was perhaps fetched. */
 const PATIENCE_MS = 600_000;
 
-const engines: Partial<Record<ModelInfo['weights'], Engine>> = {};
+const engines: Engine[] = [];
 const digests = new Map<string | null, string | null>([[null, null]]);
 
-async function start(weights: ModelInfo['weights']): Promise<Engine> {
-  const engine = await startOracleEngine({ weights });
-  engines[weights] = engine;
+async function start(options: Parameters<typeof startOracleEngine>[0]): Promise<Engine> {
+  const engine = await startOracleEngine(options);
+  engines.push(engine);
   for (const name of ADAPTERS) digests.set(name, await addAdapter(engine, join(DEMO_ADAPTERS, name)));
   return engine;
 }
 afterAll(async () => {
-  await Promise.all(Object.values(engines).map((engine) => engine.close()));
+  await Promise.all(engines.map((engine) => engine.close()));
 });
 
 /** What the engine says of each greedy token of the oracle, given the oracle's tokens before it. */
@@ -79,6 +79,14 @@ function series(
   ];
 }
 
+function expectOracleTokens(scored: readonly TokenLogprobs[][]): void {
+  for (const [index, one] of cases.entries()) {
+    for (const [position, token] of scored[index]!.entries()) {
+      if (gap(token) > TIE) expect(token.top[0]!.id).toBe(one.greedy_ids[position]);
+    }
+  }
+}
+
 const gap = (token: TokenLogprobs) => token.top[0]!.logprob - token.top[1]!.logprob;
 
 describe('float32 weights', () => {
@@ -86,7 +94,7 @@ describe('float32 weights', () => {
   let scored: TokenLogprobs[][];
   let answers: Answer[];
   beforeAll(async () => {
-    engine = await start('f32');
+    engine = await start({ weights: 'f32' });
     scored = await Promise.all(cases.map((one) => teacherForced(engine, one)));
     answers = await Promise.all(
       cases.map(({ messages, adapter }) =>
@@ -112,11 +120,7 @@ describe('float32 weights', () => {
   });
 
   it('chooses every token that the oracle chose, ties aside', () => {
-    for (const [index, one] of cases.entries()) {
-      for (const [position, token] of scored[index]!.entries()) {
-        if (gap(token) > TIE) expect(token.top[0]!.id).toBe(one.greedy_ids[position]);
-      }
-    }
+    expectOracleTokens(scored);
   });
 
   it('has the oracle’s best first tokens', () => {
@@ -140,9 +144,28 @@ describe('float32 weights', () => {
 
 describe('int8 weights', () => {
   it('has a mean absolute logprob error of at most 0.06', { timeout: PATIENCE_MS }, async () => {
-    const engine = await start('int8');
+    const engine = await start({ weights: 'int8' });
     const scored = await Promise.all(cases.map((one) => teacherForced(engine, one)));
     const { all, byVariant } = meanErrors(scored);
     expect(all, JSON.stringify(byVariant)).toBeLessThanOrEqual(0.06);
+  });
+});
+
+describe('float32 weights and int8 adapters', () => {
+  let scored: TokenLogprobs[][];
+  beforeAll(async () => {
+    const engine = await start({ weights: 'f32', loraDtype: 'int8' });
+    scored = await Promise.all(cases.map((one) => teacherForced(engine, one)));
+  }, PATIENCE_MS);
+
+  it('has a logprob error of at most 0.002 in the mean and 0.05 anywhere', () => {
+    const { byVariant } = meanErrors(scored);
+    const { mean, max } = distance(...series(scored, () => true));
+    expect(mean, JSON.stringify(byVariant)).toBeLessThanOrEqual(0.002);
+    expect(max).toBeLessThanOrEqual(0.05);
+  });
+
+  it('chooses every token that the oracle chose, ties aside', () => {
+    expectOracleTokens(scored);
   });
 });

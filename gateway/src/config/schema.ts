@@ -36,7 +36,7 @@ export const configSchema = z
     loraDtype: z
       .enum(['f16', 'int8'])
       .default('f16')
-      .describe('Type of the adapters in memory; int8 takes half the memory and time and is a little less exact'),
+      .describe('Type of the adapters in memory; int8 halves them and is a little less exact'),
     threads: unset(count.max(1024)).describe('Threads for computing (unset: one per core)'),
     maxModelLen: unset(count).describe("Longest prompt plus completion, in tokens (unset: the model's own)"),
     poolMegabytes: unset(count).describe(

@@ -274,6 +274,15 @@ mod arm {
             }
         }
         #[inline(always)]
+        unsafe fn load_i8(source: *const i8) -> Self {
+            // SAFETY: the caller promises eight readable bytes.
+            unsafe {
+                let wide = vmovl_s8(vld1_s8(source));
+                let (low, high) = (vmovl_s16(vget_low_s16(wide)), vmovl_s16(vget_high_s16(wide)));
+                Self(vcvtq_f32_s32(low), vcvtq_f32_s32(high))
+            }
+        }
+        #[inline(always)]
         unsafe fn store(self, target: *mut f32) {
             // SAFETY: the caller promises room for eight floats.
             unsafe {
