@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use polylora_kernels::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Norm, Scratch};
-use polylora_kernels::lora::{Pair, ResidentAdapter, RowAddress, row_bytes};
+use polylora_kernels::lora::{Pair, ResidentAdapter, RowAddress, RowFormat};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
@@ -23,26 +23,34 @@ const MODULES: usize = 7;
 const PAGE_BYTES: usize = 368_640;
 /// Rank rows start on cache lines.
 const ROW_ALIGNMENT: usize = 64;
-/// 2⁻⁸ as a half float.
-const WEIGHT: u16 = 0x1c00;
+/// What every number of an adapter is.
+const WEIGHT: f32 = 1.0 / 256.0;
 
 pub fn cases(variant: Variant) -> Vec<Case> {
     let model = Rc::new(Model::new());
-    let shared = Rc::new(Pages::new(ROWS));
-    let side = |name, adapters| -> Box<dyn Side> {
+    let [halves, codes] = [RowFormat::F16, RowFormat::Int8].map(|format| Rc::new(Pages::new(ROWS, format)));
+    let side = |name, pages: &Rc<Pages>, adapters: &[Adapter]| -> Box<dyn Side> {
         Box::new(Pass {
             name,
             model: model.clone(),
-            shared: shared.clone(),
+            pages: pages.clone(),
             step: step(adapters),
             adapter_bytes: adapters.iter().map(|adapter| adapter.bytes).sum(),
+            adapter_numbers: adapters.len()
+                * LAYERS
+                * RANK
+                * projections().map(|(k, n, _)| k + n).sum::<usize>(),
             x: numbers(ROWS * INTERMEDIATE),
             out: vec![0.0; ROWS * INTERMEDIATE],
             scratch: Scratch::default(),
             variant,
         })
     };
-    let sides = vec![side("no adapter", &[]), side("16 adapters of rank 16, f16", &shared.adapters)];
+    let sides = vec![
+        side("no adapter", &halves, &[]),
+        side("16 adapters of rank 16, f16", &halves, &halves.adapters),
+        side("16 adapters of rank 16, int8", &codes, &codes.adapters),
+    ];
     vec![Case { kernel: "AdaptedLinear", name: format!("{ROWS} rows"), sides }]
 }
 
@@ -58,12 +66,12 @@ struct Adapter {
 }
 
 impl Pages {
-    fn new(count: usize) -> Self {
-        let bytes: usize = projections().map(|(k, n, _)| RANK * aligned(row_bytes(k, n))).sum();
+    fn new(count: usize, format: RowFormat) -> Self {
+        let bytes: usize = projections().map(|(k, n, _)| RANK * aligned(format.row_bytes(k, n))).sum();
         // What stays free at the end of a page is less than a twentieth of it.
         let pages = (LAYERS * bytes).div_ceil(PAGE_BYTES) * 21 / 20 + 1;
         let pool = PagePool::new(PAGE_BYTES, count * pages).expect("the pool can be allocated");
-        let adapters = (0..count).map(|index| adapter(&pool, (index * pages) as u32)).collect();
+        let adapters = (0..count).map(|index| adapter(&pool, (index * pages) as u32, format)).collect();
         Self { pool, adapters }
     }
 }
@@ -80,34 +88,36 @@ fn aligned(bytes: usize) -> usize {
 }
 
 /// An adapter on all projections, in consecutive pages.
-fn adapter(pool: &PagePool, first_page: u32) -> Adapter {
+fn adapter(pool: &PagePool, first_page: u32, format: RowFormat) -> Adapter {
     let mut resident = ResidentAdapter::new(LAYERS, MODULES);
     let mut end = RowAddress { page: first_page, offset: 0 };
     let mut bytes = 0;
     for layer in 0..LAYERS {
         for (inputs, outputs, module) in projections() {
-            let length = row_bytes(inputs, outputs);
-            let rows: Vec<RowAddress> = (0..RANK).map(|_| take_row(pool, &mut end, length)).collect();
+            let length = format.row_bytes(inputs, outputs);
+            let mut numbers = vec![0; length];
+            format.write(&vec![WEIGHT; inputs], &vec![WEIGHT; outputs], &mut numbers);
+            let rows: Vec<RowAddress> = (0..RANK).map(|_| put_row(pool, &mut end, &numbers)).collect();
             bytes += RANK * length;
-            resident.set(layer, module, Pair { scale: 1.0, inputs, outputs, rows });
+            resident.set(layer, module, Pair { scale: 1.0, inputs, outputs, format, rows });
         }
     }
     Adapter { resident: Arc::new(resident), bytes }
 }
 
-/// Puts a rank row of so many bytes after the last one.
-fn take_row(pool: &PagePool, end: &mut RowAddress, bytes: usize) -> RowAddress {
-    if end.offset as usize + bytes > PAGE_BYTES {
+/// Puts a rank row after the last one.
+fn put_row(pool: &PagePool, end: &mut RowAddress, numbers: &[u8]) -> RowAddress {
+    if end.offset as usize + numbers.len() > PAGE_BYTES {
         *end = RowAddress { page: end.page + 1, offset: 0 };
     }
     let address = *end;
-    // SAFETY: inside the page, aligned, and nobody else uses the pool yet.
+    // SAFETY: inside the page, and nobody else uses the pool yet.
     let row = unsafe {
-        let start = pool.page(address.page).add(address.offset as usize).cast::<u16>();
-        std::slice::from_raw_parts_mut(start, bytes / 2)
+        let start = pool.page(address.page).add(address.offset as usize);
+        std::slice::from_raw_parts_mut(start, numbers.len())
     };
-    row.fill(WEIGHT);
-    end.offset += aligned(bytes) as u32;
+    row.copy_from_slice(numbers);
+    end.offset += aligned(numbers.len()) as u32;
     address
 }
 
@@ -125,9 +135,10 @@ fn step(adapters: &[Adapter]) -> Step {
 struct Pass {
     name: &'static str,
     model: Rc<Model>,
-    shared: Rc<Pages>,
+    pages: Rc<Pages>,
     step: Step,
     adapter_bytes: usize,
+    adapter_numbers: usize,
     x: Vec<f32>,
     out: Vec<f32>,
     scratch: Scratch,
@@ -154,8 +165,8 @@ impl Side for Pass {
         let work = Work {
             bytes: matrices().map(|(_, matrix)| matrix.bytes()).sum::<usize>() + self.adapter_bytes,
             int8: matrices().map(|(_, matrix)| ROWS * matrix.products()).sum(),
-            // Each adapter's values are multiplied once, for its one row.
-            float: self.adapter_bytes / size_of::<u16>(),
+            // Each adapter's numbers are multiplied once, for its one row.
+            float: self.adapter_numbers,
         };
         vec![Part::new("all", seconds / PASSES as f64, work)]
     }
@@ -176,7 +187,7 @@ impl Pass {
             weights: matrix.weights(),
             bias: None,
             norm: norm.then_some(Norm { weight: &norm_weight, epsilon: 1e-5 }),
-            adapters: Some(Adapters { layer, modules: shape.modules, pool: &self.shared.pool }),
+            adapters: Some(Adapters { layer, modules: shape.modules, pool: &self.pages.pool }),
             epilogue,
         };
         let x = &self.x[..ROWS * shape.k];
