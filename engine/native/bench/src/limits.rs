@@ -5,10 +5,13 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
+use polylora_kernels::pool::PagePool;
+
 use crate::peak::{self, Peak};
 
 /// Of each thread; no cache holds it.
 const BUFFER_BYTES: usize = 128 << 20;
+const BUFFER_WORDS: usize = BUFFER_BYTES / size_of::<u64>();
 /// The fastest of some passes counts: other programs only make one slower.
 const PASSES: usize = 3;
 
@@ -34,17 +37,33 @@ pub struct Work {
 
 /// Measures the limits again and again; a thread's share of the reading stays its own.
 pub struct LimitProbe {
-    buffers: Vec<Vec<u64>>,
+    /// A page for each thread: of the memory that KV blocks and adapters lie in.
+    pool: PagePool,
 }
 
 impl LimitProbe {
     pub fn new(threads: usize) -> Self {
-        Self { buffers: (0..threads).map(|_| vec![1; BUFFER_BYTES / size_of::<u64>()]).collect() }
+        let pool = PagePool::new(BUFFER_BYTES, threads).expect("the buffers can be allocated");
+        for thread in 0..threads {
+            // SAFETY: a page's bytes, aligned; nobody else uses the pool yet.
+            let words = unsafe {
+                std::slice::from_raw_parts_mut(pool.page(thread as u32).cast::<u64>(), BUFFER_WORDS)
+            };
+            // Memory that was never written is one page of zeros.
+            words.fill(1);
+        }
+        Self { pool }
+    }
+
+    /// A thread's buffer.
+    fn buffer(&self, thread: usize) -> &[u64] {
+        // SAFETY: a page's bytes, aligned and written by `new`; from then on they are only read.
+        unsafe { std::slice::from_raw_parts(self.pool.page(thread as u32).cast::<u64>(), BUFFER_WORDS) }
     }
 
     /// The limits now; whatever caches held is gone afterwards.
     pub fn measure(&self) -> Limits {
-        let threads = self.buffers.len();
+        let threads = self.pool.pages();
         let rate = |peak: Peak| {
             let seconds = self.fastest(|_| (peak.run)());
             (threads * peak.operations) as f64 / seconds
@@ -58,8 +77,8 @@ impl LimitProbe {
 
     /// Seconds of the fastest pass: from when all threads began until the last was done.
     fn fastest(&self, work: impl Fn(&[u64]) + Sync) -> f64 {
-        let barrier = Barrier::new(self.buffers.len());
-        let passes_of = |words: &[u64]| -> [f64; PASSES] {
+        let barrier = Barrier::new(self.pool.pages());
+        let passes_of = &|words: &[u64]| -> [f64; PASSES] {
             std::array::from_fn(|_| {
                 barrier.wait();
                 let started = Instant::now();
@@ -68,7 +87,9 @@ impl LimitProbe {
             })
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = self.buffers.iter().map(|words| scope.spawn(|| passes_of(words))).collect();
+            let threads: Vec<_> = (0..self.pool.pages())
+                .map(|thread| scope.spawn(move || passes_of(self.buffer(thread))))
+                .collect();
             let seconds: Vec<_> =
                 threads.into_iter().map(|thread| thread.join().expect("no probe panics")).collect();
             (0..PASSES)
