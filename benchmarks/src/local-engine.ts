@@ -31,6 +31,7 @@ export function engineOptions(model: string, threads: number): EngineProcessOpti
     hubToken: null,
     weights: 'int8',
     loraDtype: 'f16',
+    kvCacheDtype: 'f16',
     threads,
     maxModelLen: null,
     poolBytes: null,

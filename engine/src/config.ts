@@ -16,6 +16,8 @@ export const EngineOptions = z.strictObject({
   weights: z.enum(['int8', 'f32']),
   /** How adapters are kept in memory. */
   loraDtype: z.enum(LORA_DTYPES),
+  /** What keys and values are kept as: half floats, or eight bits with a scale for each token and head. */
+  kvCacheDtype: z.enum(['f16', 'int8']),
   /** null: as many as the machine has. */
   threads: z.number().int().min(1).max(1024).nullable(),
   /** null: the model's own context length, as far as the pool holds it. */
@@ -41,7 +43,8 @@ export function planPool(
   options: EngineOptions,
 ): { pageCount: number; maxModelLen: number } {
   const bytes = options.poolBytes ?? Math.min(MOST_POOL_BYTES, Math.floor(totalmem() / 4));
-  const pageCount = Math.floor(bytes / pageBytes(info));
+  const perPage = pageBytes(info, options.kvCacheDtype);
+  const pageCount = Math.floor(bytes / perPage);
   const needed = blocksFor(info.maxModelLen);
   if (needed <= pageCount) return { pageCount, maxModelLen: info.maxModelLen };
   if (options.maxModelLen === null && pageCount > 0) {
@@ -49,7 +52,7 @@ export function planPool(
   }
   throw new EngineError(
     'engine_unavailable',
-    `a context of ${info.maxModelLen} tokens needs ${needed} pages of ${pageBytes(info)} bytes; ` +
+    `a context of ${info.maxModelLen} tokens needs ${needed} pages of ${perPage} bytes; ` +
       `the pool of ${bytes} bytes has ${pageCount}. Enlarge the pool or lower the maximum model length`,
   );
 }

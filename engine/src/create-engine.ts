@@ -32,7 +32,7 @@ export async function createEngine(
     ...(onProgress === undefined ? {} : { onProgress: inLines(onProgress) }),
   });
   const plan = planPool(prepared.info, parsed);
-  const runner = await ModelRunner.open(prepared, plan.pageCount, parsed.threads, parsed.loraDtype);
+  const runner = await ModelRunner.open(prepared, plan.pageCount, parsed);
   const tokenizer = new Tokenizer(await readFile(prepared.tokenizerFile));
   const info = { ...prepared.info, maxModelLen: plan.maxModelLen };
   return new LlmEngine({ ...prepared, info }, runner, tokenizer, plan.pageCount, parsed);

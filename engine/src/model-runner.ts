@@ -24,9 +24,13 @@ export interface SequenceOutput {
   readonly next: StepToken | null;
 }
 
-/** Bytes of a page: one KV block of all layers in half floats. */
-export function pageBytes(model: ModelInfo): number {
-  return BLOCK_TOKENS * model.layerCount * 2 * model.kvHeadCount * model.headDim * 2;
+/** What keys and values are kept as. */
+export type KvCacheDtype = 'f16' | 'int8';
+
+/** Bytes of a page: one KV block of all layers. Eight-bit codes have a float scale for each key and value. */
+export function pageBytes(model: ModelInfo, kvCacheDtype: KvCacheDtype): number {
+  const headBytes = kvCacheDtype === 'f16' ? model.headDim * 2 : model.headDim + 4;
+  return BLOCK_TOKENS * model.layerCount * 2 * model.kvHeadCount * headBytes;
 }
 
 /** Turns schedules into the addon's flat arrays and back. Holds no state of the requests. */
@@ -34,37 +38,44 @@ export class ModelRunner {
   readonly #executor: Executor;
   readonly #prepared: PreparedModel;
   readonly #loraDtype: LoraDtype;
+  readonly #pageBytes: number;
 
-  private constructor(executor: Executor, prepared: PreparedModel, loraDtype: LoraDtype) {
+  private constructor(executor: Executor, prepared: PreparedModel, loraDtype: LoraDtype, bytes: number) {
     this.#executor = executor;
     this.#prepared = prepared;
     this.#loraDtype = loraDtype;
+    this.#pageBytes = bytes;
   }
 
   /** Loads the graph and allocates the pool. `threads` null takes what the machine has. */
   static async open(
     prepared: PreparedModel,
     pageCount: number,
-    threads: number | null,
-    loraDtype: LoraDtype,
+    options: {
+      readonly threads: number | null;
+      readonly kvCacheDtype: KvCacheDtype;
+      readonly loraDtype: LoraDtype;
+    },
   ): Promise<ModelRunner> {
     const { info } = prepared;
+    const { threads, kvCacheDtype, loraDtype } = options;
+    const bytes = pageBytes(info, kvCacheDtype);
     const executor = await Executor.open({
       ortLibrary: ortLibrary(),
       graph: prepared.graphFile,
       threads: threads ?? availableParallelism(),
-      pageBytes: pageBytes(info),
+      pageBytes: bytes,
       pages: pageCount,
+      kvCacheDtype,
       layers: info.layerCount,
       vocabSize: info.vocabSize,
       loraDtype,
     });
-    return new ModelRunner(executor, prepared, loraDtype);
+    return new ModelRunner(executor, prepared, loraDtype, bytes);
   }
 
   layOut(adapter: AdapterWeights): AdapterLayout {
-    const { info } = this.#prepared;
-    return layOutAdapter(adapter, info, this.#loraDtype, pageBytes(info));
+    return layOutAdapter(adapter, this.#prepared.info, this.#loraDtype, this.#pageBytes);
   }
 
   /** Reads an adapter into its pages; rejects with what is wrong with the file. */

@@ -66,14 +66,15 @@ export async function serve(config: Config, say: (line: string) => void): Promis
 }
 
 async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
-  const { model, home, hubToken, weights, loraDtype, threads, maxModelLen } = config;
-  const { poolMegabytes, maxBatchTokens, maxRunning } = config;
+  const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
+  const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
   const engine = await startEngineProcess({
     model,
     home,
     hubToken,
     weights,
     loraDtype,
+    kvCacheDtype,
     threads,
     maxModelLen,
     poolBytes: poolMegabytes === null ? null : poolMegabytes * 1024 * 1024,

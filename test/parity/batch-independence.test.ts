@@ -20,6 +20,12 @@ const VARIANTS = [null, 'support-triage', 'text-to-sql', 'pirate', 'headline'];
 const BATCH_SIZES = [1, 2, 3, 5, 8, 16, 32];
 const LARGEST = 32;
 
+type KvCacheDtype = 'f16' | 'int8';
+const CACHES: readonly { readonly kvCacheDtype: KvCacheDtype; readonly budgets: readonly number[] }[] = [
+  { kvCacheDtype: 'f16', budgets: [512, 33, 16, 7] },
+  { kvCacheDtype: 'int8', budgets: [512, 7] },
+];
+
 const LONG = 'The harbour master wrote every ship, its cargo and its captain into the great book. '.repeat(6);
 const CONTENTS = [
   'What is the capital of France?',
@@ -58,10 +64,10 @@ function request(index: number, digests: ReadonlyMap<string | null, string | nul
 let alone: readonly Answer[];
 let open: { readonly engine: Engine; readonly requests: readonly Ask[] } | null = null;
 
-async function start(maxBatchTokens: number): Promise<NonNullable<typeof open>> {
+async function start(kvCacheDtype: KvCacheDtype, maxBatchTokens: number): Promise<NonNullable<typeof open>> {
   await open?.engine.close();
   open = null;
-  const engine = await startOracleEngine({ maxBatchTokens });
+  const engine = await startOracleEngine({ kvCacheDtype, maxBatchTokens });
   const digests = new Map<string | null, string | null>([[null, null]]);
   for (const name of VARIANTS) {
     if (name !== null) digests.set(name, await addAdapter(engine, join(DEMO_ADAPTERS, name)));
@@ -72,48 +78,50 @@ async function start(maxBatchTokens: number): Promise<NonNullable<typeof open>> 
 }
 afterAll(() => open?.engine.close());
 
-describe('each request alone, prompt in one chunk', () => {
-  it('gives finite numbers and the asked number of tokens', { timeout: PATIENCE_MS }, async () => {
-    const { engine, requests } = await start(512);
-    const answers: Answer[] = [];
-    for (const one of requests) answers.push(await ask(engine, one));
-    for (const [index, { error, ids, logprobs }] of answers.entries()) {
-      expect(error).toBeNull();
-      expect(ids).toHaveLength(requests[index]!.sampling!.maxTokens!);
-      expect(logprobs.every(({ logprob }) => Number.isFinite(logprob))).toBe(true);
-    }
-    alone = answers;
-  });
-});
-
-describe.each([512, 33, 16, 7])('in batches, at most %i tokens a step', (maxBatchTokens) => {
-  it('starts', { timeout: PATIENCE_MS }, async () => {
-    await start(maxBatchTokens);
+describe.each(CACHES)('keys and values in $kvCacheDtype', ({ kvCacheDtype, budgets }) => {
+  describe('each request alone, prompt in one chunk', () => {
+    it('gives finite numbers and the asked number of tokens', { timeout: PATIENCE_MS }, async () => {
+      const { engine, requests } = await start(kvCacheDtype, 512);
+      const answers: Answer[] = [];
+      for (const one of requests) answers.push(await ask(engine, one));
+      for (const [index, { error, ids, logprobs }] of answers.entries()) {
+        expect(error).toBeNull();
+        expect(ids).toHaveLength(requests[index]!.sampling!.maxTokens!);
+        expect(logprobs.every(({ logprob }) => Number.isFinite(logprob))).toBe(true);
+      }
+      alone = answers;
+    });
   });
 
-  it.each(BATCH_SIZES)('batch of %i: the same bits as alone', { timeout: PATIENCE_MS }, async (size) => {
-    const { engine, requests } = open!;
-    // The window moves with the size, so that other requests are neighbours, and all are asked at least once.
-    const indices = Array.from({ length: size }, (_, offset) => (size * 3 + offset) % LARGEST);
-    const answers = await Promise.all(indices.map((index) => ask(engine, requests[index]!)));
-    for (const [place, index] of indices.entries()) {
-      expectSameBits(answers[place]!, alone[index]!, `request ${index}`);
-    }
-  });
+  describe.each(budgets)('in batches, at most %i tokens a step', (maxBatchTokens) => {
+    it('starts', { timeout: PATIENCE_MS }, async () => {
+      await start(kvCacheDtype, maxBatchTokens);
+    });
 
-  // Where prompts are cut inside a block of 16 tokens.
-  if (maxBatchTokens % 16 === 0) return;
-  it('joining while others decode: the same bits as alone', { timeout: PATIENCE_MS }, async () => {
-    const { engine, requests } = open!;
-    const answers: Promise<Answer>[] = [];
-    for (const one of requests) {
-      answers.push(ask(engine, one));
-      const { stepsTotal } = await engine.stats();
-      if (answers.length < LARGEST) await stepsAfter(engine, stepsTotal);
-    }
-    for (const [index, answer] of (await Promise.all(answers)).entries()) {
-      expectSameBits(answer, alone[index]!, `request ${index}`);
-    }
+    it.each(BATCH_SIZES)('batch of %i: the same bits as alone', { timeout: PATIENCE_MS }, async (size) => {
+      const { engine, requests } = open!;
+      // The window moves with the size, so that other requests are neighbours, and all are asked at least once.
+      const indices = Array.from({ length: size }, (_, offset) => (size * 3 + offset) % LARGEST);
+      const answers = await Promise.all(indices.map((index) => ask(engine, requests[index]!)));
+      for (const [place, index] of indices.entries()) {
+        expectSameBits(answers[place]!, alone[index]!, `request ${index}`);
+      }
+    });
+
+    // Where prompts are cut inside a block of 16 tokens.
+    if (maxBatchTokens % 16 === 0) return;
+    it('joining while others decode: the same bits as alone', { timeout: PATIENCE_MS }, async () => {
+      const { engine, requests } = open!;
+      const answers: Promise<Answer>[] = [];
+      for (const one of requests) {
+        answers.push(ask(engine, one));
+        const { stepsTotal } = await engine.stats();
+        if (answers.length < LARGEST) await stepsAfter(engine, stepsTotal);
+      }
+      for (const [index, answer] of (await Promise.all(answers)).entries()) {
+        expectSameBits(answer, alone[index]!, `request ${index}`);
+      }
+    });
   });
 });
 

@@ -14,19 +14,28 @@ import { expectSameBits } from '../support/same-bits.ts';
 const MODEL = 'llama';
 const RANKS = [1, 3, 7, 16, 33, 61];
 
-describe.each(['f32', 'int8'] as const)('%s weights', (weights) => {
+const KINDS = [
+  { weights: 'f32', kvCacheDtype: 'f16' },
+  { weights: 'int8', kvCacheDtype: 'f16' },
+  { weights: 'f32', kvCacheDtype: 'int8' },
+] as const;
+
+describe.each(KINDS)('$weights weights, $kvCacheDtype keys and values', ({ weights, kvCacheDtype }) => {
   let folder: string;
   let info: ModelInfo;
   let alone: readonly Answer[];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'polylora-neighbours-'));
-    const engine = await startTinyEngine(MODEL, { weights });
+    const engine = await startTinyEngine(MODEL, { weights, kvCacheDtype });
     info = engine.model;
     try {
       for (const rank of RANKS)
         await writeRandomAdapter(join(folder, `rank-${rank}`), info, { rank, seed: rank });
-      await writeRandomAdapter(join(folder, 'overflow'), info, { rank: 3, seed: 99, magnitude: 50_000 });
+      // Keys in eight bits have a scale each, which holds whatever f32 holds.
+      const scale = kvCacheDtype === 'int8' ? 60_000 : 1;
+      const overflow = { rank: 3, seed: 99, magnitude: 50_000, scale };
+      await writeRandomAdapter(join(folder, 'overflow'), info, overflow);
       await writeRandomAdapter(join(folder, 'beyond-f16'), info, { rank: 3, seed: 98, magnitude: 1e30 });
       const answers: Answer[] = [];
       for (const one of await requests(engine)) answers.push(await ask(engine, one));
@@ -69,7 +78,7 @@ describe.each(['f32', 'int8'] as const)('%s weights', (weights) => {
     options: Parameters<typeof startTinyEngine>[1],
     use: (engine: Engine, asks: readonly Ask[]) => Promise<void>,
   ): Promise<void> {
-    const engine = await startTinyEngine(MODEL, { weights, ...options });
+    const engine = await startTinyEngine(MODEL, { weights, kvCacheDtype, ...options });
     try {
       await use(engine, await requests(engine));
     } finally {
@@ -107,8 +116,8 @@ describe.each(['f32', 'int8'] as const)('%s weights', (weights) => {
 
     it('leaves nothing in the pages that it gives back', async () => {
       // Room for little more than one request, so that every page has held NaN and infinities before.
-      const pages = 70;
-      await withEngine({ poolBytes: pages * pageBytes(info), maxModelLen: 256 }, async (engine, asks) => {
+      const poolBytes = 70 * pageBytes(info, 'f16');
+      await withEngine({ poolBytes, maxModelLen: 256 }, async (engine, asks) => {
         const bad = await addAdapter(engine, join(folder, 'overflow'));
         for (const [index, one] of asks.entries()) {
           const poison = { prompt: tokens(prompt(250, index)), adapter: bad, sampling: { maxTokens: 1 } };
@@ -149,7 +158,7 @@ describe.each(['f32', 'int8'] as const)('%s weights', (weights) => {
   it('neighbours that push each other out of memory', async () => {
     let preemptions = 0;
     for (const pages of [24, 36, 48]) {
-      const options = { poolBytes: pages * pageBytes(info), maxModelLen: 128 };
+      const options = { poolBytes: pages * pageBytes(info, kvCacheDtype), maxModelLen: 128 };
       await withEngine(options, async (engine, asks) => {
         // The base and ranks 1, 3 and 7: each fits beside its adapter, all together do not.
         const indices = asks.flatMap((_, index) => (index % (RANKS.length + 1) <= 3 ? [index] : []));
@@ -166,9 +175,9 @@ describe.each(['f32', 'int8'] as const)('%s weights', (weights) => {
   });
 });
 
-/** One block of 16 tokens: keys and values of all layers in half floats. */
-function pageBytes({ layerCount, kvHeadCount, headDim }: ModelInfo): number {
-  return 16 * layerCount * kvHeadCount * headDim * 2 * 2;
+/** One block of 16 tokens: keys and values of all layers. */
+function pageBytes({ layerCount, kvHeadCount, headDim }: ModelInfo, kvCacheDtype: 'f16' | 'int8'): number {
+  return 16 * layerCount * kvHeadCount * 2 * (kvCacheDtype === 'f16' ? headDim * 2 : headDim + 4);
 }
 
 function prompt(length: number, seed: number): number[] {

@@ -6,11 +6,18 @@ import { LORA_MODULES, type ModelInfo, projectionShape } from '@polylora/engine'
  * Writes a PEFT adapter of random float32 weights on all seven projections.
  *
  * @param magnitude of the weights next to ordinary ones; at 50,000 each is still finite in f16 but activations overflow
+ *   what f16 holds
+ * @param scale of the product, 1 by default; at 60,000, with such weights, activations overflow what f32 holds
  */
 export async function writeRandomAdapter(
   directory: string,
   model: ModelInfo,
-  { rank, seed, magnitude = 1 }: { rank: number; seed: number; magnitude?: number },
+  {
+    rank,
+    seed,
+    magnitude = 1,
+    scale = 1,
+  }: { rank: number; seed: number; magnitude?: number; scale?: number },
 ): Promise<void> {
   const random = mulberry32(seed);
   const header: Record<string, { dtype: 'F32'; shape: [number, number]; data_offsets: [number, number] }> =
@@ -42,7 +49,7 @@ export async function writeRandomAdapter(
     JSON.stringify({
       peft_type: 'LORA',
       r: rank,
-      lora_alpha: rank,
+      lora_alpha: rank * scale,
       target_modules: LORA_MODULES,
       bias: 'none',
     }),

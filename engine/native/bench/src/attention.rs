@@ -1,6 +1,6 @@
 //! `PagedAttention` over all layers: decoding with a filled cache, and reading a prompt.
 
-use polylora_kernels::attention::{AttentionShape, paged_attention};
+use polylora_kernels::attention::{AttentionScratch, AttentionShape, KvDtype, paged_attention};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{BLOCK_TOKENS, SequenceInput, Step};
@@ -10,9 +10,7 @@ use crate::model::{HEAD_DIM, HEADS, KV_HEADS, LAYERS, numbers};
 use crate::side::{Case, Part, Side, time};
 use crate::threads::with_spinning_threads;
 
-const SHAPE: AttentionShape =
-    AttentionShape { heads: HEADS, kv_heads: KV_HEADS, head_dim: HEAD_DIM, scale: 0.125 };
-/// 2⁻⁴ as a half float.
+/// 2⁻⁴ as a half float; any bits do as codes and scales.
 const CACHED: u16 = 0x2c00;
 
 /// Sequences, tokens before the step, tokens in it.
@@ -28,27 +26,32 @@ pub fn cases(variant: Variant) -> Vec<Case> {
             } else {
                 format!("prefill, tokens: {rows}")
             };
-            let side = Attention::new(sequences, context, rows, variant);
-            Case { kernel: "PagedAttention", name, sides: vec![Box::new(side)] }
+            let side = |kv_dtype| -> Box<dyn Side> {
+                Box::new(Attention::new(kv_dtype, sequences, context, rows, variant))
+            };
+            Case { kernel: "PagedAttention", name, sides: vec![side(KvDtype::F16), side(KvDtype::Int8)] }
         })
         .collect()
 }
 
 struct Attention {
+    shape: AttentionShape,
     step: Step,
     pool: PagePool,
     qkv: Vec<f32>,
     out: Vec<f32>,
-    queries: Vec<f32>,
+    scratch: AttentionScratch,
     work: Work,
     variant: Variant,
 }
 
 impl Attention {
-    fn new(sequences: usize, context: usize, rows: usize, variant: Variant) -> Self {
+    fn new(kv_dtype: KvDtype, sequences: usize, context: usize, rows: usize, variant: Variant) -> Self {
+        let shape =
+            AttentionShape { heads: HEADS, kv_heads: KV_HEADS, head_dim: HEAD_DIM, scale: 0.125, kv_dtype };
         let blocks = (context + rows).div_ceil(BLOCK_TOKENS);
         let pool =
-            PagePool::new(SHAPE.block_bytes(LAYERS), sequences * blocks).expect("the pool can be allocated");
+            PagePool::new(shape.block_bytes(LAYERS), sequences * blocks).expect("the pool can be allocated");
         for page in 0..pool.pages() {
             // SAFETY: the page's bytes, aligned; nobody else uses the pool yet.
             let page = unsafe {
@@ -68,12 +71,13 @@ impl Attention {
         // The keys that each row sees, itself included.
         let seen = sequences * (0..rows).map(|row| context + row + 1).sum::<usize>();
         Self {
+            shape,
             step,
-            qkv: numbers(all_rows * SHAPE.qkv_width()),
+            qkv: numbers(all_rows * shape.qkv_width()),
             out: vec![0.0; all_rows * HEADS * HEAD_DIM],
-            queries: Vec::new(),
+            scratch: AttentionScratch::default(),
             work: Work {
-                bytes: sequences * (context + rows) * SHAPE.block_bytes(LAYERS) / BLOCK_TOKENS,
+                bytes: sequences * (context + rows) * shape.block_bytes(LAYERS) / BLOCK_TOKENS,
                 int8: 0,
                 // With a key and with a value.
                 float: LAYERS * seen * HEADS * 2 * HEAD_DIM,
@@ -86,15 +90,18 @@ impl Attention {
 
 impl Side for Attention {
     fn name(&self) -> String {
-        "f16 cache".into()
+        match self.shape.kv_dtype {
+            KvDtype::F16 => "f16 cache".into(),
+            KvDtype::Int8 => "int8 cache".into(),
+        }
     }
 
     fn measure(&mut self, threads: usize) -> Vec<Part> {
-        let Self { step, pool, qkv, out, queries, variant, .. } = self;
+        let Self { shape, step, pool, qkv, out, scratch, variant, .. } = self;
         let seconds = with_spinning_threads(threads, |threads| {
             time(|| {
                 for layer in 0..LAYERS {
-                    paged_attention(SHAPE, layer, qkv, None, step, pool, queries, out, *variant, threads);
+                    paged_attention(*shape, layer, qkv, None, step, pool, scratch, out, *variant, threads);
                 }
             })
         });

@@ -19,3 +19,4 @@ pub mod sampling;
 pub mod simd;
 pub mod step;
 pub mod swiglu;
+mod wide;

@@ -31,7 +31,7 @@ pub fn rms_norm(
     });
 }
 
-/// Normalizes one row in place.
+/// Normalizes one row in place. A row whose squares overflow becomes NaN.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -53,7 +53,9 @@ unsafe fn row_body<L: Lanes>(row: &mut [f32], weight: &[f32], epsilon: f32) {
         squares = squares.add(v.mul(v));
     }
     let sum = row[whole..].iter().fold(squares.sum(), |s, v| s + v * v);
-    let factor = 1.0 / (sum / row.len() as f32 + epsilon).sqrt();
+    // Where the squares overflow, NaN (so that the row's request fails) rather than a plausible zero.
+    let poison = sum * 0.0;
+    let factor = 1.0 / (sum / row.len() as f32 + epsilon).sqrt() + poison;
     for (value, weight) in row.iter_mut().zip(weight) {
         *value = *value * factor * weight;
     }
@@ -77,6 +79,17 @@ mod tests {
             let mut out = vec![0f32; x.len()];
             rms_norm(&x, &[1.0; 53], 1e-6, &mut out, variant, &Serial);
             assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn a_row_whose_squares_overflow_is_nan() {
+        for large in [1e20, f32::MAX, f32::INFINITY, f32::NAN] {
+            for variant in Variant::available() {
+                let mut row = [1.0, 2.0, -3.0, large, 5.0, 6.0, 7.0, 8.0, 9.0];
+                rms_norm_row(&mut row, &[1.0; 9], 1e-6, variant);
+                assert!(row.iter().all(|value| value.is_nan()), "{large}");
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::sync::OnceLock;
 
+use crate::wide::{Pair, Wide};
+
 /// Which instructions a kernel may use. Kernels rely on it that whoever holds a variant can run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
@@ -100,6 +102,8 @@ impl Variant {
 
 /// Eight 32-bit floats.
 pub(crate) trait Lanes: Copy {
+    /// Sixteen floats: one register where there is one so wide.
+    type Wide: Wide;
     fn splat(value: f32) -> Self;
     /// # Safety
     /// `source` must be readable for eight floats, at any alignment.
@@ -113,8 +117,15 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// `target` must be writable for eight floats, at any alignment.
     unsafe fn store(self, target: *mut f32);
+    /// Rounds to half floats as [`float_to_half`] does.
+    ///
+    /// # Safety
+    /// `target` must be writable for eight half floats, at any alignment.
+    unsafe fn store_half(self, target: *mut u16);
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    /// In each lane `self` where it is greater, else `other`, also where one is NaN.
+    fn max(self, other: Self) -> Self;
     /// All eight added as ((0+4)+(2+6))+((1+5)+(3+7)).
     fn sum(self) -> f32;
 }
@@ -123,6 +134,7 @@ pub(crate) trait Lanes: Copy {
 pub(crate) struct PortableLanes([f32; 8]);
 
 impl Lanes for PortableLanes {
+    type Wide = Pair<Self>;
     #[inline(always)]
     fn splat(value: f32) -> Self {
         Self([value; 8])
@@ -149,12 +161,21 @@ impl Lanes for PortableLanes {
         unsafe { target.cast::<[f32; 8]>().write_unaligned(self.0) }
     }
     #[inline(always)]
+    unsafe fn store_half(self, target: *mut u16) {
+        // SAFETY: the caller promises room for eight half floats.
+        unsafe { target.cast::<[u16; 8]>().write_unaligned(self.0.map(float_to_half)) }
+    }
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
     }
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
     }
     #[inline(always)]
     fn sum(self) -> f32 {
@@ -174,9 +195,25 @@ pub(crate) fn half_to_float(half: u16) -> f32 {
     f32::from_bits(scaled.to_bits() | special | sign)
 }
 
+/// Single to IEEE half, ties to even, without branches; NaN is made quiet and keeps its payload's high bits, as
+/// processors do.
+#[inline(always)]
+pub(crate) fn float_to_half(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let sign = (bits >> 16) & 0x8000;
+    let magnitude = bits & 0x7fff_ffff;
+    let normal = magnitude.wrapping_add(0xc800_0fff + ((magnitude >> 13) & 1)) >> 13;
+    // Adding one half shifts a subnormal's bits into place, rounded by the addition itself.
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
+    let quiet_nan = 0x7e00 | ((magnitude >> 13) & 0x03ff);
+    let special = if magnitude > 0x7f80_0000 { quiet_nan } else { 0x7c00 };
+    let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
+    (sign | if magnitude >= 0x4780_0000 { special } else { finite }) as u16
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Lanes;
+    use super::{Lanes, Pair};
     use std::arch::x86_64::*;
 
     #[derive(Clone, Copy)]
@@ -185,6 +222,7 @@ mod x86 {
     // SAFETY of every intrinsic below: this type is only named inside functions compiled with
     // `target_feature(enable = "avx2,f16c")`, which `dispatch!` enters only on a processor that has both.
     impl Lanes for Avx2Lanes {
+        type Wide = Pair<Self>;
         #[inline(always)]
         fn splat(value: f32) -> Self {
             // SAFETY: see above.
@@ -211,6 +249,14 @@ mod x86 {
             unsafe { _mm256_storeu_ps(target, self.0) }
         }
         #[inline(always)]
+        unsafe fn store_half(self, target: *mut u16) {
+            // SAFETY: see above; the caller promises room for eight half floats.
+            unsafe {
+                let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0);
+                _mm_storeu_si128(target.cast(), halves);
+            }
+        }
+        #[inline(always)]
         fn add(self, other: Self) -> Self {
             // SAFETY: see above.
             Self(unsafe { _mm256_add_ps(self.0, other.0) })
@@ -219,6 +265,11 @@ mod x86 {
         fn mul(self, other: Self) -> Self {
             // SAFETY: see above.
             Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_max_ps(self.0, other.0) })
         }
         #[inline(always)]
         fn sum(self) -> f32 {
@@ -238,7 +289,7 @@ pub(crate) use x86::Avx2Lanes;
 
 #[cfg(target_arch = "aarch64")]
 mod arm {
-    use super::Lanes;
+    use super::{Lanes, Pair};
     use std::arch::aarch64::*;
 
     /// NEON is part of every aarch64 target that has an operating system, so nothing has to be detected.
@@ -246,6 +297,7 @@ mod arm {
     pub(crate) struct NeonLanes(float32x4_t, float32x4_t);
 
     impl Lanes for NeonLanes {
+        type Wide = Pair<Self>;
         #[inline(always)]
         fn splat(value: f32) -> Self {
             // SAFETY: NEON is there.
@@ -277,9 +329,25 @@ mod arm {
         unsafe fn load_i8(source: *const i8) -> Self {
             // SAFETY: the caller promises eight readable bytes.
             unsafe {
-                let wide = vmovl_s8(vld1_s8(source));
-                let (low, high) = (vmovl_s16(vget_low_s16(wide)), vmovl_s16(vget_high_s16(wide)));
+                let words = vmovl_s8(vld1_s8(source));
+                let (low, high) = (vmovl_s16(vget_low_s16(words)), vmovl_s16(vget_high_s16(words)));
                 Self(vcvtq_f32_s32(low), vcvtq_f32_s32(high))
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_half(self, target: *mut u16) {
+            // SAFETY: the caller promises room for eight half floats.
+            unsafe {
+                let halves: uint16x8_t;
+                std::arch::asm!(
+                    "fcvtn {halves:v}.4h, {low:v}.4s",
+                    "fcvtn2 {halves:v}.8h, {high:v}.4s",
+                    halves = out(vreg) halves,
+                    low = in(vreg) self.0,
+                    high = in(vreg) self.1,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+                vst1q_u16(target, halves);
             }
         }
         #[inline(always)]
@@ -299,6 +367,16 @@ mod arm {
         fn mul(self, other: Self) -> Self {
             // SAFETY: NEON is there.
             unsafe { Self(vmulq_f32(self.0, other.0), vmulq_f32(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            unsafe {
+                Self(
+                    vbslq_f32(vcgtq_f32(self.0, other.0), self.0, other.0),
+                    vbslq_f32(vcgtq_f32(self.1, other.1), self.1, other.1),
+                )
+            }
         }
         #[inline(always)]
         fn sum(self) -> f32 {
@@ -364,6 +442,36 @@ mod tests {
             let ours = half_to_float(bits);
             let theirs = half::f16::from_bits(bits).to_f32();
             assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{bits:#06x}");
+        }
+    }
+
+    /// # Safety
+    /// None; `dispatch!` takes unsafe functions only.
+    #[inline(always)]
+    unsafe fn round_trip<L: Lanes>(values: &[f32; 8], halves: &mut [u16; 8], codes: &mut [f32; 8]) {
+        // SAFETY: each array has eight elements.
+        unsafe {
+            L::load(values.as_ptr()).store_half(halves.as_mut_ptr());
+            L::load_i8(values.as_ptr().cast()).store(codes.as_mut_ptr());
+        }
+    }
+
+    #[test]
+    fn every_variant_rounds_to_halves_as_the_standard_says() {
+        for variant in Variant::available() {
+            for i in 0..500_000u32 {
+                let values: [f32; 8] =
+                    std::array::from_fn(|j| f32::from_bits((i * 8 + j as u32).wrapping_mul(1_073_741_827)));
+                let (mut halves, mut codes) = ([0u16; 8], [0f32; 8]);
+                let (v, h, c) = (&values, &mut halves, &mut codes);
+                // SAFETY: the variant is available.
+                unsafe {
+                    dispatch!(variant, round_trip(v: &[f32; 8], h: &mut [u16; 8], c: &mut [f32; 8]));
+                }
+                assert_eq!(halves, values.map(|value| half::f16::from_f32(value).to_bits()), "{values:?}");
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).take(8).collect();
+                assert_eq!(codes.to_vec(), bytes.iter().map(|b| f32::from(*b as i8)).collect::<Vec<_>>());
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct ExecutorOptions {
     pub threads: u32,
     pub page_bytes: u32,
     pub pages: u32,
+    /// What keys and values are kept as: `f16` or `int8`.
+    pub kv_cache_dtype: String,
     pub layers: u32,
     pub vocab_size: u32,
     /// How adapters lie in the pool: `f16` or `int8`.
@@ -188,6 +190,7 @@ impl Task for OpenTask {
         let options = &self.0;
         let state = Arc::new(ExecutorState {
             pool: PagePool::new(options.page_bytes as usize, options.pages as usize).map_err(failure)?,
+            kv_dtype: options.kv_cache_dtype.parse().map_err(failure)?,
             variant: Variant::detect().map_err(failure)?,
             threads: options.threads.max(1) as usize,
             inverse_frequencies: OnceLock::new(),

@@ -16,6 +16,7 @@ pub fn paged_attention<'a>(
         kv_heads: attribute(context, "kv_heads")?,
         head_dim: attribute(context, "head_dim")?,
         scale: float_attribute(context, "scale")?,
+        kv_dtype: state.kv_dtype,
     };
     let layer = attribute(context, "layer")?;
     let epsilon = float_attribute(context, "epsilon")?;
@@ -45,8 +46,8 @@ pub fn paged_attention<'a>(
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
         let threads = OrtThreads { context, threads: state.threads };
         let (pool, variant) = (&state.pool, state.variant);
-        let queries = &mut state.scratch.lock().expect("no operator panicked before").queries;
-        attend(shape, layer, qkv, norm, &step, pool, queries, out, variant, &threads);
+        let scratch = &mut state.scratch.lock().expect("no operator panicked before").attention;
+        attend(shape, layer, qkv, norm, &step, pool, scratch, out, variant, &threads);
         Ok(())
     }))
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, OnceLock, RwLock};
 
 use polylora_kernels::adapted_linear;
+use polylora_kernels::attention::{AttentionScratch, KvDtype};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::Step;
@@ -15,11 +16,12 @@ use super::sample::{SampleJob, SampleOutcome};
 #[derive(Default)]
 pub struct Scratch {
     pub linear: adapted_linear::Scratch,
-    pub queries: Vec<f32>,
+    pub attention: AttentionScratch,
 }
 
 pub struct ExecutorState {
     pub pool: PagePool,
+    pub kv_dtype: KvDtype,
     pub variant: Variant,
     /// Threads of the session, the calling one included.
     pub threads: usize,
