@@ -203,6 +203,8 @@ class GraphBuilder {
         attribute.int('N', n),
         attribute.int('bits', 8),
         attribute.int('block_size', BLOCK),
+        // With activations in eight bits, each row by itself; at the default level the weights are unpacked in every call.
+        attribute.int('accuracy_level', 4),
       ],
     );
     if (layer !== undefined) {

@@ -20,7 +20,7 @@ import type { OnProgress } from './progress.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
 
 /** Of the graph, the packed weights and the manifest: anything kept under another number is made anew. */
-const LAYOUT_VERSION = 4;
+const LAYOUT_VERSION = 5;
 
 const GRAPH_FILE = 'model.onnx';
 const TOKENIZER_FILE = 'tokenizer.json';
