@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
+use super::{AHEAD, prefetch};
 
 /// With eight rows, sixteen sums, two steps of weights and a broadcast are in registers.
 pub(in super::super) const PANELS: usize = 2;
@@ -38,7 +39,9 @@ unsafe fn kernel<const R: usize, const P: usize>(tile: &Tile) {
             for step in (0..tile.group).step_by(QUAD) {
                 let mut weights = [_mm512_setzero_si512(); P];
                 for (p, weights) in weights.iter_mut().enumerate() {
-                    *weights = _mm512_loadu_si512(codes.add(p * tile.panel_codes + step * PANEL).cast());
+                    let codes = codes.add(p * tile.panel_codes + step * PANEL);
+                    prefetch(codes.wrapping_add(AHEAD));
+                    *weights = _mm512_loadu_si512(codes.cast());
                 }
                 for (r, dots) in dots.iter_mut().enumerate() {
                     let quad = x.add(r * tile.row_bytes + step).cast::<i32>().read_unaligned();

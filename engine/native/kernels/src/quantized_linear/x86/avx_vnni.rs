@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::{scale_and_add, starts};
+use super::{AHEAD, prefetch, scale_and_add, starts};
 
 /// # Safety
 /// The processor must have AVX-VNNI, and the tile so many rows and one panel.
@@ -28,6 +28,7 @@ unsafe fn kernel<const R: usize>(tile: &Tile) {
             let codes = tile.codes.add(g * tile.group * PANEL);
             let x = tile.x.add(g * tile.group);
             for step in (0..tile.group).step_by(QUAD) {
+                prefetch(codes.wrapping_add(step * PANEL + AHEAD));
                 let weights = codes.add(step * PANEL).cast::<__m256i>();
                 let weights = [_mm256_loadu_si256(weights), _mm256_loadu_si256(weights.add(1))];
                 for (r, dots) in dots.iter_mut().enumerate() {

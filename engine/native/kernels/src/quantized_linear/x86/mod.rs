@@ -6,6 +6,17 @@ pub(super) mod avx_vnni;
 
 use std::arch::x86_64::*;
 
+/// How many bytes of weights ahead of their use to ask for. A panel is too short a stream for the processor's own
+/// prefetching: weights that come from memory arrive a third faster so (Zen 3).
+const AHEAD: usize = 2048;
+
+/// Asks for the cache line at an address, which need not be readable.
+#[inline(always)]
+fn prefetch(address: *const u8) {
+    // SAFETY: every x86-64 processor has it, and it does nothing where the address is not mapped.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+}
+
 use super::PANEL;
 use super::tile::Tile;
 
