@@ -169,3 +169,26 @@ describe('float32 weights and int8 adapters', () => {
     expectOracleTokens(scored);
   });
 });
+
+describe('float32 weights and int8 keys and values', () => {
+  let scored: TokenLogprobs[][];
+  beforeAll(async () => {
+    const engine = await start({ weights: 'f32', kvCacheDtype: 'int8' });
+    scored = await Promise.all(cases.map((one) => teacherForced(engine, one)));
+  }, PATIENCE_MS);
+
+  it('has a logprob error of at most 0.02 in the mean and 0.8 anywhere', () => {
+    const { byVariant } = meanErrors(scored);
+    const { mean, max } = distance(...series(scored, () => true));
+    expect(mean, JSON.stringify(byVariant)).toBeLessThanOrEqual(0.02);
+    expect(max).toBeLessThanOrEqual(0.8);
+  });
+
+  it('chooses at least 98 of 100 tokens as the oracle did', () => {
+    const chosen = scored.flat().map((token) => token.top[0]!.id);
+    const oracle = cases.flatMap(({ greedy_ids }) => greedy_ids);
+    expect(chosen).toHaveLength(oracle.length);
+    const same = chosen.filter((id, index) => id === oracle[index]).length;
+    expect(same / oracle.length).toBeGreaterThanOrEqual(0.98);
+  });
+});

