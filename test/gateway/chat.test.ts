@@ -203,7 +203,12 @@ describe('a streamed chat completion', () => {
     const response = await fetch(`${gateway.url}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'base', stream: true, messages: [{ role: 'user', content: 'Hi' }] }),
+      body: JSON.stringify({
+        model: 'base',
+        stream: true,
+        max_tokens: 16,
+        messages: [{ role: 'user', content: 'Hi' }],
+      }),
     });
     expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
     const events = (await response.text()).split('\n\n');

@@ -60,8 +60,12 @@ describe('a completion', () => {
     expect(choices.map(({ index }) => index)).toEqual([0, 1, 2, 3]);
     const [first, second] = alone.map(({ choices: [choice] }) => choice?.text);
     expect(choices.map(({ text }) => text)).toEqual([first, first, second, second]);
-    const promptTokens = alone.reduce((sum, answer) => sum + (answer.usage?.prompt_tokens ?? 0), 0);
-    expect(usage).toMatchObject({ prompt_tokens: promptTokens, completion_tokens: 32 });
+    const sum = (of: 'prompt_tokens' | 'completion_tokens') =>
+      alone.reduce((total, answer) => total + (answer.usage?.[of] ?? 0), 0);
+    expect(usage).toMatchObject({
+      prompt_tokens: sum('prompt_tokens'),
+      completion_tokens: 2 * sum('completion_tokens'),
+    });
   });
 
   it('answers several prompts of token ids', async () => {
