@@ -198,6 +198,7 @@ impl AdaptedLinear<'_> {
         parallel: &dyn Parallel,
     ) {
         let rows = order.rows.len();
+        let adapted = sites.iter().any(Option::is_some);
         let prepared = match self.weights {
             Weights::Int8(weights) => {
                 PreparedRows::Int8(scratch.quantized.writer(rows, self.k, weights.group, variant))
@@ -206,13 +207,12 @@ impl AdaptedLinear<'_> {
                 scratch.floats.resize(scratch.floats.len().max(rows * self.k), 0.0);
                 PreparedRows::Float(Shared::new(&mut scratch.floats))
             }
-            Weights::None if sites.iter().all(Option::is_none) => return,
+            Weights::None if !adapted => return,
             Weights::None => PreparedRows::None,
         };
         let factors = Shared::new(&mut scratch.factors);
         let pool = self.adapters.map(|adapters| adapters.pool);
         // A few groups of large rank are shared out by rank.
-        let adapted = !sites.iter().all(Option::is_none);
         let parts = if adapted { (2 * parallel.threads()).div_ceil(order.groups.len()) } else { 1 };
         let serial = !adapted && rows * self.k <= SERIAL_VALUES;
         let parallel: &dyn Parallel = if serial { &Serial } else { parallel };
@@ -371,21 +371,17 @@ impl AdaptedLinear<'_> {
         let first: usize = self.widths[..columns.projection].iter().sum();
         let start = columns.panels.start * PANEL;
         let count = width.min(columns.panels.end * PANEL) - start;
-        for (row, values) in rows.iter().zip(block.chunks_exact(stride)) {
+        for (i, row) in rows.iter().enumerate() {
+            let values = &block[i * stride..][..count];
             // SAFETY: a row has one place, and these columns of it are written by this item only.
             let target = unsafe { out.range(row * n + first + start, count) };
             match self.epilogue {
-                Epilogue::Store => target.copy_from_slice(&values[..count]),
+                Epilogue::Store => target.copy_from_slice(values),
                 Epilogue::Add => target.iter_mut().zip(values).for_each(|(t, v)| *t += v),
-                Epilogue::SwiGlu => break,
-            }
-        }
-        if self.epilogue == Epilogue::SwiGlu {
-            let (gate, up) = block.split_at(block.len() / 2);
-            for (row, (gate, up)) in rows.iter().zip(gate.chunks_exact(stride).zip(up.chunks_exact(stride))) {
-                // SAFETY: as above; the first projection's columns are the output's.
-                let target = unsafe { out.range(row * n + start, count) };
-                swiglu_row(&gate[..count], &up[..count], target, variant);
+                Epilogue::SwiGlu => {
+                    let up = &block[(rows.len() + i) * stride..][..count];
+                    swiglu_row(values, up, target, variant);
+                }
             }
         }
     }

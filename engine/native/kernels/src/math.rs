@@ -17,24 +17,13 @@ pub const EXP_LOWEST: f32 = -87.3;
 const EXP_HIGHEST: f32 = 88.722_83;
 
 /// e^x within 2 ulp; 0 below [`EXP_LOWEST`], +∞ on overflow, NaN for NaN.
-///
-/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r by the polynomial of Cephes' `expf`, then n is added to the exponent.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Written as comparisons, which are single instructions; `f32::clamp` would add NaN handling.
     let inside = if x < EXP_LOWEST { EXP_LOWEST } else { x };
     let inside = if inside > EXP_HIGHEST { EXP_HIGHEST } else { inside };
-    let rounded = inside * LOG2_E + ROUND;
-    let n = rounded - ROUND;
-    let r = (inside - n * LN_2_HIGH) - n * LN_2_LOW;
-    let mut p = 1.987_569_1e-4;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 0.5;
-    p = (p * (r * r) + r) + 1.0;
-    // `rounded` and ROUND have the same exponent, so their bits differ by n.
+    let (p, rounded) = reduce(inside);
+    // `rounded` and ROUND have the same exponent, so their bits differ by n, which is added to the exponent.
     let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()) << 23;
     let value = f32::from_bits(p.to_bits().wrapping_add(exponent));
     let value = if x < EXP_LOWEST { 0.0 } else { value };
@@ -42,21 +31,27 @@ pub fn exp(x: f32) -> f32 {
     if x.is_nan() { x } else { value }
 }
 
-/// [`exp`] of what is not positive, with the same bits and fewer instructions. Other values give anything but a
-/// trap; NaN gives NaN.
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2: e^r by the polynomial of Cephes' `expf`, and n + ROUND.
 #[inline(always)]
-pub fn exp_not_positive(x: f32) -> f32 {
-    let inside = if x < EXP_LOWEST { EXP_LOWEST } else { x };
-    let rounded = inside * LOG2_E + ROUND;
+fn reduce(x: f32) -> (f32, f32) {
+    let rounded = x * LOG2_E + ROUND;
     let n = rounded - ROUND;
-    let r = (inside - n * LN_2_HIGH) - n * LN_2_LOW;
+    let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
-    p = (p * (r * r) + r) + 1.0;
+    ((p * (r * r) + r) + 1.0, rounded)
+}
+
+/// [`exp`] of what is not positive, with the same bits and fewer instructions. Other values give anything but a
+/// trap; NaN gives NaN.
+#[inline(always)]
+pub fn exp_not_positive(x: f32) -> f32 {
+    let inside = if x < EXP_LOWEST { EXP_LOWEST } else { x };
+    let (p, rounded) = reduce(inside);
     // 2ⁿ, whose product is exact and keeps NaN.
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1f32.to_bits()));
     if x < EXP_LOWEST { 0.0 } else { p * power }

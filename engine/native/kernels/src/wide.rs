@@ -1,4 +1,4 @@
-//! The sixteen-lane float vector: one register of AVX-512, a pair of [`Lanes`] elsewhere.
+//! The sixteen-lane float vector: a pair of [`Lanes`].
 
 use crate::simd::Lanes;
 
