@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Executor, type SamplerOptions, type StepOutput } from '@polylora/engine-native';
-import { type AdapterLayout, type LoraDtype, layOutAdapter, rowAddresses } from './memory/adapter-layout.ts';
+import { type AdapterLayout, type LoraDtype, layOutAdapter, slabAddresses } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import { ortLibrary } from './ort-library.ts';
@@ -93,7 +93,7 @@ export class ModelRunner {
         b: { dtype: pair.b.dtype, begin: pair.b.begin },
       };
     });
-    await this.#executor.loadAdapter(load.slot, adapter.file, pairs, rowAddresses(layout, load.pages));
+    await this.#executor.loadAdapter(load.slot, adapter.file, pairs, slabAddresses(layout, load.pages));
   }
 
   unloadAdapter(slot: number): void {

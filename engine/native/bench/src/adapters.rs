@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use polylora_kernels::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Norm, Scratch};
-use polylora_kernels::lora::{Pair, ResidentAdapter, RowAddress, RowFormat};
+use polylora_kernels::lora::{LoraDtype, Pair, ResidentAdapter, SLAB_ALIGNMENT, Slab};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
@@ -21,14 +21,12 @@ const PASSES: usize = 3;
 const MODULES: usize = 7;
 /// As the product's with this model: a KV block of 16 tokens.
 const PAGE_BYTES: usize = 368_640;
-/// Rank rows start on cache lines.
-const ROW_ALIGNMENT: usize = 64;
 /// What every number of an adapter is.
 const WEIGHT: f32 = 1.0 / 256.0;
 
 pub fn cases(variant: Variant) -> Vec<Case> {
     let model = Rc::new(Model::new());
-    let [halves, codes] = [RowFormat::F16, RowFormat::Int8].map(|format| Rc::new(Pages::new(ROWS, format)));
+    let [halves, codes] = [LoraDtype::F16, LoraDtype::Int8].map(|dtype| Rc::new(Pages::new(ROWS, dtype)));
     let side = |name, pages: &Rc<Pages>, adapters: &[Adapter]| -> Box<dyn Side> {
         Box::new(Pass {
             name,
@@ -66,12 +64,12 @@ struct Adapter {
 }
 
 impl Pages {
-    fn new(count: usize, format: RowFormat) -> Self {
-        let bytes: usize = projections().map(|(k, n, _)| RANK * aligned(format.row_bytes(k, n))).sum();
-        // What stays free at the end of a page is less than a twentieth of it.
-        let pages = (LAYERS * bytes).div_ceil(PAGE_BYTES) * 21 / 20 + 1;
+    fn new(count: usize, dtype: LoraDtype) -> Self {
+        let bytes: usize = projections().map(|(k, n, _)| aligned(dtype.slab_bytes(RANK, k, n))).sum();
+        // What stays free at the end of a page is less than a fifth of it.
+        let pages = (LAYERS * bytes).div_ceil(PAGE_BYTES) * 5 / 4 + 1;
         let pool = PagePool::new(PAGE_BYTES, count * pages).expect("the pool can be allocated");
-        let adapters = (0..count).map(|index| adapter(&pool, (index * pages) as u32, format)).collect();
+        let adapters = (0..count).map(|index| adapter(&pool, (index * pages) as u32, dtype)).collect();
         Self { pool, adapters }
     }
 }
@@ -84,41 +82,41 @@ fn projections() -> impl Iterator<Item = (usize, usize, usize)> {
 }
 
 fn aligned(bytes: usize) -> usize {
-    bytes.next_multiple_of(ROW_ALIGNMENT)
+    bytes.next_multiple_of(SLAB_ALIGNMENT)
 }
 
 /// An adapter on all projections, in consecutive pages.
-fn adapter(pool: &PagePool, first_page: u32, format: RowFormat) -> Adapter {
+fn adapter(pool: &PagePool, first_page: u32, dtype: LoraDtype) -> Adapter {
     let mut resident = ResidentAdapter::new(LAYERS, MODULES);
-    let mut end = RowAddress { page: first_page, offset: 0 };
+    let mut end = Slab { page: first_page, offset: 0, ranks: RANK as u32 };
     let mut bytes = 0;
     for layer in 0..LAYERS {
         for (inputs, outputs, module) in projections() {
-            let length = format.row_bytes(inputs, outputs);
-            let mut numbers = vec![0; length];
-            format.write(&vec![WEIGHT; inputs], &vec![WEIGHT; outputs], &mut numbers);
-            let rows: Vec<RowAddress> = (0..RANK).map(|_| put_row(pool, &mut end, &numbers)).collect();
-            bytes += RANK * length;
-            resident.set(layer, module, Pair { scale: 1.0, inputs, outputs, format, rows });
+            let mut numbers = vec![0; dtype.slab_bytes(RANK, inputs, outputs)];
+            let (a, b) = (vec![WEIGHT; RANK * inputs], vec![WEIGHT; RANK * outputs]);
+            dtype.write(&a, &b, RANK, 0..RANK, &mut numbers);
+            bytes += numbers.len();
+            let slabs = vec![put(pool, &mut end, &numbers)];
+            resident.set(layer, module, Pair { scale: 1.0, inputs, outputs, dtype, slabs });
         }
     }
     Adapter { resident: Arc::new(resident), bytes }
 }
 
-/// Puts a rank row after the last one.
-fn put_row(pool: &PagePool, end: &mut RowAddress, numbers: &[u8]) -> RowAddress {
+/// Puts a slab after the last one.
+fn put(pool: &PagePool, end: &mut Slab, numbers: &[u8]) -> Slab {
     if end.offset as usize + numbers.len() > PAGE_BYTES {
-        *end = RowAddress { page: end.page + 1, offset: 0 };
+        *end = Slab { page: end.page + 1, offset: 0, ..*end };
     }
-    let address = *end;
+    let slab = *end;
     // SAFETY: inside the page, and nobody else uses the pool yet.
-    let row = unsafe {
-        let start = pool.page(address.page).add(address.offset as usize);
+    let place = unsafe {
+        let start = pool.page(slab.page).add(slab.offset as usize);
         std::slice::from_raw_parts_mut(start, numbers.len())
     };
-    row.copy_from_slice(numbers);
+    place.copy_from_slice(numbers);
     end.offset += aligned(numbers.len()) as u32;
-    address
+    slab
 }
 
 /// A decode step of [`ROWS`] sequences, with an adapter each where there are some.

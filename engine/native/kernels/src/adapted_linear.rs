@@ -10,10 +10,11 @@
 use std::ops::Range;
 
 use crate::linear::Linear;
-use crate::lora::{Ahead, Pair, ResidentAdapter};
+use crate::lora::{Pair, ResidentAdapter};
 use crate::norm::rms_norm_row;
 use crate::parallel::{Parallel, Serial, Shared};
 use crate::pool::PagePool;
+use crate::prefetch::FetchQueue;
 use crate::quantized_linear::{PANEL, QuantizedLinear, QuantizedRows, RowWriter, panels};
 use crate::simd::Variant;
 use crate::step::{RowGroup, RowOrder};
@@ -224,9 +225,6 @@ impl AdaptedLinear<'_> {
                 return;
             }
             let pairs = self.pairs_of(sites, part, parts);
-            if let (Some((first, ranks, _)), Some(pool)) = (pairs.first(), pool) {
-                first.fetch_inputs(ranks.start, pool);
-            }
             let mut normed = Vec::new();
             let rows = self.normalize(x, order, group, &mut normed, variant);
             if part == 0 {
@@ -240,9 +238,8 @@ impl AdaptedLinear<'_> {
                 let start = start + ranks.start * rows.len();
                 // SAFETY: a site's factors belong to one group, and its ranks to one part each.
                 let factors = unsafe { factors.range(start, ranks.len() * rows.len()) };
-                let next = pairs.get(index + 1);
-                let ahead = next.map(|(pair, ranks, _)| Ahead { pair, rank: ranks.start });
-                pair.shrink(ranks.clone(), &rows, factors, ahead, pool, variant);
+                let next = pairs.get(index + 1).map(|(pair, ranks, _)| (*pair, ranks.start));
+                pair.shrink(ranks.clone(), &rows, factors, next, pool, variant);
             }
         });
     }
@@ -305,20 +302,20 @@ impl AdaptedLinear<'_> {
             for (projection, block) in
                 (columns.projection..).zip(block.chunks_exact_mut(places.len() * stride))
             {
-                let range =
-                    columns.panels.start * PANEL..self.widths[projection].min(columns.panels.end * PANEL);
                 let adapted = self.adapted(sites, band.clone(), projection);
-                if let (Some((_, first)), Some(adapters)) = (adapted.first(), self.adapters) {
-                    first.pair.fetch_outputs(range.clone(), adapters.pool);
+                let mut beside = FetchQueue::default();
+                if let Some(adapters) = self.adapters {
+                    for (_, site) in &adapted {
+                        site.pair.queue_outputs(columns.panels.clone(), adapters.pool, &mut beside);
+                    }
                 }
-                self.product(projection, &columns.panels, &places, scratch, block, variant);
+                self.product(projection, &columns.panels, &places, scratch, block, &beside, variant);
                 let Some(adapters) = self.adapters else { continue };
-                for (index, (group, site)) in adapted.iter().enumerate() {
+                for (group, site) in &adapted {
                     let own = &order.groups[*group].places;
                     let target = &mut block[(own.start - places.start) * stride..][..own.len() * stride];
                     let factors = &scratch.factors[site.factors.clone()];
-                    let ahead = adapted.get(index + 1).map(|(_, site)| Ahead { pair: site.pair, rank: 0 });
-                    site.pair.expand(range.clone(), factors, target, stride, ahead, adapters.pool, variant);
+                    site.pair.expand(columns.panels.clone(), factors, target, stride, adapters.pool, variant);
                 }
             }
             self.finish(&order.rows[places], columns, &block, stride, &out, variant);
@@ -333,6 +330,7 @@ impl AdaptedLinear<'_> {
         places: &Range<usize>,
         scratch: &Scratch,
         block: &mut [f32],
+        beside: &FetchQueue,
         variant: Variant,
     ) {
         let first: usize = self.widths[..projection].iter().map(|width| panels(*width)).sum();
@@ -340,7 +338,7 @@ impl AdaptedLinear<'_> {
         let stride = panels_of_it.len() * PANEL;
         match self.weights {
             Weights::Int8(weights) => {
-                weights.block(all, places.clone(), &scratch.quantized, block, stride, variant);
+                weights.block(all, places.clone(), &scratch.quantized, block, stride, beside, variant);
             }
             Weights::Float(weights) => {
                 let x = &scratch.floats[places.start * self.k..places.end * self.k];

@@ -14,6 +14,7 @@ pub mod math;
 pub mod norm;
 pub mod parallel;
 pub mod pool;
+pub mod prefetch;
 pub mod quantized_linear;
 pub mod sampling;
 pub mod simd;

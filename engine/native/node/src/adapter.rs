@@ -1,11 +1,11 @@
-//! Reads an adapter's tensors into pages of the pool, as rank rows.
+//! Reads an adapter's tensors into pages of the pool, as slabs.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use half::{bf16, f16};
 use napi_derive::napi;
-use polylora_kernels::lora::{Pair, ROW_ALIGNMENT, ResidentAdapter, RowAddress, RowFormat};
+use polylora_kernels::lora::{LoraDtype, Pair, ResidentAdapter, SLAB_ALIGNMENT, SLAB_RANKS, Slab};
 use polylora_kernels::pool::PagePool;
 
 use crate::operators::MODULES;
@@ -35,26 +35,25 @@ pub struct AdapterPair {
     pub b: AdapterTensor,
 }
 
-/// Reads `pairs` from `file` and writes each rank row to its address in that format, in the order of the pairs and
-/// ranks.
+/// Reads `pairs` from `file` and writes them into slabs, in the order of the pairs and ranks.
 ///
 /// # Errors
-/// When the file cannot be read, a value is not finite as a half float, or an address leaves the pool.
+/// When the file cannot be read, a value is not finite as a half float, or a slab leaves the pool.
 pub fn load(
     pool: &PagePool,
     layers: usize,
-    format: RowFormat,
+    dtype: LoraDtype,
     file: &str,
     pairs: &[AdapterPair],
-    addresses: &[RowAddress],
+    slabs: &[Slab],
 ) -> Result<ResidentAdapter, String> {
     let mut source = File::open(file).map_err(|error| format!("{file}: {error}"))?;
     let mut adapter = ResidentAdapter::new(layers, MODULES.len());
-    let mut rest = addresses;
+    let mut rest = slabs.iter();
     for pair in pairs {
         let (layer, module, rank) = (pair.layer as usize, pair.module as usize, pair.rank as usize);
         let (inputs, outputs) = (pair.inputs as usize, pair.outputs as usize);
-        if layer >= layers || module >= MODULES.len() || rank > rest.len() {
+        if layer >= layers || module >= MODULES.len() {
             return Err(format!("{file}: layer {layer}, module {module}, rank {rank} has no place"));
         }
         let what = |matrix| format!("{file}: layer {layer} {} lora_{matrix}", MODULES[module]);
@@ -62,30 +61,31 @@ pub fn load(
             read(&mut source, &pair.a, rank * inputs).map_err(|error| format!("{}: {error}", what("A")))?;
         let b =
             read(&mut source, &pair.b, rank * outputs).map_err(|error| format!("{}: {error}", what("B")))?;
-        let (rows, others) = rest.split_at(rank);
-        rest = others;
-        let mut column = vec![0f32; outputs];
-        for (j, address) in rows.iter().enumerate() {
-            let (offset, bytes) = (address.offset as usize, format.row_bytes(inputs, outputs));
-            if address.page as usize >= pool.pages()
+        let mut own = Vec::with_capacity(rank.div_ceil(SLAB_RANKS));
+        let mut first = 0;
+        while first < rank {
+            let slab = *rest.next().ok_or_else(|| format!("{}: rank {first} has no place", what("A")))?;
+            let (offset, count) = (slab.offset as usize, slab.ranks as usize);
+            let bytes = dtype.slab_bytes(count, inputs, outputs);
+            if slab.page as usize >= pool.pages()
                 || offset + bytes > pool.page_bytes()
-                || !offset.is_multiple_of(ROW_ALIGNMENT)
+                || !offset.is_multiple_of(SLAB_ALIGNMENT)
+                || count == 0
+                || first + count > rank
             {
                 return Err(format!(
-                    "{file}: rank row at page {} byte {offset} leaves the pool",
-                    address.page
+                    "{file}: {count} ranks at page {} byte {offset} are out of place",
+                    slab.page
                 ));
             }
             // SAFETY: in bounds by the check above; the block manager gave these pages to this adapter alone, and no
             // step reads them before the adapter is registered.
-            let row = unsafe { std::slice::from_raw_parts_mut(pool.page(address.page).add(offset), bytes) };
-            for (target, value) in column.iter_mut().zip(b[j..].iter().step_by(rank)) {
-                *target = *value;
-            }
-            format.write(&a[j * inputs..][..inputs], &column, row);
+            let place = unsafe { std::slice::from_raw_parts_mut(pool.page(slab.page).add(offset), bytes) };
+            dtype.write(&a, &b, rank, first..first + count, place);
+            first += count;
+            own.push(slab);
         }
-        let rows = rows.to_vec();
-        adapter.set(layer, module, Pair { scale: pair.scale as f32, inputs, outputs, format, rows });
+        adapter.set(layer, module, Pair { scale: pair.scale as f32, inputs, outputs, dtype, slabs: own });
     }
     Ok(adapter)
 }

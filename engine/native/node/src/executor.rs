@@ -13,7 +13,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
-use polylora_kernels::lora::{ResidentAdapter, RowAddress, RowFormat};
+use polylora_kernels::lora::{LoraDtype, ResidentAdapter, Slab};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::sampling::{Sampler, SamplerParams};
 use polylora_kernels::simd::Variant;
@@ -99,7 +99,7 @@ struct Inner {
     state: Arc<ExecutorState>,
     layers: usize,
     vocab_size: usize,
-    adapter_format: RowFormat,
+    lora_dtype: LoraDtype,
     adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
     samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
 }
@@ -118,7 +118,7 @@ impl Executor {
         AsyncTask::new(OpenTask(options))
     }
 
-    /// Reads an adapter into its pages. `addresses` holds page and byte offset of each rank row, in the order of
+    /// Reads an adapter into its pages. `slabs` holds page, byte offset and number of ranks of each slab, in the order of
     /// the pairs. Rejects when the file or a value in it is unusable; the slot is then still free.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn load_adapter(
@@ -126,11 +126,11 @@ impl Executor {
         slot: u32,
         file: String,
         pairs: Vec<AdapterPair>,
-        addresses: Uint32Array,
+        slabs: Uint32Array,
     ) -> AsyncTask<LoadTask> {
-        let addresses =
-            addresses.chunks_exact(2).map(|pair| RowAddress { page: pair[0], offset: pair[1] }).collect();
-        AsyncTask::new(LoadTask { inner: self.inner.clone(), slot, file, pairs, addresses })
+        let slab = |fields: &[u32]| Slab { page: fields[0], offset: fields[1], ranks: fields[2] };
+        let slabs = slabs.chunks_exact(3).map(slab).collect();
+        AsyncTask::new(LoadTask { inner: self.inner.clone(), slot, file, pairs, slabs })
     }
 
     /// Forgets an adapter, whose pages may be reused once no step that reads it is running.
@@ -205,7 +205,7 @@ impl Task for OpenTask {
             state,
             layers: options.layers as usize,
             vocab_size: options.vocab_size as usize,
-            adapter_format: row_format(&options.lora_dtype).map_err(failure)?,
+            lora_dtype: lora_dtype(&options.lora_dtype).map_err(failure)?,
             adapters: RwLock::default(),
             samplers: RwLock::default(),
         })))
@@ -216,10 +216,10 @@ impl Task for OpenTask {
     }
 }
 
-fn row_format(lora_dtype: &str) -> std::result::Result<RowFormat, String> {
-    match lora_dtype {
-        "f16" => Ok(RowFormat::F16),
-        "int8" => Ok(RowFormat::Int8),
+fn lora_dtype(name: &str) -> std::result::Result<LoraDtype, String> {
+    match name {
+        "f16" => Ok(LoraDtype::F16),
+        "int8" => Ok(LoraDtype::Int8),
         other => Err(format!("loraDtype {other} is neither f16 nor int8")),
     }
 }
@@ -251,7 +251,7 @@ pub struct LoadTask {
     slot: u32,
     file: String,
     pairs: Vec<AdapterPair>,
-    addresses: Vec<RowAddress>,
+    slabs: Vec<Slab>,
 }
 
 impl Task for LoadTask {
@@ -260,9 +260,10 @@ impl Task for LoadTask {
 
     fn compute(&mut self) -> Result<()> {
         let inner = &self.inner;
-        let (pool, format) = (&inner.state.pool, inner.adapter_format);
-        let adapter = adapter::load(pool, inner.layers, format, &self.file, &self.pairs, &self.addresses)
-            .map_err(failure)?;
+        let pool = &inner.state.pool;
+        let adapter =
+            adapter::load(pool, inner.layers, inner.lora_dtype, &self.file, &self.pairs, &self.slabs)
+                .map_err(failure)?;
         inner.adapters.write().expect("no writer panicked").insert(self.slot, Arc::new(adapter));
         Ok(())
     }

@@ -1,77 +1,98 @@
-//! The first half: dot products of some rank rows with some input rows.
+//! The first half: dot products of some ranks' A with some input rows.
 
-use super::prefetch::{LINE, line};
-use super::rows::Weight;
+use super::slab::Weight;
+use crate::prefetch::{LINE, prefetch};
 use crate::simd::{Lanes, Variant, dispatch};
 
-/// Rank rows taken at once; each input value that is loaded serves all of them.
-pub(super) const RANKS: usize = 4;
+/// Ranks taken at once; each input value that is loaded serves all of them.
+const RANKS: usize = 4;
 /// Input rows taken at once; each weight that is widened serves all of them.
 const ROWS: usize = 2;
 
-/// `R` rank rows, the ones that follow them (fetched meanwhile), and the input rows.
-#[derive(Clone, Copy)]
-pub(super) struct Shrink<'a, W, const R: usize> {
-    pub(super) a: [&'a [W]; R],
-    pub(super) next: [*const u8; R],
-    pub(super) x: &'a [&'a [f32]],
-}
-
 /// Weights with compiled kernels.
 pub(super) trait ShrinkWeight: Weight {
-    /// `dots[rank * x.len() + row] = a[rank] · x[row]`.
+    /// `dots[rank * x.len() + row] = a[rank] · x[row]`, where `a` is `[rank][k]`. While some ranks are computed, the next
+    /// are fetched, after the last ones those at `next`, which need not be readable.
     ///
     /// # Panics
     /// When lengths differ.
-    fn four(block: Shrink<'_, Self, RANKS>, dots: &mut [f32], variant: Variant);
-    /// The same for one rank row.
-    fn one(block: Shrink<'_, Self, 1>, dots: &mut [f32], variant: Variant);
+    fn shrink(a: &[Self], next: *const Self, x: &[&[f32]], dots: &mut [f32], variant: Variant);
 }
 
 macro_rules! kernels {
     ($weight:ty) => {
         impl ShrinkWeight for $weight {
-            kernels!($weight, four, RANKS);
-            kernels!($weight, one, 1);
-        }
-    };
-    ($weight:ty, $name:ident, $ranks:expr) => {
-        fn $name(block: Shrink<'_, $weight, { $ranks }>, dots: &mut [f32], variant: Variant) {
-            #[inline(always)]
-            unsafe fn body<L: Lanes>(block: Shrink<'_, $weight, { $ranks }>, dots: &mut [f32]) {
-                // SAFETY: passed on.
-                unsafe { tiles::<L, $weight, { $ranks }>(block, dots) }
+            fn shrink(
+                a: &[$weight],
+                next: *const $weight,
+                x: &[&[f32]],
+                dots: &mut [f32],
+                variant: Variant,
+            ) {
+                #[inline(always)]
+                unsafe fn body<L: Lanes>(a: &[$weight], next: *const $weight, x: &[&[f32]], dots: &mut [f32]) {
+                    // SAFETY: passed on.
+                    unsafe { all::<L, $weight>(a, next, x, dots) }
+                }
+                check(a, x, dots);
+                // SAFETY: the variant was detected on this processor; lengths are checked.
+                unsafe { dispatch!(variant, body(a: &[$weight], next: *const $weight, x: &[&[f32]], dots: &mut [f32])) }
             }
-            block.check(dots);
-            // SAFETY: the variant was detected on this processor; lengths are checked.
-            unsafe { dispatch!(variant, body(block: Shrink<'_, $weight, { $ranks }>, dots: &mut [f32])) }
         }
     };
 }
 kernels!(u16);
 kernels!(i8);
 
-impl<W, const R: usize> Shrink<'_, W, R> {
-    fn check(&self, dots: &[f32]) {
-        let k = self.a[0].len();
-        assert!(self.a.iter().all(|a| a.len() == k) && self.x.iter().all(|x| x.len() == k));
-        assert_eq!(dots.len(), R * self.x.len());
+fn check<W>(a: &[W], x: &[&[f32]], dots: &[f32]) {
+    let Some(first) = x.first() else {
+        return assert!(dots.is_empty());
+    };
+    assert!(x.iter().all(|x| x.len() == first.len()) && dots.len().is_multiple_of(x.len()));
+    assert_eq!(a.len(), dots.len() / x.len() * first.len());
+}
+
+/// # Safety
+/// The lengths must be checked.
+#[inline(always)]
+unsafe fn all<L: Lanes, W: Weight>(a: &[W], next: *const W, x: &[&[f32]], dots: &mut [f32]) {
+    let rows = x.len();
+    if rows == 0 {
+        return;
+    }
+    let (k, ranks) = (x[0].len(), dots.len() / rows);
+    let fours = ranks / RANKS * RANKS;
+    for rank in (0..fours).step_by(RANKS) {
+        let dots = &mut dots[rank * rows..][..RANKS * rows];
+        let following = rank + RANKS;
+        let next = if following < ranks { a.as_ptr().wrapping_add(following * k) } else { next };
+        // SAFETY: passed on.
+        unsafe { tiles::<L, W, RANKS>(&a[rank * k..][..RANKS * k], next, x, dots) };
+    }
+    for rank in fours..ranks {
+        // SAFETY: passed on.
+        unsafe { tiles::<L, W, 1>(&a[rank * k..][..k], next, x, &mut dots[rank * rows..][..rows]) };
     }
 }
 
 /// # Safety
-/// The block must be checked.
+/// `a` must have `R` ranks and `dots` place for them and all rows.
 #[inline(always)]
-unsafe fn tiles<L: Lanes, W: Weight, const R: usize>(block: Shrink<'_, W, R>, dots: &mut [f32]) {
-    let rows = block.x.len();
+unsafe fn tiles<L: Lanes, W: Weight, const R: usize>(
+    a: &[W],
+    next: *const W,
+    x: &[&[f32]],
+    dots: &mut [f32],
+) {
+    let rows = x.len();
     let pairs = rows / ROWS * ROWS;
     for row in (0..pairs).step_by(ROWS) {
         // SAFETY: passed on.
-        unsafe { tile::<L, W, R, ROWS>(block, row, dots) };
+        unsafe { tile::<L, W, R, ROWS>(a, next, x, row, dots) };
     }
     for row in pairs..rows {
         // SAFETY: passed on.
-        unsafe { tile::<L, W, R, 1>(block, row, dots) };
+        unsafe { tile::<L, W, R, 1>(a, next, x, row, dots) };
     }
 }
 
@@ -82,30 +103,33 @@ unsafe fn tiles<L: Lanes, W: Weight, const R: usize>(block: Shrink<'_, W, R>, do
 /// As [`tiles`]; `row + T` rows must be there.
 #[inline(always)]
 unsafe fn tile<L: Lanes, W: Weight, const R: usize, const T: usize>(
-    block: Shrink<'_, W, R>,
+    a: &[W],
+    next: *const W,
+    x: &[&[f32]],
     row: usize,
     dots: &mut [f32],
 ) {
-    let k = block.a[0].len();
-    let x: [&[f32]; T] = std::array::from_fn(|t| block.x[row + t]);
+    let (rows, k) = (x.len(), x[row].len());
+    let x: [&[f32]; T] = std::array::from_fn(|t| x[row + t]);
     let mut sums = [[L::splat(0.0); T]; R];
-    let (step, whole) = (LINE / size_of::<W>(), k / 8 * 8);
-    for start in (0..whole).step_by(step) {
+    let whole = k / 8 * 8;
+    let line = LINE / size_of::<W>();
+    for start in (0..whole).step_by(line) {
         if row == 0 {
-            for next in block.next {
-                line(next.wrapping_add(start * size_of::<W>()));
+            for rank in 0..R {
+                prefetch(next.wrapping_add(rank * k + start).cast());
             }
         }
-        for i in (start..whole.min(start + step)).step_by(8) {
-            // SAFETY: i + 8 <= whole <= k.
-            unsafe { eight::<L, W, R, T>(block.a, x, i, &mut sums) };
+        for i in (start..whole.min(start + line)).step_by(8) {
+            // SAFETY: i + 8 <= k, and `a` has R ranks of k values.
+            unsafe { eight::<L, W, R, T>(a, k, x, i, &mut sums) };
         }
     }
     for (rank, sums) in sums.iter().enumerate() {
         for (t, sum) in sums.iter().enumerate() {
-            let rest = x[t][whole..].iter().zip(&block.a[rank][whole..]);
+            let rest = x[t][whole..].iter().zip(&a[rank * k..][whole..k]);
             let dot = rest.fold(sum.sum(), |sum, (x, a)| sum + x * a.value());
-            dots[rank * block.x.len() + row + t] = dot;
+            dots[rank * rows + row + t] = dot;
         }
     }
 }
@@ -113,18 +137,19 @@ unsafe fn tile<L: Lanes, W: Weight, const R: usize, const T: usize>(
 /// Adds the products of eight inputs.
 ///
 /// # Safety
-/// All must have eight values from `i`.
+/// `a` must have `R` ranks of `k` values, and all rows eight values from `i`.
 #[inline(always)]
 unsafe fn eight<L: Lanes, W: Weight, const R: usize, const T: usize>(
-    a: [&[W]; R],
+    a: &[W],
+    k: usize,
     x: [&[f32]; T],
     i: usize,
     sums: &mut [[L; T]; R],
 ) {
     let mut weights = [L::splat(0.0); R];
-    for (weight, a) in weights.iter_mut().zip(a) {
+    for (rank, weight) in weights.iter_mut().enumerate() {
         // SAFETY: promised by the caller.
-        *weight = unsafe { W::load(a.as_ptr().add(i)) };
+        *weight = unsafe { W::load(a.as_ptr().add(rank * k + i)) };
     }
     for (t, x) in x.iter().enumerate() {
         // SAFETY: promised by the caller.

@@ -23,12 +23,13 @@ mod x86;
 
 use std::ops::Range;
 
+use crate::prefetch::FetchQueue;
 use crate::simd::Variant;
 
 pub use pack::{PackedWeights, pack};
 pub use rows::QuantizedRows;
 pub(crate) use rows::RowWriter;
-use tile::{Kernel, Tile};
+use tile::{FETCH_GROUPS, Kernel, Tile};
 
 /// Output channels stored side by side.
 pub const PANEL: usize = 16;
@@ -77,7 +78,7 @@ impl QuantizedLinear<'_> {
     }
 
     /// Multiplies some rows with some panels: `out[(row - rows.start) * stride + (panel - panels.start) * 16 + lane]`,
-    /// the panels' padding included.
+    /// the panels' padding included. Meanwhile what `beside` lists is fetched.
     ///
     /// # Panics
     /// When a range lies outside the weights, the rows or `out`, or the rows were quantized for another width, group
@@ -89,6 +90,7 @@ impl QuantizedLinear<'_> {
         x: &QuantizedRows,
         out: &mut [f32],
         stride: usize,
+        beside: &FetchQueue,
         variant: Variant,
     ) {
         if panels.is_empty() || rows.is_empty() {
@@ -105,6 +107,11 @@ impl QuantizedLinear<'_> {
         let kernel = Kernel::of(variant);
         let groups = self.k / self.group;
         let chunk = if rows.len() <= FEW_ROWS { groups } else { CHUNK / self.group };
+        beside.spread(
+            panels.len().div_ceil(kernel.panels)
+                * groups.div_ceil(FETCH_GROUPS)
+                * rows.len().div_ceil(kernel.rows),
+        );
         for panel in panels.clone().step_by(kernel.panels) {
             let count = kernel.panels.min(panels.end - panel);
             for first in (0..groups).step_by(chunk) {
@@ -112,8 +119,16 @@ impl QuantizedLinear<'_> {
                 let column = (panel - panels.start) * PANEL;
                 // SAFETY: the assertions above bound the tile's panels, rows, groups and outputs.
                 unsafe {
-                    let tile =
-                        Tile::new(self, panel, range, x, rows.start, out.as_mut_ptr().add(column), stride);
+                    let tile = Tile::new(
+                        self,
+                        panel,
+                        range,
+                        x,
+                        rows.start,
+                        out.as_mut_ptr().add(column),
+                        stride,
+                        beside,
+                    );
                     kernel.run(&tile, rows.len(), count);
                 }
             }

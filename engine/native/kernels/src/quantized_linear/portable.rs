@@ -5,7 +5,7 @@ use super::{PANEL, QUAD};
 
 /// # Safety
 /// The tile must hold so many rows, and one panel.
-pub(super) unsafe fn run(tile: &Tile, rows: usize, panels: usize) {
+pub(super) unsafe fn run(tile: &Tile<'_>, rows: usize, panels: usize) {
     debug_assert_eq!(panels, 1);
     let group = tile.group;
     for g in 0..tile.groups {

@@ -61,7 +61,7 @@ fn product(weights: &[f32], x: &[f32], Shape { n, k, group }: Shape, variant: Va
     }
     let stride = panels(n) * PANEL;
     let mut out = vec![f32::NAN; rows * stride];
-    layer.block(0..panels(n), 0..rows, &quantized, &mut out, stride, variant);
+    layer.block(0..panels(n), 0..rows, &quantized, &mut out, stride, &FetchQueue::default(), variant);
     out.chunks_exact(stride).flat_map(|row| &row[..n]).copied().collect()
 }
 
@@ -116,7 +116,7 @@ fn a_part_of_the_rows_and_panels_has_the_bits_of_the_whole() {
         }
         let (part, width, stride) = (3..18, 3 * PANEL, 51);
         let mut out = vec![5f32; part.len() * stride];
-        layer.block(1..4, part.clone(), &quantized, &mut out, stride, variant);
+        layer.block(1..4, part.clone(), &quantized, &mut out, stride, &FetchQueue::default(), variant);
         for (row, out) in part.zip(out.chunks_exact(stride)) {
             assert_equal_bits(&out[..width], &expected[row * n + PANEL..][..width], variant.name());
             assert_eq!(out[width..], [5.0; 3], "beyond the panels");

@@ -7,12 +7,16 @@ use super::arm;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use super::{PANEL, QuantizedLinear, QuantizedRows, portable};
+use crate::prefetch::FetchQueue;
 use crate::simd::Variant;
+
+/// Groups from one portion of what is fetched beside to the next.
+pub(super) const FETCH_GROUPS: usize = 4;
 
 /// Where a tile's operands lie. Sums are added to `out`, one group after the other.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 takes several panels"))]
-pub(super) struct Tile {
+pub(super) struct Tile<'a> {
     pub(super) codes: *const u8,
     pub(super) scales: *const f32,
     /// From one panel's codes to the next's, and the same for scales.
@@ -28,9 +32,11 @@ pub(super) struct Tile {
     pub(super) row_groups: usize,
     pub(super) out: *mut f32,
     pub(super) stride: usize,
+    /// What to fetch meanwhile.
+    pub(super) beside: &'a FetchQueue,
 }
 
-impl Tile {
+impl<'a> Tile<'a> {
     /// The tile that begins at a panel and row, with its outputs at `out`.
     ///
     /// # Safety
@@ -43,6 +49,7 @@ impl Tile {
         row: usize,
         out: *mut f32,
         stride: usize,
+        beside: &'a FetchQueue,
     ) -> Self {
         let (group, all) = (weights.group, weights.k / weights.group);
         let (panel_codes, panel_scales, row_bytes) = (PANEL * weights.k, PANEL * all, x.row_bytes());
@@ -63,7 +70,20 @@ impl Tile {
                 row_groups: all,
                 out,
                 stride,
+                beside,
             }
+        }
+    }
+
+    /// To be called for each group: asks for a portion of what is needed next.
+    #[inline(always)]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(dead_code, reason = "portable")
+    )]
+    pub(super) fn fetch_beside(&self, g: usize) {
+        if g.is_multiple_of(FETCH_GROUPS) {
+            self.beside.advance();
         }
     }
 
@@ -89,30 +109,32 @@ impl Tile {
 pub(super) struct Kernel {
     /// At most so many panels at a time.
     pub(super) panels: usize,
-    run: unsafe fn(&Tile, usize, usize),
+    /// At most so many rows at a time.
+    pub(super) rows: usize,
+    run: unsafe fn(&Tile<'_>, usize, usize),
 }
 
 impl Kernel {
     pub(super) fn of(variant: Variant) -> Self {
-        let (panels, run): (_, unsafe fn(&Tile, usize, usize)) = match variant {
-            Variant::Portable => (1, portable::run),
+        let (panels, rows, run): (_, _, unsafe fn(&Tile<'_>, usize, usize)) = match variant {
+            Variant::Portable => (1, usize::MAX, portable::run),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx2(_) => (1, x86::avx2::run),
+            Variant::Avx2(_) => (1, 4, x86::avx2::run),
             #[cfg(target_arch = "x86_64")]
-            Variant::AvxVnni(_) => (1, x86::avx_vnni::run),
+            Variant::AvxVnni(_) => (1, 6, x86::avx_vnni::run),
             #[cfg(target_arch = "x86_64")]
-            Variant::Avx512Vnni(_) => (x86::avx512_vnni::PANELS, x86::avx512_vnni::run),
+            Variant::Avx512Vnni(_) => (x86::avx512_vnni::PANELS, 8, x86::avx512_vnni::run),
             #[cfg(target_arch = "aarch64")]
-            Variant::NeonDotprod(_) => (1, arm::dotprod::run),
+            Variant::NeonDotprod(_) => (1, 4, arm::dotprod::run),
             #[cfg(target_arch = "aarch64")]
-            Variant::NeonI8mm(_) => (1, arm::i8mm::run),
+            Variant::NeonI8mm(_) => (1, 4, arm::i8mm::run),
         };
-        Self { panels, run }
+        Self { panels, rows, run }
     }
 
     /// # Safety
     /// The tile must hold so many rows and panels, and the kernel's variant have been detected on this processor.
-    pub(super) unsafe fn run(&self, tile: &Tile, rows: usize, panels: usize) {
+    pub(super) unsafe fn run(&self, tile: &Tile<'_>, rows: usize, panels: usize) {
         // SAFETY: passed on.
         unsafe { (self.run)(tile, rows, panels) }
     }

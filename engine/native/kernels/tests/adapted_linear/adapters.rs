@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use half::f16;
-use polylora_kernels::lora::{Pair, ResidentAdapter, RowAddress, RowFormat};
+use polylora_kernels::lora::{LoraDtype, Pair, ResidentAdapter, Slab};
 use polylora_kernels::pool::PagePool;
 
 use super::{LAYER, numbers};
@@ -15,38 +15,44 @@ pub struct Plain {
     pub b: Vec<Vec<f32>>,
 }
 
-/// Gives rank rows places in a pool, with gaps between them.
+/// Gives slabs places in a pool, with gaps between them.
 pub struct Pages {
     pub pool: PagePool,
-    format: RowFormat,
-    next: RowAddress,
+    dtype: LoraDtype,
+    next: Slab,
 }
 
 impl Pages {
-    fn new(format: RowFormat) -> Self {
-        let next = RowAddress { page: 0, offset: 64 };
-        Self { pool: PagePool::new(4096, 2000).unwrap(), format, next }
+    fn new(dtype: LoraDtype) -> Self {
+        let next = Slab { page: 0, offset: 64, ranks: 0 };
+        Self { pool: PagePool::new(16384, 2000).unwrap(), dtype, next }
     }
 
+    /// In slabs of one to five ranks.
     fn write(&mut self, plain: &Plain) -> Pair {
-        let (inputs, outputs) = (plain.a[0].len(), plain.b[0].len());
-        let format = self.format;
-        let bytes = format.row_bytes(inputs, outputs);
-        let mut rows = Vec::new();
-        for (a, b) in plain.a.iter().zip(&plain.b) {
+        let (rank, inputs, outputs) = (plain.a.len(), plain.a[0].len(), plain.b[0].len());
+        let dtype = self.dtype;
+        let columns: Vec<f32> = (0..outputs).flat_map(|i| plain.b.iter().map(move |b| b[i])).collect();
+        let mut slabs = Vec::new();
+        let mut first = 0;
+        while first < rank {
+            let ranks = (slabs.len() % 5 + 1).min(rank - first);
+            let bytes = dtype.slab_bytes(ranks, inputs, outputs);
             if self.next.offset as usize + bytes > self.pool.page_bytes() {
-                self.next = RowAddress { page: self.next.page + 2, offset: 0 };
+                self.next = Slab { page: self.next.page + 2, offset: 0, ranks: 0 };
             }
+            let slab = Slab { ranks: ranks as u32, ..self.next };
             // SAFETY: within the page by the check above, and nothing refers to it yet.
-            let row = unsafe {
-                let start = self.pool.page(self.next.page).add(self.next.offset as usize);
+            let place = unsafe {
+                let start = self.pool.page(slab.page).add(slab.offset as usize);
                 std::slice::from_raw_parts_mut(start, bytes)
             };
-            format.write(a, b, row);
-            rows.push(self.next);
+            dtype.write(&plain.a.concat(), &columns, rank, first..first + ranks, place);
+            slabs.push(slab);
             self.next.offset += (bytes as u32).next_multiple_of(64);
+            first += ranks;
         }
-        Pair { scale: plain.scale, inputs, outputs, format, rows }
+        Pair { scale: plain.scale, inputs, outputs, dtype, slabs }
     }
 }
 
@@ -63,13 +69,13 @@ pub struct AdapterSet {
 }
 
 impl AdapterSet {
-    pub fn new(format: RowFormat, ranks: &[usize], k: usize, widths: &[usize]) -> Self {
-        let mut set = Self { pages: Pages::new(format), plain: Vec::new(), resident: Vec::new() };
+    pub fn new(dtype: LoraDtype, ranks: &[usize], k: usize, widths: &[usize]) -> Self {
+        let mut set = Self { pages: Pages::new(dtype), plain: Vec::new(), resident: Vec::new() };
         for (index, rank) in ranks.iter().enumerate() {
             let pairs = widths.iter().enumerate().map(|(projection, width)| {
                 let matrix = |length: usize, seed: usize| -> Vec<Vec<f32>> {
                     let seed = seed + 11 * index + 101 * projection;
-                    (0..*rank).map(|j| exact(format, &numbers(length, seed + 1009 * j))).collect()
+                    (0..*rank).map(|j| exact(dtype, &numbers(length, seed + 1009 * j))).collect()
                 };
                 let present = index != 1 || projection == 0;
                 present.then(|| Plain {
@@ -95,13 +101,13 @@ impl AdapterSet {
     }
 }
 
-/// Numbers that a format keeps exactly, or as nearly as its tests can tell.
-fn exact(format: RowFormat, values: &[f32]) -> Vec<f32> {
+/// Numbers that a dtype keeps exactly, or as nearly as its tests can tell.
+fn exact(dtype: LoraDtype, values: &[f32]) -> Vec<f32> {
     let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
     let step = largest / 127.0;
-    let kept = values.iter().map(|value| match format {
-        RowFormat::F16 => f16::from_f32(value * 0.2).to_f32(),
-        RowFormat::Int8 => (value / step).round() * step * 0.2,
+    let kept = values.iter().map(|value| match dtype {
+        LoraDtype::F16 => f16::from_f32(value * 0.2).to_f32(),
+        LoraDtype::Int8 => (value / step).round() * step * 0.2,
     });
     kept.collect()
 }

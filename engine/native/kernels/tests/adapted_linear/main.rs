@@ -4,7 +4,7 @@ mod adapters;
 mod case;
 
 use polylora_kernels::adapted_linear::Epilogue;
-use polylora_kernels::lora::RowFormat;
+use polylora_kernels::lora::LoraDtype;
 use polylora_kernels::parallel::Threads;
 use polylora_kernels::quantized_linear::PANEL;
 use polylora_kernels::simd::Variant;
@@ -14,7 +14,7 @@ use case::{Base, Case, assert_same_bits};
 
 /// The layer under test.
 const LAYER: usize = 1;
-const FORMATS: [RowFormat; 2] = [RowFormat::F16, RowFormat::Int8];
+const FORMATS: [LoraDtype; 2] = [LoraDtype::F16, LoraDtype::Int8];
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
     let number = |i: usize| ((i.wrapping_mul(2_654_435_761) >> 7) % 2001) as f32 / 1000.0 - 1.0;
@@ -71,7 +71,7 @@ fn many_rows_and_columns_are_cut_into_blocks() {
 #[test]
 fn an_adapter_of_nan_spoils_its_own_rows_only() {
     let (k, widths) = (64, [37]);
-    let mut adapters = AdapterSet::new(RowFormat::F16, &[4, 4, 4, 4], k, &widths);
+    let mut adapters = AdapterSet::new(LoraDtype::F16, &[4, 4, 4, 4], k, &widths);
     let clean = adapters.resident[2].clone();
     let poison = |length: usize| vec![vec![f32::NAN; length]; 4];
     adapters.add(vec![Some(Plain { scale: 1.0, a: poison(k), b: poison(widths[0]) })]);

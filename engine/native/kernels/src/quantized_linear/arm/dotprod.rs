@@ -13,7 +13,7 @@ const INPUTS: usize = 4 * QUAD;
 
 /// # Safety
 /// The processor must have dot products, and the tile so many rows and one panel.
-pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
+pub(in super::super) unsafe fn run(tile: &Tile<'_>, rows: usize, _one: usize) {
     // SAFETY: passed on.
     unsafe {
         // With four rows, sixteen sums, four registers of weights and as many of activations are in registers.
@@ -24,9 +24,10 @@ pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
 /// # Safety
 /// The tile must hold `R` rows and one panel.
 #[target_feature(enable = "neon,dotprod")]
-pub(super) unsafe fn kernel<const R: usize>(tile: &Tile) {
+pub(super) unsafe fn kernel<const R: usize>(tile: &Tile<'_>) {
     let offset = vdupq_n_u8(OFFSET);
     for g in 0..tile.groups {
+        tile.fetch_beside(g);
         // SAFETY: the tile holds these groups of its rows and its panel.
         unsafe {
             // Both factors are signed here, so nothing has to be taken off.

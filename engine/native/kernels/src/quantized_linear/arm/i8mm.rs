@@ -14,7 +14,7 @@ const SUMS: usize = 2 * QUARTERS;
 
 /// # Safety
 /// The processor must have 8-bit matrix products and dot products, and the tile so many rows and one panel.
-pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
+pub(in super::super) unsafe fn run(tile: &Tile<'_>, rows: usize, _one: usize) {
     let even = rows / 2 * 2;
     // SAFETY: passed on.
     unsafe {
@@ -31,8 +31,9 @@ pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
 /// # Safety
 /// The tile must hold `P` pairs of rows and one panel.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn kernel<const P: usize>(tile: &Tile) {
+unsafe fn kernel<const P: usize>(tile: &Tile<'_>) {
     for g in 0..tile.groups {
+        tile.fetch_beside(g);
         // SAFETY: the tile holds these groups of its rows and its panel.
         unsafe {
             let mut dots = [[vdupq_n_s32(0); SUMS]; P];

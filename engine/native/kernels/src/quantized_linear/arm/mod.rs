@@ -16,7 +16,7 @@ const QUARTERS: usize = PANEL / 4;
 /// # Safety
 /// The tile must hold that row.
 #[inline(always)]
-unsafe fn scale_and_add(tile: &Tile, g: usize, row: usize, dots: [int32x4_t; QUARTERS]) {
+unsafe fn scale_and_add(tile: &Tile<'_>, g: usize, row: usize, dots: [int32x4_t; QUARTERS]) {
     // SAFETY: the tile holds this group of its rows and its panel; NEON is there.
     unsafe {
         let x_scale = vdupq_n_f32(*tile.x_scales.add(row * tile.row_groups + g));

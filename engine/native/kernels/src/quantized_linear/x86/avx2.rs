@@ -8,11 +8,12 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::{AHEAD, prefetch, scale_and_add, starts};
+use super::{AHEAD, scale_and_add, starts};
+use crate::prefetch::prefetch;
 
 /// # Safety
 /// The processor must have AVX2, and the tile so many rows, their codes in 16 bits, and one panel.
-pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
+pub(in super::super) unsafe fn run(tile: &Tile<'_>, rows: usize, _one: usize) {
     // SAFETY: passed on.
     unsafe {
         // With four rows, eight sums, four registers of weights, the mask, a broadcast and a product are in registers.
@@ -23,9 +24,10 @@ pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
 /// # Safety
 /// The tile must hold `R` rows and one panel.
 #[target_feature(enable = "avx2")]
-unsafe fn kernel<const R: usize>(tile: &Tile) {
+unsafe fn kernel<const R: usize>(tile: &Tile<'_>) {
     let even = _mm256_set1_epi16(0x00ff);
     for g in 0..tile.groups {
+        tile.fetch_beside(g);
         // SAFETY: the tile holds these groups of its rows and its panel.
         unsafe {
             let mut dots = starts::<R>(tile, g);

@@ -5,14 +5,15 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::{AHEAD, prefetch};
+use super::AHEAD;
+use crate::prefetch::prefetch;
 
 /// With eight rows, sixteen sums, two steps of weights and a broadcast are in registers.
 pub(in super::super) const PANELS: usize = 2;
 
 /// # Safety
 /// The processor must have AVX-512 VNNI, and the tile so many rows and panels.
-pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, panels: usize) {
+pub(in super::super) unsafe fn run(tile: &Tile<'_>, rows: usize, panels: usize) {
     // SAFETY: passed on.
     unsafe {
         if panels == PANELS {
@@ -26,8 +27,9 @@ pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, panels: usize) {
 /// # Safety
 /// The tile must hold `R` rows and `P` panels.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn kernel<const R: usize, const P: usize>(tile: &Tile) {
+unsafe fn kernel<const R: usize, const P: usize>(tile: &Tile<'_>) {
     for g in 0..tile.groups {
+        tile.fetch_beside(g);
         // SAFETY: the tile holds these groups of its rows and panels.
         unsafe {
             let mut dots = [[_mm512_setzero_si512(); P]; R];

@@ -5,11 +5,12 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::{AHEAD, prefetch, scale_and_add, starts};
+use super::{AHEAD, scale_and_add, starts};
+use crate::prefetch::prefetch;
 
 /// # Safety
 /// The processor must have AVX-VNNI, and the tile so many rows and one panel.
-pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
+pub(in super::super) unsafe fn run(tile: &Tile<'_>, rows: usize, _one: usize) {
     // SAFETY: passed on.
     unsafe {
         // With six rows, twelve sums, two registers of weights and a broadcast are in registers.
@@ -20,8 +21,9 @@ pub(in super::super) unsafe fn run(tile: &Tile, rows: usize, _one: usize) {
 /// # Safety
 /// The tile must hold `R` rows and one panel.
 #[target_feature(enable = "avx2,avxvnni")]
-unsafe fn kernel<const R: usize>(tile: &Tile) {
+unsafe fn kernel<const R: usize>(tile: &Tile<'_>) {
     for g in 0..tile.groups {
+        tile.fetch_beside(g);
         // SAFETY: the tile holds these groups of its rows and its panel.
         unsafe {
             let mut dots = starts::<R>(tile, g);

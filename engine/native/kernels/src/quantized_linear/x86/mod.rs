@@ -6,19 +6,12 @@ pub(super) mod avx_vnni;
 
 use std::arch::x86_64::*;
 
+use super::PANEL;
+use super::tile::Tile;
+
 /// How many bytes of weights ahead of their use to ask for. A panel is too short a stream for the processor's own
 /// prefetching: weights that come from memory arrive a third faster so (Zen 3).
 const AHEAD: usize = 2048;
-
-/// Asks for the cache line at an address, which need not be readable.
-#[inline(always)]
-fn prefetch(address: *const u8) {
-    // SAFETY: every x86-64 processor has it, and it does nothing where the address is not mapped.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-}
-
-use super::PANEL;
-use super::tile::Tile;
 
 /// Where the sums of a group start.
 ///
@@ -26,7 +19,7 @@ use super::tile::Tile;
 /// The tile must hold `R` rows.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn starts<const R: usize>(tile: &Tile, g: usize) -> [[__m256i; 2]; R] {
+unsafe fn starts<const R: usize>(tile: &Tile<'_>, g: usize) -> [[__m256i; 2]; R] {
     let mut dots = [[_mm256_setzero_si256(); 2]; R];
     for (r, dots) in dots.iter_mut().enumerate() {
         // SAFETY: the tile holds this group of its rows.
@@ -41,7 +34,7 @@ unsafe fn starts<const R: usize>(tile: &Tile, g: usize) -> [[__m256i; 2]; R] {
 /// The tile must hold `R` rows.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn scale_and_add<const R: usize>(tile: &Tile, g: usize, dots: &[[__m256i; 2]; R]) {
+unsafe fn scale_and_add<const R: usize>(tile: &Tile<'_>, g: usize, dots: &[[__m256i; 2]; R]) {
     // SAFETY: the tile holds this group of its rows and its panel.
     unsafe {
         let scales = tile.scales.add(g * PANEL);
