@@ -5,7 +5,7 @@ import { EventQueue } from './event-queue.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
-import type { ModelRunner, SequenceOutput } from './model-runner.ts';
+import type { ModelRunner, SequenceOutput, StepOutput } from './model-runner.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
 import { type ScheduledSequence, Scheduler } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
@@ -25,6 +25,8 @@ interface Request {
   readonly sequence: Sequence;
   readonly output: OutputProcessor;
   readonly events: EventQueue<GenerationEvent>;
+  /** Its last event is out; its pages and sampler may still be in use by a run. */
+  ended: boolean;
 }
 
 interface KnownAdapter {
@@ -45,10 +47,14 @@ export class LlmEngine implements Engine {
   /** Removed adapters that running requests still use. */
   readonly #leaving = new Set<string>();
   readonly #requests = new Map<string, Request>();
-  /** Sequences to take out before the next step; their pages may be in use until then. */
+  /** Sequences to take out before the next run; their pages may be in use until then. */
   readonly #cancelled = new Set<Sequence>();
+  /** Requests that ended during the run at hand. */
+  readonly #ended: Request[] = [];
   readonly #loop: Promise<void>;
   #wake: (() => void) | null = null;
+  /** Whether a batch is being run. */
+  #running = false;
   #closed = false;
   #nextHandle = 0;
   #loading = 0;
@@ -111,7 +117,7 @@ export class LlmEngine implements Engine {
     const { sequence, events } = accepted;
     const cancel = () => {
       this.#cancelled.add(sequence);
-      this.#wake?.();
+      this.#reschedule();
     };
     signal?.addEventListener('abort', cancel, { once: true });
     if (signal?.aborted) cancel();
@@ -120,7 +126,7 @@ export class LlmEngine implements Engine {
       yield* events;
     } finally {
       signal?.removeEventListener('abort', cancel);
-      if (this.#requests.has(request.id)) cancel();
+      if (!accepted.ended) cancel();
     }
   }
 
@@ -158,7 +164,7 @@ export class LlmEngine implements Engine {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#wake?.();
+    this.#reschedule();
     await this.#loop;
     for (const request of this.#requests.values()) {
       this.#fail(request, new EngineError('engine_unavailable', 'the engine was stopped'));
@@ -198,11 +204,11 @@ export class LlmEngine implements Engine {
     const handle = this.#nextHandle++;
     const sequence = new Sequence({ id: request.id, handle, prompt, adapter, sampling, maxTokens });
     const output = new OutputProcessor(sequence, this.#tokenizer, this.#texts, this.#eosTokenIds);
-    const accepted = { sequence, output, events: new EventQueue<GenerationEvent>() };
+    const accepted = { sequence, output, events: new EventQueue<GenerationEvent>(), ended: false };
     this.#runner.addSequence(sequence);
     this.#requests.set(request.id, accepted);
     this.#scheduler.add(sequence);
-    this.#wake?.();
+    this.#reschedule();
     return accepted;
   }
 
@@ -217,10 +223,10 @@ export class LlmEngine implements Engine {
   async #run(): Promise<void> {
     while (!this.#closed) {
       this.#dropCancelled();
-      const { batch, loads } = this.#scheduler.schedule();
+      const { batch, steps, loads } = this.#scheduler.schedule();
       for (const load of loads) void this.#load(load);
       if (batch.length > 0) {
-        await this.#step(batch);
+        await this.#runBatch(batch, steps);
       } else if (this.#scheduler.isIdle || this.#loading > 0) {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -236,27 +242,38 @@ export class LlmEngine implements Engine {
     }
   }
 
-  async #step(batch: readonly ScheduledSequence[]): Promise<void> {
+  /** There is something new to decide about: ends the wait, or the run after its current step. */
+  #reschedule(): void {
+    this.#wake?.();
+    if (this.#running) this.#runner.interrupt();
+  }
+
+  /** While the addon computes a step, the one before it is handed out. */
+  async #runBatch(batch: readonly ScheduledSequence[], steps: number): Promise<void> {
+    this.#running = true;
     try {
-      const { outputs, seconds, operatorSeconds } = await this.#runner.step(batch, (digest) =>
-        this.#scheduler.adapters.slot(digest),
-      );
-      this.#totals.steps++;
-      this.#totals.stepSeconds += seconds;
-      this.#totals.operatorSeconds += operatorSeconds;
-      for (const scheduled of batch) this.#scheduler.computed(scheduled);
-      for (const output of outputs) this.#deliver(output);
+      const slotOf = (digest: string) => this.#scheduler.adapters.slot(digest);
+      await this.#runner.run(batch, steps, slotOf, (output) => this.#stepped(batch, output));
     } catch (error) {
-      for (const { sequence } of batch) {
-        // One that ended before the failure is gone already.
-        const request = this.#requests.get(sequence.id);
-        if (request !== undefined) this.#fail(request, error);
-      }
+      for (const { sequence } of batch) this.#fail(this.#requests.get(sequence.id)!, error);
+    } finally {
+      this.#running = false;
+      for (const request of this.#ended.splice(0)) this.#release(request);
     }
+  }
+
+  #stepped(batch: readonly ScheduledSequence[], { sequences, seconds, operatorSeconds }: StepOutput): void {
+    this.#totals.steps++;
+    this.#totals.stepSeconds += seconds;
+    this.#totals.operatorSeconds += operatorSeconds;
+    for (const scheduled of batch) this.#scheduler.computed(scheduled);
+    for (const output of sequences) this.#deliver(output);
   }
 
   #deliver({ sequence, scored, next }: SequenceOutput): void {
     const request = this.#requests.get(sequence.id)!;
+    // It ended at the step before, when this one had begun.
+    if (request.ended) return;
     if (scored.some(({ token }) => token < 0) || (next !== null && next.token < 0)) {
       const message = 'the model gave values that are not finite for this request';
       this.#fail(request, new EngineError('numerical_error', message));
@@ -296,14 +313,14 @@ export class LlmEngine implements Engine {
     } finally {
       this.#loading--;
       if (this.#leaving.has(load.digest)) this.#forgetUnused(load.digest);
-      this.#wake?.();
+      this.#reschedule();
     }
   }
 
   #dropCancelled(): void {
     for (const sequence of this.#cancelled) {
       const request = this.#requests.get(sequence.id);
-      if (request?.sequence !== sequence) continue;
+      if (request?.sequence !== sequence || request.ended) continue;
       request.events.push(request.output.finish('abort', null));
       this.#end(request);
     }
@@ -311,17 +328,30 @@ export class LlmEngine implements Engine {
   }
 
   #fail(request: Request, error: unknown): void {
+    if (request.ended) return;
     request.events.push(errorEvent(error));
     this.#end(request);
   }
 
-  #end({ sequence, events }: Request): void {
+  /** Its last event is pushed: tells the consumer, and lets go of what it held as soon as no run uses it. */
+  #end(request: Request): void {
+    request.ended = true;
+    request.events.end();
+    if (this.#running) {
+      this.#ended.push(request);
+      this.#runner.interrupt();
+    } else {
+      this.#release(request);
+    }
+  }
+
+  #release({ sequence }: Request): void {
     this.#scheduler.remove(sequence);
     this.#runner.removeSequence(sequence);
     this.#requests.delete(sequence.id);
-    events.end();
-    if (sequence.adapter !== null && this.#leaving.has(sequence.adapter))
+    if (sequence.adapter !== null && this.#leaving.has(sequence.adapter)) {
       this.#forgetUnused(sequence.adapter);
+    }
   }
 
   #forgetUnused(digest: string): void {

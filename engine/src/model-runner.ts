@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { Executor, type SamplerOptions, type StepOutput } from '@polylora/engine-native';
+import { Executor, type StepOutput as NativeOutput, type SamplerOptions } from '@polylora/engine-native';
 import { type AdapterLayout, type LoraDtype, layOutAdapter, slabAddresses } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
@@ -24,6 +24,16 @@ export interface SequenceOutput {
   readonly next: StepToken | null;
 }
 
+/** What came of one step. */
+export interface StepOutput {
+  /** One for each scheduled sequence, in order. */
+  readonly sequences: readonly SequenceOutput[];
+  /** Time in the graph. */
+  readonly seconds: number;
+  /** Of that, in our operators. */
+  readonly operatorSeconds: number;
+}
+
 /** What keys and values are kept as. */
 export type KvCacheDtype = 'f16' | 'int8';
 
@@ -33,18 +43,38 @@ export function pageBytes(model: ModelInfo, kvCacheDtype: KvCacheDtype): number 
   return BLOCK_TOKENS * model.layerCount * 2 * model.kvHeadCount * headBytes;
 }
 
+/** A run while its steps come in. */
+interface Run {
+  readonly batch: readonly ScheduledSequence[];
+  /** The rows of logits that each sequence needs. */
+  readonly wanted: readonly Wanted[];
+  readonly onStep: (output: StepOutput) => void;
+  stepsSeen: number;
+  /** Told at every step. */
+  wake: () => void;
+  /** What `onStep` threw. */
+  thrown: { readonly error: unknown } | null;
+}
+
+interface Wanted {
+  readonly scores: number;
+  readonly next: boolean;
+}
+
 /** Turns schedules into the addon's flat arrays and back. Holds no state of the requests. */
 export class ModelRunner {
   readonly #executor: Executor;
   readonly #prepared: PreparedModel;
   readonly #loraDtype: LoraDtype;
   readonly #pageBytes: number;
+  #run: Run | null = null;
 
   private constructor(executor: Executor, prepared: PreparedModel, loraDtype: LoraDtype, bytes: number) {
     this.#executor = executor;
     this.#prepared = prepared;
     this.#loraDtype = loraDtype;
     this.#pageBytes = bytes;
+    executor.onStep((output) => this.#stepped(output));
   }
 
   /** Loads the graph and allocates the pool. `threads` null takes what the machine has. */
@@ -125,20 +155,23 @@ export class ModelRunner {
   }
 
   /**
-   * Computes one step. `slotOf` gives the addon's slot of a resident adapter.
+   * Runs a batch for up to `steps` steps, one after the other without waiting for us: more than one only for sequences
+   * that decode and have blocks for as many tokens. `slotOf` gives the addon's slot of a resident adapter.
    *
-   * @returns one output for each scheduled sequence, in order, and the time spent in seconds, in all and in our operators
+   * @throws what `onStep` threw, or Error when a step could not be computed; steps before it are reported.
    */
-  async step(
+  async run(
     batch: readonly ScheduledSequence[],
+    steps: number,
     slotOf: (digest: string) => number,
-  ): Promise<{ outputs: SequenceOutput[]; seconds: number; operatorSeconds: number }> {
+    onStep: (output: StepOutput) => void,
+  ): Promise<void> {
     const rowCount = batch.reduce((sum, { rows }) => sum + rows, 0);
     const inputIds = new Int32Array(rowCount);
     const sequences = new Int32Array(batch.length * 4);
     const blocks: number[] = [];
     const samples: number[] = [];
-    const wanted: { scores: number; next: boolean }[] = [];
+    const wanted: Wanted[] = [];
     let row = 0;
     for (const [index, { sequence, rows }] of batch.entries()) {
       const slot = sequence.adapter === null ? -1 : slotOf(sequence.adapter);
@@ -150,31 +183,55 @@ export class ModelRunner {
       wanted.push(pushSamples(samples, sequence, row, rows));
       row += rows;
     }
-    const output = await this.#executor.step({
+    const run: Run = { batch, wanted, onStep, stepsSeen: 0, wake: () => {}, thrown: null };
+    this.#run = run;
+    const done = await this.#executor.run({
       inputIds,
       sequences,
       blocks: Uint32Array.from(blocks),
       samples: Int32Array.from(samples),
+      steps,
     });
-    const tokens = stepTokens(output);
-    let taken = 0;
-    const outputs = batch.map(({ sequence }, index) => {
-      const { scores, next } = wanted[index]!;
-      const scored = tokens.slice(taken, taken + scores);
-      taken += scores;
-      return { sequence, scored, next: next ? tokens[taken++]! : null };
-    });
-    return { outputs, seconds: output.seconds, operatorSeconds: output.operatorSeconds };
+    // The end of the run may be known before its last step's output arrives.
+    while (run.stepsSeen < done.steps) {
+      await new Promise<void>((resolve) => {
+        run.wake = resolve;
+      });
+    }
+    this.#run = null;
+    if (run.thrown !== null) throw run.thrown.error;
+    if (done.failure != null) throw new Error(done.failure);
+  }
+
+  /** Makes a run end after the step that is being computed. */
+  interrupt(): void {
+    this.#executor.interrupt();
+  }
+
+  #stepped(output: NativeOutput): void {
+    const run = this.#run!;
+    try {
+      const tokens = stepTokens(output);
+      let taken = 0;
+      const sequences = run.batch.map(({ sequence }, index) => {
+        const { scores, next } = run.wanted[index]!;
+        const scored = tokens.slice(taken, taken + scores);
+        taken += scores;
+        return { sequence, scored, next: next ? tokens[taken++]! : null };
+      });
+      run.onStep({ sequences, seconds: output.seconds, operatorSeconds: output.operatorSeconds });
+    } catch (error) {
+      run.thrown ??= { error };
+      this.interrupt();
+    } finally {
+      run.stepsSeen++;
+      run.wake();
+    }
   }
 }
 
 /** Adds the rows of logits a sequence needs: its prompt's scores, and its next token at its end. */
-function pushSamples(
-  samples: number[],
-  sequence: Sequence,
-  firstRow: number,
-  rows: number,
-): { scores: number; next: boolean } {
+function pushSamples(samples: number[], sequence: Sequence, firstRow: number, rows: number): Wanted {
   const { promptLogprobs } = sequence.sampling;
   const end = sequence.computed + rows;
   let scores = 0;
@@ -192,7 +249,7 @@ function pushSamples(
   return { scores, next };
 }
 
-function stepTokens(output: StepOutput): StepToken[] {
+function stepTokens(output: NativeOutput): StepToken[] {
   const tokens: StepToken[] = [];
   let top = 0;
   for (const [index, token] of output.tokens.entries()) {

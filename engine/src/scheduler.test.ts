@@ -71,6 +71,55 @@ describe('Scheduler', () => {
     ]);
   });
 
+  it('lets a batch that only decodes run on until a sequence is full, taking blocks ahead', () => {
+    const { scheduler: made } = scheduler({ pageCount: 10 });
+    const [short, long] = [sequence(15, 5), sequence(20, 40)];
+    for (const each of [short, long]) made.add(each);
+    const prefill = made.schedule();
+    expect(prefill.steps).toBe(1);
+    run(made, prefill);
+    expect(made.schedule().steps).toBe(4);
+    // Their tokens so far fill a block and two: the next ones have room.
+    expect([short.blocks.length, long.blocks.length]).toEqual([2, 2]);
+    while (short.output.length < 5) run(made, made.schedule());
+    expect(made.schedule().steps).toBe(16);
+    expect(long.blocks.length * 16).toBeGreaterThanOrEqual(long.computed + 16);
+    made.checkIntegrity();
+  });
+
+  it('takes no block ahead that somebody waits for or that is not there', () => {
+    const { scheduler: made } = scheduler({ pageCount: 3 });
+    const first = sequence(30, 18);
+    made.add(first);
+    run(made, made.schedule());
+    expect(made.schedule().steps).toBe(16);
+    expect(made.pool.freeCount).toBe(0);
+    made.remove(first);
+    const [older, younger] = [sequence(14, 10), sequence(14, 10)];
+    made.add(older);
+    made.add(younger);
+    run(made, made.schedule());
+    const waiting = sequence(20, 10);
+    made.add(waiting);
+    // Two blocks with room for two tokens each; the third page is for the one that waits, which needs two.
+    expect(made.schedule().steps).toBe(2);
+    expect(made.pool.freeCount).toBe(1);
+  });
+
+  it('does not run on while a prompt is being read or sequences wait for their turn', () => {
+    const { scheduler: made } = scheduler({ pageCount: 100, maxBatchTokens: 4 });
+    const [decoding, reading] = [sequence(3, 20), sequence(12, 20)];
+    made.add(decoding);
+    run(made, made.schedule());
+    made.add(reading);
+    for (let step = 0; step < 4; step++) {
+      const schedule = made.schedule();
+      expect(schedule.steps).toBe(1);
+      run(made, schedule);
+    }
+    expect(made.schedule().steps).toBe(15);
+  });
+
   it('preempts the youngest when pages run out, and everything still completes', () => {
     const { scheduler: made } = scheduler({ pageCount: 4 });
     const [older, younger] = [sequence(30, 20), sequence(30, 20)];

@@ -1,6 +1,6 @@
 import { type AdapterLoad, AdapterResidency } from './memory/adapter-residency.ts';
 import { PagePool } from './memory/page-pool.ts';
-import { blocksFor, type Sequence } from './sequence.ts';
+import { BLOCK_TOKENS, blocksFor, type Sequence } from './sequence.ts';
 
 export interface SchedulerOptions {
   readonly pageCount: number;
@@ -21,9 +21,14 @@ export interface ScheduledSequence {
 
 export interface Schedule {
   readonly batch: readonly ScheduledSequence[];
+  /** Steps that the batch may run before anything has to be decided anew, each sequence's new token being its next input. */
+  readonly steps: number;
   /** Adapters to start reading now, beside the step. */
   readonly loads: readonly AdapterLoad[];
 }
+
+/** The most steps that one schedule may be run for. */
+const MOST_STEPS = 16;
 
 /**
  * Chooses each step's batch: every decoding sequence first, then chunks of prompts under a token budget
@@ -101,7 +106,8 @@ export class Scheduler {
     }
     const loads = this.#admit(batch, budget);
     // Growing a later sequence may have preempted one that was already in the batch.
-    return { batch: batch.filter(({ sequence }) => this.#running.includes(sequence)), loads };
+    const kept = batch.filter(({ sequence }) => this.#running.includes(sequence));
+    return { batch: kept, steps: this.#stepsAhead(kept), loads };
   }
 
   /** Books what a step computed. */
@@ -118,6 +124,24 @@ export class Scheduler {
     if (this.#waiting.some((sequence) => sequence.blocks.length > 0)) {
       throw new Error('a waiting sequence holds pages');
     }
+  }
+
+  /**
+   * How long every sequence only decodes, has blocks, and does not reach its last token. Blocks are taken ahead as long
+   * as nobody waits for them and nothing has to leave.
+   */
+  #stepsAhead(batch: readonly ScheduledSequence[]): number {
+    if (batch.length < this.#running.length || batch.some(({ sequence }) => !sequence.isDecoding)) return 1;
+    let steps = MOST_STEPS;
+    for (const { sequence } of batch) steps = Math.min(steps, sequence.maxTokens - sequence.output.length);
+    for (const { sequence } of batch) {
+      const missing = blocksFor(sequence.computed + steps) - sequence.blocks.length;
+      if (missing > 0 && this.#waiting.length === 0) {
+        sequence.blocks.push(...(this.pool.take(missing, 'kv') ?? []));
+      }
+      steps = Math.min(steps, sequence.blocks.length * BLOCK_TOKENS - sequence.computed);
+    }
+    return Math.max(steps, 1);
   }
 
   /** Makes room for a decoding sequence's next token; preempts the youngest, at worst the sequence itself. */

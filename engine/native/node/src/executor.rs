@@ -1,13 +1,14 @@
 //! Runs a model's graph step by step: the napi face of ONNX Runtime, the page pool and the samplers.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{
     AsyncTask, Env, Error, Float32Array, Int32Array, Result, Status, Task, Uint32Array,
 };
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use ort::environment::Environment;
 use ort::session::Session;
@@ -64,9 +65,9 @@ pub struct SamplerOptions {
     pub logprobs: Option<u32>,
 }
 
-/// One step. Rows follow the order of the sequences.
+/// A batch to run, for one step or several. Rows follow the order of the sequences.
 #[napi(object)]
-pub struct StepInput {
+pub struct RunInput {
     /// A token for each row.
     pub input_ids: Int32Array,
     /// Four numbers for each sequence: rows, tokens before them, adapter slot or -1, number of blocks.
@@ -76,6 +77,18 @@ pub struct StepInput {
     /// Four numbers for each row of logits that is wanted: row; sampler to choose the next token, or -1;
     /// without one, the token to score and how many alternatives to report.
     pub samples: Int32Array,
+    /// The most steps to run. After each but the last, every sequence's new token becomes its next input, so more than
+    /// one takes a single row and sampler for each sequence, in order, and blocks for that many tokens.
+    pub steps: u32,
+}
+
+/// How a run ended.
+#[napi(object)]
+pub struct RunOutput {
+    /// Steps that `onStep` was called for, or will be.
+    pub steps: u32,
+    /// What was wrong with the step after them, if anything.
+    pub failure: Option<String>,
 }
 
 /// What came of a step, in the order of `samples`.
@@ -102,7 +115,12 @@ struct Inner {
     lora_dtype: LoraDtype,
     adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
     samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
+    on_step: OnceLock<OnStep>,
+    interrupted: AtomicBool,
 }
+
+/// JavaScript's function for the output of each step. It does not keep the process alive.
+type OnStep = ThreadsafeFunction<StepOutput, (), StepOutput, Status, false, true>;
 
 /// A model that is ready to run.
 #[napi]
@@ -167,16 +185,30 @@ impl Executor {
         self.inner.samplers.write().expect("no writer panicked").remove(&handle);
     }
 
-    /// Runs one step off the JavaScript thread. One step at a time: a second waits for the first.
-    #[napi(ts_return_type = "Promise<StepOutput>")]
-    pub fn step(&self, input: StepInput) -> AsyncTask<StepTask> {
-        AsyncTask::new(StepTask {
+    /// Sets what is called with the output of every step. To be called once, before the first run.
+    #[napi(ts_args_type = "callback: (output: StepOutput) => void")]
+    pub fn on_step(&self, callback: OnStep) -> Result<()> {
+        self.inner.on_step.set(callback).map_err(|_| failure("onStep was called before"))
+    }
+
+    /// Runs a batch off the JavaScript thread, step after step without waiting for it. One run at a time.
+    #[napi(ts_return_type = "Promise<RunOutput>")]
+    pub fn run(&self, input: RunInput) -> AsyncTask<RunTask> {
+        self.inner.interrupted.store(false, Ordering::Relaxed);
+        AsyncTask::new(RunTask {
             inner: self.inner.clone(),
             input_ids: input.input_ids.to_vec(),
             sequences: input.sequences.to_vec(),
             blocks: input.blocks.to_vec(),
             samples: input.samples.to_vec(),
+            steps: input.steps,
         })
+    }
+
+    /// Makes a run end after the step that is being computed.
+    #[napi]
+    pub fn interrupt(&self) {
+        self.inner.interrupted.store(true, Ordering::Relaxed);
     }
 }
 
@@ -208,6 +240,8 @@ impl Task for OpenTask {
             lora_dtype: lora_dtype(&options.lora_dtype).map_err(failure)?,
             adapters: RwLock::default(),
             samplers: RwLock::default(),
+            on_step: OnceLock::new(),
+            interrupted: AtomicBool::new(false),
         })))
     }
 
@@ -273,29 +307,50 @@ impl Task for LoadTask {
     }
 }
 
-pub struct StepTask {
+pub struct RunTask {
     inner: Arc<Inner>,
     input_ids: Vec<i32>,
     sequences: Vec<i32>,
     blocks: Vec<u32>,
     samples: Vec<i32>,
+    steps: u32,
 }
 
-/// What came of a step, before it is made JavaScript's.
-pub struct StepDone {
-    outcomes: Vec<SampleOutcome>,
-    time: Duration,
-    operator_time: Duration,
-}
-
-impl Task for StepTask {
-    type Output = StepDone;
-    type JsValue = StepOutput;
+impl Task for RunTask {
+    type Output = RunOutput;
+    type JsValue = RunOutput;
 
     fn compute(&mut self) -> Result<Self::Output> {
+        let inner = self.inner.clone();
+        let mut session = inner.session.lock().expect("no step panicked");
+        let on_step = inner.on_step.get().ok_or_else(|| failure("onStep was not called"))?;
+        let mut steps = 0;
+        loop {
+            let output = match self.step(&mut session) {
+                Ok(output) => output,
+                Err(error) => return Ok(RunOutput { steps, failure: Some(error.reason.clone()) }),
+            };
+            steps += 1;
+            let more = steps < self.steps
+                && !inner.interrupted.load(Ordering::Relaxed)
+                && self.advance(&output.tokens);
+            on_step.call(output, ThreadsafeFunctionCallMode::NonBlocking);
+            if !more {
+                return Ok(RunOutput { steps, failure: None });
+            }
+        }
+    }
+
+    fn resolve(&mut self, _: Env, output: Self::Output) -> Result<RunOutput> {
+        Ok(output)
+    }
+}
+
+impl RunTask {
+    /// Computes one step.
+    fn step(&self, session: &mut Session) -> Result<StepOutput> {
         let started = Instant::now();
         let state = &self.inner.state;
-        let mut session = self.inner.session.lock().expect("no step panicked");
         let frequencies =
             state.inverse_frequencies.get().ok_or_else(|| failure("the graph has no attention"))?;
         let step = Step::new(self.sequence_inputs()?, frequencies).map_err(failure)?;
@@ -312,42 +367,24 @@ impl Task for StepTask {
         ];
         state.operator_nanoseconds.store(0, Ordering::Relaxed);
         session.run(inputs).map_err(failure)?;
-        Ok(StepDone {
-            outcomes: std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1),
-            time: started.elapsed(),
-            operator_time: Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed)),
-        })
+        let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
+        let operator_time = Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed));
+        Ok(step_output(outcomes, started.elapsed(), operator_time))
     }
 
-    fn resolve(&mut self, _: Env, done: Self::Output) -> Result<StepOutput> {
-        let StepDone { outcomes, time, operator_time } = done;
-        let mut tops = Vec::new();
-        let mut top_counts = Vec::with_capacity(outcomes.len());
-        let mut tokens = Vec::with_capacity(outcomes.len());
-        let mut logprobs = Vec::with_capacity(outcomes.len());
-        for outcome in outcomes {
-            let (token, logprob, top) = match outcome {
-                Ok(sampled) => (sampled.token as i32, sampled.logprob, sampled.top),
-                Err(_) => (-1, f32::NAN, Vec::new()),
-            };
-            tokens.push(token);
-            logprobs.push(logprob);
-            top_counts.push(top.len() as i32);
-            tops.extend(top);
+    /// Makes the tokens that a step chose the next one's input. False: there can be no next step.
+    fn advance(&mut self, tokens: &[i32]) -> bool {
+        let decodes = self.sequences.chunks_exact(4).all(|fields| fields[0] == 1);
+        if !decodes || tokens.len() != self.input_ids.len() || tokens.iter().any(|token| *token < 0) {
+            return false;
         }
-        Ok(StepOutput {
-            tokens: tokens.into(),
-            logprobs: logprobs.into(),
-            top_counts: top_counts.into(),
-            top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),
-            top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
-            seconds: time.as_secs_f64(),
-            operator_seconds: operator_time.as_secs_f64(),
-        })
+        self.input_ids.copy_from_slice(tokens);
+        for fields in self.sequences.chunks_exact_mut(4) {
+            fields[1] += 1;
+        }
+        true
     }
-}
 
-impl StepTask {
     fn sequence_inputs(&self) -> Result<Vec<SequenceInput>> {
         let adapters = self.inner.adapters.read().expect("no writer panicked");
         let mut blocks = self.blocks.as_slice();
@@ -398,5 +435,31 @@ impl StepTask {
             });
         }
         Ok((jobs, rows))
+    }
+}
+
+fn step_output(outcomes: Vec<SampleOutcome>, time: Duration, operator_time: Duration) -> StepOutput {
+    let mut tops = Vec::new();
+    let mut top_counts = Vec::with_capacity(outcomes.len());
+    let mut tokens = Vec::with_capacity(outcomes.len());
+    let mut logprobs = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let (token, logprob, top) = match outcome {
+            Ok(sampled) => (sampled.token as i32, sampled.logprob, sampled.top),
+            Err(_) => (-1, f32::NAN, Vec::new()),
+        };
+        tokens.push(token);
+        logprobs.push(logprob);
+        top_counts.push(top.len() as i32);
+        tops.extend(top);
+    }
+    StepOutput {
+        tokens: tokens.into(),
+        logprobs: logprobs.into(),
+        top_counts: top_counts.into(),
+        top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),
+        top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
+        seconds: time.as_secs_f64(),
+        operator_seconds: operator_time.as_secs_f64(),
     }
 }
