@@ -4,8 +4,8 @@ import { type AdapterLayout, type LoraDtype, layOutAdapter, slabAddresses } from
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import { ortLibrary } from './ort-library.ts';
-import type { ScheduledSequence } from './scheduler.ts';
-import { BLOCK_TOKENS, type Sequence } from './sequence.ts';
+import type { ScheduledSequence } from './scheduling/scheduler.ts';
+import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
 import { type AdapterWeights, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
 
 /** A token that a step chose or scored; `token` is -1 where the logits were not finite. */

@@ -11,7 +11,7 @@ import { modelRoute, modelsRoute } from './routes/models.ts';
  * Builds the gateway's HTTP app. It never listens and owns nothing: serve its `fetch`.
  *
  * @example
- * const app = createApp({ backend: () => backend, inFlight, metrics, logger, requestBodyLimitBytes });
+ * const app = createApp({ backend: () => backend, inFlight, metrics, logger, requestBodyLimitBytes, allowPriority });
  * const response = await app.request('/v1/models');
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {

@@ -57,6 +57,13 @@ export const ERRORS = {
     retry: true,
     meaning: 'As many requests as `maxRunning` and `maxQueued` allow are in flight. See `retry-after`.',
   },
+  deadline_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      'The request would have to wait longer than its `timeout`, or did. `retry-after` says when there may be room.',
+  },
   internal_error: serverError(500, true, 'A fault of the server. The log has the request id and the cause.'),
   numerical_error: serverError(500, false, 'The model or the adapter produced numbers that are not finite.'),
   adapter_load_failed: serverError(500, false, "The adapter's file could not be read."),
@@ -83,19 +90,26 @@ export interface ErrorBody {
   };
 }
 
-/** Seconds after which a client that was refused for load or a restart should try again. */
-const RETRY_AFTER_SECONDS = '1';
+/** Seconds after which a client that was refused for load or a restart should try again, where nothing better is known. */
+const RETRY_AFTER_SECONDS = 1;
 
 /** An error that is meant for the client: its message is sent as it is. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
   readonly param: string | null;
+  readonly #retryAfterSeconds: number;
 
-  constructor(code: ErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    param: string | null = null,
+    options?: ErrorOptions & { readonly retryAfterSeconds?: number | null },
+  ) {
     super(message, options);
     this.code = code;
     this.param = param;
+    this.#retryAfterSeconds = options?.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
   }
 
   get status(): number {
@@ -111,9 +125,14 @@ export class ApiError extends Error {
   headers(): Record<string, string> {
     const { status, retry } = ERRORS[this.code];
     return {
-      ...(status === 429 || status === 503 ? { 'retry-after': RETRY_AFTER_SECONDS } : {}),
+      ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
       ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
     };
+  }
+
+  #retryAfter(): Record<string, string> {
+    const seconds = this.#retryAfterSeconds;
+    return { 'retry-after': String(Math.ceil(seconds)), 'retry-after-ms': String(Math.ceil(seconds * 1000)) };
   }
 }
 

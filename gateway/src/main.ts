@@ -38,6 +38,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     metrics,
     logger,
     requestBodyLimitBytes: config.requestBodyLimitBytes,
+    allowPriority: config.allowPriority === 'yes',
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
@@ -68,6 +69,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
 async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
   const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
   const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
+  const { maxBatchAdapters, tpotTargetMs, prefixCache } = config;
   const engine = await startEngineProcess({
     model,
     home,
@@ -80,6 +82,9 @@ async function startBackend(config: Config, logger: Logger, say: (line: string) 
     poolBytes: poolMegabytes === null ? null : poolMegabytes * 1024 * 1024,
     maxBatchTokens,
     maxRunning,
+    maxBatchAdapters,
+    tpotTargetMs,
+    prefixCache,
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),
   });

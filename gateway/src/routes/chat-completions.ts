@@ -2,9 +2,11 @@ import type { Context } from 'hono';
 import { startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
+import { tenantOf } from '../http/tenant.ts';
 import { readChatRequest } from '../openai/chat-request.ts';
 import { chatCompletion, chatCompletionChunks } from '../openai/chat-response.ts';
 import { forChoice } from '../openai/sampling.ts';
+import { readScheduling } from '../openai/scheduling.ts';
 import { answer, answerHead } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { requestedModel } from './model.ts';
@@ -19,6 +21,10 @@ export function chatCompletionsRoute(deps: GatewayDeps) {
     const { prompt, sampling, choices, stream } = request;
     Object.assign(c.get('log'), { model: model.id, stream, choices });
 
+    const tenant = tenantOf(c.req.header('authorization'));
+    const scheduling = readScheduling(body, { tenant, allowPriority: deps.allowPriority });
+    Object.assign(c.get('log'), { tenant });
+
     const head = answerHead('chatcmpl', model);
     const generation = await startGeneration({
       backend,
@@ -27,6 +33,7 @@ export function chatCompletionsRoute(deps: GatewayDeps) {
         id: `${head.id}-${choice}`,
         prompt,
         sampling: forChoice(sampling, choice),
+        scheduling,
         echo: false,
       })),
       inFlight: deps.inFlight,

@@ -2,9 +2,11 @@ import type { Context } from 'hono';
 import { startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
+import { tenantOf } from '../http/tenant.ts';
 import { readCompletionRequest } from '../openai/completion-request.ts';
 import { textCompletion, textCompletionChunks } from '../openai/completion-response.ts';
 import { forChoice } from '../openai/sampling.ts';
+import { readScheduling } from '../openai/scheduling.ts';
 import { answer, answerHead } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { requestedModel } from './model.ts';
@@ -19,6 +21,10 @@ export function completionsRoute(deps: GatewayDeps) {
     const { prompts, sampling, choices, echo, stream } = request;
     Object.assign(c.get('log'), { model: model.id, stream, choices: prompts.length * choices });
 
+    const tenant = tenantOf(c.req.header('authorization'));
+    const scheduling = readScheduling(body, { tenant, allowPriority: deps.allowPriority });
+    Object.assign(c.get('log'), { tenant });
+
     const head = answerHead('cmpl', model);
     const generation = await startGeneration({
       backend,
@@ -28,6 +34,7 @@ export function completionsRoute(deps: GatewayDeps) {
           id: `${head.id}-${index}-${choice}`,
           prompt,
           sampling: forChoice(sampling, choice),
+          scheduling,
           echo,
         })),
       ),

@@ -12,4 +12,6 @@ export interface GatewayDeps {
   readonly logger: Logger;
   /** Largest request body. */
   readonly requestBodyLimitBytes: number;
+  /** Whether clients may ask to come first. */
+  readonly allowPriority: boolean;
 }
