@@ -43,6 +43,8 @@ export class FairQueue {
   readonly #charges = new Map<Tenant, number>();
   /** The least counter among the active when there last were any. */
   #floor = 0;
+  /** Sum of the weights of tenants with live sequences. */
+  #activeWeight = 0;
   #agedAt = Number.NEGATIVE_INFINITY;
 
   /** Sequences in line. */
@@ -58,11 +60,9 @@ export class FairQueue {
       .map(({ name, weight, counter, live }) => ({ tenant: name, weight, counter, live }));
   }
 
-  /** Sum of the weights of tenants with work. */
-  get activeWeight(): number {
-    let weight = 0;
-    for (const tenant of this.#tenants.values()) if (tenant.live > 0) weight += tenant.weight;
-    return weight;
+  /** The part of the machine that is a tenant's among those with work: above 0, at most 1. */
+  share(tenant: string): number {
+    return (this.#tenants.get(tenant)?.weight ?? 0) / this.#activeWeight;
   }
 
   has(sequence: Sequence): boolean {
@@ -74,11 +74,20 @@ export class FairQueue {
     return this.#tenants.get(tenant)?.counter ?? this.#floor;
   }
 
+  /** Whose turn it is. */
+  get first(): Sequence | undefined {
+    this.#settleCharges();
+    for (const lines of this.#classes) if (lines.first !== undefined) return lines.first.sequences[0];
+    return undefined;
+  }
+
   /** A new sequence comes. */
   arrive(sequence: Sequence): void {
     this.#settleCharges();
     const tenant = this.#tenants.get(sequence.tenant) ?? this.#newTenant(sequence);
+    if (tenant.live > 0) this.#activeWeight -= tenant.weight;
     tenant.weight = sequence.weight;
+    this.#activeWeight += tenant.weight;
     if (tenant.live === 0) {
       this.#setCounter(tenant, Math.max(tenant.counter, this.#active.first?.counter ?? this.#floor));
       this.#active.add(tenant);
@@ -110,6 +119,8 @@ export class FairQueue {
     if (tenant.live > 0) return;
     this.#floor = Math.max(this.#floor, this.#active.first!.counter);
     this.#active.delete(tenant);
+    // Sums of fractions drift; an empty one is 0.
+    this.#activeWeight = this.#active.size === 0 ? 0 : this.#activeWeight - tenant.weight;
     this.#forgetIdle();
   }
 

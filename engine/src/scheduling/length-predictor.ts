@@ -2,6 +2,8 @@
 const REMEMBERED = 64;
 /** Below so many, the answers of all keys are asked. */
 const ENOUGH = 8;
+/** Before anything is known. Most requests say nothing of a limit, and counting on the model's would leave the pool idle. */
+const FIRST_GUESS = 256;
 /** Keys remembered; the one not seen for longest is forgotten. */
 const MOST_KEYS = 4096;
 /** Of the answers that were longer than this one is so far, the share that is not longer than the prediction. */
@@ -64,8 +66,8 @@ export class LengthPredictor {
   predict(key: string, produced: number, most: number): number {
     const own = this.#byKey.get(key);
     const lengths = own !== undefined && own.count >= ENOUGH ? own : this.#all;
-    if (lengths.count < ENOUGH) return most;
+    const beyond = lengths.count < ENOUGH ? FIRST_GUESS : lengths.beyond(produced);
     // Longer than anything seen: it may double.
-    return Math.min(most, lengths.beyond(produced) ?? produced * 2);
+    return Math.min(most, beyond !== null && beyond > produced ? beyond : produced * 2);
   }
 }

@@ -352,6 +352,51 @@ describe('Scheduler', () => {
     expect(done(light) - before).toBeGreaterThanOrEqual(18);
   });
 
+  it('lets a tenant with less than its share in at once, and sets back one with more', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 1000, maxRunning: 2 });
+    const [first, second] = [sequence(16, 50), sequence(16, 50)];
+    for (const each of [first, second, sequence(16, 50)]) made.add(each);
+    run(made, schedule());
+    const other = sequence(16, 50, null, { tenant: 'b' });
+    made.add(other);
+    run(made, schedule());
+    expect([...made.running]).toEqual([first, other]);
+    made.add(sequence(16, 50, null, { tenant: 'b' }));
+    run(made, schedule());
+    expect([...made.running]).toEqual([first, other]);
+    made.checkIntegrity();
+  });
+
+  it('sets back background work for anybody else', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 1000, maxRunning: 1 });
+    made.add(sequence(16, 50, null, { priority: 'batch' }));
+    run(made, schedule());
+    const urgent = sequence(16, 50);
+    made.add(urgent);
+    run(made, schedule());
+    expect([...made.running]).toEqual([urgent]);
+  });
+
+  it('pauses the streams of a tenant with more than its share while another is read, as long as that is fair', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 1000, tpotTargetSeconds: null });
+    const streams = Array.from({ length: 4 }, () => sequence(16, 500));
+    for (const each of streams) made.add(each);
+    while (streams.some(({ output }) => output.length < 2)) run(made, schedule());
+    const ask = () => {
+      made.add(sequence(64, 1, null, { tenant: 'b' }));
+      const next = schedule();
+      run(made, next);
+      return next.batch.map(({ rows }) => rows);
+    };
+    expect(ask()).toEqual([64]);
+    expect(schedule().batch.map(({ rows }) => rows)).toEqual([1, 1, 1, 1]);
+    // One that asks without end is served as it should be, and no more: streams go on beside it.
+    let paused = 0;
+    for (let asked = 0; asked < 60; asked++) if (ask().length === 1) paused++;
+    expect(paused).toBeGreaterThan(20);
+    expect(paused).toBeLessThan(40);
+  });
+
   it('serves urgent requests first and background work last, which ages all the same', () => {
     const { scheduler: made } = scheduler({ pageCount: 1000, maxBatchTokens: 16, maxRunning: 1 });
     const add = (priority: Priority, arrived: number) => {

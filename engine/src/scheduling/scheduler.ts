@@ -50,8 +50,12 @@ const OUTPUT_PRICE = 2;
 const LOOK_AHEAD = 64;
 /** Adapters being read at once. */
 const MOST_LOADING = 4;
+/** Service that a tenant may be ahead of one that yields to it: a prompt's. More would turn shares round. */
+const MOST_AHEAD = 2048;
 /** After so long a sequence's adapter comes into a batch that has its number of adapters. */
 const PATIENCE_SECONDS = 1;
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 /** What a waiting sequence may do now. */
 type Admission =
@@ -76,6 +80,8 @@ export class Scheduler {
   readonly #queue = new FairQueue();
   /** In order of admission. */
   readonly #running = new Set<Sequence>();
+  /** How many of them each tenant has. */
+  readonly #runningOf = new Map<string, number>();
   /** In order of arrival, but for preempted ones. */
   readonly #waiting = new Set<Sequence>();
   readonly #withDeadline = new Set<Sequence>();
@@ -125,7 +131,7 @@ export class Scheduler {
 
   /** Takes a sequence out, wherever it is, and frees its pages. Only between runs. @param complete it was not cut short */
   remove(sequence: Sequence, complete = false): void {
-    if (this.#running.delete(sequence)) this.#release(sequence);
+    if (this.#running.has(sequence)) this.#release(sequence);
     else if (!this.#waiting.delete(sequence)) return;
     this.#withDeadline.delete(sequence);
     this.#queue.end(sequence);
@@ -151,14 +157,12 @@ export class Scheduler {
   schedule(now: number): Schedule {
     this.#now = now;
     const batch: ScheduledSequence[] = [];
-    for (const sequence of [...this.#running]) {
-      if (batch.length === this.#options.maxBatchTokens) break;
-      // One that was preempted and found all but its last token cached is still in line, and served from there.
-      if (!this.#running.has(sequence) || !sequence.isDecoding || this.#queue.has(sequence)) continue;
-      if (!this.#grow(sequence)) continue;
-      batch.push({ sequence, rows: 1 });
-    }
+    const yielding = this.#yieldingTenants();
+    this.#scheduleDecodes(batch, (tenant) => !yielding.has(tenant));
+    const decodes = batch.length;
     const loads = this.#schedulePrompts(batch);
+    // Those for whom they should have yielded could not be read: nothing is won by waiting.
+    if (batch.length === decodes) this.#scheduleDecodes(batch, (tenant) => yielding.has(tenant));
     // Growing a later sequence may have preempted one that was already in the batch.
     const kept = batch.filter(({ sequence }) => this.#running.has(sequence));
     const expired = [...this.#withDeadline].filter(
@@ -219,10 +223,67 @@ export class Scheduler {
       if (blocks.length > 0) throw new Error('a waiting sequence holds pages');
   }
 
+  /** Each of the chosen tenants' decoding sequences gets its next token. */
+  #scheduleDecodes(batch: ScheduledSequence[], chosen: (tenant: string) => boolean): void {
+    for (const sequence of [...this.#running]) {
+      if (batch.length === this.#options.maxBatchTokens) break;
+      // One that was preempted and found all but its last token cached is still in line, and served from there.
+      if (!this.#running.has(sequence) || !sequence.isDecoding || this.#queue.has(sequence)) continue;
+      if (!chosen(sequence.tenant) || !this.#grow(sequence)) continue;
+      batch.push({ sequence, rows: 1 });
+    }
+  }
+
+  /**
+   * Tenants whose streams pause while another's prompt is read: those with more than their share of what runs, where
+   * the other has less and was not served much more. Without it a tenant's first token would wait for steps that are
+   * as long as the others' streams are many.
+   */
+  #yieldingTenants(): ReadonlySet<string> {
+    const { first } = this.#queue;
+    if (first === undefined || this.#hasMoreThanShare(first.tenant)) return NOBODY;
+    const yielding = new Set<string>();
+    const served = this.#queue.counter(first.tenant);
+    for (const tenant of this.#runningOf.keys()) {
+      if (!this.#hasMoreThanShare(tenant)) continue;
+      if (served <= this.#queue.counter(tenant) + MOST_AHEAD / first.weight) yielding.add(tenant);
+    }
+    return yielding;
+  }
+
+  /** Whether a tenant runs more sequences than its weight among those with work gives it of those that run. */
+  #hasMoreThanShare(tenant: string, more = 0): boolean {
+    const running = this.#runningOf.get(tenant) ?? 0;
+    return running + more > Math.ceil(this.#running.size * this.#queue.share(tenant));
+  }
+
+  /**
+   * Sets somebody back so that a waiting sequence can begin: one of less priority, or else of a tenant that runs more
+   * than its share where the sequence's does not. False: there is nobody.
+   */
+  #makeWay(sequence: Sequence, preempted: Sequence[]): boolean {
+    const own = PRIORITIES.indexOf(sequence.priority);
+    let victim: Sequence | undefined;
+    let [worst, most] = [-1, 0];
+    const modest = !this.#hasMoreThanShare(sequence.tenant, 1);
+    for (const each of this.#running) {
+      const priority = PRIORITIES.indexOf(each.priority);
+      const fair = priority > own || (modest && priority === own && this.#hasMoreThanShare(each.tenant));
+      const running = this.#runningOf.get(each.tenant)!;
+      if (!fair || priority < worst || (priority === worst && running < most)) continue;
+      [victim, worst, most] = [each, priority, running];
+    }
+    if (victim === undefined) return false;
+    this.#setBack(victim);
+    preempted.push(victim);
+    return true;
+  }
+
   /** Cuts prompts into this step, admits waiting sequences, and starts to read adapters that will be needed. */
   #schedulePrompts(batch: ScheduledSequence[]): AdapterLoad[] {
     const { maxBatchTokens } = this.#options;
     const loads: AdapterLoad[] = [];
+    const preempted: Sequence[] = [];
     const wanted = new Set<string>();
     const inBatch = new Set<string>();
     for (const { adapter } of this.#running) if (adapter !== null) inBatch.add(adapter);
@@ -241,11 +302,11 @@ export class Scheduler {
       if (sequence.adapter !== null) wanted.add(sequence.adapter);
       const open = rowsLeft > 0 && (first || workLeft > 0);
       if (!this.#running.has(sequence)) {
-        if (full || !open || this.#running.size >= this.#options.maxRunning) {
+        if (full || !open) {
           if (!full) this.#loadAhead(sequence, wanted, loads);
           continue;
         }
-        const admission = this.#admit(sequence, wanted, inBatch, loads);
+        const admission = this.#admit(sequence, wanted, inBatch, loads, preempted);
         full = admission === 'full';
         if (admission !== 'admitted') continue;
       } else if (!open) {
@@ -265,6 +326,7 @@ export class Scheduler {
       first = false;
     }
     order.return();
+    for (const sequence of preempted) if (!this.#queue.has(sequence)) this.#queue.comeBack(sequence);
     return loads;
   }
 
@@ -282,6 +344,7 @@ export class Scheduler {
     wanted: ReadonlySet<string>,
     inBatch: Set<string>,
     loads: AdapterLoad[],
+    preempted: Sequence[],
   ): Admission {
     const { adapters, prefixes } = this.memory;
     const { adapter } = sequence;
@@ -295,12 +358,21 @@ export class Scheduler {
       const patient = this.#now - sequence.arrived < PATIENCE_SECONDS;
       if (most !== null && inBatch.size >= most && !inBatch.has(adapter) && patient) return 'passed';
     }
+    while (this.#running.size >= this.#options.maxRunning) {
+      if (!this.#makeWay(sequence, preempted)) {
+        // Others' adapters may be read meanwhile, and others may be let in by those who must give way to them.
+        return 'passed';
+      }
+    }
     const found = prefixes.longest(sequence.blockKey, sequence.sharableBlocks);
     for (let index = 0; index < found; index++) {
       sequence.shared.push(prefixes.acquire(sequence.blockKey(index), this.#now));
     }
     const needed = blocksFor(sequence.length) - found;
-    const taken = this.#mayGrow(sequence, needed) ? this.memory.takeBlocks(needed, wanted) : null;
+    let taken: number[] | null = null;
+    do {
+      if (this.#mayGrow(sequence, needed)) taken = this.memory.takeBlocks(needed, wanted);
+    } while (taken === null && this.#makeWay(sequence, preempted));
     if (taken === null) {
       this.#unshare(sequence);
       return 'full';
@@ -320,6 +392,7 @@ export class Scheduler {
     }
     this.#waiting.delete(sequence);
     this.#running.add(sequence);
+    this.#runningOf.set(sequence.tenant, (this.#runningOf.get(sequence.tenant) ?? 0) + 1);
     return 'admitted';
   }
 
@@ -405,14 +478,22 @@ export class Scheduler {
   }
 
   #preempt(sequence: Sequence): void {
-    this.#running.delete(sequence);
+    this.#setBack(sequence);
+    if (!this.#queue.has(sequence)) this.#queue.comeBack(sequence);
+  }
+
+  /** Makes a running sequence wait. It is still to be put in line, unless it is. */
+  #setBack(sequence: Sequence): void {
     this.#release(sequence);
     this.#waiting.add(sequence);
-    if (!this.#queue.has(sequence)) this.#queue.comeBack(sequence);
     this.preemptions++;
   }
 
   #release(sequence: Sequence): void {
+    this.#running.delete(sequence);
+    const running = this.#runningOf.get(sequence.tenant)! - 1;
+    if (running === 0) this.#runningOf.delete(sequence.tenant);
+    else this.#runningOf.set(sequence.tenant, running);
     this.memory.pool.give(sequence.blocks.slice(sequence.shared.length), 'kv');
     this.#unshare(sequence);
     sequence.blocks = [];
