@@ -54,6 +54,7 @@ export function engineOptions(model: string, threads: number): EngineProcessOpti
     maxRunning: 64,
     maxBatchAdapters: null,
     tpotTargetMs: null,
+    adapterPoolShare: null,
     // Prompts are to be read.
     prefixCache: 'off',
   };

@@ -32,6 +32,8 @@ export const EngineOptions = z.strictObject({
   maxBatchAdapters: z.number().int().min(1).nullable(),
   /** Milliseconds between a stream's tokens that prompts read beside it keep; null: twice those of decoding alone. */
   tpotTargetMs: z.number().positive().nullable(),
+  /** Share of the pool for adapters alone, the rest for KV blocks alone: a yardstick. null: one pool for both. */
+  adapterPoolShare: z.number().min(0).max(1).nullable(),
   /** Who finds a prompt's beginning computed: its tenant, for the base model every tenant, or nobody. */
   prefixCache: z.enum(['tenant', 'shared', 'off']),
 });

@@ -96,6 +96,8 @@ export class LlmEngine implements Engine {
     this.#prefixCache = options.prefixCache;
     this.#scheduler = new Scheduler({
       pageCount,
+      adapterPoolPages:
+        options.adapterPoolShare === null ? null : Math.floor(pageCount * options.adapterPoolShare),
       maxBatchTokens: options.maxBatchTokens,
       maxRunning: options.maxRunning,
       maxBatchAdapters: options.maxBatchAdapters,

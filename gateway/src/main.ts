@@ -85,6 +85,7 @@ async function startBackend(config: Config, logger: Logger, say: (line: string) 
     maxBatchAdapters,
     tpotTargetMs,
     prefixCache,
+    adapterPoolShare: null,
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),
   });

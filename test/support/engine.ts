@@ -33,6 +33,7 @@ export const DEMO_ADAPTERS = join(ROOT, 'examples', 'adapters');
 export const SCHEDULING_OPTIONS = {
   maxBatchAdapters: null,
   tpotTargetMs: null,
+  adapterPoolShare: null,
   prefixCache: 'tenant',
 } as const;
 

@@ -1,12 +1,15 @@
 import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
 import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
+import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
+import { prefixReuse } from './prefix-reuse.ts';
 import { residentMemoryFigure } from './resident-memory.ts';
 import { secondStart } from './second-start.ts';
+import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { stream1VsLlama } from './stream1-vs-llama.ts';
 
@@ -31,4 +34,7 @@ export const FIGURES: readonly Figure[] = [
   parityF32,
   parityKvInt8,
   greedyF32,
+  prefixReuse,
+  stall,
+  fairness,
 ];

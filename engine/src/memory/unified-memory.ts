@@ -7,30 +7,47 @@ import { type PrefixBlock, PrefixCache } from './prefix-cache.ts';
 
 const NONE: ReadonlySet<string> = new Set();
 
+type Kind = 'kv' | 'adapter';
+type Entry = PrefixBlock | ResidentAdapter;
+
 /** The pool with all that lives in it, and one order in which it makes room: KV blocks and adapters compete. */
 export class UnifiedMemory {
   readonly pool: PagePool;
   readonly adapters: AdapterResidency;
   readonly prefixes: PrefixCache;
   readonly #policy: EvictionPolicy;
+  /** The most pages of each kind. */
+  readonly #limits: Readonly<Record<Kind, number>>;
   readonly #queue = new RankedQueue<Evictable>();
   /** Blocks that left for want of pages. */
   prefixEvictions = 0;
 
+  /**
+   * @param adapterPages a fixed part for adapters, as servers without a unified pool have it: a yardstick; null: whatever
+   *   is worth most has the pages
+   */
   constructor(
     pageCount: number,
+    adapterPages: number | null,
     policy: EvictionPolicy,
     onEvictAdapter: (slot: number, reason: AdapterEvictionReason) => void,
   ) {
     this.pool = new PagePool(pageCount);
+    this.#limits = { kv: pageCount - (adapterPages ?? 0), adapter: adapterPages ?? pageCount };
     this.#policy = policy;
     this.adapters = new AdapterResidency(this.pool, policy, this.#queue, onEvictAdapter);
     this.prefixes = new PrefixCache(this.pool, policy, this.#queue);
   }
 
-  /** Pages that are free, or could be. */
-  get available(): number {
-    return this.pool.freeCount + this.pool.count('prefix') + this.adapters.idlePages;
+  /** Pages that KV blocks could have. */
+  get availableToBlocks(): number {
+    return this.#available('kv', NONE);
+  }
+
+  /** Whether so many pages, for blocks and for adapters, could be had at once. */
+  couldHold(blocks: number, adapterPages: number): boolean {
+    const { kv, adapter } = this.#limits;
+    return blocks <= kv && adapterPages <= adapter && blocks + adapterPages <= this.pool.pageCount;
   }
 
   /** Takes pages for KV blocks, making room. Null, and nothing changed, when it cannot. */
@@ -51,14 +68,43 @@ export class UnifiedMemory {
     this.prefixes.checkIntegrity();
   }
 
-  #makeRoom(count: number, reason: 'kv' | 'adapter', wanted: ReadonlySet<string>): boolean {
-    if (this.pool.freeCount >= count) return true;
-    if (this.available - this.adapters.idlePagesOf(wanted) < count) return false;
+  /** Pages that this kind could have without others than those in `wanted` losing theirs. */
+  #available(kind: Kind, wanted: ReadonlySet<string>): number {
+    const { freeCount } = this.pool;
+    const prefixes = this.pool.count('prefix');
+    const idle = this.adapters.idlePages - this.adapters.idlePagesOf(wanted);
+    const used = kind === 'kv' ? this.pool.count('kv') : this.pool.count('adapter') - idle;
+    return Math.min(freeCount + prefixes + idle, this.#limits[kind] - used);
+  }
+
+  /** Whether so many more pages of a kind would be too many. */
+  #isOver(kind: Kind, count: number): boolean {
+    const { pool } = this;
+    const used = kind === 'kv' ? pool.count('kv') + pool.count('prefix') : pool.count('adapter');
+    return used + count > this.#limits[kind];
+  }
+
+  #makeRoom(count: number, kind: Kind, wanted: ReadonlySet<string>): boolean {
+    if (this.pool.freeCount >= count && !this.#isOver(kind, count)) return true;
+    if (this.#available(kind, wanted) < count) return false;
+    const spared = (entry: Entry) => entry.kind === 'adapter' && wanted.has(entry.digest);
+    const other = (entry: Entry) => (entry.kind === 'adapter') !== (kind === 'adapter');
+    this.#evict(
+      kind,
+      () => this.#isOver(kind, count),
+      (entry) => other(entry) || spared(entry),
+    );
+    this.#evict(kind, () => this.pool.freeCount < count, spared);
+    return true;
+  }
+
+  /** Evicts what is not spared, the least worth first, as long as it must. */
+  #evict(reason: Kind, must: () => boolean, spares: (entry: Entry) => boolean): void {
     const spared: Evictable[] = [];
-    while (this.pool.freeCount < count) {
-      const entry = this.#queue.pop() as PrefixBlock | ResidentAdapter | undefined;
+    while (must()) {
+      const entry = this.#queue.pop() as Entry | undefined;
       if (entry === undefined) throw new Error('what could leave is counted wrongly');
-      if (entry.kind === 'adapter' && wanted.has(entry.digest)) {
+      if (spares(entry)) {
         spared.push(entry);
         continue;
       }
@@ -71,6 +117,5 @@ export class UnifiedMemory {
       }
     }
     for (const entry of spared) this.#queue.add(entry);
-    return true;
   }
 }

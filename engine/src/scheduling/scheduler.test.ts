@@ -41,6 +41,7 @@ function scheduler(options: Partial<SchedulerOptions> & { pageCount: number }) {
     maxBatchTokens: 64,
     maxRunning: 100,
     maxBatchAdapters: null,
+    adapterPoolPages: null,
     tpotTargetSeconds: 1000,
     costs: new CostModel({ attentionScale: 1000 }),
     policy: new ExpectedSaving(),
@@ -121,7 +122,7 @@ describe('Scheduler', () => {
     expect(cut.batch.map(({ rows }) => rows)).toEqual([1, 30]);
     run(made, cut);
     for (let step = 0; step < 200; step++) costs.stepped({ decodeRows: 1, prefillWork: 0, seconds: 0.2 });
-    expect(schedule().batch.map(({ rows }) => rows)).toEqual([1, 16]);
+    expect(schedule().batch.map(({ rows }) => rows)).toEqual([1, 4]);
   });
 
   it('reads a late part of a prompt in smaller pieces, because it attends to more', () => {
@@ -461,6 +462,7 @@ describe('Scheduler', () => {
     });
     const world = fc.record({
       pageCount: fc.integer({ min: 6, max: 30 }),
+      adapterPoolPages: fc.option(fc.integer({ min: 2, max: 6 })),
       maxBatchTokens: fc.integer({ min: 1, max: 70 }),
       maxRunning: fc.integer({ min: 1, max: 8 }),
       maxBatchAdapters: fc.option(fc.integer({ min: 1, max: 3 })),

@@ -9,6 +9,8 @@ import { BLOCK_TOKENS, blocksFor, type Sequence } from './sequence.ts';
 
 export interface SchedulerOptions {
   readonly pageCount: number;
+  /** Pages for adapters alone, the others for KV blocks alone; null: one pool for both. */
+  readonly adapterPoolPages: number | null;
   /** The most tokens one step computes. */
   readonly maxBatchTokens: number;
   /** The most sequences that run at once. */
@@ -43,7 +45,7 @@ export interface Schedule {
 /** The most steps that one schedule may be run for. */
 const MOST_STEPS = 16;
 /** Rows of a prompt that are read in a step at least, however long the step becomes. */
-const LEAST_ROWS = BLOCK_TOKENS;
+const LEAST_ROWS = 4;
 /** A generated token's service, in tokens read: about what it costs in a batch of sixteen. */
 const OUTPUT_PRICE = 2;
 /** Candidates looked at in a step, to start reading their adapters. */
@@ -95,7 +97,12 @@ export class Scheduler {
     // More sequences than a step has tokens could not all decode in it: the youngest would starve.
     this.#options = { ...options, maxRunning: Math.min(options.maxRunning, options.maxBatchTokens) };
     this.costs = options.costs;
-    this.memory = new UnifiedMemory(options.pageCount, options.policy, options.onEvictAdapter);
+    this.memory = new UnifiedMemory(
+      options.pageCount,
+      options.adapterPoolPages,
+      options.policy,
+      options.onEvictAdapter,
+    );
   }
 
   get running(): ReadonlySet<Sequence> {
@@ -116,11 +123,11 @@ export class Scheduler {
 
   /** Whether a sequence of this many tokens could run alone; if not, it never can. */
   canEverFit(tokens: number, adapter: string | null): boolean {
-    const { pageCount, adapterPages } = this.#options;
+    const { adapterPages } = this.#options;
     let others = 0;
     for (const pinned of this.memory.adapters.pinned) if (pinned !== adapter) others += adapterPages(pinned);
     const own = adapter === null ? 0 : adapterPages(adapter);
-    return blocksFor(tokens) + own + others <= pageCount;
+    return this.memory.couldHold(blocksFor(tokens), own + others);
   }
 
   add(sequence: Sequence): void {
@@ -401,7 +408,7 @@ export class Scheduler {
     if (this.#running.size === 0) return true;
     let promised = needed + this.#growth(sequence, blocksFor(sequence.length));
     for (const each of this.#running) promised += this.#growth(each, each.blocks.length);
-    return promised <= this.memory.available;
+    return promised <= this.memory.availableToBlocks;
   }
 
   /** Blocks that a sequence will probably need beyond those it has. */
