@@ -38,7 +38,10 @@ export interface StepOutput {
 export type KvCacheDtype = 'f16' | 'int8';
 
 /** Bytes of a page: one KV block of all layers. Eight-bit codes have a float scale for each key and value. */
-export function pageBytes(model: ModelInfo, kvCacheDtype: KvCacheDtype): number {
+export function pageBytes(
+  model: Pick<ModelInfo, 'layerCount' | 'kvHeadCount' | 'headDim'>,
+  kvCacheDtype: KvCacheDtype,
+): number {
   const headBytes = kvCacheDtype === 'f16' ? model.headDim * 2 : model.headDim + 4;
   return BLOCK_TOKENS * model.layerCount * 2 * model.kvHeadCount * headBytes;
 }

@@ -1,6 +1,7 @@
 import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
 import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
+import { adapters2000Uniform, adapters2000Vs5 } from './adapters2000.ts';
 import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
@@ -12,6 +13,7 @@ import { secondStart } from './second-start.ts';
 import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { stream1VsLlama } from './stream1-vs-llama.ts';
+import { unifiedVsSplit } from './unified-vs-split.ts';
 
 /** Everything that the project promises as a number. */
 export const FIGURES: readonly Figure[] = [
@@ -34,6 +36,9 @@ export const FIGURES: readonly Figure[] = [
   parityF32,
   parityKvInt8,
   greedyF32,
+  adapters2000Vs5,
+  adapters2000Uniform,
+  unifiedVsSplit,
   prefixReuse,
   stall,
   fairness,
