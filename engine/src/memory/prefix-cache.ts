@@ -1,5 +1,5 @@
 import type { RankedQueue } from '../ranked-queue.ts';
-import { type Evictable, type EvictionPolicy, UNRANKED } from './eviction.ts';
+import type { Evictable, EvictionPolicy } from './eviction.ts';
 import type { PagePool } from './page-pool.ts';
 
 /** Who computed a block first: reading a prompt, or generating an answer that may become part of one. */
@@ -115,7 +115,6 @@ export class PrefixCache {
     const likelihoodClass = this.#classes[origin][parent?.reused ? 'branch' : 'other'];
     likelihoodClass.came();
     const block: PrefixBlock = {
-      ...UNRANKED,
       kind: 'prefix',
       key,
       page,
@@ -127,6 +126,11 @@ export class PrefixCache {
       users: 1,
       followers: 0,
       reused: false,
+      // Written out: spreading `UNRANKED` here took a quarter of a simulation's time.
+      uses: 0,
+      usedAt: null,
+      rank: 0,
+      place: -1,
     };
     if (parent !== null) parent.followers++;
     this.#blocks.set(key, block);
