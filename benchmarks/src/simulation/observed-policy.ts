@@ -22,25 +22,20 @@ export class ObservedPolicy implements EvictionPolicy {
     if (entry.usedAt === null) {
       const turnover = this.#of(entry);
       turnover.came += entry.pages;
-      if (this.#gone.delete(keyOf(entry))) turnover.back += entry.pages;
+      if (this.#gone.delete(entry.key)) turnover.back += entry.pages;
     }
     this.#policy.use(entry, now);
   }
 
   evicted(entry: Evictable): void {
     this.#of(entry).left += entry.pages;
-    this.#gone.add(keyOf(entry));
+    this.#gone.add(entry.key);
     this.#policy.evicted(entry);
   }
 
   #of(entry: Evictable): Turnover {
     return this.turnover[(entry as PrefixBlock | ResidentAdapter).kind];
   }
-}
-
-function keyOf(entry: Evictable): string {
-  const known = entry as PrefixBlock | ResidentAdapter;
-  return known.kind === 'prefix' ? known.key : known.digest;
 }
 
 function fresh(): Turnover {

@@ -43,6 +43,8 @@ export interface PrefixBlock extends Evictable {
   /** Blocks that continue it; above zero it cannot leave, because they could not be found any more. */
   followers: number;
   reused: boolean;
+  /** Whether a block before it was used again before it came: somebody goes on from something shared. */
+  readonly branch: boolean;
 }
 
 /**
@@ -112,7 +114,8 @@ export class PrefixCache {
       this.#hold(known);
       return known;
     }
-    const likelihoodClass = this.#classes[origin][parent?.reused ? 'branch' : 'other'];
+    const branch = parent !== null && (parent.reused || parent.branch);
+    const likelihoodClass = this.#classes[origin][branch ? 'branch' : 'other'];
     likelihoodClass.came();
     const block: PrefixBlock = {
       kind: 'prefix',
@@ -123,6 +126,7 @@ export class PrefixCache {
       seconds,
       likelihoodClass,
       likelihood: likelihoodClass.likelihood,
+      branch,
       users: 1,
       followers: 0,
       reused: false,
