@@ -6,6 +6,7 @@ import {
   RankedQueue,
   type Schedule,
   Scheduler,
+  type SchedulerOptions,
   Sequence,
 } from '@polylora/engine/scheduling';
 import { MAX_TOKENS, type Session, type Trace, tokensOf } from './trace.ts';
@@ -15,12 +16,14 @@ export interface SimulationOptions {
   readonly pageCount: number;
   readonly policy: EvictionPolicy;
   readonly maxRunning?: number;
-  /** Ends when this time has come, with whatever still runs. */
-  readonly until?: number;
+  /** Asked before every schedule whether it may end, with whatever still runs. */
+  readonly enough?: (now: number) => boolean;
   /** What goes wrong. */
   readonly faults?: Faults;
-  /** Called after every schedule and every step. */
+  /** Called after every step. */
   readonly inspect?: (scheduler: Scheduler) => void;
+  /** Another than a plain scheduler, to watch it. */
+  readonly makeScheduler?: (options: SchedulerOptions) => Scheduler;
 }
 
 export interface Faults {
@@ -128,7 +131,8 @@ export class Simulation {
     this.#options = options;
     this.#served = trace.options.tenants.map(() => ({ input: 0, output: 0 }));
     if (options.faults !== undefined) this.#nextRemoval = options.faults.removesEvery;
-    this.scheduler = new Scheduler({
+    const { makeScheduler = (scheduler: SchedulerOptions) => new Scheduler(scheduler) } = options;
+    this.scheduler = makeScheduler({
       pageCount: options.pageCount,
       maxBatchTokens: BATCH_TOKENS,
       maxRunning: options.maxRunning ?? RUNNING,
@@ -142,13 +146,9 @@ export class Simulation {
     this.#arriveNext();
   }
 
-  get now(): number {
-    return this.#now;
-  }
-
   run(): SimulationResult {
-    const { until = Number.POSITIVE_INFINITY } = this.#options;
-    while (this.#now < until && this.#advance());
+    const { enough = () => false } = this.#options;
+    while (!enough(this.#now) && this.#advance());
     const { preemptions, promptTokens } = this.scheduler;
     return {
       outcomes: this.#outcomes,
@@ -170,7 +170,6 @@ export class Simulation {
     this.#happen();
     const schedule = this.scheduler.schedule(this.#now);
     this.#schedules++;
-    this.#options.inspect?.(this.scheduler);
     for (const load of schedule.loads) this.#read(load);
     if (schedule.batch.length > 0) {
       this.#runBatch(schedule);
@@ -282,10 +281,10 @@ export class Simulation {
       for (const { sequence } of batch) {
         if (sequence.computed === sequence.length && this.#appendToken(sequence)) ended = true;
       }
+      this.#options.inspect?.(this.scheduler);
       // What comes meanwhile has the run end after this step.
       if (this.#nextEvent() <= this.#now) break;
     }
-    this.#options.inspect?.(this.scheduler);
   }
 
   #compute(sequence: Sequence, rows: number): void {
