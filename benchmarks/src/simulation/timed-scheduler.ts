@@ -12,25 +12,27 @@ export class TimedScheduler extends Scheduler {
   }
 
   override schedule(now: number): Schedule {
-    return this.#timed(() => super.schedule(now));
+    const began = performance.now();
+    const schedule = super.schedule(now);
+    this.#milliseconds += performance.now() - began;
+    return schedule;
   }
 
   override computed(part: ScheduledSequence): void {
-    this.#timed(() => super.computed(part));
+    const began = performance.now();
+    super.computed(part);
+    this.#milliseconds += performance.now() - began;
   }
 
   override add(sequence: Sequence): void {
-    this.#timed(() => super.add(sequence));
+    const began = performance.now();
+    super.add(sequence);
+    this.#milliseconds += performance.now() - began;
   }
 
   override remove(sequence: Sequence, complete?: boolean): void {
-    this.#timed(() => super.remove(sequence, complete));
-  }
-
-  #timed<Result>(work: () => Result): Result {
     const began = performance.now();
-    const result = work();
+    super.remove(sequence, complete);
     this.#milliseconds += performance.now() - began;
-    return result;
   }
 }

@@ -39,8 +39,8 @@ export const WORKLOADS = {
     oneOffShare: 0,
     sessionsPerSecond: 1,
   },
-  'adapters asked for equally often': { ...MIXED, adapterSkew: 0 },
-  'popularity that moves': { ...MIXED, driftSeconds: 600 },
+  'equally often': { ...MIXED, adapterSkew: 0 },
+  'moving popularity': { ...MIXED, driftSeconds: 600 },
 } as const satisfies Record<string, TraceOptions>;
 
 export type Workload = keyof typeof WORKLOADS;

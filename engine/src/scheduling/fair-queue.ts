@@ -83,10 +83,10 @@ export class FairQueue {
 
   /** A new sequence comes. */
   arrive(sequence: Sequence): void {
-    this.#settleCharges();
     const tenant = this.#tenants.get(sequence.tenant) ?? this.#newTenant(sequence);
     tenant.weight = sequence.weight;
     if (tenant.live === 0) {
+      this.#settleCharges();
       this.#setCounter(tenant, Math.max(tenant.counter, this.#active.first?.counter ?? this.#floor));
       this.#active.add(tenant);
     }
@@ -109,10 +109,10 @@ export class FairQueue {
   /** It has ended, in line or not. */
   end(sequence: Sequence): void {
     if (this.has(sequence)) this.#takeOut(sequence);
-    this.#settleCharges();
     const tenant = this.#tenants.get(sequence.tenant)!;
     tenant.live--;
     if (tenant.live > 0) return;
+    this.#settleCharges();
     this.#floor = Math.max(this.#floor, this.#active.first!.counter);
     this.#active.delete(tenant);
     this.#forgetIdle();
