@@ -86,7 +86,8 @@ export class ExpectedSaving implements EvictionPolicy {
   readonly #left = new Map<string, Remembered>();
   /** Mean seconds between the last use of something and its leaving. */
   #stay = FIRST_STAY;
-  #departures = 0;
+  /** With the first guess, which counts as one. */
+  #departures = 1;
   /** Mean logarithm of a saving: savings count in proportion to it, so that a change of `#stay` moves nobody. */
   #usual = 0;
   #arrivals = 0;
