@@ -3,6 +3,9 @@ import type { AdapterEvictionReason } from '../types.ts';
 import { type Evictable, type EvictionPolicy, UNRANKED } from './eviction.ts';
 import type { PagePool } from './page-pool.ts';
 
+/** Reading an adapter holds up those who asked for it; computing a prompt holds up everybody. */
+const READING_COST = 0.25;
+
 /** An adapter in the pool, or on its way. */
 export interface ResidentAdapter extends Evictable {
   readonly kind: 'adapter';
@@ -90,11 +93,12 @@ export class AdapterResidency {
     const resident: ResidentAdapter = {
       ...UNRANKED,
       kind: 'adapter',
+      key: digest,
       digest,
       slot,
       pages: pageCount,
       pageNumbers: pages,
-      seconds,
+      seconds: seconds * READING_COST,
       likelihood: 1,
       loaded: false,
       users: 0,

@@ -6,8 +6,10 @@ import type { Ranked } from '../ranked-queue.ts';
 
 /** What a policy knows about something that could leave. */
 export interface Evictable extends Ranked {
+  /** The same when it comes back. */
+  readonly key: string;
   readonly pages: number;
-  /** Seconds to bring it back: to read an adapter, or to compute a block's tokens again. */
+  /** What bringing it back costs, in seconds of computing: a block's tokens, or an adapter's part of it. */
   readonly seconds: number;
   /** How likely it was, when it came, to be used again: 0 to 1. */
   readonly likelihood: number;
@@ -53,29 +55,69 @@ export class GreedyDualSizeFrequency implements EvictionPolicy {
   }
 }
 
+/** A use counts 1/e after so many times the seconds that things stay in the pool. */
+const USES_FADE = 2;
+/** What saves e times as much stays longer by so many times the seconds that things stay in the pool. */
+const SAVING_STAYS = 0.5;
+/** Seconds that things are taken to stay until something has left. */
+const FIRST_STAY = 60;
+/** Weight of the newest against all before. */
+const NEWEST = 1 / 256;
+/** Entries that left whose uses are remembered. */
+const MOST_REMEMBERED = 8192;
+
+interface Remembered {
+  readonly uses: number;
+  readonly usedAt: number;
+}
+
 /**
- * Expected saving per byte: how often it is used, uses fading with age, × the seconds it takes to bring back ÷ its
- * pages. Something new counts as used as often as its kind is likely to be (Marconi's admission: what is unlikely to
- * come back leaves before it displaces anything). As all uses fade at one rate, the order between two entries does not
- * change until one is used, so a rank is computed once: the logarithm of the saving, moved to the present.
+ * Expected saving per byte: how often something was used, uses fading with age, × the seconds it takes to bring back ÷
+ * its pages. Something new counts as used as often as its kind is likely to be (Marconi's admission: what is unlikely
+ * to come back leaves before it displaces anything); something that had left and is back had its uses before.
+ *
+ * What was used last still leaves last where all else is equal, and what saves more stays longer, in proportion to how
+ * long things stay at all: with a fixed time, a large pool would forget the popular and a small one would keep what was
+ * popular long ago in place of the conversation that goes on. So the order between two does not change until one is
+ * used, and a rank is computed once.
  */
 export class ExpectedSaving implements EvictionPolicy {
-  readonly #fadeSeconds: number;
-
-  /** @param fadeSeconds after which a use counts 1/e */
-  constructor(fadeSeconds = 300) {
-    this.#fadeSeconds = fadeSeconds;
-  }
+  /** By key, the one that left first in front. */
+  readonly #left = new Map<string, Remembered>();
+  /** Mean seconds between the last use of something and its leaving. */
+  #stay = FIRST_STAY;
+  /** With the first guess, which counts as one. */
+  #departures = 1;
+  /** Mean logarithm of a saving: savings count in proportion to it, so that a change of `#stay` moves nobody. */
+  #usual = 0;
+  #arrivals = 0;
+  #now = 0;
 
   use(entry: Evictable, now: number): void {
-    if (entry.usedAt === null) {
-      entry.uses = entry.likelihood;
-    } else {
-      entry.uses = 1 + entry.uses * Math.exp((entry.usedAt - now) / this.#fadeSeconds);
-    }
+    this.#now = now;
+    entry.uses = this.#uses(entry, now);
     entry.usedAt = now;
-    entry.rank = Math.log((entry.uses * entry.seconds) / entry.pages) + now / this.#fadeSeconds;
+    const saving = Math.log((entry.uses * entry.seconds) / entry.pages);
+    this.#usual += (saving - this.#usual) * Math.max(NEWEST, 1 / ++this.#arrivals);
+    entry.rank = now + SAVING_STAYS * this.#stay * (saving - this.#usual);
   }
 
-  evicted(): void {}
+  evicted(entry: Evictable): void {
+    const usedAt = entry.usedAt!;
+    this.#stay += (this.#now - usedAt - this.#stay) * Math.max(NEWEST, 1 / ++this.#departures);
+    this.#left.set(entry.key, { uses: entry.uses, usedAt });
+    if (this.#left.size > MOST_REMEMBERED) this.#left.delete(this.#left.keys().next().value!);
+  }
+
+  #uses(entry: Evictable, now: number): number {
+    if (entry.usedAt !== null) return 1 + this.#faded(entry.uses, now - entry.usedAt);
+    const before = this.#left.get(entry.key);
+    if (before === undefined) return entry.likelihood;
+    this.#left.delete(entry.key);
+    return 1 + this.#faded(before.uses, now - before.usedAt);
+  }
+
+  #faded(uses: number, seconds: number): number {
+    return uses * Math.exp(-seconds / (USES_FADE * this.#stay + 1));
+  }
 }

@@ -1,5 +1,5 @@
 import type { RankedQueue } from '../ranked-queue.ts';
-import { type Evictable, type EvictionPolicy, UNRANKED } from './eviction.ts';
+import type { Evictable, EvictionPolicy } from './eviction.ts';
 import type { PagePool } from './page-pool.ts';
 
 /** Who computed a block first: reading a prompt, or generating an answer that may become part of one. */
@@ -43,6 +43,8 @@ export interface PrefixBlock extends Evictable {
   /** Blocks that continue it; above zero it cannot leave, because they could not be found any more. */
   followers: number;
   reused: boolean;
+  /** Whether a block before it was used again before it came: somebody goes on from something shared. */
+  readonly branch: boolean;
 }
 
 /**
@@ -112,10 +114,10 @@ export class PrefixCache {
       this.#hold(known);
       return known;
     }
-    const likelihoodClass = this.#classes[origin][parent?.reused ? 'branch' : 'other'];
+    const branch = parent !== null && (parent.reused || parent.branch);
+    const likelihoodClass = this.#classes[origin][branch ? 'branch' : 'other'];
     likelihoodClass.came();
     const block: PrefixBlock = {
-      ...UNRANKED,
       kind: 'prefix',
       key,
       page,
@@ -124,9 +126,15 @@ export class PrefixCache {
       seconds,
       likelihoodClass,
       likelihood: likelihoodClass.likelihood,
+      branch,
       users: 1,
       followers: 0,
       reused: false,
+      // Written out: spreading `UNRANKED` here took a quarter of a simulation's time.
+      uses: 0,
+      usedAt: null,
+      rank: 0,
+      place: -1,
     };
     if (parent !== null) parent.followers++;
     this.#blocks.set(key, block);

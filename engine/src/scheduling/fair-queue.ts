@@ -2,7 +2,10 @@ import { RankedQueue } from '../ranked-queue.ts';
 import { PRIORITIES, type TenantShare } from '../types.ts';
 import type { Sequence } from './sequence.ts';
 
-/** After so many seconds a sequence moves up to the priority above its own, so that none waits for ever. */
+/**
+ * When none of a tenant's sequences of a priority was read for so many seconds, its oldest moves up to the priority above,
+ * so that none waits for ever. Its own age is not enough: whoever has a backlog older than that would pass all others.
+ */
 const AGE_SECONDS = [Number.POSITIVE_INFINITY, 30, 300] as const;
 /** How often sequences are looked through for those that have aged. */
 const AGE_EVERY_SECONDS = 1;
@@ -24,6 +27,8 @@ interface Tenant {
 interface Line {
   readonly tenant: Tenant;
   readonly sequences: Sequence[];
+  /** When one of them was last read. */
+  servedAt: number;
   rank: number;
   place: number;
 }
@@ -46,6 +51,8 @@ export class FairQueue {
   /** Sum of the weights of tenants with live sequences. */
   #activeWeight = 0;
   #agedAt = Number.NEGATIVE_INFINITY;
+  /** The last time that it was told. */
+  #now = Number.NEGATIVE_INFINITY;
 
   /** Sequences in line. */
   get size(): number {
@@ -83,12 +90,12 @@ export class FairQueue {
 
   /** A new sequence comes. */
   arrive(sequence: Sequence): void {
-    this.#settleCharges();
     const tenant = this.#tenants.get(sequence.tenant) ?? this.#newTenant(sequence);
     if (tenant.live > 0) this.#activeWeight -= tenant.weight;
     tenant.weight = sequence.weight;
     this.#activeWeight += tenant.weight;
     if (tenant.live === 0) {
+      this.#settleCharges();
       this.#setCounter(tenant, Math.max(tenant.counter, this.#active.first?.counter ?? this.#floor));
       this.#active.add(tenant);
     }
@@ -98,10 +105,8 @@ export class FairQueue {
 
   /** Its prompt is read: it is in line no more, but has not ended. */
   leave(sequence: Sequence): void {
-    const line = this.#lineOf(sequence);
-    line.sequences.splice(line.sequences.indexOf(sequence), 1);
-    this.#classOf.delete(sequence);
-    if (line.sequences.length === 0) this.#classes[line.tenant.lines.indexOf(line)]!.delete(line);
+    this.#lineOf(sequence).servedAt = this.#now;
+    this.#takeOut(sequence);
   }
 
   /** It was set back and has to be read again: in line by its arrival. */
@@ -112,11 +117,11 @@ export class FairQueue {
 
   /** It has ended, in line or not. */
   end(sequence: Sequence): void {
-    if (this.has(sequence)) this.leave(sequence);
-    this.#settleCharges();
+    if (this.has(sequence)) this.#takeOut(sequence);
     const tenant = this.#tenants.get(sequence.tenant)!;
     tenant.live--;
     if (tenant.live > 0) return;
+    this.#settleCharges();
     this.#floor = Math.max(this.#floor, this.#active.first!.counter);
     this.#active.delete(tenant);
     // Sums of fractions drift; an empty one is 0.
@@ -135,6 +140,7 @@ export class FairQueue {
    * the rest. The queue must not be changed meanwhile.
    */
   *inOrder(now: number): Generator<Sequence, void, number> {
+    this.#now = now;
     this.#settleCharges();
     this.#age(now);
     for (const lines of this.#classes) {
@@ -170,9 +176,17 @@ export class FairQueue {
   #newTenant({ tenant: name, weight }: Sequence): Tenant {
     const lines: Line[] = [];
     const tenant: Tenant = { name, weight, counter: this.#floor, live: 0, lines, rank: 0, place: -1 };
-    for (const _ of PRIORITIES) lines.push({ tenant, sequences: [], rank: 0, place: -1 });
+    for (const _ of PRIORITIES)
+      lines.push({ tenant, sequences: [], servedAt: this.#now, rank: 0, place: -1 });
     this.#tenants.set(name, tenant);
     return tenant;
+  }
+
+  #takeOut(sequence: Sequence): void {
+    const line = this.#lineOf(sequence);
+    line.sequences.splice(line.sequences.indexOf(sequence), 1);
+    this.#classOf.delete(sequence);
+    if (line.sequences.length === 0) this.#classes[line.tenant.lines.indexOf(line)]!.delete(line);
   }
 
   #lineOf(sequence: Sequence): Line {
@@ -209,12 +223,13 @@ export class FairQueue {
     this.#agedAt = now;
     for (let priority = 1; priority < PRIORITIES.length; priority++) {
       for (const tenant of this.#tenants.values()) {
-        const { sequences } = tenant.lines[priority]!;
-        for (let [oldest] = sequences; oldest !== undefined; [oldest] = sequences) {
-          if (now - oldest.arrived < AGE_SECONDS[priority]!) break;
-          this.leave(oldest);
-          this.#insert(oldest, tenant, priority - 1);
+        const line = tenant.lines[priority]!;
+        const [oldest] = line.sequences;
+        if (oldest === undefined || now - Math.max(oldest.arrived, line.servedAt) < AGE_SECONDS[priority]!) {
+          continue;
         }
+        this.leave(oldest);
+        this.#insert(oldest, tenant, priority - 1);
       }
     }
   }

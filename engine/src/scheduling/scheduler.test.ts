@@ -417,6 +417,21 @@ describe('Scheduler', () => {
     expect(next(400)).toBe(old);
   });
 
+  it('lets no backlog pass a tenant that asks for little because it is old', () => {
+    const { scheduler: made } = scheduler({ pageCount: 1000, maxBatchTokens: 16, maxRunning: 1 });
+    for (let index = 0; index < 200; index++) made.add(sequence(16, 1, null, { tenant: 'greedy' }));
+    let now = 0;
+    const next = () => {
+      const schedule = made.schedule(now++);
+      run(made, schedule);
+      return schedule.batch[0]!.sequence;
+    };
+    while (now < 100) next();
+    const modest = sequence(16, 1, null, { tenant: 'modest', arrived: now });
+    made.add(modest);
+    expect([next(), next()]).toContain(modest);
+  });
+
   it('preempts background work, and of equal ones the tenant that was served most', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 3 });
     for (let answers = 0; answers < 8; answers++) made.lengths.observe('', 1);

@@ -5,6 +5,8 @@ import type { Priority, SamplingParams } from '../types.ts';
 /** Tokens in one KV block; a block fills one page. As `BLOCK_TOKENS` in the kernels. */
 export const BLOCK_TOKENS = 16;
 
+const TOKEN_BYTES = 4;
+
 /** Pages that hold the keys and values of this many tokens. */
 export function blocksFor(tokens: number): number {
   return Math.ceil(tokens / BLOCK_TOKENS);
@@ -108,12 +110,13 @@ export class Sequence {
   /** Identity of a full block: a hash of its tokens after the identity of the one before, or the root. */
   readonly blockKey = (index: number): string => {
     for (let next = this.#blockKeys.length; next <= index; next++) {
-      const tokens = Uint32Array.from({ length: BLOCK_TOKENS }, (_, at) =>
-        this.token(next * BLOCK_TOKENS + at),
-      );
       const before = next === 0 ? this.#prefixRoot! : this.#blockKeys[next - 1]!;
-      const chained = Buffer.concat([Buffer.from(before, 'latin1'), Buffer.from(tokens.buffer)]);
-      this.#blockKeys.push(hash('sha256', chained, 'binary'));
+      const text = Buffer.allocUnsafe(before.length + BLOCK_TOKENS * TOKEN_BYTES);
+      let at = text.write(before, 'latin1');
+      for (let position = next * BLOCK_TOKENS; position < (next + 1) * BLOCK_TOKENS; position++) {
+        at = text.writeUInt32LE(this.token(position), at);
+      }
+      this.#blockKeys.push(hash('sha256', text, 'binary'));
     }
     return this.#blockKeys[index]!;
   };
