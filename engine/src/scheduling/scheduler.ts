@@ -54,6 +54,8 @@ const LOOK_AHEAD = 64;
 const MOST_LOADING = 4;
 /** Service that a tenant may be ahead of one that yields to it: a prompt's. More would turn shares round. */
 const MOST_AHEAD = 2048;
+/** A tenant's running sequences ÷ its share above which one of them is set back for another tenant's. */
+const FAR_MORE = 1.5;
 /** After so long a sequence's adapter comes into a batch that has its number of adapters. */
 const PATIENCE_SECONDS = 1;
 
@@ -84,10 +86,14 @@ export class Scheduler {
   readonly #running = new Set<Sequence>();
   /** How many of them each tenant has. */
   readonly #runningOf = new Map<string, number>();
+  /** How many of them there are of each priority. */
+  readonly #runningAt = PRIORITIES.map(() => 0);
   /** In order of arrival, but for preempted ones. */
   readonly #waiting = new Set<Sequence>();
   readonly #withDeadline = new Set<Sequence>();
   #now = 0;
+  /** Blocks that all that run will probably still need; null: to be counted anew. */
+  #promised: number | null = null;
   #loading = 0;
   preemptions = 0;
   /** Prompt tokens of admitted sequences, and those of them that were found in the prefix cache. */
@@ -163,6 +169,7 @@ export class Scheduler {
    */
   schedule(now: number): Schedule {
     this.#now = now;
+    this.#promised = null;
     const batch: ScheduledSequence[] = [];
     const yielding = this.#yieldingTenants();
     this.#scheduleDecodes(batch, (tenant) => !yielding.has(tenant));
@@ -265,25 +272,37 @@ export class Scheduler {
   }
 
   /**
-   * Sets somebody back so that a waiting sequence can begin: one of less priority, or else of a tenant that runs more
-   * than its share where the sequence's does not. False: there is nobody.
+   * Sets somebody back so that a waiting sequence can begin: one of less priority, or else of the tenant that runs most
+   * where that is far more than its share and the sequence's tenant has less than its own. False: there is nobody.
    */
   #makeWay(sequence: Sequence, preempted: Sequence[]): boolean {
     const own = PRIORITIES.indexOf(sequence.priority);
+    const greedy = this.#hasMoreThanShare(sequence.tenant, 1) ? null : this.#greediest();
+    if (greedy === null && this.#runningAt.every((count, priority) => count === 0 || priority <= own))
+      return false;
     let victim: Sequence | undefined;
-    let [worst, most] = [-1, 0];
-    const modest = !this.#hasMoreThanShare(sequence.tenant, 1);
+    let worst = -1;
     for (const each of this.#running) {
       const priority = PRIORITIES.indexOf(each.priority);
-      const fair = priority > own || (modest && priority === own && this.#hasMoreThanShare(each.tenant));
-      const running = this.#runningOf.get(each.tenant)!;
-      if (!fair || priority < worst || (priority === worst && running < most)) continue;
-      [victim, worst, most] = [each, priority, running];
+      const fair = priority > own || (priority === own && each.tenant === greedy);
+      if (fair && priority >= worst) [victim, worst] = [each, priority];
     }
     if (victim === undefined) return false;
     this.#setBack(victim);
     preempted.push(victim);
     return true;
+  }
+
+  /** The tenant that runs most, where that is so much more than its share that setting it back is worth the work lost. */
+  #greediest(): string | null {
+    let [greediest, most]: [string | null, number] = [null, 0];
+    for (const [tenant, running] of this.#runningOf) {
+      if (running <= most) continue;
+      [greediest, most] = [tenant, running];
+    }
+    if (greediest === null) return null;
+    const share = Math.ceil(this.#running.size * this.#queue.share(greediest));
+    return most > FAR_MORE * share ? greediest : null;
   }
 
   /** Cuts prompts into this step, admits waiting sequences, and starts to read adapters that will be needed. */
@@ -399,16 +418,21 @@ export class Scheduler {
     }
     this.#waiting.delete(sequence);
     this.#running.add(sequence);
+    if (this.#promised !== null) this.#promised += this.#growth(sequence, sequence.blocks.length);
     this.#runningOf.set(sequence.tenant, (this.#runningOf.get(sequence.tenant) ?? 0) + 1);
+    this.#runningAt[PRIORITIES.indexOf(sequence.priority)]!++;
     return 'admitted';
   }
 
   /** Whether the pool has what all that run, and this one, will probably still need. */
   #mayGrow(sequence: Sequence, needed: number): boolean {
     if (this.#running.size === 0) return true;
-    let promised = needed + this.#growth(sequence, blocksFor(sequence.length));
-    for (const each of this.#running) promised += this.#growth(each, each.blocks.length);
-    return promised <= this.memory.availableToBlocks;
+    if (this.#promised === null) {
+      this.#promised = 0;
+      for (const each of this.#running) this.#promised += this.#growth(each, each.blocks.length);
+    }
+    const own = needed + this.#growth(sequence, blocksFor(sequence.length));
+    return this.#promised + own <= this.memory.availableToBlocks;
   }
 
   /** Blocks that a sequence will probably need beyond those it has. */
@@ -498,6 +522,8 @@ export class Scheduler {
 
   #release(sequence: Sequence): void {
     this.#running.delete(sequence);
+    this.#promised = null;
+    this.#runningAt[PRIORITIES.indexOf(sequence.priority)]!--;
     const running = this.#runningOf.get(sequence.tenant)! - 1;
     if (running === 0) this.#runningOf.delete(sequence.tenant);
     else this.#runningOf.set(sequence.tenant, running);
