@@ -44,7 +44,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     directory: config.dataDirectory ?? join(config.home, 'data'),
     backend: () => backend,
     // A line may be as large as any request: what runs at once is bounded by the concurrency.
-    inFlight: new InFlight(config.maxRunning + config.maxQueued),
+    inFlight: new InFlight(Math.max(config.maxRunning + config.maxQueued, config.batchConcurrency)),
     metrics,
     logger,
     concurrency: config.batchConcurrency,

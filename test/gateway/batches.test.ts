@@ -336,3 +336,107 @@ describe('batches', () => {
     START_MILLISECONDS,
   );
 });
+
+describe('batches beside other work', () => {
+  it(
+    'belong to one of two servers on a home, and to the other when it dies',
+    async () => {
+      const client = as('both');
+      const { id } = await upload(client, [completion('a')]);
+      const other = await start();
+      await expect(other.client.files.list()).rejects.toMatchObject({
+        status: 503,
+        code: 'batches_unavailable',
+      });
+      gateway.child.kill('SIGKILL');
+      await gateway.exited;
+      gateway = other;
+      await until(async () => (await fetch(`${gateway.url}/v1/files`)).status === 200);
+      expect(await as('both').files.retrieve(id)).toMatchObject({ id });
+    },
+    START_MILLISECONDS,
+  );
+
+  it.skipIf(process.platform !== 'linux')(
+    'lose no line when the engine dies',
+    async () => {
+      const client = as('crash');
+      const lines = Array.from({ length: 100 }, (_, index) =>
+        completion(`line-${index}`, { max_tokens: 100, ignore_eos: true }),
+      );
+      const { id } = await submit(client, lines);
+      await until(async () => ((await client.batches.retrieve(id)).request_counts?.completed ?? 0) > 5);
+      const { pid } = gateway.child;
+      const [engine = ''] = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ');
+      process.kill(Number(engine), 'SIGKILL');
+      const batch = await finished(client, id);
+      expect(batch.request_counts).toEqual({ total: 100, completed: 100, failed: 0 });
+      expect(await metric(gateway, 'polylora_engine_restarts_total')).toBe(1);
+    },
+    START_MILLISECONDS,
+  );
+
+  it('leave nothing of an upload whose client left', async () => {
+    const stop = new AbortController();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        const head = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n';
+        controller.enqueue(Buffer.from(head + 'x'.repeat(100_000)));
+      },
+    });
+    const headers = { 'content-type': 'multipart/form-data; boundary=b' };
+    const init = { method: 'POST', body, headers, duplex: 'half', signal: stop.signal } as RequestInit;
+    const sent = fetch(`${gateway.url}/v1/files`, init).catch((error: unknown) => error);
+    const drafts = join(home, 'data', 'drafts');
+    await until(async () => (await readdir(drafts)).length === 1);
+    stop.abort();
+    expect(await sent).toBeInstanceOf(Error);
+    await until(async () => (await readdir(drafts)).length === 0);
+    await until(() => gateway.logs().some((line) => line.includes('client_closed_request')));
+  });
+
+  it(
+    'run one adapter after the other and shared beginnings together, in no room of interactive clients',
+    async () => {
+      const own = await start([
+        ...['--data-directory', join(home, 'ordered'), '--batch-concurrency', '1'],
+        ...['--max-running', '1', '--max-queued', '0', '--file-storage-limit-bytes', '100000'],
+      ]);
+      try {
+        const client = new OpenAI({ baseURL: `${own.url}/v1`, apiKey: 'ordered', maxRetries: 0 });
+        const text = 'a lazy fox jumps over the quick brown dog '.repeat(5);
+        const lines = Array.from({ length: 40 }, (_, index) => {
+          const group = index % 4;
+          const content = `${group < 2 ? 'x' : 'y'}${text}`;
+          const model = group % 2 ? 'tuned' : 'tiny';
+          const messages = [
+            { role: 'system', content },
+            { role: 'user', content: `question ${index}` },
+          ];
+          const body = { model, messages, max_tokens: 20, ignore_eos: true };
+          return { custom_id: `${group}-${index}`, method: 'POST', url: '/v1/chat/completions', body };
+        });
+        const { id } = await submit(client, lines, '/v1/chat/completions');
+        await until(async () => ((await client.batches.retrieve(id)).request_counts?.completed ?? 0) > 0);
+        const asked = await client.completions.create({ model: 'tiny', prompt: 'now', max_tokens: 4 });
+        expect(asked.choices).toHaveLength(1);
+        expect((await client.batches.retrieve(id)).status).toBe('in_progress');
+
+        const batch = await finished(client, id);
+        const groups = (await results(client, batch.output_file_id)).map(({ custom_id }) => custom_id[0]);
+        const changes = groups.filter((group, index) => index > 0 && group !== groups[index - 1]).length;
+        expect([groups.length, changes]).toEqual([40, 3]);
+        const cached = batch.usage?.input_tokens_details.cached_tokens ?? 0;
+        expect(cached).toBeGreaterThan((batch.usage?.input_tokens ?? 0) * 0.6);
+
+        await expect(upload(client, ['x'.repeat(90_000)])).rejects.toMatchObject({
+          status: 413,
+          code: 'file_storage_full',
+        });
+      } finally {
+        await own.stop();
+      }
+    },
+    START_MILLISECONDS,
+  );
+});

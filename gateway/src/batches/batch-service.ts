@@ -220,7 +220,7 @@ export class BatchService {
   /** Gives lines that were not run their error, and makes the results final. */
   async #seal(id: string, work: BatchWork): Promise<void> {
     const settled = this.#batches.get(id);
-    const isExpired = work.unanswered.length > 0;
+    const isExpired = work.hasExpired || work.unanswered.length > 0;
     const isCancelled = settled.status === 'cancelling';
     if (!isCancelled) await this.#batches.save(withStatus(settled, 'finalizing'));
     const code = isCancelled ? 'batch_cancelled' : 'batch_expired';

@@ -8,6 +8,7 @@ import type { InputLine } from './batch-input.ts';
 import type { BatchEndpoint, BatchRecord, Progress } from './batch-record.ts';
 import { NO_PROGRESS } from './batch-record.ts';
 import { newId } from './ids.ts';
+import type { LineErrorCode } from './problems.ts';
 import { type LineResult, ResultLog } from './result-log.ts';
 
 /** How long a result waits to be written again where the disk refused it. */
@@ -37,6 +38,7 @@ export class BatchWork {
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #progress: Progress;
+  #hasExpired = false;
   #running = 0;
   #onSettled = () => {};
 
@@ -70,14 +72,18 @@ export class BatchWork {
   static async open(options: BatchWorkOptions): Promise<BatchWork> {
     const unanswered = new Map(options.lines.map((line) => [line.customId, line]));
     let progress = NO_PROGRESS;
+    let hasExpired = false;
     const onResult = (result: LineResult) => {
       unanswered.delete(result.custom_id);
       progress = advanced(progress, result);
+      hasExpired ||= result.error?.code === ('batch_expired' satisfies LineErrorCode);
     };
     const output = await ResultLog.open(options.outputDirectory, onResult);
     const errors = await ResultLog.open(options.errorDirectory, onResult);
     const input = await open(options.input, 'r');
-    return new BatchWork(options, input, { output, errors }, unanswered, progress);
+    const work = new BatchWork(options, input, { output, errors }, unanswered, progress);
+    work.#hasExpired = hasExpired;
+    return work;
   }
 
   get unanswered(): readonly InputLine[] {
@@ -86,6 +92,11 @@ export class BatchWork {
 
   get progress(): Progress {
     return this.#progress;
+  }
+
+  /** Whether an earlier process began to give up lines for want of time. */
+  get hasExpired(): boolean {
+    return this.#hasExpired;
   }
 
   /** Aborted when running lines are to be given up. */

@@ -21,3 +21,5 @@ export const LINE_ERRORS = {
   batch_expired: 'This request could not be executed before the completion window expired.',
   batch_cancelled: 'This request was not executed because the batch was cancelled.',
 } as const;
+
+export type LineErrorCode = keyof typeof LINE_ERRORS;
