@@ -20,6 +20,9 @@ const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
 /** As with OpenAI. */
 const MOST_BATCH_LINES = 50_000;
 
+/** A few hundred bytes each. */
+const MOST_LINES_IN_MEMORY = 500_000;
+
 /** Least time for answers that were cut at the end of the drain to reach their clients. */
 const LAST_BYTES_MILLISECONDS = 1000;
 
@@ -51,6 +54,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     completionWindowSeconds: BATCH_WINDOW_SECONDS,
     maxLines: MOST_BATCH_LINES,
     maxLineBytes: config.requestBodyLimitBytes,
+    maxLinesInMemory: MOST_LINES_IN_MEMORY,
   });
   const app = createApp({
     backend: () => backend,
@@ -83,10 +87,12 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     logger.info('stopping');
     const deadline = performance.now() + config.drainSeconds * 1000;
     // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
-    await batches.stop();
+    await batches.giveUp();
     await inFlight.drain(config.drainSeconds);
     // The last bytes of the answers may still be on their way.
     await closeServer(server, Math.max(deadline - performance.now(), LAST_BYTES_MILLISECONDS));
+    // Last, because uploads may have run until now.
+    await batches.stop();
     await backend.close();
     logger.info('stopped');
   };

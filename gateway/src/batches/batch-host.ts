@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withFileLock } from '@polylora/engine';
 import { BatchService, type BatchServiceOptions } from './batch-service.ts';
@@ -40,10 +41,20 @@ export class BatchHost {
       this.#closed = this.#serve();
       await this.#closed;
     };
-    withFileLock(join(directory, 'server.lock'), work).catch((error: unknown) => {
+    const open = async () => {
+      // What clients sent is nobody else's to read.
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await withFileLock(join(directory, 'server.lock'), work);
+    };
+    open().catch((error: unknown) => {
       clearTimeout(late);
       logger.error({ directory, err: error }, 'files and batches cannot be opened');
     });
+  }
+
+  /** Runs no more lines from now on; files can still be read and written. */
+  async giveUp(): Promise<void> {
+    await this.#service?.stop();
   }
 
   /** Resolves when nothing writes to the directory any more. */

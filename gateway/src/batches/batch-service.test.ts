@@ -36,6 +36,7 @@ async function start(options: Partial<BatchServiceOptions> = {}): Promise<BatchS
     completionWindowSeconds: 1000,
     maxLines: 3,
     maxLineBytes: 10_000,
+    maxLinesInMemory: 1000,
     ...options,
   });
   open.push(service);
@@ -174,6 +175,25 @@ describe('BatchService', () => {
       expect(await readFile(contentOf(errorFile), 'utf8')).toBe(before);
       expect(await readdir(join(directory, 'batches', id))).toEqual(['batch.json']);
     }
+  });
+
+  it('reads no more batches than there is memory for, in any state of theirs', async () => {
+    const service = await start({ maxLinesInMemory: 3 });
+    const first = await create(service, THREE);
+    await until(service, first.id, ({ status }) => status === 'in_progress');
+    const second = await create(service, THREE);
+    const third = await create(service, THREE);
+    await sleep(100);
+    expect(service.find('t', second.id)?.status).toBe('validating');
+    await service.cancel(third);
+    expect(service.body(await until(service, third.id, isFinished))).toMatchObject({
+      status: 'cancelled',
+      error_file_id: null,
+      request_counts: { total: 0, completed: 0, failed: 0 },
+    });
+    await service.cancel(service.find('t', first.id) as BatchRecord);
+    await until(service, first.id, isFinished);
+    await until(service, second.id, ({ status }) => status === 'in_progress');
   });
 
   it('forgets drafts of a process that died', async () => {

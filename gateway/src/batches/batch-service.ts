@@ -18,6 +18,7 @@ import { BatchStore } from './batch-store.ts';
 import { BatchWork } from './batch-work.ts';
 import { contentOf, type FileRecord, FileStore } from './file-store.ts';
 import { newId } from './ids.ts';
+import { LineRoom } from './line-room.ts';
 import { LineRunner } from './line-runner.ts';
 import { LINE_ERRORS } from './problems.ts';
 
@@ -35,6 +36,8 @@ export interface BatchServiceOptions extends InputLimits {
   /** Sequences in flight at once. */
   readonly concurrency: number;
   readonly completionWindowSeconds: number;
+  /** Of all batches together; further batches wait before they are read. */
+  readonly maxLinesInMemory: number;
 }
 
 /** What a client asks for. */
@@ -55,6 +58,7 @@ export class BatchService {
   readonly #batches: BatchStore;
   readonly #options: BatchServiceOptions;
   readonly #runner: LineRunner;
+  readonly #room: LineRoom;
   readonly #works = new Map<string, BatchWork>();
   readonly #lives = new Set<Promise<void>>();
   readonly #stop = new AbortController();
@@ -64,6 +68,7 @@ export class BatchService {
     this.files = files;
     this.#batches = batches;
     this.#runner = new LineRunner(options);
+    this.#room = new LineRoom(options.maxLinesInMemory);
   }
 
   /** Takes up the batches that an earlier process left unfinished. */
@@ -125,6 +130,7 @@ export class BatchService {
     const cancelling = withStatus(batch, 'cancelling');
     await this.#batches.save(cancelling);
     this.#works.get(batch.id)?.stop();
+    this.#room.wake();
     return this.#batches.get(batch.id);
   }
 
@@ -132,6 +138,7 @@ export class BatchService {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#runner.stop();
+    this.#room.wake();
     for (const work of this.#works.values()) work.stop();
     await Promise.all(this.#lives);
   }
@@ -159,12 +166,34 @@ export class BatchService {
 
   /** Does whatever is left to do. */
   async #advance(id: string): Promise<void> {
-    if (this.#batches.get(id).sealed === null) {
-      const input = await this.#readInput(id);
-      if (this.#stopped || isFinished(this.#batches.get(id))) return;
-      await this.#answerLines(id, input);
+    if (this.#batches.get(id).sealed === null) await this.#answerAll(id);
+    if (!this.#stopped && !isFinished(this.#batches.get(id))) await this.#publish(id);
+  }
+
+  async #answerAll(id: string): Promise<void> {
+    const isCancelledUnread = () => {
+      const { status, total } = this.#batches.get(id);
+      return status === 'cancelling' && total === 0;
+    };
+    const input = await this.#room.enter(
+      () => this.#readInput(id),
+      () => this.#stopped || isCancelledUnread(),
+    );
+    if (input === null) {
+      if (!this.#stopped) await this.#sealEmpty(id);
+      return;
     }
-    if (!this.#stopped) await this.#publish(id);
+    try {
+      if (!this.#stopped && !isFinished(this.#batches.get(id))) await this.#answerLines(id, input);
+    } finally {
+      this.#room.leave(input);
+    }
+  }
+
+  /** Of a batch that was cancelled before its lines were read, no line is told of. */
+  async #sealEmpty(id: string): Promise<void> {
+    const batch = this.#batches.get(id);
+    await this.#batches.save({ ...batch, sealed: { outcome: 'cancelled', progress: NO_PROGRESS } });
   }
 
   async #readInput(id: string): Promise<BatchInput> {

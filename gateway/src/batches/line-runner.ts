@@ -7,10 +7,10 @@ import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
 import type { Job } from '../jobs/job.ts';
+import { requestedModel } from '../jobs/model.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
 import { type JsonObject, unsupported } from '../openai/fields.ts';
-import { requestedModel } from '../routes/model.ts';
 import type { InputLine } from './batch-input.ts';
 import type { BatchEndpoint } from './batch-record.ts';
 import type { BatchWork, LineOutcome } from './batch-work.ts';
@@ -32,6 +32,9 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 
 /** A line that the engine dies of would be run for ever. */
 const MOST_ATTEMPTS = 5;
+
+/** Failures after which a line is run alone. */
+const SUSPECT_ATTEMPTS = 2;
 
 const RETRY_MILLISECONDS = 1_000;
 
@@ -108,7 +111,7 @@ export class LineRunner {
     } catch (thrown) {
       prepared = toApiError(thrown);
     }
-    const sequences = prepared instanceof ApiError ? 0 : prepared.job.requests.length;
+    const sequences = this.#roomFor(queued, prepared);
     while (this.#sequences > 0 && this.#sequences + sequences > this.#options.concurrency) {
       await this.#change();
     }
@@ -133,6 +136,13 @@ export class LineRunner {
         this.#queue.release(queued);
         this.#wake();
       });
+  }
+
+  /** A line that met several failures may be their cause, and is run alone: else it would take others with it. */
+  #roomFor({ attempts }: QueuedLine, prepared: PreparedLine | ApiError): number {
+    if (prepared instanceof ApiError) return 0;
+    const sequences = prepared.job.requests.length;
+    return attempts < SUSPECT_ATTEMPTS ? sequences : Math.max(sequences, this.#options.concurrency);
   }
 
   /** @throws ApiError where the line's body is wrong */

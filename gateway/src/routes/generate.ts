@@ -5,11 +5,11 @@ import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { tenantOf } from '../http/tenant.ts';
 import type { Job } from '../jobs/job.ts';
+import { requestedModel } from '../jobs/model.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import type { SchedulingOptions } from '../openai/scheduling.ts';
 import { answer } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
-import { requestedModel } from './model.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
