@@ -235,7 +235,7 @@ export class BatchService {
     const expiry = setTimeout(() => work.stop(), milliseconds);
     try {
       if (this.#stopped || status === 'cancelling' || milliseconds <= 0) work.stop();
-      else this.#runner.add(work);
+      else await this.#runner.add(work);
       await work.settled;
       if (!this.#stopped) await this.#seal(id, work);
     } finally {

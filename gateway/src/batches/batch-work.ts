@@ -14,6 +14,9 @@ import { type LineResult, ResultLog } from './result-log.ts';
 /** How long a result waits to be written again where the disk refused it. */
 const RETRY_WRITE_MILLISECONDS = 5_000;
 
+/** Few enough that the event loop never stands still for long. */
+const WRITTEN_TOGETHER = 500;
+
 export interface BatchWorkOptions {
   readonly batch: BatchRecord;
   readonly input: string;
@@ -142,11 +145,15 @@ export class BatchWork {
 
   /** Gives every line that has no result the same one, after the work was stopped. */
   async answerRest(outcome: LineOutcome): Promise<void> {
-    await Promise.all(
-      this.unanswered.map((line) =>
-        this.#write(line, { id: newId('batch_req_'), custom_id: line.customId, ...outcome }),
-      ),
-    );
+    const rest = this.unanswered;
+    for (let begin = 0; begin < rest.length; begin += WRITTEN_TOGETHER) {
+      const lines = rest.slice(begin, begin + WRITTEN_TOGETHER);
+      await Promise.all(
+        lines.map((line) =>
+          this.#write(line, { id: newId('batch_req_'), custom_id: line.customId, ...outcome }),
+        ),
+      );
+    }
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { Heap } from './heap.ts';
 import { compareLines, type LineOrder } from './line-order.ts';
 
 /** What can wait here. */
@@ -20,12 +21,15 @@ export class LineQueue<T extends Queued> {
   readonly #sweeps = new Map<string, Sweep<T>>();
   readonly #running = new Map<string, number>();
 
-  add(lines: readonly T[]): void {
-    for (const [tenant, ofTenant] of byTenant(lines)) {
-      const sweep = this.#sweeps.get(tenant) ?? new Sweep<T>();
-      this.#sweeps.set(tenant, sweep);
-      sweep.add(ofTenant);
-    }
+  add(line: T): void {
+    const sweep = this.#sweeps.get(line.tenant) ?? new Sweep<T>();
+    this.#sweeps.set(line.tenant, sweep);
+    sweep.add(line);
+  }
+
+  /** Lines that wait. */
+  get size(): number {
+    return [...this.#sweeps.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
   /** The next line, which counts as running until it is released; undefined where none waits. */
@@ -39,7 +43,7 @@ export class LineQueue<T extends Queued> {
     const line = sweep.take();
     this.#running.set(next, this.#runs(next) + 1);
     this.#sweeps.delete(next);
-    if (!sweep.isEmpty) this.#sweeps.set(next, sweep);
+    if (sweep.size > 0) this.#sweeps.set(next, sweep);
     return line;
   }
 
@@ -51,8 +55,8 @@ export class LineQueue<T extends Queued> {
 
   remove(tenant: string, isGone: (line: T) => boolean): void {
     const sweep = this.#sweeps.get(tenant);
-    sweep?.remove(isGone);
-    if (sweep?.isEmpty) this.#sweeps.delete(tenant);
+    sweep?.filter((line) => !isGone(line));
+    if (sweep?.size === 0) this.#sweeps.delete(tenant);
   }
 
   #runs(tenant: string): number {
@@ -60,53 +64,30 @@ export class LineQueue<T extends Queued> {
   }
 }
 
-/** One tenant's lines. Both lists are kept last first, so that taking one is cheap. */
+/** One tenant's lines. */
 class Sweep<T extends LineOrder> {
-  #ahead: T[] = [];
-  #behind: T[] = [];
+  #ahead = new Heap<T>(compareLines);
+  #behind = new Heap<T>(compareLines);
   #last: T | null = null;
 
-  get isEmpty(): boolean {
-    return this.#ahead.length === 0 && this.#behind.length === 0;
+  get size(): number {
+    return this.#ahead.size + this.#behind.size;
   }
 
-  add(lines: readonly T[]): void {
-    const last = this.#last;
-    const isAhead = (line: T) => last === null || compareLines(line, last) >= 0;
-    this.#ahead = merged(this.#ahead, lines.filter(isAhead));
-    this.#behind = merged(
-      this.#behind,
-      lines.filter((line) => !isAhead(line)),
-    );
+  add(line: T): void {
+    const isAhead = this.#last === null || compareLines(line, this.#last) >= 0;
+    (isAhead ? this.#ahead : this.#behind).push(line);
   }
 
   take(): T | undefined {
-    if (this.#ahead.length === 0) {
-      this.#ahead = this.#behind;
-      this.#behind = [];
-    }
+    if (this.#ahead.size === 0) [this.#ahead, this.#behind] = [this.#behind, this.#ahead];
     const line = this.#ahead.pop();
     this.#last = line ?? null;
     return line;
   }
 
-  remove(isGone: (line: T) => boolean): void {
-    this.#ahead = this.#ahead.filter((line) => !isGone(line));
-    this.#behind = this.#behind.filter((line) => !isGone(line));
+  filter(keep: (line: T) => boolean): void {
+    this.#ahead.filter(keep);
+    this.#behind.filter(keep);
   }
-}
-
-function merged<T extends LineOrder>(sorted: T[], lines: readonly T[]): T[] {
-  // Node's sort finds what is in order already and merges, so this costs little more than sorting the new ones.
-  return lines.length === 0 ? sorted : [...sorted, ...lines].sort((a, b) => compareLines(b, a));
-}
-
-function byTenant<T extends Queued>(lines: readonly T[]): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const line of lines) {
-    const group = groups.get(line.tenant);
-    if (group === undefined) groups.set(line.tenant, [line]);
-    else group.push(line);
-  }
-  return groups;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
 import { startGeneration } from '../generation.ts';
@@ -38,6 +38,9 @@ const SUSPECT_ATTEMPTS = 2;
 
 const RETRY_MILLISECONDS = 1_000;
 
+/** Few enough that the event loop never stands still for long. */
+const ADDED_TOGETHER = 2_000;
+
 export interface LineRunnerOptions {
   readonly backend: () => Backend;
   /** Room of the batches' own, so that they take none of what interactive clients have. */
@@ -65,6 +68,7 @@ export class LineRunner {
   readonly #options: LineRunnerOptions;
   readonly #queue = new LineQueue<QueuedLine>();
   readonly #stop = new AbortController();
+  #adding = 0;
   #sequences = 0;
   #wake = () => {};
 
@@ -73,10 +77,22 @@ export class LineRunner {
     this.#run().catch((error: unknown) => options.logger.fatal({ err: error }, 'batches stopped'));
   }
 
-  add(work: BatchWork): void {
+  /** Resolves when all lines wait for their turn; none is taken before, because any may be the first. */
+  async add(work: BatchWork): Promise<void> {
     const { tenant } = work;
-    this.#queue.add(work.unanswered.map((line) => ({ ...line, tenant, work, line, attempts: 0 })));
-    this.#wake();
+    const lines = work.unanswered;
+    this.#adding += 1;
+    try {
+      for (let begin = 0; begin < lines.length && !work.signal.aborted; begin += ADDED_TOGETHER) {
+        for (const line of lines.slice(begin, begin + ADDED_TOGETHER)) {
+          this.#queue.add({ key: line.key, tenant, work, line, attempts: 0 });
+        }
+        await nextTurn();
+      }
+    } finally {
+      this.#adding -= 1;
+      this.#wake();
+    }
   }
 
   /** Forgets the lines that wait; those that run are the work's own affair. */
@@ -96,7 +112,8 @@ export class LineRunner {
         await this.#pause();
         continue;
       }
-      const line = this.#sequences < concurrency ? this.#queue.take() : undefined;
+      const hasRoom = this.#adding === 0 && this.#sequences < concurrency;
+      const line = hasRoom ? this.#queue.take() : undefined;
       if (line === undefined) await this.#change();
       else await this.#start(line);
     }
@@ -126,7 +143,7 @@ export class LineRunner {
         queued.attempts += 1;
         if (outcome instanceof ApiError && PASSING.has(outcome.code) && queued.attempts < MOST_ATTEMPTS) {
           await this.#pause();
-          if (!work.signal.aborted) this.#queue.add([queued]);
+          if (!work.signal.aborted) this.#queue.add(queued);
         } else {
           await work.answer(line, outcome instanceof ApiError ? this.#failure(outcome) : outcome);
         }
