@@ -54,7 +54,7 @@ export const ERRORS = {
   invalid_multipart: badRequest('The body is not valid `multipart/form-data`, or has too many parts.'),
   file_too_large: badRequest('The file is larger than `fileLimitBytes`.', 413),
   file_storage_full: badRequest(
-    "The tenant's files would take more than `fileStorageLimitBytes`; delete some first.",
+    "The tenant's files and another of this size would take more than `fileStorageLimitBytes`; delete some first.",
     413,
   ),
   file_not_found: badRequest('The tenant has no such file.', 404),

@@ -98,6 +98,7 @@ export class LineRunner {
   /** Forgets the lines that wait; those that run are the work's own affair. */
   drop(work: BatchWork): void {
     this.#queue.remove(work.tenant, (line) => line.work === work);
+    this.#wake();
   }
 
   stop(): void {
@@ -106,7 +107,7 @@ export class LineRunner {
   }
 
   async #run(): Promise<void> {
-    const { concurrency, backend } = this.#options;
+    const { concurrency, backend, metrics } = this.#options;
     while (!this.#stop.signal.aborted) {
       if (!backend().ready) {
         await this.#pause();
@@ -114,6 +115,7 @@ export class LineRunner {
       }
       const hasRoom = this.#adding === 0 && this.#sequences < concurrency;
       const line = hasRoom ? this.#queue.take() : undefined;
+      metrics.setBatchLinesWaiting(this.#queue.size);
       if (line === undefined) await this.#change();
       else await this.#start(line);
     }
@@ -145,7 +147,9 @@ export class LineRunner {
           await this.#pause();
           if (!work.signal.aborted) this.#queue.add(queued);
         } else {
-          await work.answer(line, outcome instanceof ApiError ? this.#failure(outcome) : outcome);
+          const isFailure = outcome instanceof ApiError;
+          await work.answer(line, isFailure ? this.#failure(outcome) : outcome);
+          this.#options.metrics.countBatchLine(isFailure ? 'failed' : 'completed');
         }
       })
       .finally(() => {

@@ -9,7 +9,7 @@ import { tenantOf } from '../http/tenant.ts';
 import { choiceValue, type JsonObject, missing, quoted, textValue, unsupported } from '../openai/fields.ts';
 import { readMetadata } from '../openai/metadata.ts';
 import type { GatewayDeps } from './deps.ts';
-import { requestedFile } from './files.ts';
+import { refuseBeyond, requestedFile } from './files.ts';
 import { openBatches } from './open-batches.ts';
 
 const PAGE = { defaultLimit: 20, maxLimit: 100 } as const;
@@ -30,6 +30,8 @@ export function createBatchRoute(deps: GatewayDeps) {
       const message = `The file '${input.id}' must have the purpose 'batch', but has '${input.purpose}'.`;
       throw new ApiError('invalid_value', message, 'input_file_id');
     }
+    // What a batch will write is not known yet; whoever has room for its input again may make it.
+    refuseBeyond(deps.fileStorageLimitBytes, batches.files.list(tenant), input.bytes);
     return c.json(batches.body(await batches.create({ tenant, endpoint, input, metadata })));
   };
 }

@@ -51,11 +51,12 @@ export function createFileRoute(deps: GatewayDeps) {
   };
 }
 
-function refuseBeyond(limit: number, files: readonly FileRecord[], bytes: number): void {
+/** @throws ApiError file_storage_full where a tenant with these files may not have so many bytes more */
+export function refuseBeyond(limit: number, files: readonly FileRecord[], bytes: number): void {
   const used = files.reduce((sum, file) => sum + file.bytes, 0);
   if (used + bytes <= limit) return;
-  const message = `Your files take ${used} of ${limit} bytes, and this one has ${bytes}. Delete some first.`;
-  throw new ApiError('file_storage_full', message, 'file');
+  const message = `Your files take ${used} of ${limit} bytes, and this would add ${bytes}. Delete some first.`;
+  throw new ApiError('file_storage_full', message);
 }
 
 /** `GET /v1/files` */
@@ -81,14 +82,17 @@ export function fileContentRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const { files } = openBatches(deps);
     const file = requestedFile(files, ...whose(c));
-    // Opened before the answer begins: from now on it can be read even if it is deleted.
-    const handle = await open(files.path(file), 'r');
-    const content = Readable.toWeb(createReadStream('', { fd: handle }));
-    return c.body(content as ReadableStream, 200, {
+    const headers = {
       'content-type': 'application/octet-stream',
       'content-length': String(file.bytes),
       'content-disposition': `attachment; filename="${file.id}.jsonl"`,
-    });
+    };
+    // Nobody would read the content, and so nobody close it.
+    if (c.req.method === 'HEAD') return c.body(null, 200, headers);
+    // Opened before the answer begins: from now on it can be read even if it is deleted.
+    const handle = await open(files.path(file), 'r');
+    const content = Readable.toWeb(createReadStream('', { fd: handle }));
+    return c.body(content as ReadableStream, 200, headers);
   };
 }
 
