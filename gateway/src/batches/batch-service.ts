@@ -127,10 +127,10 @@ export class BatchService {
       const message = `Cannot cancel a batch with status '${batch.status}'.`;
       throw new ApiError('batch_not_cancellable', message);
     }
-    const cancelling = withStatus(batch, 'cancelling');
-    await this.#batches.save(cancelling);
+    const saved = this.#batches.save(withStatus(batch, 'cancelling'));
     this.#works.get(batch.id)?.stop();
     this.#room.wake();
+    await saved;
     return this.#batches.get(batch.id);
   }
 
