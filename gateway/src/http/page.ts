@@ -25,7 +25,7 @@ export function page<T extends Listed>(
   const limit =
     given === undefined
       ? defaultLimit
-      : integerValue(given.trim() === '' ? given : Number(given), 'limit', { min: 1, max: maxLimit });
+      : integerValue(/^-?\d+$/.test(given) ? Number(given) : given, 'limit', { min: 1, max: maxLimit });
   const ordered = choiceValue(order, 'order', ['asc', 'desc']) === 'asc' ? items.toReversed() : items;
   const last = after === undefined ? -1 : ordered.findIndex(({ id }) => id === after);
   if (after !== undefined && last === -1) {
