@@ -17,6 +17,9 @@ function startingGateway() {
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,
+    batches: () => null,
+    fileLimitBytes: 1000,
+    fileStorageLimitBytes: 1000,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>
     app.request(path, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });

@@ -47,7 +47,20 @@ export const ERRORS = {
   unknown_url: badRequest('No route has this path.', 404),
   method_not_supported: badRequest('The route exists, but not for this HTTP method.', 405),
   request_too_large: badRequest('The body is larger than `requestBodyLimitBytes`.', 413),
-  unsupported_media_type: badRequest('The body is not sent as uncompressed `application/json`.', 415),
+  unsupported_media_type: badRequest(
+    'The body is not sent as uncompressed `application/json`, or a file not as `multipart/form-data`.',
+    415,
+  ),
+  invalid_multipart: badRequest('The body is not valid `multipart/form-data`, or has too many parts.'),
+  file_too_large: badRequest('The file is larger than `fileLimitBytes`.', 413),
+  file_storage_full: badRequest(
+    "The tenant's files and another of this size would take more than `fileStorageLimitBytes`; delete some first.",
+    413,
+  ),
+  file_not_found: badRequest('The tenant has no such file.', 404),
+  file_in_use: badRequest('A batch that is not finished still reads the file.', 409),
+  batch_not_found: badRequest('The tenant has no such batch.', 404),
+  batch_not_cancellable: badRequest('The batch is finished, or about to be.', 409),
   headers_too_large: badRequest('The HTTP headers are too large.', 431),
   malformed_http: badRequest('The request is not valid HTTP.'),
   client_closed_request: badRequest('The client left before the answer; seen in logs and metrics only.', 499),
@@ -75,6 +88,11 @@ export const ERRORS = {
   model_corrupt: serverError(500, false, "At start: the model's files are damaged."),
   adapter_not_loaded: serverError(503, true, 'The engine does not know the adapter yet, or any more.'),
   engine_unavailable: serverError(503, true, 'The engine is starting, or starting again after a crash.'),
+  batches_unavailable: serverError(
+    503,
+    true,
+    'Files and batches are not open: another server uses `dataDirectory`, or it cannot be written.',
+  ),
   shutting_down: serverError(503, true, 'The server was told to stop and takes no new requests.'),
 } as const satisfies Record<string, ErrorDefinition>;
 

@@ -191,6 +191,18 @@ export const METRICS = {
     help: 'Times an adapter’s weights were read into the pool.',
     labels: [],
   },
+  batchLines: {
+    kind: 'counter',
+    name: 'polylora_batch_lines_total',
+    help: 'Lines of batches (`/v1/batches`) that were run, by how they ended: `completed` or `failed`.',
+    labels: ['outcome'],
+  },
+  batchLinesWaiting: {
+    kind: 'gauge',
+    name: 'polylora_batch_lines_waiting',
+    help: 'Lines of running batches that wait for their turn.',
+    labels: [],
+  },
   httpRequests: {
     kind: 'counter',
     name: 'polylora_http_requests_total',

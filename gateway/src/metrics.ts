@@ -73,6 +73,15 @@ export class Metrics {
     this.#count('httpRequests', 1, { route, method: known, status: String(status) });
   }
 
+  /** Counts a line of a batch that has its result. */
+  countBatchLine(outcome: 'completed' | 'failed'): void {
+    this.#count('batchLines', 1, { outcome });
+  }
+
+  setBatchLinesWaiting(lines: number): void {
+    this.#set('batchLinesWaiting', lines);
+  }
+
   /** Passes a sequence's events on and measures them; leaving early counts as an abort. */
   async *observe(events: AsyncIterable<BackendEvent>): AsyncGenerator<BackendEvent> {
     const model = { model_name: this.#modelName };

@@ -81,6 +81,18 @@ export const configSchema = z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')
       .describe('Least severe log lines to write (JSON, to standard error)'),
+    dataDirectory: unset(text).describe(
+      "Directory for clients' files and batches; one server at a time uses it (unset: data in the home directory)",
+    ),
+    batchConcurrency: count
+      .default(32)
+      .describe('Sequences of batches (/v1/batches) in flight at the same time'),
+    fileLimitBytes: count
+      .default(200 * 1024 * 1024)
+      .describe('Largest file that clients may upload, in bytes'),
+    fileStorageLimitBytes: count
+      .default(10 * 1024 * 1024 * 1024)
+      .describe("Most that one tenant's files may take together, in bytes"),
     requestBodyLimitBytes: count.default(4 * 1024 * 1024).describe('Largest request body, in bytes'),
   })
   .readonly();
