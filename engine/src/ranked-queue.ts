@@ -30,6 +30,14 @@ export class RankedQueue<T extends Ranked> {
     this.#down(last, last.place);
   }
 
+  /** Changes the rank of an entry, in the queue or not. */
+  move(entry: T, rank: number): void {
+    entry.rank = rank;
+    if (entry.place < 0) return;
+    this.#up(entry, entry.place);
+    this.#down(entry, entry.place);
+  }
+
   /** What has the lowest rank. */
   get first(): T | undefined {
     return this.#heap[0];

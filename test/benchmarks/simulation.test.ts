@@ -76,7 +76,7 @@ describe('The simulated scheduler', () => {
         expect(memory.pool.count('kv')).toBe(0);
         expect(shares).toEqual([]);
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 

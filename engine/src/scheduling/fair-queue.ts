@@ -207,8 +207,8 @@ export class FairQueue {
 
   #setCounter(tenant: Tenant, counter: number): void {
     tenant.counter = counter;
-    reRank(this.#active, tenant, counter);
-    for (const [priority, line] of tenant.lines.entries()) reRank(this.#classes[priority]!, line, counter);
+    this.#active.move(tenant, counter);
+    for (const [priority, line] of tenant.lines.entries()) this.#classes[priority]!.move(line, counter);
   }
 
   #settleCharges(): void {
@@ -249,18 +249,4 @@ interface Cursor {
   index: number;
   rank: number;
   place: number;
-}
-
-function reRank<T extends { rank: number; place: number }>(
-  queue: RankedQueue<T>,
-  entry: T,
-  rank: number,
-): void {
-  if (entry.place < 0) {
-    entry.rank = rank;
-    return;
-  }
-  queue.delete(entry);
-  entry.rank = rank;
-  queue.add(entry);
 }
