@@ -213,6 +213,17 @@ describe('Scheduler', () => {
     expect(schedule().loads.map(({ digest }) => digest)).toEqual(['e1']);
   });
 
+  it('does not read ahead into the room of adapters that others in sight wait for', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 6, maxRunning: 1 });
+    made.add(sequence(5, 50));
+    run(made, schedule());
+    for (const adapter of ['a2', 'b2']) made.add(sequence(5, 5, adapter));
+    for (const { digest } of schedule().loads) made.adapterLoaded(digest);
+    made.add(sequence(5, 5, 'c2', { priority: 'high' }));
+    expect(schedule().loads).toEqual([]);
+    expect(made.memory.adapters.resident).toEqual(['a2', 'b2']);
+  });
+
   it('lets more adapters than the cap in only for those who have waited', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 100, maxBatchAdapters: 1 });
     for (const adapter of ['a1', 'b1', 'a1']) made.add(sequence(5, 50, adapter));

@@ -95,6 +95,8 @@ export class Scheduler {
   /** Blocks that all that run will probably still need; null: to be counted anew. */
   #promised: number | null = null;
   #loading = 0;
+  /** Adapters of the candidates that were looked at last. */
+  #inSight: ReadonlySet<string> = NOBODY;
   preemptions = 0;
   /** Prompt tokens of admitted sequences, and those of them that were found in the prefix cache. */
   readonly promptTokens = { total: 0, cached: 0 };
@@ -311,6 +313,8 @@ export class Scheduler {
     const loads: AdapterLoad[] = [];
     const preempted: Sequence[] = [];
     const wanted = new Set<string>();
+    // Reading ahead spares what was in sight the last time as well: otherwise those behind would be read and evicted in turns.
+    const soon = new Set(this.#inSight);
     const inBatch = new Set<string>();
     for (const { adapter } of this.#running) if (adapter !== null) inBatch.add(adapter);
     let rowsLeft = maxBatchTokens - batch.length;
@@ -325,11 +329,14 @@ export class Scheduler {
       const { value: sequence, done } = order.next(service);
       service = 0;
       if (done || looked++ === LOOK_AHEAD) break;
-      if (sequence.adapter !== null) wanted.add(sequence.adapter);
+      if (sequence.adapter !== null) {
+        wanted.add(sequence.adapter);
+        soon.add(sequence.adapter);
+      }
       const open = rowsLeft > 0 && (first || workLeft > 0);
       if (!this.#running.has(sequence)) {
         if (full || !open) {
-          if (!full) this.#loadAhead(sequence, wanted, loads);
+          if (!full) this.#loadAhead(sequence, soon, loads);
           continue;
         }
         const admission = this.#admit(sequence, wanted, inBatch, loads, preempted);
@@ -352,6 +359,7 @@ export class Scheduler {
       first = false;
     }
     order.return();
+    this.#inSight = wanted;
     for (const sequence of preempted) if (!this.#queue.has(sequence)) this.#queue.comeBack(sequence);
     return loads;
   }
