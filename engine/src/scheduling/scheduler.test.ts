@@ -215,7 +215,7 @@ describe('Scheduler', () => {
 
   it('does not read ahead into the room of adapters that others in sight wait for', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 6, maxRunning: 1 });
-    made.add(sequence(5, 50));
+    made.add(sequence(5, 50, null, { priority: 'high' }));
     run(made, schedule());
     for (const adapter of ['a2', 'b2']) made.add(sequence(5, 5, adapter));
     for (const { digest } of schedule().loads) made.adapterLoaded(digest);

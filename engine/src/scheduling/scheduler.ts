@@ -273,26 +273,36 @@ export class Scheduler {
     return running + more > Math.ceil(this.#running.size * this.#queue.share(tenant));
   }
 
-  /**
-   * Sets somebody back so that a waiting sequence can begin: one of less priority, or else of the tenant that runs most
-   * where that is far more than its share and the sequence's tenant has less than its own. False: there is nobody.
-   */
+  #hasPlaceFor(sequence: Sequence): boolean {
+    return this.#running.size < this.#options.maxRunning || this.#inTheWayOf(sequence) !== null;
+  }
+
+  /** Sets somebody back so that a waiting sequence can begin. False: there is nobody. */
   #makeWay(sequence: Sequence, preempted: Sequence[]): boolean {
+    const victim = this.#inTheWayOf(sequence);
+    if (victim === null) return false;
+    this.#setBack(victim);
+    preempted.push(victim);
+    return true;
+  }
+
+  /**
+   * Who should make way for a waiting sequence: one of less priority, or else of the tenant that runs most where that
+   * is far more than its share and the sequence's tenant has less than its own.
+   */
+  #inTheWayOf(sequence: Sequence): Sequence | null {
     const own = PRIORITIES.indexOf(sequence.priority);
     const greedy = this.#hasMoreThanShare(sequence.tenant, 1) ? null : this.#greediest();
     if (greedy === null && this.#runningAt.every((count, priority) => count === 0 || priority <= own))
-      return false;
-    let victim: Sequence | undefined;
+      return null;
+    let victim: Sequence | null = null;
     let worst = -1;
     for (const each of this.#running) {
       const priority = PRIORITIES.indexOf(each.priority);
       const fair = priority > own || (priority === own && each.tenant === greedy);
       if (fair && priority >= worst) [victim, worst] = [each, priority];
     }
-    if (victim === undefined) return false;
-    this.#setBack(victim);
-    preempted.push(victim);
-    return true;
+    return victim;
   }
 
   /** The tenant that runs most, where that is so much more than its share that setting it back is worth the work lost. */
@@ -335,7 +345,7 @@ export class Scheduler {
       }
       const open = rowsLeft > 0 && (first || workLeft > 0);
       if (!this.#running.has(sequence)) {
-        if (full || !open) {
+        if (full || !open || !this.#hasPlaceFor(sequence)) {
           if (!full) this.#loadAhead(sequence, soon, loads);
           continue;
         }
@@ -392,12 +402,7 @@ export class Scheduler {
       const patient = this.#now - sequence.arrived < PATIENCE_SECONDS;
       if (most !== null && inBatch.size >= most && !inBatch.has(adapter) && patient) return 'passed';
     }
-    while (this.#running.size >= this.#options.maxRunning) {
-      if (!this.#makeWay(sequence, preempted)) {
-        // Others' adapters may be read meanwhile, and others may be let in by those who must give way to them.
-        return 'passed';
-      }
-    }
+    if (this.#running.size >= this.#options.maxRunning) this.#makeWay(sequence, preempted);
     const found = prefixes.longest(sequence.blockKey, sequence.sharableBlocks);
     for (let index = 0; index < found; index++) {
       sequence.shared.push(prefixes.acquire(sequence.blockKey(index), this.#now));
