@@ -1,6 +1,6 @@
 import type { Engine } from '@polylora/engine';
 import { randomPrompt } from './http/token-prompt.ts';
-import { GREEDY } from './local-engine.ts';
+import { GREEDY, ONE_TENANT } from './local-engine.ts';
 
 /** So short that the step that reads the prompts is as good as any other. */
 const PROMPT_TOKENS = 4;
@@ -37,7 +37,7 @@ export async function decodeTogether(
         ids: randomPrompt(PROMPT_TOKENS, seed * adapters.length + index),
       } as const;
       const sampling = { ...GREEDY, maxTokens: newTokens };
-      for await (const event of engine.generate({ id, prompt, adapter, sampling })) {
+      for await (const event of engine.generate({ id, prompt, adapter, sampling, scheduling: ONE_TENANT })) {
         if (event.type === 'error') throw new Error(event.message);
       }
     }),

@@ -1,4 +1,10 @@
-import { createEngine, type Engine, type EngineProcessOptions, type SamplingParams } from '@polylora/engine';
+import {
+  createEngine,
+  type Engine,
+  type EngineProcessOptions,
+  type SamplingParams,
+  type SchedulingParams,
+} from '@polylora/engine';
 import { randomPrompt } from './http/token-prompt.ts';
 import { modelHome } from './paths.ts';
 
@@ -23,7 +29,16 @@ export const GREEDY: SamplingParams = {
   promptLogprobs: null,
 };
 
-/** The gateway's own settings. */
+/** Who benchmarks are, where it does not matter. */
+export const ONE_TENANT: SchedulingParams = {
+  tenant: 'bench',
+  weight: 1,
+  priority: 'normal',
+  cacheSalt: null,
+  timeoutSeconds: null,
+};
+
+/** The gateway's own settings, without the prefix cache. */
 export function engineOptions(model: string, threads: number): EngineProcessOptions {
   return {
     model,
@@ -37,6 +52,11 @@ export function engineOptions(model: string, threads: number): EngineProcessOpti
     poolBytes: null,
     maxBatchTokens: 512,
     maxRunning: 64,
+    maxBatchAdapters: null,
+    tpotTargetMs: null,
+    adapterPoolShare: null,
+    // Prompts are to be read.
+    prefixCache: 'off',
   };
 }
 
@@ -68,7 +88,8 @@ export async function timeStream(
   const startedAt = performance.now();
   let firstTokenAt = Number.NaN;
   let tokens = 0;
-  for await (const event of engine.generate({ id: `stream-${seed}`, prompt, adapter: null, sampling })) {
+  const request = { id: `stream-${seed}`, prompt, adapter: null, sampling, scheduling: ONE_TENANT };
+  for await (const event of engine.generate(request)) {
     if (event.type === 'error') throw new Error(event.message);
     if (event.type !== 'delta') continue;
     if (tokens === 0) firstTokenAt = performance.now();

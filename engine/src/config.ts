@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 import { z } from 'zod';
 import { LORA_DTYPES } from './memory/adapter-layout.ts';
 import { pageBytes } from './model-runner.ts';
-import { BLOCK_TOKENS, blocksFor } from './sequence.ts';
+import { BLOCK_TOKENS, blocksFor } from './scheduling/sequence.ts';
 import { EngineError, type ModelInfo } from './types.ts';
 
 /** What the engine needs to know to start. Checked where it is used: whoever calls has its own schema. */
@@ -28,6 +28,14 @@ export const EngineOptions = z.strictObject({
   maxBatchTokens: z.number().int().min(1),
   /** The most sequences that run at once. */
   maxRunning: z.number().int().min(1),
+  /** Distinct adapters in a batch beyond which others wait a second; null: no limit. */
+  maxBatchAdapters: z.number().int().min(1).nullable(),
+  /** Milliseconds between a stream's tokens that prompts read beside it keep; null: twice those of decoding alone. */
+  tpotTargetMs: z.number().positive().nullable(),
+  /** Share of the pool for adapters alone, the rest for KV blocks alone: a yardstick. null: one pool for both. */
+  adapterPoolShare: z.number().min(0).max(1).nullable(),
+  /** Who finds a prompt's beginning computed: its tenant, for the base model every tenant, or nobody. */
+  prefixCache: z.enum(['tenant', 'shared', 'off']),
 });
 export type EngineOptions = z.infer<typeof EngineOptions>;
 

@@ -1,4 +1,5 @@
 export { createEngine } from './create-engine.ts';
+export { withFileLock } from './model/file-lock.ts';
 export { defaultHome } from './model/home.ts';
 export {
   type EngineProcess,

@@ -4,17 +4,23 @@ import type { EngineOptions } from './config.ts';
 import { EventQueue } from './event-queue.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
+import { ExpectedSaving } from './memory/eviction.ts';
+import { prefixRoot } from './memory/prefix-root.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import type { ModelRunner, SequenceOutput, StepOutput } from './model-runner.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
-import { type ScheduledSequence, Scheduler } from './scheduler.ts';
-import { Sequence } from './sequence.ts';
+import { CostModel } from './scheduling/cost-model.ts';
+import { type ScheduledSequence, Scheduler } from './scheduling/scheduler.ts';
+import { blocksFor, Sequence } from './scheduling/sequence.ts';
 import { PromptEncoder } from './text/prompt-encoder.ts';
 import {
+  ADAPTER_EVICTION_REASONS,
+  type AdapterEvictionReason,
   type AdapterWeights,
   type Engine,
   EngineError,
   type EngineStats,
+  errorEvent,
   type GenerationEvent,
   type GenerationRequest,
   type ModelInfo,
@@ -27,6 +33,8 @@ interface Request {
   readonly events: EventQueue<GenerationEvent>;
   /** Its last event is out; its pages and sampler may still be in use by a run. */
   ended: boolean;
+  /** It ended by itself: its length says something about others'. */
+  complete: boolean;
 }
 
 interface KnownAdapter {
@@ -42,6 +50,7 @@ export class LlmEngine implements Engine {
   readonly #encoder: PromptEncoder;
   readonly #texts: TokenTexts;
   readonly #eosTokenIds: ReadonlySet<number>;
+  readonly #prefixCache: EngineOptions['prefixCache'];
   readonly #scheduler: Scheduler;
   readonly #adapters = new Map<string, KnownAdapter>();
   /** Removed adapters that running requests still use. */
@@ -65,6 +74,10 @@ export class LlmEngine implements Engine {
     promptTokens: 0,
     generationTokens: 0,
     adapterLoads: 0,
+    adapterEvictions: Object.fromEntries(ADAPTER_EVICTION_REASONS.map((reason) => [reason, 0])) as Record<
+      AdapterEvictionReason,
+      number
+    >,
   };
 
   constructor(
@@ -80,12 +93,22 @@ export class LlmEngine implements Engine {
     this.#encoder = new PromptEncoder(tokenizer, prepared);
     this.#texts = new TokenTexts(tokenizer);
     this.#eosTokenIds = new Set(prepared.eosTokenIds);
+    this.#prefixCache = options.prefixCache;
     this.#scheduler = new Scheduler({
       pageCount,
+      adapterPoolPages:
+        options.adapterPoolShare === null ? null : Math.floor(pageCount * options.adapterPoolShare),
       maxBatchTokens: options.maxBatchTokens,
       maxRunning: options.maxRunning,
+      maxBatchAdapters: options.maxBatchAdapters,
+      tpotTargetSeconds: options.tpotTargetMs === null ? null : options.tpotTargetMs / 1000,
+      costs: new CostModel({ attentionScale: attentionScale(prepared.info) }),
+      policy: new ExpectedSaving(),
       adapterPages: (digest) => this.#adapters.get(digest)!.layout.pageCount,
-      onEvictAdapter: (slot) => runner.unloadAdapter(slot),
+      onEvictAdapter: (slot, reason) => {
+        this.#totals.adapterEvictions[reason]++;
+        runner.unloadAdapter(slot);
+      },
     });
     this.#loop = this.#run();
   }
@@ -104,6 +127,31 @@ export class LlmEngine implements Engine {
     if (!this.#adapters.has(digest)) return;
     this.#leaving.add(digest);
     this.#forgetUnused(digest);
+  }
+
+  async pinAdapter(digest: string, pinned: boolean): Promise<void> {
+    if (!this.#adapters.has(digest) || this.#leaving.has(digest)) {
+      throw new EngineError('adapter_not_loaded', `adapter ${digest} is not known to the engine`);
+    }
+    const { adapters, pool } = this.#scheduler.memory;
+    if (pinned && !adapters.pinned.has(digest)) {
+      const pages = (each: string) => this.#adapters.get(each)!.layout.pageCount;
+      const unpinned = [...this.#adapters.keys()].filter(
+        (each) => each !== digest && !adapters.pinned.has(each),
+      );
+      const most = Math.max(0, ...unpinned.map(pages));
+      const kept = [...adapters.pinned, digest].reduce((sum, each) => sum + pages(each), 0);
+      const needed = kept + most + blocksFor(this.model.maxModelLen);
+      if (needed > pool.pageCount) {
+        throw new EngineError(
+          'adapter_does_not_fit',
+          `with this adapter pinned, the largest other one and the longest request need ${needed} pages of the ` +
+            `pool's ${pool.pageCount}; enlarge the pool or pin fewer adapters`,
+        );
+      }
+    }
+    adapters.pin(digest, pinned);
+    this.#reschedule();
   }
 
   async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
@@ -139,15 +187,17 @@ export class LlmEngine implements Engine {
   }
 
   async stats(): Promise<EngineStats> {
-    const { pool, adapters, running, waiting, preemptions } = this.#scheduler;
-    const digests = (sequences: readonly Sequence[]) => [
-      ...new Set(sequences.flatMap(({ adapter }) => adapter ?? [])),
+    const { memory, running, waiting, preemptions, promptTokens, shares } = this.#scheduler;
+    const { pool, adapters } = memory;
+    const digests = (sequences: ReadonlySet<Sequence>) => [
+      ...new Set([...sequences].flatMap(({ adapter }) => adapter ?? [])),
     ];
     return {
-      running: running.length,
-      waiting: waiting.length,
+      running: running.size,
+      waiting: waiting.size,
       pagesTotal: pool.pageCount,
       pagesKv: pool.count('kv'),
+      pagesPrefix: pool.count('prefix'),
       pagesAdapter: pool.count('adapter'),
       residentAdapters: adapters.resident,
       runningAdapters: digests(running),
@@ -159,6 +209,11 @@ export class LlmEngine implements Engine {
       generationTokensTotal: this.#totals.generationTokens,
       preemptionsTotal: preemptions,
       adapterLoadsTotal: this.#totals.adapterLoads,
+      adapterEvictionsTotal: { ...this.#totals.adapterEvictions },
+      prefixEvictionsTotal: memory.prefixEvictions,
+      prefixQueriesTotal: promptTokens.total,
+      prefixHitsTotal: promptTokens.cached,
+      tenants: shares,
     };
   }
 
@@ -198,18 +253,65 @@ export class LlmEngine implements Engine {
       throw new EngineError(
         'adapter_does_not_fit',
         `${total} tokens and the adapter together need more memory than the pool's ` +
-          `${this.#scheduler.pool.pageCount} pages; enlarge the pool or shorten the request`,
+          `${this.#scheduler.memory.pool.pageCount} pages; enlarge the pool or shorten the request`,
       );
     }
     const handle = this.#nextHandle++;
-    const sequence = new Sequence({ id: request.id, handle, prompt, adapter, sampling, maxTokens });
+    const { tenant, weight, priority, timeoutSeconds } = request.scheduling;
+    const arrived = now();
+    const sequence = new Sequence({
+      id: request.id,
+      handle,
+      prompt,
+      adapter,
+      sampling,
+      maxTokens,
+      tenant,
+      weight,
+      priority,
+      prefixRoot: this.#prefixRoot(request),
+      lengthKey: adapter ?? '',
+      arrived,
+      deadline: timeoutSeconds === null ? null : arrived + timeoutSeconds,
+    });
+    this.#assertInTime(sequence, timeoutSeconds);
     const output = new OutputProcessor(sequence, this.#tokenizer, this.#texts, this.#eosTokenIds);
-    const accepted = { sequence, output, events: new EventQueue<GenerationEvent>(), ended: false };
+    const accepted = {
+      sequence,
+      output,
+      events: new EventQueue<GenerationEvent>(),
+      ended: false,
+      complete: false,
+    };
     this.#runner.addSequence(sequence);
     this.#requests.set(request.id, accepted);
     this.#scheduler.add(sequence);
     this.#reschedule();
     return accepted;
+  }
+
+  /** Whose prefixes a request shares; null: it shares none. */
+  #prefixRoot({ adapter, scheduling }: GenerationRequest): string | null {
+    if (this.#prefixCache === 'off') return null;
+    const everyone = this.#prefixCache === 'shared' && adapter === null;
+    return prefixRoot({
+      model: this.model.digest,
+      adapter,
+      tenant: everyone ? null : scheduling.tenant,
+      salt: scheduling.cacheSalt,
+    });
+  }
+
+  /** Refuses at once what would only be refused later, so that the client can go elsewhere. */
+  #assertInTime(sequence: Sequence, timeoutSeconds: number | null): void {
+    if (timeoutSeconds === null) return;
+    const wait = this.#scheduler.predictedWait(sequence);
+    if (wait <= timeoutSeconds) return;
+    throw new EngineError(
+      'deadline_exceeded',
+      `the request would wait about ${wait.toFixed(1)} s and may wait ${timeoutSeconds} s; try again later`,
+      { retryAfterSeconds: wait - timeoutSeconds },
+    );
   }
 
   #tooLong(what: string): EngineError {
@@ -223,8 +325,9 @@ export class LlmEngine implements Engine {
   async #run(): Promise<void> {
     while (!this.#closed) {
       this.#dropCancelled();
-      const { batch, steps, loads } = this.#scheduler.schedule();
+      const { batch, steps, loads, expired } = this.#scheduler.schedule(now());
       for (const load of loads) void this.#load(load);
+      for (const sequence of expired) this.#expire(sequence);
       if (batch.length > 0) {
         await this.#runBatch(batch, steps);
       } else if (this.#scheduler.isIdle || this.#loading > 0) {
@@ -234,8 +337,9 @@ export class LlmEngine implements Engine {
         this.#wake = null;
       } else {
         const [stuck] = this.#scheduler.waiting;
+        if (stuck === undefined) continue;
         this.#fail(
-          this.#requests.get(stuck!.id)!,
+          this.#requests.get(stuck.id)!,
           new EngineError('internal_error', 'the request cannot be scheduled'),
         );
       }
@@ -252,7 +356,7 @@ export class LlmEngine implements Engine {
   async #runBatch(batch: readonly ScheduledSequence[], steps: number): Promise<void> {
     this.#running = true;
     try {
-      const slotOf = (digest: string) => this.#scheduler.adapters.slot(digest);
+      const slotOf = (digest: string) => this.#scheduler.memory.adapters.slot(digest);
       await this.#runner.run(batch, steps, slotOf, (output) => this.#stepped(batch, output));
     } catch (error) {
       for (const { sequence } of batch) this.#fail(this.#requests.get(sequence.id)!, error);
@@ -266,7 +370,14 @@ export class LlmEngine implements Engine {
     this.#totals.steps++;
     this.#totals.stepSeconds += seconds;
     this.#totals.operatorSeconds += operatorSeconds;
-    for (const scheduled of batch) this.#scheduler.computed(scheduled);
+    let [decodeRows, prefillWork] = [0, 0];
+    for (const { sequence, rows } of batch) {
+      if (sequence.isDecoding) decodeRows++;
+      else prefillWork += this.#scheduler.costs.prefillWork(sequence.computed, rows);
+      // One that ended at the step before has no token here.
+      if (!this.#requests.get(sequence.id)!.ended) this.#scheduler.computed({ sequence, rows });
+    }
+    this.#scheduler.costs.stepped({ decodeRows, prefillWork, seconds });
     for (const output of sequences) this.#deliver(output);
   }
 
@@ -286,7 +397,10 @@ export class LlmEngine implements Engine {
       sequence.output.push(next.token);
       const events = request.output.accept(next);
       for (const event of events) request.events.push(event);
-      if (events.length > 1) this.#end(request);
+      if (events.length > 1) {
+        request.complete = true;
+        this.#end(request);
+      }
     } else if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
       this.#totals.promptTokens += sequence.prompt.length;
       request.events.push(request.output.finish('length', null));
@@ -297,14 +411,18 @@ export class LlmEngine implements Engine {
   async #load(load: AdapterLoad): Promise<void> {
     const adapter = this.#adapters.get(load.digest)!;
     this.#loading++;
+    const started = now();
     try {
       await assertUnchanged(adapter.weights);
       await this.#runner.loadAdapter(load, adapter.weights, adapter.layout);
       await assertUnchanged(adapter.weights);
-      this.#scheduler.adapters.loaded(load.digest);
+      this.#scheduler.costs.loaded(load.pages.length, now() - started);
+      this.#scheduler.adapterLoaded(load.digest);
       this.#totals.adapterLoads++;
     } catch (error) {
-      this.#scheduler.adapters.failed(load.digest);
+      this.#scheduler.adapterFailed(load.digest);
+      // It would be read again and again.
+      this.#scheduler.memory.adapters.pin(load.digest, false);
       const reason = error instanceof Error ? error.message : String(error);
       const failed = [...this.#requests.values()].filter(({ sequence }) => sequence.adapter === load.digest);
       for (const request of failed) {
@@ -327,6 +445,12 @@ export class LlmEngine implements Engine {
     this.#cancelled.clear();
   }
 
+  /** Its deadline passed while it waited. */
+  #expire(sequence: Sequence): void {
+    const message = `the request waited longer than its ${(sequence.deadline! - sequence.arrived).toFixed(1)} s`;
+    this.#fail(this.#requests.get(sequence.id)!, new EngineError('deadline_exceeded', message));
+  }
+
   #fail(request: Request, error: unknown): void {
     if (request.ended) return;
     request.events.push(errorEvent(error));
@@ -345,8 +469,8 @@ export class LlmEngine implements Engine {
     }
   }
 
-  #release({ sequence }: Request): void {
-    this.#scheduler.remove(sequence);
+  #release({ sequence, complete }: Request): void {
+    this.#scheduler.remove(sequence, complete);
     this.#runner.removeSequence(sequence);
     this.#requests.delete(sequence.id);
     if (sequence.adapter !== null && this.#leaving.has(sequence.adapter)) {
@@ -359,15 +483,23 @@ export class LlmEngine implements Engine {
       if (sequence.adapter === digest) return;
     }
     // One that is being read right now is forgotten when that is done.
-    if (this.#scheduler.adapters.state(digest) === 'loading') return;
-    this.#scheduler.adapters.drop(digest);
+    const { adapters } = this.#scheduler.memory;
+    if (adapters.state(digest) === 'loading') return;
+    adapters.drop(digest);
     this.#leaving.delete(digest);
     this.#adapters.delete(digest);
   }
 }
 
-function errorEvent(error: unknown): GenerationEvent {
-  if (error instanceof EngineError) return { type: 'error', code: error.code, message: error.message };
-  const message = error instanceof Error ? error.message : String(error);
-  return { type: 'error', code: 'internal_error', message };
+/** Tokens of context whose attention costs a row as much as the linear layers: their multiplications, at a third of the speed. */
+function attentionScale(model: ModelInfo): number {
+  const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim } = model;
+  const attended = 2 * headCount * headDim;
+  const linear = hiddenSize * (attended + 2 * kvHeadCount * headDim + 3 * intermediateSize);
+  return linear / attended / 3;
+}
+
+/** Seconds of a clock that never goes back. */
+function now(): number {
+  return performance.now() / 1000;
 }

@@ -4,8 +4,8 @@ import { type AdapterLayout, type LoraDtype, layOutAdapter, slabAddresses } from
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import { ortLibrary } from './ort-library.ts';
-import type { ScheduledSequence } from './scheduler.ts';
-import { BLOCK_TOKENS, type Sequence } from './sequence.ts';
+import type { ScheduledSequence } from './scheduling/scheduler.ts';
+import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
 import { type AdapterWeights, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
 
 /** A token that a step chose or scored; `token` is -1 where the logits were not finite. */
@@ -38,7 +38,10 @@ export interface StepOutput {
 export type KvCacheDtype = 'f16' | 'int8';
 
 /** Bytes of a page: one KV block of all layers. Eight-bit codes have a float scale for each key and value. */
-export function pageBytes(model: ModelInfo, kvCacheDtype: KvCacheDtype): number {
+export function pageBytes(
+  model: Pick<ModelInfo, 'layerCount' | 'kvHeadCount' | 'headDim'>,
+  kvCacheDtype: KvCacheDtype,
+): number {
   const headBytes = kvCacheDtype === 'f16' ? model.headDim * 2 : model.headDim + 4;
   return BLOCK_TOKENS * model.layerCount * 2 * model.kvHeadCount * headBytes;
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { GREEDY } from '../../test/support/sampling.ts';
 import type { StepToken } from './model-runner.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
-import { Sequence } from './sequence.ts';
+import { Sequence } from './scheduling/sequence.ts';
 import type { GenerationEvent, SamplingParams } from './types.ts';
 
 const TOKENIZER = join(import.meta.dirname, '../../test/fixtures/models/llama-tied/tokenizer.json');
@@ -23,6 +23,13 @@ function open(sampling: Partial<SamplingParams>): { sequence: Sequence; output: 
     adapter: null,
     sampling: { ...GREEDY, ...sampling },
     maxTokens: sampling.maxTokens ?? 100,
+    tenant: 'test',
+    weight: 1,
+    priority: 'normal',
+    prefixRoot: null,
+    lengthKey: '',
+    arrived: 0,
+    deadline: null,
   });
   return { sequence, output: new OutputProcessor(sequence, tokenizer, texts, new Set([EOS])) };
 }
@@ -166,5 +173,11 @@ it('counts the tokens used when it ends', () => {
   const { sequence, output } = open({});
   sequence.output.push(...encode('xyz'));
   const usage = { promptTokens: PROMPT.length, completionTokens: 3, cachedPromptTokens: 0 };
-  expect(output.finish('abort', null)).toEqual({ type: 'finish', reason: 'abort', stopReason: null, usage });
+  expect(output.finish('abort', null)).toEqual({
+    type: 'finish',
+    reason: 'abort',
+    stopReason: null,
+    usage,
+    queuedSeconds: 0,
+  });
 });

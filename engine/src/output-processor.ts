@@ -1,6 +1,6 @@
 import type { Tokenizer } from '@polylora/engine-native';
 import type { StepToken } from './model-runner.ts';
-import type { Sequence } from './sequence.ts';
+import type { Sequence } from './scheduling/sequence.ts';
 import { Detokenizer } from './text/detokenizer.ts';
 import { StopStrings } from './text/stop-strings.ts';
 import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs } from './types.ts';
@@ -89,8 +89,12 @@ export class OutputProcessor {
   }
 
   finish(reason: FinishReason, stopReason: string | number | null): GenerationEvent {
-    const { prompt, output } = this.#sequence;
-    const usage = { promptTokens: prompt.length, completionTokens: output.length, cachedPromptTokens: 0 };
-    return { type: 'finish', reason, stopReason, usage };
+    const { prompt, output, cached, arrived, began } = this.#sequence;
+    const usage = {
+      promptTokens: prompt.length,
+      completionTokens: output.length,
+      cachedPromptTokens: cached ?? 0,
+    };
+    return { type: 'finish', reason, stopReason, usage, queuedSeconds: began === null ? 0 : began - arrived };
   }
 }

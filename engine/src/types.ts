@@ -121,6 +121,23 @@ export interface SamplingParams {
   readonly promptLogprobs: number | null;
 }
 
+/** Which requests come first, whatever their tenants' shares: urgent ones, usual ones, and work that nobody waits for. */
+export const PRIORITIES = ['high', 'normal', 'batch'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** Whose request it is, and how it stands to others. */
+export interface SchedulingParams {
+  /** Tenants share the machine by their weights, and find only their own prefixes in the cache. */
+  readonly tenant: string;
+  /** The tenant's share against others'; above 0. */
+  readonly weight: number;
+  readonly priority: Priority;
+  /** Prefixes are found only by requests with the same salt; null: none. */
+  readonly cacheSalt: string | null;
+  /** Seconds within which it must begin to be answered, else it is refused; null: it waits as long as it takes. */
+  readonly timeoutSeconds: number | null;
+}
+
 export interface GenerationRequest {
   /** Unique among running requests. */
   readonly id: string;
@@ -128,6 +145,7 @@ export interface GenerationRequest {
   /** Digest of an adapter added before, or null for the base model. */
   readonly adapter: string | null;
   readonly sampling: SamplingParams;
+  readonly scheduling: SchedulingParams;
 }
 
 /** A token and its natural-log probability under the model, before penalties and temperature. */
@@ -146,6 +164,7 @@ export interface TokenLogprobs extends TokenLogprob {
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** Prompt tokens whose keys and values were found in the prefix cache. */
   readonly cachedPromptTokens: number;
 }
 
@@ -172,9 +191,17 @@ export type GenerationEvent =
       /** The stop string or stop token id that ended it, null for the end-of-sequence token or length. */
       readonly stopReason: string | number | null;
       readonly usage: Usage;
+      /** From its arrival to its first step. */
+      readonly queuedSeconds: number;
     }
   /** Ends the request in place of `finish`. */
-  | { readonly type: 'error'; readonly code: EngineErrorCode; readonly message: string };
+  | {
+      readonly type: 'error';
+      readonly code: EngineErrorCode;
+      readonly message: string;
+      /** Seconds after which the same request may succeed; null where that is not known. */
+      readonly retryAfterSeconds: number | null;
+    };
 
 /** Stable codes; docs/errors.md lists them with their HTTP status. */
 export type EngineErrorCode =
@@ -187,6 +214,7 @@ export type EngineErrorCode =
   | 'numerical_error'
   | 'engine_unavailable'
   | 'engine_overloaded'
+  | 'deadline_exceeded'
   | 'model_not_supported'
   | 'model_not_found'
   | 'model_corrupt'
@@ -195,10 +223,27 @@ export type EngineErrorCode =
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   readonly code: EngineErrorCode;
-  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+  /** Seconds after which the same may succeed; null where that is not known. */
+  readonly retryAfterSeconds: number | null;
+  constructor(
+    code: EngineErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly retryAfterSeconds?: number | null },
+  ) {
     super(message, options);
     this.code = code;
+    this.retryAfterSeconds = options?.retryAfterSeconds ?? null;
   }
+}
+
+/** The event that ends a request with what was thrown. */
+export function errorEvent(error: unknown): Extract<GenerationEvent, { type: 'error' }> {
+  if (error instanceof EngineError) {
+    const { code, message, retryAfterSeconds } = error;
+    return { type: 'error', code, message, retryAfterSeconds };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { type: 'error', code: 'internal_error', message, retryAfterSeconds: null };
 }
 
 /** A snapshot of what the engine holds and has done since it started; counters only grow. */
@@ -206,7 +251,10 @@ export interface EngineStats {
   readonly running: number;
   readonly waiting: number;
   readonly pagesTotal: number;
+  /** Pages of sequences. */
   readonly pagesKv: number;
+  /** Pages of prefix blocks that no sequence uses now. */
+  readonly pagesPrefix: number;
   readonly pagesAdapter: number;
   /** Digests of adapters whose weights are in the pool now. */
   readonly residentAdapters: readonly string[];
@@ -221,6 +269,28 @@ export interface EngineStats {
   readonly generationTokensTotal: number;
   readonly preemptionsTotal: number;
   readonly adapterLoadsTotal: number;
+  /** Adapters that left the pool, by reason. */
+  readonly adapterEvictionsTotal: Readonly<Record<AdapterEvictionReason, number>>;
+  readonly prefixEvictionsTotal: number;
+  /** Prompt tokens that were looked up in the prefix cache, and those of them that were found. */
+  readonly prefixQueriesTotal: number;
+  readonly prefixHitsTotal: number;
+  /** Tenants with requests that run or wait. */
+  readonly tenants: readonly TenantShare[];
+}
+
+/** Why an adapter left the pool: for a KV block, for another adapter, because it was removed, or it could not be read. */
+export const ADAPTER_EVICTION_REASONS = ['kv', 'adapter', 'removed', 'failed'] as const;
+export type AdapterEvictionReason = (typeof ADAPTER_EVICTION_REASONS)[number];
+
+/** A tenant's part of the machine. */
+export interface TenantShare {
+  readonly tenant: string;
+  readonly weight: number;
+  /** Service received ÷ weight: tenants that always have work stay close together. */
+  readonly counter: number;
+  /** Requests that have not ended. */
+  readonly live: number;
 }
 
 /** One model on one machine. Knows nothing of HTTP, tenants or adapter names. */
@@ -232,6 +302,11 @@ export interface Engine {
   addAdapter(adapter: AdapterWeights): Promise<void>;
   /** Forgets an adapter; requests that already use it run to their end. */
   removeAdapter(digest: string): Promise<void>;
+  /**
+   * Keeps an adapter in the pool from now on (reads it at once if need be), or lets it leave when pages are needed.
+   * @throws EngineError `adapter_not_loaded`, or `adapter_does_not_fit` where too little would be left for requests
+   */
+  pinAdapter(digest: string, pinned: boolean): Promise<void>;
   /**
    * Runs a request. Ends after a `finish` or `error` event; never throws for what happens to the request.
    * Aborting the signal (or leaving the loop) frees the request's pages within one step.

@@ -16,6 +16,10 @@ function startingGateway() {
     metrics: new Metrics(new Registry()),
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
+    allowPriority: false,
+    batches: () => null,
+    fileLimitBytes: 1000,
+    fileStorageLimitBytes: 1000,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>
     app.request(path, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });

@@ -1,9 +1,11 @@
 import { Hono } from 'hono';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
+import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
+import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
 
@@ -11,7 +13,7 @@ import { modelRoute, modelsRoute } from './routes/models.ts';
  * Builds the gateway's HTTP app. It never listens and owns nothing: serve its `fetch`.
  *
  * @example
- * const app = createApp({ backend: () => backend, inFlight, metrics, logger, requestBodyLimitBytes });
+ * const app = createApp({ backend: () => backend, inFlight, metrics, logger, ...options });
  * const response = await app.request('/v1/models');
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
@@ -22,6 +24,12 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
   app.get('/v1/models', modelsRoute(deps)).all(notAllowed('GET'));
   app.get('/v1/models/:id{.+}', modelRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/files', createFileRoute(deps)).get(filesRoute(deps)).all(notAllowed('GET, POST'));
+  app.get('/v1/files/:id', fileRoute(deps)).delete(deleteFileRoute(deps)).all(notAllowed('DELETE, GET'));
+  app.get('/v1/files/:id/content', fileContentRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/batches', createBatchRoute(deps)).get(batchesRoute(deps)).all(notAllowed('GET, POST'));
+  app.get('/v1/batches/:id', batchRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
   app.get('/healthz', healthRoute()).all(notAllowed('GET'));
   app.get('/readyz', readinessRoute(deps)).all(notAllowed('GET'));
   app.get('/metrics', metricsRoute(deps)).all(notAllowed('GET'));

@@ -47,7 +47,20 @@ export const ERRORS = {
   unknown_url: badRequest('No route has this path.', 404),
   method_not_supported: badRequest('The route exists, but not for this HTTP method.', 405),
   request_too_large: badRequest('The body is larger than `requestBodyLimitBytes`.', 413),
-  unsupported_media_type: badRequest('The body is not sent as uncompressed `application/json`.', 415),
+  unsupported_media_type: badRequest(
+    'The body is not sent as uncompressed `application/json`, or a file not as `multipart/form-data`.',
+    415,
+  ),
+  invalid_multipart: badRequest('The body is not valid `multipart/form-data`, or has too many parts.'),
+  file_too_large: badRequest('The file is larger than `fileLimitBytes`.', 413),
+  file_storage_full: badRequest(
+    "The tenant's files and another of this size would take more than `fileStorageLimitBytes`; delete some first.",
+    413,
+  ),
+  file_not_found: badRequest('The tenant has no such file.', 404),
+  file_in_use: badRequest('A batch that is not finished still reads the file.', 409),
+  batch_not_found: badRequest('The tenant has no such batch.', 404),
+  batch_not_cancellable: badRequest('The batch is finished, or about to be.', 409),
   headers_too_large: badRequest('The HTTP headers are too large.', 431),
   malformed_http: badRequest('The request is not valid HTTP.'),
   client_closed_request: badRequest('The client left before the answer; seen in logs and metrics only.', 499),
@@ -56,6 +69,13 @@ export const ERRORS = {
     type: 'rate_limit_error',
     retry: true,
     meaning: 'As many requests as `maxRunning` and `maxQueued` allow are in flight. See `retry-after`.',
+  },
+  deadline_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      'The request would have to wait longer than its `timeout`, or did. `retry-after` says when there may be room.',
   },
   internal_error: serverError(500, true, 'A fault of the server. The log has the request id and the cause.'),
   numerical_error: serverError(500, false, 'The model or the adapter produced numbers that are not finite.'),
@@ -68,6 +88,11 @@ export const ERRORS = {
   model_corrupt: serverError(500, false, "At start: the model's files are damaged."),
   adapter_not_loaded: serverError(503, true, 'The engine does not know the adapter yet, or any more.'),
   engine_unavailable: serverError(503, true, 'The engine is starting, or starting again after a crash.'),
+  batches_unavailable: serverError(
+    503,
+    true,
+    'Files and batches are not open: another server uses `dataDirectory`, or it cannot be written.',
+  ),
   shutting_down: serverError(503, true, 'The server was told to stop and takes no new requests.'),
 } as const satisfies Record<string, ErrorDefinition>;
 
@@ -83,19 +108,26 @@ export interface ErrorBody {
   };
 }
 
-/** Seconds after which a client that was refused for load or a restart should try again. */
-const RETRY_AFTER_SECONDS = '1';
+/** Seconds after which a client that was refused for load or a restart should try again, where nothing better is known. */
+const RETRY_AFTER_SECONDS = 1;
 
 /** An error that is meant for the client: its message is sent as it is. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
   readonly param: string | null;
+  readonly #retryAfterSeconds: number;
 
-  constructor(code: ErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    param: string | null = null,
+    options?: ErrorOptions & { readonly retryAfterSeconds?: number | null },
+  ) {
     super(message, options);
     this.code = code;
     this.param = param;
+    this.#retryAfterSeconds = options?.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
   }
 
   get status(): number {
@@ -111,9 +143,14 @@ export class ApiError extends Error {
   headers(): Record<string, string> {
     const { status, retry } = ERRORS[this.code];
     return {
-      ...(status === 429 || status === 503 ? { 'retry-after': RETRY_AFTER_SECONDS } : {}),
+      ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
       ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
     };
+  }
+
+  #retryAfter(): Record<string, string> {
+    const seconds = this.#retryAfterSeconds;
+    return { 'retry-after': String(Math.ceil(seconds)), 'retry-after-ms': String(Math.ceil(seconds * 1000)) };
   }
 }
 

@@ -64,7 +64,12 @@ describe('mergeChoices', () => {
   });
 
   it('throws a failure of one source and leaves the others', async () => {
-    const failing = new Source({ type: 'error', code: 'numerical_error', message: 'NaN in layer 3' });
+    const failing = new Source({
+      type: 'error',
+      code: 'numerical_error',
+      message: 'NaN in layer 3',
+      retryAfterSeconds: null,
+    });
     const other = new Source(delta('a'), delta('b'));
     const merged = mergeChoices([other, failing], new AbortController().signal);
     await expect(async () => {
@@ -84,7 +89,7 @@ describe('mergeChoices', () => {
 
   it('reports a sequence that the backend aborted by itself', async () => {
     const usage = { promptTokens: 1, completionTokens: 0, cachedPromptTokens: 0 };
-    const source = new Source({ type: 'finish', reason: 'abort', stopReason: null, usage });
+    const source = new Source({ type: 'finish', reason: 'abort', stopReason: null, usage, queuedSeconds: 0 });
     await expect(mergeChoices([source], new AbortController().signal).next()).rejects.toMatchObject({
       code: 'engine_unavailable',
     });

@@ -154,7 +154,7 @@ function orThrow(event: BackendEvent): ChoiceEvent['event'] {
   if (event.type === 'error') {
     // A fault of ours: the log has the message, the client is told no more than that.
     if (event.code === 'internal_error') throw toApiError(new Error(event.message));
-    throw new ApiError(event.code, event.message);
+    throw new ApiError(event.code, event.message, null, { retryAfterSeconds: event.retryAfterSeconds });
   }
   if (event.type === 'finish' && event.reason === 'abort') {
     throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { loadAdapterDirectory } from '@polylora/adapters-store';
 import { type Engine, projectionShape, startEngineProcess } from '@polylora/engine';
 import { Registry } from 'prom-client';
@@ -6,11 +7,21 @@ import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend, type NamedAdapter } from './backends/embedded.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { localUrl, readyBanner } from './banner.ts';
+import { BatchHost } from './batches/batch-host.ts';
 import type { Config } from './config/schema.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
+
+/** The only window that OpenAI offers. */
+const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
+
+/** As with OpenAI. */
+const MOST_BATCH_LINES = 50_000;
+
+/** A few hundred bytes each. */
+const MOST_LINES_IN_MEMORY = 500_000;
 
 /** Least time for answers that were cut at the end of the drain to reach their clients. */
 const LAST_BYTES_MILLISECONDS = 1000;
@@ -32,19 +43,38 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const metrics = new Metrics(new Registry());
   const inFlight = new InFlight(config.maxRunning + config.maxQueued);
   let backend: Backend = new StartingBackend();
+  const batches = new BatchHost({
+    directory: config.dataDirectory ?? join(config.home, 'data'),
+    backend: () => backend,
+    // A line may be as large as any request: what runs at once is bounded by the concurrency.
+    inFlight: new InFlight(Math.max(config.maxRunning + config.maxQueued, config.batchConcurrency)),
+    metrics,
+    logger,
+    concurrency: config.batchConcurrency,
+    completionWindowSeconds: BATCH_WINDOW_SECONDS,
+    maxLines: MOST_BATCH_LINES,
+    maxLineBytes: config.requestBodyLimitBytes,
+    maxLinesInMemory: MOST_LINES_IN_MEMORY,
+  });
   const app = createApp({
     backend: () => backend,
     inFlight,
     metrics,
     logger,
     requestBodyLimitBytes: config.requestBodyLimitBytes,
+    allowPriority: config.allowPriority === 'yes',
+    batches: () => batches.service,
+    fileLimitBytes: config.fileLimitBytes,
+    fileStorageLimitBytes: config.fileStorageLimitBytes,
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
+  batches.start();
   try {
     backend = await startBackend(config, logger, say);
   } catch (error) {
+    await batches.stop();
     await closeServer(server, 0);
     throw error;
   }
@@ -56,9 +86,13 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const stop = async () => {
     logger.info('stopping');
     const deadline = performance.now() + config.drainSeconds * 1000;
+    // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
+    await batches.giveUp();
     await inFlight.drain(config.drainSeconds);
     // The last bytes of the answers may still be on their way.
     await closeServer(server, Math.max(deadline - performance.now(), LAST_BYTES_MILLISECONDS));
+    // Last, because uploads may have run until now.
+    await batches.stop();
     await backend.close();
     logger.info('stopped');
   };
@@ -68,6 +102,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
 async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
   const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
   const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
+  const { maxBatchAdapters, tpotTargetMs, prefixCache } = config;
   const engine = await startEngineProcess({
     model,
     home,
@@ -80,6 +115,10 @@ async function startBackend(config: Config, logger: Logger, say: (line: string) 
     poolBytes: poolMegabytes === null ? null : poolMegabytes * 1024 * 1024,
     maxBatchTokens,
     maxRunning,
+    maxBatchAdapters,
+    tpotTargetMs,
+    prefixCache,
+    adapterPoolShare: null,
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),
   });

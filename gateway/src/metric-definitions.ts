@@ -121,7 +121,7 @@ export const METRICS = {
   pages: {
     kind: 'gauge',
     name: 'polylora_pool_pages',
-    help: 'Pages of the pool by what they hold: `kv`, `adapter` or `free`.',
+    help: 'Pages of the pool by what they hold: `kv` (of running sequences), `prefix` (kept for prompts that begin the same), `adapter` or `free`.',
     labels: ['kind'],
   },
   engineReady: {
@@ -136,10 +136,71 @@ export const METRICS = {
     help: 'Times the engine’s process died and was started again.',
     labels: [],
   },
+  prefixQueries: {
+    kind: 'counter',
+    name: 'vllm:prefix_cache_queries_total',
+    help: 'Prompt tokens looked up in the prefix cache.',
+    labels: MODEL,
+  },
+  prefixHits: {
+    kind: 'counter',
+    name: 'vllm:prefix_cache_hits_total',
+    help: 'Prompt tokens found in the prefix cache and not computed again.',
+    labels: MODEL,
+  },
+  queueTime: {
+    kind: 'histogram',
+    name: 'vllm:request_queue_time_seconds',
+    help: 'From a sequence’s arrival to its first step, for each finished sequence.',
+    labels: MODEL,
+    buckets: REQUEST_SECONDS,
+  },
+  prefixEvictions: {
+    kind: 'counter',
+    name: 'polylora_prefix_evictions_total',
+    help: 'Blocks that left the prefix cache because their pages were needed.',
+    labels: [],
+  },
+  adapterEvictions: {
+    kind: 'counter',
+    name: 'polylora_adapter_evictions_total',
+    help: 'Adapters that left the pool, by reason: `kv` (for a KV block), `adapter` (for another adapter), `removed`, or `failed` (it could not be read).',
+    labels: ['reason'],
+  },
+  adapterResident: {
+    kind: 'gauge',
+    name: 'polylora_adapter_resident',
+    help: '1 for each adapter whose weights are in the pool, at most a hundred of them: a status history of it is a heat map of residency.',
+    labels: ['lora_name'],
+  },
+  tenantService: {
+    kind: 'gauge',
+    name: 'polylora_tenant_service',
+    help: 'Service that a tenant with work has received, in tokens (a generated one counts twice) ÷ its weight: equal among tenants that always have work. The twenty with the most sequences.',
+    labels: ['tenant'],
+  },
+  tenantSequences: {
+    kind: 'gauge',
+    name: 'polylora_tenant_sequences',
+    help: 'Sequences of a tenant that run or wait. The twenty tenants with the most; the others’ together as `other`.',
+    labels: ['tenant'],
+  },
   adapterLoads: {
     kind: 'counter',
     name: 'polylora_adapter_loads_total',
     help: 'Times an adapter’s weights were read into the pool.',
+    labels: [],
+  },
+  batchLines: {
+    kind: 'counter',
+    name: 'polylora_batch_lines_total',
+    help: 'Lines of batches (`/v1/batches`) that were run, by how they ended: `completed` or `failed`.',
+    labels: ['outcome'],
+  },
+  batchLinesWaiting: {
+    kind: 'gauge',
+    name: 'polylora_batch_lines_waiting',
+    help: 'Lines of running batches that wait for their turn.',
     labels: [],
   },
   httpRequests: {

@@ -15,7 +15,14 @@ const BACKEND_GAUGES = [
   'kvCacheUsage',
   'loraRequests',
   'pages',
+  'adapterResident',
+  'tenantService',
+  'tenantSequences',
 ] as const satisfies MetricKey[];
+
+/** Tenants with metrics of their own, and adapters: names come from outside, and series cost memory everywhere. */
+const MOST_TENANTS = 20;
+const MOST_ADAPTERS = 100;
 
 /** How long a scrape waits for the backend: monitoring must not go blind with it. */
 const STATS_MILLISECONDS = 1_000;
@@ -66,6 +73,15 @@ export class Metrics {
     this.#count('httpRequests', 1, { route, method: known, status: String(status) });
   }
 
+  /** Counts a line of a batch that has its result. */
+  countBatchLine(outcome: 'completed' | 'failed'): void {
+    this.#count('batchLines', 1, { outcome });
+  }
+
+  setBatchLinesWaiting(lines: number): void {
+    this.#set('batchLinesWaiting', lines);
+  }
+
   /** Passes a sequence's events on and measures them; leaving early counts as an abort. */
   async *observe(events: AsyncIterable<BackendEvent>): AsyncGenerator<BackendEvent> {
     const model = { model_name: this.#modelName };
@@ -75,6 +91,7 @@ export class Metrics {
     let tokens = 0;
     let promptTokens = 0;
     let reason = 'abort';
+    let queued = 0;
     try {
       for await (const event of events) {
         const now = performance.now();
@@ -92,6 +109,7 @@ export class Metrics {
           this.#count('generationTokens', event.tokens, model);
         } else if (event.type === 'finish') {
           reason = event.reason;
+          queued = event.queuedSeconds;
         } else if (event.type === 'error') {
           reason = 'error';
         }
@@ -101,6 +119,7 @@ export class Metrics {
       this.#count('finished', 1, { ...model, finished_reason: reason });
       if (reason === 'stop' || reason === 'length') {
         this.#observe('endToEnd', (performance.now() - arrived) / 1000, model);
+        this.#observe('queueTime', queued, model);
         this.#observe('promptLength', promptTokens, model);
         this.#observe('generationLength', tokens, model);
         if (first !== null && tokens > 1) {
@@ -126,16 +145,38 @@ export class Metrics {
     this.#set('waiting', stats.waiting, model);
     this.#set('kvCacheUsage', stats.pagesTotal === 0 ? 0 : stats.pagesKv / stats.pagesTotal, model);
     this.#set('pages', stats.pagesKv, { kind: 'kv' });
+    this.#set('pages', stats.pagesPrefix, { kind: 'prefix' });
     this.#set('pages', stats.pagesAdapter, { kind: 'adapter' });
-    this.#set('pages', stats.pagesTotal - stats.pagesKv - stats.pagesAdapter, { kind: 'free' });
+    const free = stats.pagesTotal - stats.pagesKv - stats.pagesPrefix - stats.pagesAdapter;
+    this.#set('pages', free, { kind: 'free' });
     this.#follow('preemptions', stats.preemptionsTotal, model);
     this.#follow('adapterLoads', stats.adapterLoadsTotal, {});
+    this.#follow('prefixQueries', stats.prefixQueriesTotal, model);
+    this.#follow('prefixHits', stats.prefixHitsTotal, model);
+    this.#follow('prefixEvictions', stats.prefixEvictionsTotal, {});
+    for (const [reason, total] of Object.entries(stats.adapterEvictionsTotal)) {
+      this.#follow('adapterEvictions', total, { reason });
+    }
+    for (const name of stats.residentAdapters.slice(0, MOST_ADAPTERS)) {
+      this.#set('adapterResident', 1, { lora_name: name });
+    }
+    this.#readTenants(stats.tenants);
     this.#follow('engineRestarts', stats.restartsTotal, {});
     this.#set('loraRequests', Date.now() / 1000, {
       max_lora: String(adapterCount),
       running_lora_adapters: stats.runningAdapters.join(','),
       waiting_lora_adapters: stats.waitingAdapters.join(','),
     });
+  }
+
+  #readTenants(tenants: BackendStats['tenants']): void {
+    const byLoad = [...tenants].sort((a, b) => b.live - a.live);
+    for (const { tenant, counter, live } of byLoad.slice(0, MOST_TENANTS)) {
+      this.#set('tenantService', counter, { tenant });
+      this.#set('tenantSequences', live, { tenant });
+    }
+    const others = byLoad.slice(MOST_TENANTS).reduce((sum, { live }) => sum + live, 0);
+    this.#set('tenantSequences', others, { tenant: 'other' });
   }
 
   #set(key: KeysOf<'gauge'>, value: number, labels: Record<string, string> = {}): void {
@@ -152,8 +193,9 @@ export class Metrics {
 
   /** Follows a counter that starts at 0 again when the engine does. */
   #follow(key: KeysOf<'counter'>, total: number, labels: Record<string, string>): void {
-    const seen = this.#seen.get(key) ?? 0;
-    this.#seen.set(key, total);
+    const series = [key, ...Object.values(labels)].join(' ');
+    const seen = this.#seen.get(series) ?? 0;
+    this.#seen.set(series, total);
     this.#count(key, total < seen ? total : total - seen, labels);
   }
 }

@@ -1,3 +1,4 @@
+import { LINE_ERRORS, PROBLEMS } from './batches/problems.ts';
 import { ERRORS } from './errors.ts';
 import { METRICS } from './metric-definitions.ts';
 
@@ -20,7 +21,27 @@ The official SDKs throw both. Responses with status 429 and 503 carry \`retry-af
 | Code | Status | Type | Retry | Meaning |
 | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
+
+## Batches
+A batch with one of these in its \`errors\` failed before any of its requests was run. \`line\` says where in the input file.
+
+| Code | Meaning |
+| --- | --- |
+${table(PROBLEMS)}
+
+A request that was run and failed has a response with a status and an error from the table above in the batch's error file.
+One that was not run has no response there, and one of these in \`error\`.
+
+| Code | Meaning |
+| --- | --- |
+${table(LINE_ERRORS)}
 `;
+}
+
+function table(meanings: Readonly<Record<string, string>>): string {
+  return Object.entries(meanings)
+    .map(([code, meaning]) => `| \`${code}\` | ${meaning} |`)
+    .join('\n');
 }
 
 /** The text of docs/metrics.md. */

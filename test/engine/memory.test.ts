@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Engine } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Ask, addAdapter, ask, FIXTURES, startTinyEngine, tokens } from '../support/engine.ts';
+import { expectSameBits } from '../support/same-bits.ts';
 
 const MODEL = 'llama-tied';
 const ADAPTER = join(FIXTURES, 'models', MODEL, 'adapter');
@@ -36,6 +37,8 @@ describe('an engine short of pages', () => {
   it('preempts and recomputes without changing a bit', async () => {
     const requests = Array.from({ length: 8 }, (_, index) => request(index, 60 + index, 100));
     const expected = await Promise.all(requests.map((each) => ask(roomy, each)));
+    // After short answers the engine takes in more requests than it has room for in the end.
+    for (let seed = 100; seed < 116; seed++) await ask(small, request(seed, 8, 2));
     const answers = await Promise.all(requests.map((each) => ask(small, each)));
     expect((await small.stats()).preemptionsTotal).toBeGreaterThan(0);
     expect((await roomy.stats()).preemptionsTotal).toBe(0);
@@ -100,7 +103,7 @@ describe('an engine short of pages', () => {
         code: 'adapter_load_failed',
         message: expect.stringContaining(file),
       });
-      expect(untouched).toEqual(base);
+      expectSameBits(untouched, base, 'beside a broken adapter');
       await expect.poll(async () => (await small.stats()).pagesAdapter).toBe(0);
     } finally {
       await rm(directory, { recursive: true, force: true });

@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EngineProcess, type GenerationEvent, startEngineProcess } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { addAdapter, ask, FIXTURES, GREEDY, tokens } from '../support/engine.ts';
+import {
+  addAdapter,
+  ask,
+  FIXTURES,
+  GREEDY,
+  ONE_TENANT,
+  SCHEDULING_OPTIONS,
+  tokens,
+} from '../support/engine.ts';
 
 const MODEL = 'llama-tied';
 const PROMPT = tokens([5, 17, 42, 99, 7]);
@@ -37,6 +45,7 @@ describe('engine process', () => {
       poolBytes: 8 << 20,
       maxBatchTokens: 64,
       maxRunning: 8,
+      ...SCHEDULING_OPTIONS,
       onRestart: (reason) => restarts.push(reason),
     });
   });
@@ -62,7 +71,13 @@ describe('engine process', () => {
 
     const events: GenerationEvent[] = [];
     const sampling = { ...GREEDY, maxTokens: engine.model.maxModelLen - 10, ignoreEos: true };
-    for await (const event of engine.generate({ id: 'doomed', prompt: PROMPT, adapter, sampling })) {
+    for await (const event of engine.generate({
+      id: 'doomed',
+      prompt: PROMPT,
+      adapter,
+      sampling,
+      scheduling: ONE_TENANT,
+    })) {
       events.push(event);
       if (events.length === 3) process.kill(engine.pid!, 'SIGKILL');
     }
@@ -119,6 +134,7 @@ describe('engine process', () => {
       poolBytes: null,
       maxBatchTokens: 64,
       maxRunning: 8,
+      ...SCHEDULING_OPTIONS,
     });
     await expect(starting).rejects.toMatchObject({ code: 'model_not_found' });
   });

@@ -14,6 +14,7 @@ import {
   type Prompt,
   projectionShape,
   type SamplingParams,
+  type SchedulingParams,
   type TokenLogprobs,
   type Usage,
 } from '@polylora/engine';
@@ -27,6 +28,14 @@ type EngineOptions = Parameters<typeof createEngine>[0];
 const ROOT = join(import.meta.dirname, '..', '..');
 export const FIXTURES = join(ROOT, 'test', 'fixtures');
 export const DEMO_ADAPTERS = join(ROOT, 'examples', 'adapters');
+
+/** As the gateway sets them by default. */
+export const SCHEDULING_OPTIONS = {
+  maxBatchAdapters: null,
+  tpotTargetMs: null,
+  adapterPoolShare: null,
+  prefixCache: 'tenant',
+} as const;
 
 /** Where the default model is kept: the same place as when it is served. */
 function modelHome(): string {
@@ -53,6 +62,7 @@ export async function startTinyEngine(model: string, options: Partial<EngineOpti
       poolBytes: 16 << 20,
       maxBatchTokens: 512,
       maxRunning: 32,
+      ...SCHEDULING_OPTIONS,
       ...options,
     });
     const close = engine.close.bind(engine);
@@ -82,6 +92,7 @@ export async function startOracleEngine(options: Partial<EngineOptions> = {}): P
     poolBytes: 512 << 20,
     maxBatchTokens: 512,
     maxRunning: 32,
+    ...SCHEDULING_OPTIONS,
     ...options,
   });
 }
@@ -101,6 +112,7 @@ export interface Ask {
   readonly prompt: Prompt;
   readonly adapter?: string | null;
   readonly sampling?: Partial<SamplingParams>;
+  readonly scheduling?: Partial<SchedulingParams>;
 }
 
 /** All that a request's events said. */
@@ -116,6 +128,14 @@ export interface Answer {
 
 export const tokens = (ids: readonly number[]): Prompt => ({ kind: 'tokens', ids });
 
+export const ONE_TENANT: SchedulingParams = {
+  tenant: 'test',
+  weight: 1,
+  priority: 'normal',
+  cacheSalt: null,
+  timeoutSeconds: null,
+};
+
 let requests = 0;
 
 /** Runs a request to its end. */
@@ -126,6 +146,7 @@ export async function ask(engine: Engine, request: Ask, signal?: AbortSignal): P
     prompt: request.prompt,
     adapter: request.adapter ?? null,
     sampling: { ...GREEDY, ...request.sampling },
+    scheduling: { ...ONE_TENANT, ...request.scheduling },
   };
   let promptIds: readonly number[] = [];
   let promptLogprobs: readonly (TokenLogprobs | null)[] = [];

@@ -53,7 +53,7 @@ export function adapterReportLines(
 ): string[] {
   const { promptTokens, newTokens, clients, requestsPerClient } = load;
   return [
-    `SmolLM2-135M-Instruct behind one gateway with ${fleet.names.length} distinct adapters on the query and value projections: every second`,
+    `SmolLM2-135M-Instruct behind one gateway with ${fleet.names.length} distinct adapters on the four attention projections: every second`,
     `of rank 8, every fourth of rank 16, every eighth of rank 32, every eighth of rank 64; ${(fleet.bytes / 1e9).toFixed(1)} GB in all, in a page pool of`,
     `${poolMegabytes} MiB that holds KV blocks as well. Requests go to the first so many adapters, equally often or the n-th 1/n times as`,
     `often as the first (Zipf). ${clients} clients send ${requestsPerClient} requests each, one after the other, ${promptTokens} tokens in and ${newTokens} out, streamed over HTTP,`,

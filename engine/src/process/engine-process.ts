@@ -9,6 +9,7 @@ import {
   type Engine,
   EngineError,
   type EngineStats,
+  errorEvent,
   type GenerationEvent,
   type GenerationRequest,
   type ModelInfo,
@@ -60,6 +61,7 @@ class SupervisedEngine implements EngineProcess {
   readonly #onProgress: OnProgressLine | undefined;
   readonly #onRestart: ((reason: string) => void) | undefined;
   readonly #adapters = new Map<string, AdapterWeights>();
+  readonly #pinned = new Set<string>();
   readonly #requests = new Map<string, EventQueue<GenerationEvent>>();
   readonly #calls = new Map<number, PendingCall>();
   #child: ChildProcess | null = null;
@@ -115,7 +117,7 @@ class SupervisedEngine implements EngineProcess {
           }, reject);
         } else if (message.type === 'failed') {
           child.kill('SIGKILL');
-          reject(new EngineError(message.failure.code, message.failure.message));
+          reject(asError(message.failure));
         } else {
           this.#receive(message);
         }
@@ -150,13 +152,19 @@ class SupervisedEngine implements EngineProcess {
 
   async removeAdapter(digest: string): Promise<void> {
     this.#adapters.delete(digest);
+    this.#pinned.delete(digest);
     if (this.#ready) await this.#call('removeAdapter', digest);
+  }
+
+  async pinAdapter(digest: string, pinned: boolean): Promise<void> {
+    await this.#call('pinAdapter', { digest, pinned });
+    if (pinned) this.#pinned.add(digest);
+    else this.#pinned.delete(digest);
   }
 
   async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
     if (!this.#ready) {
-      const { code, message } = unavailable('the engine is starting; try again');
-      yield { type: 'error', code, message };
+      yield errorEvent(unavailable('the engine is starting; try again'));
       return;
     }
     const events = new EventQueue<GenerationEvent>();
@@ -204,6 +212,9 @@ class SupervisedEngine implements EngineProcess {
     const calls = [...this.#adapters.values()].map((adapter) => this.#call('addAdapter', adapter));
     // One that is refused now was refused before: its requests are told that it is not known.
     await Promise.allSettled(calls);
+    await Promise.allSettled(
+      [...this.#pinned].map((digest) => this.#call('pinAdapter', { digest, pinned: true })),
+    );
     if (!this.#ready) throw unavailable('the engine process ended while it took its adapters');
   }
 
@@ -271,9 +282,8 @@ class SupervisedEngine implements EngineProcess {
   #lost(reason: string): void {
     this.#ready = false;
     this.#child = null;
-    const { code, message } = unavailable(reason);
     for (const events of this.#requests.values()) {
-      events.push({ type: 'error', code, message });
+      events.push(errorEvent(unavailable(reason)));
       events.end();
     }
     this.#requests.clear();
@@ -286,6 +296,6 @@ function unavailable(message: string): EngineError {
   return new EngineError('engine_unavailable', message);
 }
 
-function asError({ code, message }: Failure): EngineError {
-  return new EngineError(code, message);
+function asError({ code, message, retryAfterSeconds }: Failure): EngineError {
+  return new EngineError(code, message, { retryAfterSeconds });
 }

@@ -1,6 +1,6 @@
 /** Entry point of the engine process: one engine, spoken to over IPC. Ends when its parent does. */
 import { createEngine } from '../create-engine.ts';
-import { type Engine, EngineError, type GenerationEvent, type GenerationRequest } from '../types.ts';
+import { type Engine, errorEvent, type GenerationEvent, type GenerationRequest } from '../types.ts';
 import type { CallName, Calls, Failure, FromEngine, ToEngine } from './messages.ts';
 
 const aborts = new Map<string, AbortController>();
@@ -13,8 +13,8 @@ function send(message: FromEngine): void {
 }
 
 function failure(error: unknown): Failure {
-  const code = error instanceof EngineError ? error.code : 'internal_error';
-  return { code, message: error instanceof Error ? error.message : String(error) };
+  const event = errorEvent(error);
+  return { code: event.code, message: event.message, retryAfterSeconds: event.retryAfterSeconds };
 }
 
 /** All events of one step go out in one message. */
@@ -52,6 +52,10 @@ function dispatch(name: CallName, args: unknown): Promise<unknown> {
       return engine!.addAdapter(args as Calls['addAdapter']['args']);
     case 'removeAdapter':
       return engine!.removeAdapter(args as Calls['removeAdapter']['args']);
+    case 'pinAdapter': {
+      const { digest, pinned } = args as Calls['pinAdapter']['args'];
+      return engine!.pinAdapter(digest, pinned);
+    }
     case 'tokenize':
       return engine!.tokenize(args as Calls['tokenize']['args']);
     case 'detokenize':

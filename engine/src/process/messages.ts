@@ -14,6 +14,7 @@ import type {
 export interface Calls {
   addAdapter: { args: AdapterWeights; result: undefined };
   removeAdapter: { args: string; result: undefined };
+  pinAdapter: { args: { readonly digest: string; readonly pinned: boolean }; result: undefined };
   tokenize: { args: Prompt; result: number[] };
   detokenize: { args: readonly number[]; result: string };
   stats: { args: null; result: EngineStats };
@@ -30,6 +31,7 @@ export type ToEngine =
 export interface Failure {
   readonly code: EngineErrorCode;
   readonly message: string;
+  readonly retryAfterSeconds: number | null;
 }
 
 export type FromEngine =

@@ -1,4 +1,12 @@
-import type { FinishReason, Prompt, SamplingParams, TokenLogprobs, Usage } from '@polylora/engine';
+import type {
+  EngineStats,
+  FinishReason,
+  Prompt,
+  SamplingParams,
+  SchedulingParams,
+  TokenLogprobs,
+  Usage,
+} from '@polylora/engine';
 import type { ErrorCode } from '../errors.ts';
 
 /** A name a client can put in `model`: the base model or one of its adapters. */
@@ -22,6 +30,7 @@ export interface BackendRequest {
   readonly id: string;
   readonly prompt: Prompt;
   readonly sampling: SamplingParams;
+  readonly scheduling: SchedulingParams;
   /** Report the prompt's text in the `start` event. */
   readonly echo: boolean;
 }
@@ -41,20 +50,19 @@ export type BackendEvent =
       readonly reason: FinishReason;
       readonly stopReason: string | number | null;
       readonly usage: Usage;
+      /** From its arrival to its first step. */
+      readonly queuedSeconds: number;
     }
-  | { readonly type: 'error'; readonly code: ErrorCode; readonly message: string };
+  | {
+      readonly type: 'error';
+      readonly code: ErrorCode;
+      readonly message: string;
+      /** Seconds after which the same request may succeed; null where that is not known. */
+      readonly retryAfterSeconds: number | null;
+    };
 
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
-export interface BackendStats {
-  readonly running: number;
-  readonly waiting: number;
-  readonly pagesTotal: number;
-  readonly pagesKv: number;
-  readonly pagesAdapter: number;
-  readonly runningAdapters: readonly string[];
-  readonly waitingAdapters: readonly string[];
-  readonly preemptionsTotal: number;
-  readonly adapterLoadsTotal: number;
+export interface BackendStats extends EngineStats {
   readonly restartsTotal: number;
 }
 

@@ -2,7 +2,7 @@ import {
   type AdapterWeights,
   EngineError,
   type EngineProcess,
-  type EngineStats,
+  errorEvent,
   type GenerationEvent,
 } from '@polylora/engine';
 import type { Backend, BackendEvent, BackendModel, BackendRequest, BackendStats } from './backend.ts';
@@ -111,31 +111,27 @@ export class EmbeddedBackend implements Backend {
     request: BackendRequest,
     signal: AbortSignal,
   ): AsyncGenerator<BackendEvent> {
-    const { id, prompt, sampling } = request;
+    const { id, prompt, sampling, scheduling } = request;
     const adapter = model.parent === null ? null : model.root;
     try {
-      for await (const event of this.#engine.generate({ id, prompt, adapter, sampling }, signal)) {
+      for await (const event of this.#engine.generate(
+        { id, prompt, adapter, sampling, scheduling },
+        signal,
+      )) {
         yield event.type === 'start' ? await this.#started(event.promptTokenIds, request) : withoutIds(event);
       }
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      yield { type: 'error', code: error.code, message: error.message };
+      yield errorEvent(error);
     }
   }
 
   async stats(): Promise<BackendStats> {
     const stats = await this.#engine.stats();
-    const { running, waiting, pagesTotal, pagesKv, pagesAdapter, preemptionsTotal, adapterLoadsTotal } =
-      stats;
     return {
-      running,
-      waiting,
-      pagesTotal,
-      pagesKv,
-      pagesAdapter,
-      preemptionsTotal,
-      adapterLoadsTotal,
+      ...stats,
       restartsTotal: this.#engine.restarts,
+      residentAdapters: this.#namesOf(stats.residentAdapters),
       runningAdapters: this.#namesOf(stats.runningAdapters),
       waitingAdapters: this.#namesOf(stats.waitingAdapters),
     };
@@ -152,7 +148,7 @@ export class EmbeddedBackend implements Backend {
     return { type: 'start', promptTokens, promptText };
   }
 
-  #namesOf(digests: EngineStats['runningAdapters']): string[] {
+  #namesOf(digests: readonly string[]): string[] {
     return digests.flatMap((digest) => this.#names.get(digest) ?? []);
   }
 }

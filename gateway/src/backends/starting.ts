@@ -1,4 +1,7 @@
+import { EngineError, errorEvent } from '@polylora/engine';
 import type { Backend, BackendEvent, BackendStats } from './backend.ts';
+
+const STARTING = new EngineError('engine_unavailable', 'The engine is still starting.');
 
 /** Stands for a backend while it starts: not ready, and knows no model. */
 export class StartingBackend implements Backend {
@@ -10,22 +13,11 @@ export class StartingBackend implements Backend {
   }
 
   async *generate(): AsyncGenerator<BackendEvent> {
-    yield { type: 'error', code: 'engine_unavailable', message: 'The engine is still starting.' };
+    yield errorEvent(STARTING);
   }
 
   async stats(): Promise<BackendStats> {
-    return {
-      running: 0,
-      waiting: 0,
-      pagesTotal: 0,
-      pagesKv: 0,
-      pagesAdapter: 0,
-      runningAdapters: [],
-      waitingAdapters: [],
-      preemptionsTotal: 0,
-      adapterLoadsTotal: 0,
-      restartsTotal: 0,
-    };
+    throw STARTING;
   }
 
   async close(): Promise<void> {}

@@ -55,6 +55,22 @@ export const configSchema = z
       .min(0)
       .default(1024)
       .describe('Sequences that may wait beyond those; more are refused with 429'),
+    maxBatchAdapters: unset(count).describe(
+      'Distinct adapters in a batch beyond which requests for others wait up to a second (unset: no limit)',
+    ),
+    tpotTargetMs: unset(z.number().positive()).describe(
+      "Milliseconds between a stream's tokens that reading others' prompts may stretch them to (unset: twice their own time)",
+    ),
+    prefixCache: z
+      .enum(['tenant', 'shared', 'off'])
+      .default('tenant')
+      .describe(
+        "Who finds a prompt's beginning already computed: its own tenant; with 'shared' every tenant of the base model, who can then tell by the time what others asked",
+      ),
+    allowPriority: z
+      .enum(['yes', 'no'])
+      .default('no')
+      .describe("Whether clients may come first with 'service_tier': 'priority'"),
     drainSeconds: z
       .number()
       .min(0)
@@ -65,6 +81,18 @@ export const configSchema = z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')
       .describe('Least severe log lines to write (JSON, to standard error)'),
+    dataDirectory: unset(text).describe(
+      "Directory for clients' files and batches; one server at a time uses it (unset: data in the home directory)",
+    ),
+    batchConcurrency: count
+      .default(32)
+      .describe('Sequences of batches (/v1/batches) in flight at the same time'),
+    fileLimitBytes: count
+      .default(200 * 1024 * 1024)
+      .describe('Largest file that clients may upload, in bytes'),
+    fileStorageLimitBytes: count
+      .default(10 * 1024 * 1024 * 1024)
+      .describe("Most that one tenant's files may take together, in bytes"),
     requestBodyLimitBytes: count.default(4 * 1024 * 1024).describe('Largest request body, in bytes'),
   })
   .readonly();

@@ -20,7 +20,11 @@ export async function readJsonBody(request: Request, limitBytes: number): Promis
   ) {
     throw new ApiError('unsupported_media_type', 'Send the body as uncompressed application/json.');
   }
-  const bytes = await readBytes(request, limitBytes);
+  return parseJsonObject(await readBytes(request, limitBytes));
+}
+
+/** @throws ApiError invalid_json, json_too_deep */
+export function parseJsonObject(bytes: Uint8Array): JsonObject {
   refuseDeepJson(bytes);
   return parseObject(bytes);
 }

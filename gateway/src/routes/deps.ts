@@ -1,4 +1,5 @@
 import type { Backend } from '../backends/backend.ts';
+import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
@@ -12,4 +13,12 @@ export interface GatewayDeps {
   readonly logger: Logger;
   /** Largest request body. */
   readonly requestBodyLimitBytes: number;
+  /** Whether clients may ask to come first. */
+  readonly allowPriority: boolean;
+  /** Files and batches, or null while they are not open. */
+  readonly batches: () => BatchService | null;
+  /** Largest file to upload. */
+  readonly fileLimitBytes: number;
+  /** Most that a tenant's files may take together. */
+  readonly fileStorageLimitBytes: number;
 }

@@ -80,10 +80,10 @@ impl Step {
     /// embedding's, `head_dim / 2` of them.
     ///
     /// # Errors
-    /// When a sequence has no row, or fewer blocks than its tokens need, or when a page occurs twice.
+    /// When a sequence has no row, or fewer blocks than its tokens need, or when a page that is written occurs twice.
     pub fn new(inputs: Vec<SequenceInput>, inverse_frequencies: &[f32]) -> Result<Self, String> {
-        if let Some(page) = repeated_page(&inputs) {
-            return Err(format!("page {page} occurs twice in the step's blocks"));
+        if let Some(page) = contested_page(&inputs) {
+            return Err(format!("page {page} is written and occurs twice in the step's blocks"));
         }
         let mut step = Step::default();
         let mut by_adapter: Vec<(u32, Arc<ResidentAdapter>, Vec<usize>)> = Vec::new();
@@ -130,11 +130,19 @@ impl Step {
     }
 }
 
-/// A page that two sequences have, or one has twice.
-fn repeated_page(inputs: &[SequenceInput]) -> Option<u32> {
-    let mut pages: Vec<u32> = inputs.iter().flat_map(|input| &input.blocks).copied().collect();
+/// A page that one sequence writes, now or later, and that occurs in another place too. Full blocks are only read, and
+/// sequences that begin with the same tokens share them.
+fn contested_page(inputs: &[SequenceInput]) -> Option<u32> {
+    let mut pages: Vec<(u32, bool)> = inputs
+        .iter()
+        .flat_map(|input| {
+            let full = input.context / BLOCK_TOKENS;
+            input.blocks.iter().enumerate().map(move |(index, page)| (*page, index >= full))
+        })
+        .collect();
+    // Of a page's places one that writes comes last.
     pages.sort_unstable();
-    pages.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    pages.windows(2).find(|pair| pair[0].0 == pair[1].0 && pair[1].1).map(|pair| pair[0].0)
 }
 
 fn push_rotation(rope: &mut Vec<f32>, position: usize, inverse_frequencies: &[f32]) {
@@ -156,13 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_belongs_to_one_place() {
-        let shared = vec![sequence(1, 0, &[4]), sequence(1, 16, &[7, 4])];
-        assert_eq!(refusal(shared), "page 4 occurs twice in the step's blocks");
-        assert_eq!(refusal(vec![sequence(20, 0, &[9, 9])]), "page 9 occurs twice in the step's blocks");
+    fn a_page_that_is_written_belongs_to_one_place() {
+        let twice = |page| format!("page {page} is written and occurs twice in the step's blocks");
+        assert_eq!(refusal(vec![sequence(1, 0, &[4]), sequence(1, 16, &[7, 4])]), twice(4));
+        assert_eq!(refusal(vec![sequence(1, 16, &[7, 4]), sequence(1, 15, &[7])]), twice(7));
+        assert_eq!(refusal(vec![sequence(20, 0, &[9, 9])]), twice(9));
         // Also where the tokens do not reach that page yet.
         assert!(Step::new(vec![sequence(1, 0, &[1, 3]), sequence(1, 0, &[2, 3])], &[]).is_err());
         assert_eq!(Step::new(vec![sequence(3, 14, &[1, 3]), sequence(1, 0, &[2])], &[]).unwrap().rows(), 4);
+    }
+
+    #[test]
+    fn full_blocks_may_be_shared() {
+        let shared = vec![sequence(1, 16, &[7, 4]), sequence(5, 33, &[7, 5, 6]), sequence(1, 32, &[7, 5, 8])];
+        assert_eq!(Step::new(shared, &[]).unwrap().rows(), 7);
     }
 
     #[test]

@@ -1,0 +1,33 @@
+import { expect, it } from 'vitest';
+import { LengthPredictor } from './length-predictor.ts';
+
+function observed(key: string, ...lengths: number[]): LengthPredictor {
+  const predictor = new LengthPredictor();
+  for (const length of lengths) predictor.observe(key, length);
+  return predictor;
+}
+
+const HUNDRED = Array.from({ length: 64 }, (_, index) => index + 1);
+
+it('guesses before it knows, and never more than the request may have', () => {
+  const predictor = new LengthPredictor();
+  expect(predictor.predict('a', 0, 1000)).toBe(256);
+  expect(predictor.predict('a', 0, 20)).toBe(20);
+  expect(predictor.predict('a', 300, 1000)).toBe(600);
+});
+
+it('gives the upper quartile of the answers that were longer than this one is', () => {
+  const predictor = observed('a', ...HUNDRED);
+  expect(predictor.predict('a', 0, 1000)).toBe(49);
+  expect(predictor.predict('a', 32, 1000)).toBe(57);
+  expect(predictor.predict('a', 64, 1000)).toBe(128);
+});
+
+it('knows keys apart once it has seen enough of one, and follows a change', () => {
+  const predictor = observed('short', ...Array.from({ length: 8 }, () => 5));
+  for (let answers = 0; answers < 50; answers++) predictor.observe('long', 500);
+  expect(predictor.predict('short', 0, 1000)).toBe(5);
+  expect(predictor.predict('new', 0, 1000)).toBe(500);
+  for (let answers = 0; answers < 64; answers++) predictor.observe('short', 90);
+  expect(predictor.predict('short', 0, 1000)).toBe(90);
+});

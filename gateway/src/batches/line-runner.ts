@@ -1,0 +1,230 @@
+import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { Backend, BackendModel } from '../backends/backend.ts';
+import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
+import { startGeneration } from '../generation.ts';
+import type { InFlight } from '../in-flight.ts';
+import { chatJob } from '../jobs/chat.ts';
+import { completionJob } from '../jobs/completion.ts';
+import type { Job } from '../jobs/job.ts';
+import { requestedModel } from '../jobs/model.ts';
+import type { Logger } from '../logging.ts';
+import type { Metrics } from '../metrics.ts';
+import { type JsonObject, unsupported } from '../openai/fields.ts';
+import type { InputLine } from './batch-input.ts';
+import type { BatchEndpoint } from './batch-record.ts';
+import type { BatchWork, LineOutcome } from './batch-work.ts';
+import type { LineOrder } from './line-order.ts';
+import { LineQueue } from './line-queue.ts';
+
+const READERS = {
+  '/v1/chat/completions': chatJob,
+  '/v1/completions': completionJob,
+} as const satisfies Record<BatchEndpoint, unknown>;
+
+/** Failures that say nothing of the line: it is run again. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'engine_unavailable',
+  'engine_overloaded',
+  'adapter_not_loaded',
+  'shutting_down',
+]);
+
+/** A line that the engine dies of would be run for ever. */
+const MOST_ATTEMPTS = 5;
+
+/** Failures after which a line is run alone. */
+const SUSPECT_ATTEMPTS = 2;
+
+const RETRY_MILLISECONDS = 1_000;
+
+/** Few enough that the event loop never stands still for long. */
+const ADDED_TOGETHER = 2_000;
+
+export interface LineRunnerOptions {
+  readonly backend: () => Backend;
+  /** Room of the batches' own, so that they take none of what interactive clients have. */
+  readonly inFlight: InFlight;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** Sequences in flight at once. A line with more runs alone. */
+  readonly concurrency: number;
+}
+
+interface QueuedLine extends LineOrder {
+  readonly tenant: string;
+  readonly work: BatchWork;
+  readonly line: InputLine;
+  attempts: number;
+}
+
+interface PreparedLine {
+  readonly model: BackendModel;
+  readonly job: Job;
+}
+
+/** Runs the lines of all batches in their order, a few at a time, as the routes would and behind interactive requests. */
+export class LineRunner {
+  readonly #options: LineRunnerOptions;
+  readonly #queue = new LineQueue<QueuedLine>();
+  readonly #stop = new AbortController();
+  #adding = 0;
+  #sequences = 0;
+  #wake = () => {};
+
+  constructor(options: LineRunnerOptions) {
+    this.#options = options;
+    this.#run().catch((error: unknown) => options.logger.fatal({ err: error }, 'batches stopped'));
+  }
+
+  /** Resolves when all lines wait for their turn; none is taken before, because any may be the first. */
+  async add(work: BatchWork): Promise<void> {
+    const { tenant } = work;
+    const lines = work.unanswered;
+    this.#adding += 1;
+    try {
+      for (let begin = 0; begin < lines.length && !work.signal.aborted; begin += ADDED_TOGETHER) {
+        for (const line of lines.slice(begin, begin + ADDED_TOGETHER)) {
+          this.#queue.add({ key: line.key, tenant, work, line, attempts: 0 });
+        }
+        await nextTurn();
+      }
+    } finally {
+      this.#adding -= 1;
+      this.#wake();
+    }
+  }
+
+  /** Forgets the lines that wait; those that run are the work's own affair. */
+  drop(work: BatchWork): void {
+    this.#queue.remove(work.tenant, (line) => line.work === work);
+    this.#wake();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#wake();
+  }
+
+  async #run(): Promise<void> {
+    const { concurrency, backend, metrics } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      if (!backend().ready) {
+        await this.#pause();
+        continue;
+      }
+      const hasRoom = this.#adding === 0 && this.#sequences < concurrency;
+      const line = hasRoom ? this.#queue.take() : undefined;
+      metrics.setBatchLinesWaiting(this.#queue.size);
+      if (line === undefined) await this.#change();
+      else await this.#start(line);
+    }
+  }
+
+  /** Resolves when the line runs, so that the next is not before it. */
+  async #start(queued: QueuedLine): Promise<void> {
+    const { work, line } = queued;
+    let prepared: PreparedLine | ApiError;
+    try {
+      prepared = this.#prepare(work, await work.readBody(line));
+    } catch (thrown) {
+      prepared = toApiError(thrown);
+    }
+    const sequences = this.#roomFor(queued, prepared);
+    while (this.#sequences > 0 && this.#sequences + sequences > this.#options.concurrency) {
+      await this.#change();
+    }
+    this.#sequences += sequences;
+    void work
+      .run(async () => {
+        if (work.signal.aborted) return;
+        const outcome =
+          prepared instanceof ApiError ? prepared : await this.#generate(work, prepared).catch(toApiError);
+        // What happens to a line that was given up is not its result.
+        if (work.signal.aborted) return;
+        queued.attempts += 1;
+        if (outcome instanceof ApiError && PASSING.has(outcome.code) && queued.attempts < MOST_ATTEMPTS) {
+          await this.#pause();
+          if (!work.signal.aborted) this.#queue.add(queued);
+        } else {
+          const isFailure = outcome instanceof ApiError;
+          await work.answer(line, isFailure ? this.#failure(outcome) : outcome);
+          this.#options.metrics.countBatchLine(isFailure ? 'failed' : 'completed');
+        }
+      })
+      .finally(() => {
+        this.#sequences -= sequences;
+        this.#queue.release(queued);
+        this.#wake();
+      });
+  }
+
+  /** A line that met several failures may be their cause, and is run alone: else it would take others with it. */
+  #roomFor({ attempts }: QueuedLine, prepared: PreparedLine | ApiError): number {
+    if (prepared instanceof ApiError) return 0;
+    const sequences = prepared.job.requests.length;
+    return attempts < SUSPECT_ATTEMPTS ? sequences : Math.max(sequences, this.#options.concurrency);
+  }
+
+  /** @throws ApiError where the line's body is wrong */
+  #prepare({ endpoint, tenant }: BatchWork, body: JsonObject): PreparedLine {
+    const model = requestedModel(this.#options.backend(), body);
+    const job = READERS[endpoint](body, model, { tenant, allowPriority: false });
+    if (job.chunks !== null) throw unsupported('stream', 'cannot be true in a batch');
+    const requests = job.requests.map((request) => ({
+      ...request,
+      // A batch's deadline is its completion window, whatever its lines ask for.
+      scheduling: { ...request.scheduling, priority: 'batch' as const, timeoutSeconds: null },
+    }));
+    return { model, job: { ...job, requests } };
+  }
+
+  async #generate(work: BatchWork, { model, job }: PreparedLine): Promise<LineOutcome> {
+    const { backend, inFlight, metrics } = this.#options;
+    const generation = await startGeneration({
+      backend: backend(),
+      model,
+      requests: job.requests,
+      inFlight,
+      metrics,
+      client: work.signal,
+      promptParam: job.promptParam,
+    });
+    try {
+      return response(200, await job.whole(generation.events));
+    } finally {
+      generation.close();
+    }
+  }
+
+  #failure(error: ApiError): LineOutcome {
+    const outcome = response(error.status, error.body());
+    if (error.status >= 500) {
+      const requestId = outcome.response?.request_id;
+      this.#options.logger.error(
+        { requestId, code: error.code, err: error.cause ?? error },
+        'a batch line failed',
+      );
+    }
+    return outcome;
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** A while in which the engine may come back. */
+  async #pause(): Promise<void> {
+    await sleep(RETRY_MILLISECONDS, undefined, { signal: this.#stop.signal }).catch(() => {});
+  }
+}
+
+function response(status: number, body: object): LineOutcome {
+  const requestId = `req_${randomUUID().replaceAll('-', '')}`;
+  return {
+    response: { status_code: status, request_id: requestId, body: body as JsonObject },
+    error: null,
+  };
+}

@@ -1,0 +1,35 @@
+import type { BackendModel } from '../backends/backend.ts';
+import { readCompletionRequest } from '../openai/completion-request.ts';
+import { textCompletion, textCompletionChunks } from '../openai/completion-response.ts';
+import type { JsonObject } from '../openai/fields.ts';
+import { forChoice } from '../openai/sampling.ts';
+import { readScheduling, type SchedulingOptions } from '../openai/scheduling.ts';
+import { answerHead, type Job } from './job.ts';
+
+/** The body of a legacy completion. @throws ApiError for the first field that is wrong */
+export function completionJob(body: JsonObject, model: BackendModel, options: SchedulingOptions): Job {
+  const request = readCompletionRequest(body, model.vocabSize);
+  const { prompts, sampling, choices, echo, stream, includeUsage } = request;
+  const scheduling = readScheduling(body, options);
+  const head = answerHead('cmpl', model);
+  const shape = {
+    head,
+    prompts: prompts.length,
+    choicesPerPrompt: choices,
+    logprobs: sampling.logprobs !== null,
+  };
+  return {
+    requests: prompts.flatMap((prompt, index) =>
+      Array.from({ length: choices }, (_, choice) => ({
+        id: `${head.id}-${index}-${choice}`,
+        prompt,
+        sampling: forChoice(sampling, choice),
+        scheduling,
+        echo,
+      })),
+    ),
+    promptParam: 'prompt',
+    whole: (events) => textCompletion(events, shape),
+    chunks: stream ? (events) => textCompletionChunks(events, { ...shape, includeUsage }) : null,
+  };
+}

@@ -1,0 +1,25 @@
+import { randomUUID } from 'node:crypto';
+import type { BackendModel, BackendRequest } from '../backends/backend.ts';
+import type { ChoiceEvent } from '../generation.ts';
+import type { AnswerHead } from '../openai/chat-response.ts';
+
+/** A request's body, read: what the backend is asked, and how the answer is written. */
+export interface Job {
+  /** One for each choice. */
+  readonly requests: readonly BackendRequest[];
+  /** The field that the prompts came from. */
+  readonly promptParam: 'messages' | 'prompt';
+  readonly whole: (events: AsyncIterable<ChoiceEvent>) => Promise<object>;
+  /** null where the client did not ask for a stream. */
+  readonly chunks: ((events: AsyncIterable<ChoiceEvent>) => AsyncIterable<object>) | null;
+}
+
+/** What every answer and chunk begins with. `kind` is the prefix of its id, as OpenAI's. */
+export function answerHead(kind: string, model: BackendModel): AnswerHead {
+  return {
+    id: `${kind}-${randomUUID().replaceAll('-', '')}`,
+    created: Math.floor(Date.now() / 1000),
+    model: model.id,
+    system_fingerprint: model.fingerprint,
+  };
+}

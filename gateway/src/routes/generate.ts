@@ -1,0 +1,39 @@
+import type { Context } from 'hono';
+import type { BackendModel } from '../backends/backend.ts';
+import { startGeneration } from '../generation.ts';
+import type { GatewayEnv } from '../http/context.ts';
+import { readJsonBody } from '../http/json-body.ts';
+import { tenantOf } from '../http/tenant.ts';
+import type { Job } from '../jobs/job.ts';
+import { requestedModel } from '../jobs/model.ts';
+import type { JsonObject } from '../openai/fields.ts';
+import type { SchedulingOptions } from '../openai/scheduling.ts';
+import { answer } from './answer.ts';
+import type { GatewayDeps } from './deps.ts';
+
+/** A route that generates text: `read` makes the job of a body. */
+export function generateRoute(
+  deps: GatewayDeps,
+  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job,
+) {
+  return async (c: Context<GatewayEnv>): Promise<Response> => {
+    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const backend = deps.backend();
+    const model = requestedModel(backend, body);
+    const tenant = tenantOf(c.req.header('authorization'));
+    const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
+    const { requests, promptParam } = job;
+    Object.assign(c.get('log'), { model: model.id, stream: job.chunks !== null, choices: requests.length });
+    Object.assign(c.get('log'), { tenant });
+    const generation = await startGeneration({
+      backend,
+      model,
+      requests,
+      inFlight: deps.inFlight,
+      metrics: deps.metrics,
+      client: c.req.raw.signal,
+      promptParam,
+    });
+    return answer(c, deps.logger, generation, job);
+  };
+}
