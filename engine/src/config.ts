@@ -30,7 +30,7 @@ export const EngineOptions = z.strictObject({
   maxRunning: z.number().int().min(1),
   /** Distinct adapters in a batch beyond which others wait a second; null: no limit. */
   maxBatchAdapters: z.number().int().min(1).nullable(),
-  /** Milliseconds between a stream's tokens that prompts read beside it keep; null: twice those of decoding alone. */
+  /** Milliseconds between a stream's tokens that prompts read beside it keep; null: twice those of decoding alone, but at least 50. */
   tpotTargetMs: z.number().positive().nullable(),
   /** Share of the pool for adapters alone, the rest for KV blocks alone: a yardstick. null: one pool for both. */
   adapterPoolShare: z.number().min(0).max(1).nullable(),

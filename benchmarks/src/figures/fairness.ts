@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Engine } from '@polylora/engine';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
 import {
@@ -73,6 +74,8 @@ async function measureModest(
   seconds = SECONDS,
 ): Promise<number[]> {
   const end = new AbortController();
+  // Every request listens; Node would warn of a leak beyond ten.
+  setMaxListeners(0, end.signal);
   const arrivals = (perSecond: number, until: number, seed: number) =>
     poissonArrivals(perSecond, until, seed);
   const greedy = {
@@ -98,6 +101,8 @@ async function measureModest(
 /** What each of five tenants with a backlog got ÷ their mean, in prompt tokens and twice the generated ones. */
 async function measureShares(engine: Engine): Promise<number[]> {
   const end = new AbortController();
+  // Every request listens; Node would warn of a leak beyond ten.
+  setMaxListeners(0, end.signal);
   const tenants = Array.from({ length: TENANTS + 1 }, (_, index) => `share-${index}`);
   let seed = 1_000_000;
   const done = tenants.map((tenant) =>

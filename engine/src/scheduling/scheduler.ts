@@ -17,7 +17,7 @@ export interface SchedulerOptions {
   readonly maxRunning: number;
   /** Adapters beyond which a batch takes new ones only for who has waited for `PATIENCE_SECONDS`; null: no limit. */
   readonly maxBatchAdapters: number | null;
-  /** Seconds between a stream's tokens that prompts being read beside it are to keep; null: twice those of decoding alone. */
+  /** Seconds between a stream's tokens that prompts being read beside it are to keep; null: twice those of decoding alone, but at least 50 ms. */
   readonly tpotTargetSeconds: number | null;
   readonly costs: CostModel;
   readonly policy: EvictionPolicy;
@@ -46,6 +46,8 @@ export interface Schedule {
 const MOST_STEPS = 16;
 /** Rows of a prompt that are read in a step at least, however long the step becomes. */
 const LEAST_ROWS = 4;
+/** Streams that are slower than so many seconds a token are slowed to twice their time at most, faster ones to this. */
+const LEAST_TPOT_SECONDS = 0.05;
 /** A generated token's service, in tokens read: about what it costs in a batch of sixteen. */
 const OUTPUT_PRICE = 2;
 /** Candidates looked at in a step, to start reading their adapters. */
@@ -176,9 +178,12 @@ export class Scheduler {
     const yielding = this.#yieldingTenants();
     this.#scheduleDecodes(batch, (tenant) => !yielding.has(tenant));
     const decodes = batch.length;
-    const loads = this.#schedulePrompts(batch);
-    // Those for whom they should have yielded could not be read: nothing is won by waiting.
-    if (batch.length === decodes) this.#scheduleDecodes(batch, (tenant) => yielding.has(tenant));
+    const loads = this.#schedulePrompts(batch, yielding);
+    if (yielding.size > 0 && batch.length === decodes) {
+      // Those for whom they should have yielded could not be read: nothing is won by waiting.
+      this.#scheduleDecodes(batch, (tenant) => yielding.has(tenant));
+      loads.push(...this.#schedulePrompts(batch, NOBODY));
+    }
     // Growing a later sequence may have preempted one that was already in the batch.
     const kept = batch.filter(({ sequence }) => this.#running.has(sequence));
     const expired = [...this.#withDeadline].filter(
@@ -317,8 +322,11 @@ export class Scheduler {
     return most > FAR_MORE * share ? greediest : null;
   }
 
-  /** Cuts prompts into this step, admits waiting sequences, and starts to read adapters that will be needed. */
-  #schedulePrompts(batch: ScheduledSequence[]): AdapterLoad[] {
+  /**
+   * Cuts prompts into this step, admits waiting sequences, and starts to read adapters that will be needed; nothing for
+   * tenants that yield.
+   */
+  #schedulePrompts(batch: ScheduledSequence[], yielding: ReadonlySet<string>): AdapterLoad[] {
     const { maxBatchTokens } = this.#options;
     const loads: AdapterLoad[] = [];
     const preempted: Sequence[] = [];
@@ -343,7 +351,7 @@ export class Scheduler {
         wanted.add(sequence.adapter);
         soon.add(sequence.adapter);
       }
-      const open = rowsLeft > 0 && (first || workLeft > 0);
+      const open = rowsLeft > 0 && (first || workLeft > 0) && !yielding.has(sequence.tenant);
       if (!this.#running.has(sequence)) {
         if (full || !open || !this.#hasPlaceFor(sequence)) {
           if (!full) this.#loadAhead(sequence, soon, loads);
@@ -378,7 +386,7 @@ export class Scheduler {
   #workBeside(decodeRows: number): number {
     if (decodeRows === 0) return Number.POSITIVE_INFINITY;
     const alone = this.costs.decodeSeconds(decodeRows);
-    const target = this.#options.tpotTargetSeconds ?? 2 * alone;
+    const target = this.#options.tpotTargetSeconds ?? Math.max(2 * alone, LEAST_TPOT_SECONDS);
     return this.costs.workIn(Math.max(0, target - alone));
   }
 
