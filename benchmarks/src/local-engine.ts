@@ -35,6 +35,7 @@ export const ONE_TENANT: SchedulingParams = {
   weight: 1,
   priority: 'normal',
   cacheSalt: null,
+  category: null,
   timeoutSeconds: null,
 };
 

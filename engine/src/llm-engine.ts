@@ -10,8 +10,8 @@ import type { PreparedModel } from './model/prepare.ts';
 import type { ModelRunner, SequenceOutput, StepOutput } from './model-runner.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
 import { CostModel } from './scheduling/cost-model.ts';
-import { type ScheduledSequence, Scheduler } from './scheduling/scheduler.ts';
-import { blocksFor, Sequence } from './scheduling/sequence.ts';
+import { Scheduler } from './scheduling/scheduler.ts';
+import { blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
 import { PromptEncoder } from './text/prompt-encoder.ts';
 import {
   ADAPTER_EVICTION_REASONS,
@@ -270,7 +270,7 @@ export class LlmEngine implements Engine {
       weight,
       priority,
       prefixRoot: this.#prefixRoot(request),
-      lengthKey: adapter ?? '',
+      lengthKeys: lengthKeys(request),
       arrived,
       deadline: timeoutSeconds === null ? null : arrived + timeoutSeconds,
     });
@@ -497,6 +497,12 @@ function attentionScale(model: ModelInfo): number {
   const attended = 2 * headCount * headDim;
   const linear = hiddenSize * (attended + 2 * kvHeadCount * headDim + 3 * intermediateSize);
   return linear / attended / 3;
+}
+
+/** The adapter's answers of a category, then all of the adapter's. Digests have no spaces. */
+function lengthKeys({ adapter, scheduling: { category } }: GenerationRequest): string[] {
+  const general = adapter ?? '';
+  return category === null ? [general] : [`${general} ${category}`, general];
 }
 
 /** Seconds of a clock that never goes back. */

@@ -4,7 +4,7 @@ import { type AdapterLayout, type LoraDtype, layOutAdapter, slabAddresses } from
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import { ortLibrary } from './ort-library.ts';
-import type { ScheduledSequence } from './scheduling/scheduler.ts';
+import type { ScheduledSequence } from './scheduling/sequence.ts';
 import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
 import { type AdapterWeights, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
 

@@ -27,7 +27,7 @@ function open(sampling: Partial<SamplingParams>): { sequence: Sequence; output: 
     weight: 1,
     priority: 'normal',
     prefixRoot: null,
-    lengthKey: '',
+    lengthKeys: [''],
     arrived: 0,
     deadline: null,
   });

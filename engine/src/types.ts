@@ -134,6 +134,8 @@ export interface SchedulingParams {
   readonly priority: Priority;
   /** Prefixes are found only by requests with the same salt; null: none. */
   readonly cacheSalt: string | null;
+  /** What sort of request it is, in the client's words: answers of one category are about as long; null: not told. */
+  readonly category: string | null;
   /** Seconds within which it must begin to be answered, else it is refused; null: it waits as long as it takes. */
   readonly timeoutSeconds: number | null;
 }

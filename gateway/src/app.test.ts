@@ -9,7 +9,7 @@ import { Metrics } from './metrics.ts';
 /** A gateway whose engine has not started yet. */
 function startingGateway() {
   const backend = new StartingBackend();
-  const inFlight = new InFlight(4);
+  const inFlight = new InFlight({ running: 4, queued: 0 });
   const app = createApp({
     backend: () => backend,
     inFlight,

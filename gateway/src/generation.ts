@@ -20,6 +20,7 @@ export interface Generation {
 export interface GenerationOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
+  readonly tenant: string;
   /** One for each choice. */
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
@@ -43,15 +44,20 @@ const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, requests, inFlight, metrics, client } = options;
+  const { backend, model, tenant, requests, inFlight, metrics, client } = options;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const lease = inFlight.acquire(requests.length);
+  const lease = inFlight.acquire(tenant, requests.length);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
   client.addEventListener('abort', leave, { once: true });
   if (client.aborted) leave();
 
   const merged = mergeChoices(
-    requests.map((request) => metrics.observe(backend.generate(model, request, lease.signal))),
+    requests.map((request) =>
+      metrics.observe(
+        backend.generate(model, request, lease.signal),
+        request.scheduling.priority !== 'batch',
+      ),
+    ),
     lease.signal,
   );
   const close = () => {

@@ -10,17 +10,39 @@ export interface Lease {
   release(): void;
 }
 
-/** Counts the sequences being generated or waiting, refuses more than fit, and lets a stop wait for them. */
+/** A tenant's sequences in flight and how many are still free: beyond this ratio it has to wait. */
+const MOST_OF_FREE = 8;
+
+/** Sequences that may be in flight at once. */
+export interface InFlightLimits {
+  readonly running: number;
+  readonly queued: number;
+}
+
+interface Held {
+  readonly tenant: string;
+  readonly sequences: number;
+}
+
+/**
+ * Counts the sequences being generated or waiting, refuses more than fit, and lets a stop wait for them.
+ *
+ * Nobody can fill the queue alone: where more are in flight than run, a tenant may have eight times as many as are free
+ * (dynamic thresholds, Choudhury and Hahne 1998). One tenant gets at most 8/9 of the places and there is always one for
+ * the next; several that ask for too much come to have equally many, so that the scheduler has all of them to choose from.
+ */
 export class InFlight {
+  readonly #runningLimit: number;
   readonly #capacity: number;
-  readonly #running = new Map<AbortController, number>();
+  readonly #held = new Map<AbortController, Held>();
+  readonly #ofTenant = new Map<string, number>();
   #sequences = 0;
   #draining = false;
   #onIdle: (() => void) | null = null;
 
-  /** @param capacity sequences at once */
-  constructor(capacity: number) {
-    this.#capacity = capacity;
+  constructor({ running, queued }: InFlightLimits) {
+    this.#runningLimit = running;
+    this.#capacity = running + queued;
   }
 
   get draining(): boolean {
@@ -31,7 +53,7 @@ export class InFlight {
    * Takes room for a request's sequences, all of them or none.
    * @throws ApiError engine_overloaded, shutting_down, or invalid_value where they could never fit
    */
-  acquire(sequences: number): Lease {
+  acquire(tenant: string, sequences: number): Lease {
     if (this.#draining) throw new ApiError('shutting_down', 'The server is shutting down.');
     if (sequences > this.#capacity) {
       const message = `This server answers at most ${this.#capacity} prompts times 'n' in one request, but got ${sequences}.`;
@@ -40,10 +62,17 @@ export class InFlight {
     if (this.#sequences + sequences > this.#capacity) {
       throw new ApiError('engine_overloaded', 'The server is overloaded. Please try again later.');
     }
+    const own = (this.#ofTenant.get(tenant) ?? 0) + sequences;
+    const isQueueing = this.#sequences + sequences > this.#runningLimit;
+    if (isQueueing && own > MOST_OF_FREE * (this.#capacity - this.#sequences)) {
+      const message = `You have ${own - sequences} requests in flight and the server is busy. Please try again later.`;
+      throw new ApiError('engine_overloaded', message);
+    }
     const controller = new AbortController();
     // Every choice listens; Node would warn of a leak beyond ten.
     setMaxListeners(0, controller.signal);
-    this.#running.set(controller, sequences);
+    this.#held.set(controller, { tenant, sequences });
+    this.#ofTenant.set(tenant, own);
     this.#sequences += sequences;
     return {
       signal: controller.signal,
@@ -53,9 +82,15 @@ export class InFlight {
   }
 
   #release(controller: AbortController): void {
-    this.#sequences -= this.#running.get(controller) ?? 0;
-    this.#running.delete(controller);
-    if (this.#running.size === 0) this.#onIdle?.();
+    const held = this.#held.get(controller);
+    if (held === undefined) return;
+    const { tenant, sequences } = held;
+    this.#held.delete(controller);
+    this.#sequences -= sequences;
+    const left = (this.#ofTenant.get(tenant) ?? 0) - sequences;
+    if (left > 0) this.#ofTenant.set(tenant, left);
+    else this.#ofTenant.delete(tenant);
+    if (this.#held.size === 0) this.#onIdle?.();
   }
 
   /**
@@ -64,7 +99,7 @@ export class InFlight {
    */
   async drain(seconds: number): Promise<void> {
     this.#draining = true;
-    if (this.#running.size === 0) return;
+    if (this.#held.size === 0) return;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
@@ -72,6 +107,6 @@ export class InFlight {
     });
     clearTimeout(timer);
     const reason = new ApiError('shutting_down', 'The server shut down before the answer was complete.');
-    for (const controller of this.#running.keys()) controller.abort(reason);
+    for (const controller of this.#held.keys()) controller.abort(reason);
   }
 }

@@ -41,13 +41,16 @@ export interface RunningServer {
 export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const logger = createLogger(config.logLevel);
   const metrics = new Metrics(new Registry());
-  const inFlight = new InFlight(config.maxRunning + config.maxQueued);
+  const inFlight = new InFlight({ running: config.maxRunning, queued: config.maxQueued });
   let backend: Backend = new StartingBackend();
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
     backend: () => backend,
     // A line may be as large as any request: what runs at once is bounded by the concurrency.
-    inFlight: new InFlight(Math.max(config.maxRunning + config.maxQueued, config.batchConcurrency)),
+    inFlight: new InFlight({
+      running: Math.max(config.maxRunning + config.maxQueued, config.batchConcurrency),
+      queued: 0,
+    }),
     metrics,
     logger,
     concurrency: config.batchConcurrency,

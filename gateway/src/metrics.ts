@@ -82,8 +82,12 @@ export class Metrics {
     this.#set('batchLinesWaiting', lines);
   }
 
-  /** Passes a sequence's events on and measures them; leaving early counts as an abort. */
-  async *observe(events: AsyncIterable<BackendEvent>): AsyncGenerator<BackendEvent> {
+  /**
+   * Passes a sequence's events on and measures them; leaving early counts as an abort.
+   * @param isAwaited whether somebody waits for it: offline work is counted, and left out of all latencies, which would
+   *   otherwise say nothing of what users see
+   */
+  async *observe(events: AsyncIterable<BackendEvent>, isAwaited = true): AsyncGenerator<BackendEvent> {
     const model = { model_name: this.#modelName };
     const arrived = performance.now();
     let previous = arrived;
@@ -100,8 +104,8 @@ export class Metrics {
           this.#count('promptTokens', promptTokens, model);
         } else if (event.type === 'delta' && event.tokens > 0) {
           const seconds = (now - previous) / 1000;
-          if (first === null) this.#observe('firstToken', seconds, model);
-          else
+          if (isAwaited && first === null) this.#observe('firstToken', seconds, model);
+          else if (isAwaited)
             for (let i = 0; i < event.tokens; i++) this.#observe('interToken', seconds / event.tokens, model);
           first ??= now;
           previous = now;
@@ -118,10 +122,12 @@ export class Metrics {
     } finally {
       this.#count('finished', 1, { ...model, finished_reason: reason });
       if (reason === 'stop' || reason === 'length') {
-        this.#observe('endToEnd', (performance.now() - arrived) / 1000, model);
-        this.#observe('queueTime', queued, model);
         this.#observe('promptLength', promptTokens, model);
         this.#observe('generationLength', tokens, model);
+      }
+      if (isAwaited && (reason === 'stop' || reason === 'length')) {
+        this.#observe('endToEnd', (performance.now() - arrived) / 1000, model);
+        this.#observe('queueTime', queued, model);
         if (first !== null && tokens > 1) {
           this.#observe('perOutputToken', (previous - first) / 1000 / (tokens - 1), model);
         }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../benchmarks/src/simulation/random.ts';
 import { Simulation, type SimulationResult } from '../../benchmarks/src/simulation/simulation.ts';
-import { makeTrace, type TraceOptions } from '../../benchmarks/src/simulation/trace.ts';
+import { makeTrace, type Trace, type TraceOptions } from '../../benchmarks/src/simulation/trace.ts';
 import { WORKLOADS } from '../../benchmarks/src/simulation/workloads.ts';
 import { ExpectedSaving } from '../../engine/src/memory/eviction.ts';
 
@@ -11,6 +11,7 @@ const SMALL_POOL = 800;
 const BRIEF: TraceOptions = { ...WORKLOADS.mixed, answer: { median: 10, spread: 0.7, most: 100 } };
 /** The longest that anybody may wait for a first token where the machine is not asked for more than it can do. */
 const LONGEST_WAIT_SECONDS = 120;
+const OVERLOAD_SECONDS = 300;
 
 function run(trace: TraceOptions, seed: number, pageCount: number): SimulationResult {
   const policy = new ExpectedSaving();
@@ -115,5 +116,45 @@ describe('The simulated scheduler', () => {
     expect(ours).toHaveLength(30);
     expect(mean(theirs)).toBeGreaterThan(60);
     expect(mean(ours)).toBeLessThan(mean(theirs) / 10);
+  });
+
+  it('carries as much as it can when asked for twice that, refuses the rest at once, and shares by weight', () => {
+    const tenants = [1, 1, 2, 2];
+    const workload = { ...WORKLOADS['many adapters'], tenants, adapters: 20 };
+    const asked = (sessionsPerSecond: number): Trace => {
+      const trace = makeTrace({ ...workload, requests: 4000, sessionsPerSecond }, 1);
+      const sessions = trace.sessions.map((session, index) => ({
+        ...session,
+        tenant: index % tenants.length,
+      }));
+      return { ...trace, sessions };
+    };
+    const simulate = (trace: Trace, timeoutSeconds?: number) => {
+      const enough = (now: number) => now > OVERLOAD_SECONDS;
+      const options = { pageCount: 3000, policy: new ExpectedSaving(), enough };
+      return new Simulation(
+        trace,
+        timeoutSeconds === undefined ? options : { ...options, timeoutSeconds },
+      ).run();
+    };
+    const answered = ({ outcomes }: SimulationResult) =>
+      outcomes.filter(({ end }) => end === 'answered').length;
+    // Everybody at once, and nobody refused: the most that it can do.
+    const peak = answered(simulate(asked(1000)));
+    const overloaded = simulate(asked((2 * peak) / OVERLOAD_SECONDS), 20);
+    expect(answered(overloaded) / peak).toBeGreaterThan(0.9);
+    const { outcomes, served } = overloaded;
+    const refused = outcomes.filter(({ end }) => end === 'refused').length;
+    const expired = outcomes.filter(({ end }) => end === 'expired').length;
+    expect(refused / outcomes.length).toBeGreaterThan(0.3);
+    // To be told at once is worth more than to be told when the time has passed.
+    expect(expired).toBeLessThan(refused / 5);
+    // Who was let in in time may still meet a long prompt, or be set back.
+    const began = outcomes.filter(({ firstTokenAt }) => firstTokenAt !== null);
+    const inTime = began.filter(({ arrived, firstTokenAt }) => firstTokenAt! - arrived < 22);
+    expect(inTime.length / began.length).toBeGreaterThan(0.95);
+    const shares = served.map(({ input, output }, tenant) => (input + 2 * output) / tenants[tenant]!);
+    const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+    for (const share of shares) expect(Math.abs(share / mean - 1)).toBeLessThan(0.1);
   });
 });

@@ -77,6 +77,8 @@ describe('tenants', () => {
     [{ service_tier: 'gold' }, 'service_tier', 'invalid_value'],
     [{ cache_salt: '' }, 'cache_salt', 'empty_string'],
     [{ cache_salt: 'x'.repeat(257) }, 'cache_salt', 'string_above_max_length'],
+    [{ category: 7 }, 'category', 'invalid_type'],
+    [{ category: 'x'.repeat(65) }, 'category', 'string_above_max_length'],
     [{ timeout: 0 }, 'timeout', 'decimal_below_min_value'],
     [{ timeout: 'soon' }, 'timeout', 'invalid_type'],
   ])('are told what is wrong with %j', async (fields, param, code) => {

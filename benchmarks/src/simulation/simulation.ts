@@ -16,6 +16,8 @@ export interface SimulationOptions {
   readonly pageCount: number;
   readonly policy: EvictionPolicy;
   readonly maxRunning?: number;
+  /** Seconds within which a request is to begin, else it is refused. */
+  readonly timeoutSeconds?: number;
   /** Asked before every schedule whether it may end, with whatever still runs. */
   readonly enough?: (now: number) => boolean;
   /** What goes wrong. */
@@ -41,7 +43,7 @@ export interface Outcome {
   readonly arrived: number;
   firstTokenAt: number | null;
   endedAt: number | null;
-  end: 'answered' | 'cancelled' | 'failed' | null;
+  end: 'answered' | 'cancelled' | 'failed' | 'refused' | 'expired' | null;
 }
 
 /** Tokens that a tenant was served. */
@@ -172,6 +174,7 @@ export class Simulation {
     const schedule = this.scheduler.schedule(this.#now);
     this.#schedules++;
     for (const load of schedule.loads) this.#read(load);
+    for (const sequence of schedule.expired) this.#end(sequence, 'expired');
     if (schedule.batch.length > 0) {
       this.#runBatch(schedule);
       return true;
@@ -232,6 +235,7 @@ export class Simulation {
     prompt.set(said);
     prompt.set(this.#newTokens(turn.questionTokens), said.length);
     const { tenant, adapter } = session;
+    const { timeoutSeconds = null } = this.#options;
     const sequence = new Sequence({
       id: '',
       handle: this.#outcomes.length,
@@ -243,9 +247,9 @@ export class Simulation {
       weight: this.#trace.options.tenants[tenant]!,
       priority: 'normal',
       prefixRoot: `${MODEL} ${tenant} ${adapter}`,
-      lengthKey: String(adapter),
+      lengthKeys: [String(adapter)],
       arrived,
-      deadline: null,
+      deadline: timeoutSeconds === null ? null : arrived + timeoutSeconds,
     });
     const outcome: Outcome = { tenant, arrived, firstTokenAt: null, endedAt: null, end: null };
     this.#outcomes.push(outcome);
@@ -254,6 +258,11 @@ export class Simulation {
       outcome,
       answerTokens: Math.min(turn.answerTokens, MAX_TOKENS),
     });
+    // As the engine does: what would come too late is told so at once.
+    if (timeoutSeconds !== null && this.scheduler.predictedWait(sequence) > timeoutSeconds) {
+      this.#end(sequence, 'refused');
+      return;
+    }
     this.scheduler.add(sequence);
     const stays = this.#options.faults?.cancelsAfter() ?? null;
     if (stays !== null) this.#departures.add({ rank: arrived + stays, place: -1, sequence });

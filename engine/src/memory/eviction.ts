@@ -66,7 +66,9 @@ const NEWEST = 1 / 256;
 /** Entries that left whose uses are remembered. */
 const MOST_REMEMBERED = 8192;
 
+/** Something that left. */
 interface Remembered {
+  readonly key: string;
   readonly uses: number;
   readonly usedAt: number;
 }
@@ -82,8 +84,11 @@ interface Remembered {
  * used, and a rank is computed once.
  */
 export class ExpectedSaving implements EvictionPolicy {
-  /** By key, the one that left first in front. */
+  /** By key. */
   readonly #left = new Map<string, Remembered>();
+  /** What left, in a ring: a map's first entry is slow to find where many before it were deleted. */
+  readonly #ring: Remembered[] = [];
+  #oldest = 0;
   /** Mean seconds between the last use of something and its leaving. */
   #stay = FIRST_STAY;
   /** With the first guess, which counts as one. */
@@ -105,8 +110,14 @@ export class ExpectedSaving implements EvictionPolicy {
   evicted(entry: Evictable): void {
     const usedAt = entry.usedAt!;
     this.#stay += (this.#now - usedAt - this.#stay) * Math.max(NEWEST, 1 / ++this.#departures);
-    this.#left.set(entry.key, { uses: entry.uses, usedAt });
-    if (this.#left.size > MOST_REMEMBERED) this.#left.delete(this.#left.keys().next().value!);
+    const left = { key: entry.key, uses: entry.uses, usedAt };
+    this.#left.set(entry.key, left);
+    const forgotten = this.#ring[this.#oldest];
+    // It may have come back, and left again.
+    if (forgotten !== undefined && this.#left.get(forgotten.key) === forgotten)
+      this.#left.delete(forgotten.key);
+    this.#ring[this.#oldest] = left;
+    this.#oldest = (this.#oldest + 1) % MOST_REMEMBERED;
   }
 
   #uses(entry: Evictable, now: number): number {

@@ -16,6 +16,8 @@ interface Tenant {
   weight: number;
   /** Service received ÷ weight. */
   counter: number;
+  /** Of that, what is not counted yet. */
+  charges: number;
   /** Sequences that have not ended. */
   live: number;
   readonly lines: readonly Line[];
@@ -44,8 +46,9 @@ export class FairQueue {
   readonly #active = new RankedQueue<Tenant>();
   /** Lines with sequences, for each priority, the least served tenant's first. */
   readonly #classes = PRIORITIES.map(() => new RankedQueue<Line>());
-  readonly #classOf = new Map<Sequence, number>();
-  readonly #charges = new Map<Tenant, number>();
+  /** Tenants that received service since the order was last asked for. */
+  readonly #charged: Tenant[] = [];
+  #size = 0;
   /** The least counter among the active when there last were any. */
   #floor = 0;
   /** Sum of the weights of tenants with live sequences. */
@@ -56,7 +59,7 @@ export class FairQueue {
 
   /** Sequences in line. */
   get size(): number {
-    return this.#classOf.size;
+    return this.#size;
   }
 
   /** Tenants with sequences that have not ended. */
@@ -73,7 +76,7 @@ export class FairQueue {
   }
 
   has(sequence: Sequence): boolean {
-    return this.#classOf.has(sequence);
+    return sequence.line >= 0;
   }
 
   counter(tenant: string): number {
@@ -132,7 +135,8 @@ export class FairQueue {
   /** A tenant received service. */
   charge(sequence: Sequence, service: number): void {
     const tenant = this.#tenants.get(sequence.tenant)!;
-    this.#charges.set(tenant, (this.#charges.get(tenant) ?? 0) + service / tenant.weight);
+    if (tenant.charges === 0) this.#charged.push(tenant);
+    tenant.charges += service / tenant.weight;
   }
 
   /**
@@ -175,7 +179,16 @@ export class FairQueue {
 
   #newTenant({ tenant: name, weight }: Sequence): Tenant {
     const lines: Line[] = [];
-    const tenant: Tenant = { name, weight, counter: this.#floor, live: 0, lines, rank: 0, place: -1 };
+    const tenant: Tenant = {
+      name,
+      weight,
+      counter: this.#floor,
+      charges: 0,
+      live: 0,
+      lines,
+      rank: 0,
+      place: -1,
+    };
     for (const _ of PRIORITIES)
       lines.push({ tenant, sequences: [], servedAt: this.#now, rank: 0, place: -1 });
     this.#tenants.set(name, tenant);
@@ -185,12 +198,13 @@ export class FairQueue {
   #takeOut(sequence: Sequence): void {
     const line = this.#lineOf(sequence);
     line.sequences.splice(line.sequences.indexOf(sequence), 1);
-    this.#classOf.delete(sequence);
+    sequence.line = -1;
+    this.#size--;
     if (line.sequences.length === 0) this.#classes[line.tenant.lines.indexOf(line)]!.delete(line);
   }
 
   #lineOf(sequence: Sequence): Line {
-    return this.#tenants.get(sequence.tenant)!.lines[this.#classOf.get(sequence)!]!;
+    return this.#tenants.get(sequence.tenant)!.lines[sequence.line]!;
   }
 
   #insert(sequence: Sequence, tenant: Tenant, priority: number): void {
@@ -198,7 +212,8 @@ export class FairQueue {
     let index = line.sequences.length;
     while (index > 0 && line.sequences[index - 1]!.handle > sequence.handle) index--;
     line.sequences.splice(index, 0, sequence);
-    this.#classOf.set(sequence, priority);
+    sequence.line = priority;
+    this.#size++;
     if (line.place < 0) {
       line.rank = tenant.counter;
       this.#classes[priority]!.add(line);
@@ -208,13 +223,17 @@ export class FairQueue {
   #setCounter(tenant: Tenant, counter: number): void {
     tenant.counter = counter;
     this.#active.move(tenant, counter);
-    for (const [priority, line] of tenant.lines.entries()) this.#classes[priority]!.move(line, counter);
+    for (let priority = 0; priority < PRIORITIES.length; priority++) {
+      this.#classes[priority]!.move(tenant.lines[priority]!, counter);
+    }
   }
 
   #settleCharges(): void {
-    if (this.#charges.size === 0) return;
-    for (const [tenant, service] of this.#charges) this.#setCounter(tenant, tenant.counter + service);
-    this.#charges.clear();
+    for (const tenant of this.#charged) {
+      this.#setCounter(tenant, tenant.counter + tenant.charges);
+      tenant.charges = 0;
+    }
+    this.#charged.length = 0;
   }
 
   /** Moves up what has waited too long in its priority. */

@@ -10,5 +10,5 @@ export {
 export type { PrefixBlock } from '../memory/prefix-cache.ts';
 export { type Ranked, RankedQueue } from '../ranked-queue.ts';
 export { CostModel } from './cost-model.ts';
-export { type Schedule, type ScheduledSequence, Scheduler, type SchedulerOptions } from './scheduler.ts';
-export { BLOCK_TOKENS, blocksFor, Sequence } from './sequence.ts';
+export { type Schedule, Scheduler, type SchedulerOptions } from './scheduler.ts';
+export { BLOCK_TOKENS, blocksFor, type ScheduledSequence, Sequence } from './sequence.ts';

@@ -53,21 +53,33 @@ export class LengthPredictor {
   readonly #byKey = new Map<string, Lengths>();
   readonly #all = new Lengths();
 
-  observe(key: string, length: number): void {
-    const lengths = this.#byKey.get(key) ?? new Lengths();
-    this.#byKey.delete(key);
-    this.#byKey.set(key, lengths);
-    lengths.add(length);
+  observe(keys: readonly string[], length: number): void {
+    for (const key of keys) {
+      const lengths = this.#byKey.get(key) ?? new Lengths();
+      this.#byKey.delete(key);
+      this.#byKey.set(key, lengths);
+      lengths.add(length);
+      if (this.#byKey.size > MOST_KEYS) this.#byKey.delete(this.#byKey.keys().next().value!);
+    }
     this.#all.add(length);
-    if (this.#byKey.size > MOST_KEYS) this.#byKey.delete(this.#byKey.keys().next().value!);
   }
 
-  /** The length of an answer that has `produced` tokens so far and may have `most`. */
-  predict(key: string, produced: number, most: number): number {
-    const own = this.#byKey.get(key);
-    const lengths = own !== undefined && own.count >= ENOUGH ? own : this.#all;
+  /**
+   * The length of an answer that has `produced` tokens so far and may have `most`.
+   * @param keys the most special first
+   */
+  predict(keys: readonly string[], produced: number, most: number): number {
+    const lengths = this.#known(keys);
     const beyond = lengths.count < ENOUGH ? FIRST_GUESS : lengths.beyond(produced);
     // Longer than anything seen: it may double.
     return Math.min(most, beyond !== null && beyond > produced ? beyond : produced * 2);
+  }
+
+  #known(keys: readonly string[]): Lengths {
+    for (const key of keys) {
+      const own = this.#byKey.get(key);
+      if (own !== undefined && own.count >= ENOUGH) return own;
+    }
+    return this.#all;
   }
 }

@@ -27,7 +27,7 @@ function sequence(
     weight: 1,
     priority: 'normal',
     prefixRoot: null,
-    lengthKey: '',
+    lengthKeys: [''],
     arrived: 0,
     deadline: null,
     ...other,
@@ -167,7 +167,7 @@ describe('Scheduler', () => {
 
   it('preempts when pages run out, and everything still completes', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 4 });
-    for (let answers = 0; answers < 8; answers++) made.lengths.observe('', 2);
+    for (let answers = 0; answers < 8; answers++) made.lengths.observe([''], 2);
     const [older, younger] = [sequence(30, 20), sequence(30, 20)];
     made.add(older);
     made.add(younger);
@@ -179,13 +179,13 @@ describe('Scheduler', () => {
 
   it('admits what will fit when answers are as long as they have been', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 8 });
-    for (let answers = 0; answers < 8; answers++) made.lengths.observe('', 50);
+    for (let answers = 0; answers < 8; answers++) made.lengths.observe([''], 50);
     const asks = [sequence(16, 100), sequence(16, 100), sequence(16, 100)];
     for (const each of asks) made.add(each);
     // Four or five pages each in the end: one, and no second.
     expect(schedule().batch.map((part) => part.sequence)).toEqual([asks[0]]);
     made.remove(asks[0]!);
-    for (let answers = 0; answers < 100; answers++) made.lengths.observe('', 10);
+    for (let answers = 0; answers < 100; answers++) made.lengths.observe([''], 10);
     expect(schedule().batch.map((part) => part.sequence)).toEqual([asks[1], asks[2]]);
   });
 
@@ -246,7 +246,7 @@ describe('Scheduler', () => {
     expect(made.memory.adapters.resident).toEqual(['a4', 'b4']);
     const user = sequence(5, 50, 'b4');
     made.add(user);
-    for (let answers = 0; answers < 8; answers++) made.lengths.observe('', 1);
+    for (let answers = 0; answers < 8; answers++) made.lengths.observe([''], 1);
     run(made, schedule());
     const large = sequence(70, 1);
     made.add(large);
@@ -445,7 +445,7 @@ describe('Scheduler', () => {
 
   it('preempts background work, and of equal ones the tenant that was served most', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 3 });
-    for (let answers = 0; answers < 8; answers++) made.lengths.observe('', 1);
+    for (let answers = 0; answers < 8; answers++) made.lengths.observe([''], 1);
     const asks = [
       sequence(10, 30, null, { priority: 'batch' }),
       sequence(8, 30, null, { tenant: 'b' }),

@@ -5,7 +5,7 @@ import { type AdapterEvictionReason, PRIORITIES, type TenantShare } from '../typ
 import type { CostModel } from './cost-model.ts';
 import { FairQueue } from './fair-queue.ts';
 import { LengthPredictor } from './length-predictor.ts';
-import { BLOCK_TOKENS, blocksFor, type Sequence } from './sequence.ts';
+import { BLOCK_TOKENS, blocksFor, type ScheduledSequence, type Sequence } from './sequence.ts';
 
 export interface SchedulerOptions {
   readonly pageCount: number;
@@ -17,19 +17,13 @@ export interface SchedulerOptions {
   readonly maxRunning: number;
   /** Adapters beyond which a batch takes new ones only for who has waited for `PATIENCE_SECONDS`; null: no limit. */
   readonly maxBatchAdapters: number | null;
-  /** Seconds between a stream's tokens that prompts being read beside it are to keep; null: twice those of decoding alone, but at least 50 ms. */
+  /** Seconds between a stream's tokens that prompts being read beside it are to keep; null: twice those of decoding alone, but at least `LEAST_TPOT_SECONDS`. */
   readonly tpotTargetSeconds: number | null;
   readonly costs: CostModel;
   readonly policy: EvictionPolicy;
   /** Pages of an adapter's weights. */
   readonly adapterPages: (digest: string) => number;
   readonly onEvictAdapter: (slot: number, reason: AdapterEvictionReason) => void;
-}
-
-/** A sequence's part of a step: compute `rows` tokens from `sequence.computed` on. */
-export interface ScheduledSequence {
-  readonly sequence: Sequence;
-  readonly rows: number;
 }
 
 export interface Schedule {
@@ -47,7 +41,7 @@ const MOST_STEPS = 16;
 /** Rows of a prompt that are read in a step at least, however long the step becomes. */
 const LEAST_ROWS = 4;
 /** Streams that are slower than so many seconds a token are slowed to twice their time at most, faster ones to this. */
-const LEAST_TPOT_SECONDS = 0.05;
+const LEAST_TPOT_SECONDS = 0.1;
 /** A generated token's service, in tokens read: about what it costs in a batch of sixteen. */
 const OUTPUT_PRICE = 2;
 /** Candidates looked at in a step, to start reading their adapters. */
@@ -96,6 +90,8 @@ export class Scheduler {
   #now = 0;
   /** Blocks that all that run will probably still need; null: to be counted anew. */
   #promised: number | null = null;
+  /** As `#greediest` gives it; undefined: to be looked for anew. */
+  #greedy: string | null | undefined;
   #loading = 0;
   /** Adapters of the candidates that were looked at last. */
   #inSight: ReadonlySet<string> = NOBODY;
@@ -152,7 +148,7 @@ export class Scheduler {
     else if (!this.#waiting.delete(sequence)) return;
     this.#withDeadline.delete(sequence);
     this.#queue.end(sequence);
-    if (complete) this.lengths.observe(sequence.lengthKey, sequence.output.length);
+    if (complete) this.lengths.observe(sequence.lengthKeys, sequence.output.length);
   }
 
   /** An adapter's weights are in its pages. */
@@ -174,7 +170,9 @@ export class Scheduler {
   schedule(now: number): Schedule {
     this.#now = now;
     this.#promised = null;
+    this.#greedy = undefined;
     const batch: ScheduledSequence[] = [];
+    const { preemptions } = this;
     const yielding = this.#yieldingTenants();
     this.#scheduleDecodes(batch, (tenant) => !yielding.has(tenant));
     const decodes = batch.length;
@@ -185,7 +183,8 @@ export class Scheduler {
       loads.push(...this.#schedulePrompts(batch, NOBODY));
     }
     // Growing a later sequence may have preempted one that was already in the batch.
-    const kept = batch.filter(({ sequence }) => this.#running.has(sequence));
+    const kept =
+      preemptions === this.preemptions ? batch : batch.filter(({ sequence }) => this.#running.has(sequence));
     const expired = [...this.#withDeadline].filter(
       (sequence) => this.#waiting.has(sequence) && sequence.deadline! < now && sequence.output.length === 0,
     );
@@ -246,12 +245,12 @@ export class Scheduler {
 
   /** Each of the chosen tenants' decoding sequences gets its next token. */
   #scheduleDecodes(batch: ScheduledSequence[], chosen: (tenant: string) => boolean): void {
-    for (const sequence of [...this.#running]) {
+    for (const sequence of this.#running) {
       if (batch.length === this.#options.maxBatchTokens) break;
       // One that was preempted and found all but its last token cached is still in line, and served from there.
-      if (!this.#running.has(sequence) || !sequence.isDecoding || this.#queue.has(sequence)) continue;
+      if (!sequence.isDecoding || this.#queue.has(sequence)) continue;
       if (!chosen(sequence.tenant) || !this.#grow(sequence)) continue;
-      batch.push({ sequence, rows: 1 });
+      batch.push(sequence.decode);
     }
   }
 
@@ -312,6 +311,11 @@ export class Scheduler {
 
   /** The tenant that runs most, where that is so much more than its share that setting it back is worth the work lost. */
   #greediest(): string | null {
+    if (this.#greedy === undefined) this.#greedy = this.#findGreediest();
+    return this.#greedy;
+  }
+
+  #findGreediest(): string | null {
     let [greediest, most]: [string | null, number] = [null, 0];
     for (const [tenant, running] of this.#runningOf) {
       if (running <= most) continue;
@@ -334,7 +338,9 @@ export class Scheduler {
     // Reading ahead spares what was in sight the last time as well: otherwise those behind would be read and evicted in turns.
     const soon = new Set(this.#inSight);
     const inBatch = new Set<string>();
-    for (const { adapter } of this.#running) if (adapter !== null) inBatch.add(adapter);
+    if (this.#options.maxBatchAdapters !== null) {
+      for (const { adapter } of this.#running) if (adapter !== null) inBatch.add(adapter);
+    }
     let rowsLeft = maxBatchTokens - batch.length;
     let workLeft = this.#workBeside(batch.length);
     let [full, first, looked] = [false, true, 0];
@@ -439,6 +445,7 @@ export class Scheduler {
     }
     this.#waiting.delete(sequence);
     this.#running.add(sequence);
+    this.#greedy = undefined;
     if (this.#promised !== null) this.#promised += this.#growth(sequence, sequence.blocks.length);
     this.#runningOf.set(sequence.tenant, (this.#runningOf.get(sequence.tenant) ?? 0) + 1);
     this.#runningAt[PRIORITIES.indexOf(sequence.priority)]!++;
@@ -462,8 +469,14 @@ export class Scheduler {
   }
 
   /** Tokens that a sequence will probably still generate. */
-  #remaining({ lengthKey, output, maxTokens }: Sequence): number {
-    return this.lengths.predict(lengthKey, output.length, maxTokens) - output.length;
+  #remaining(sequence: Sequence): number {
+    const { lengthKeys, output, maxTokens, expected } = sequence;
+    // Asked of all that run at every step; that it fills another block tells little more.
+    if (output.length >= expected.until) {
+      expected.length = this.lengths.predict(lengthKeys, output.length, maxTokens);
+      expected.until = Math.min(expected.length, output.length + BLOCK_TOKENS);
+    }
+    return expected.length - output.length;
   }
 
   /** Starts to read the adapter of a sequence that cannot start yet. */
@@ -544,6 +557,7 @@ export class Scheduler {
   #release(sequence: Sequence): void {
     this.#running.delete(sequence);
     this.#promised = null;
+    this.#greedy = undefined;
     this.#runningAt[PRIORITIES.indexOf(sequence.priority)]!--;
     const running = this.#runningOf.get(sequence.tenant)! - 1;
     if (running === 0) this.#runningOf.delete(sequence.tenant);

@@ -25,12 +25,18 @@ export interface SequenceInit {
   readonly priority: Priority;
   /** Hash of whose blocks these are; null: they are not shared. */
   readonly prefixRoot: string | null;
-  /** Answers of requests with the same key are about as long. */
-  readonly lengthKey: string;
+  /** Answers of requests with the same key are about as long; the first that enough is known of is believed. */
+  readonly lengthKeys: readonly string[];
   /** In the scheduler's seconds. */
   readonly arrived: number;
   /** When it is of no use any more to begin; null: never. */
   readonly deadline: number | null;
+}
+
+/** A sequence's part of a step: compute `rows` tokens from `sequence.computed` on. */
+export interface ScheduledSequence {
+  readonly sequence: Sequence;
+  readonly rows: number;
 }
 
 /** A request while the engine works on it: its tokens, its pages and how far they are computed. */
@@ -46,7 +52,7 @@ export class Sequence {
   readonly tenant: string;
   readonly weight: number;
   readonly priority: Priority;
-  readonly lengthKey: string;
+  readonly lengthKeys: readonly string[];
   readonly arrived: number;
   readonly deadline: number | null;
   readonly output: number[] = [];
@@ -62,6 +68,12 @@ export class Sequence {
   cached: number | null = null;
   /** In the scheduler's seconds, when it began; null before. */
   began: number | null = null;
+  /** The priority under which it is in line to be read, as an index; -1: it is in no line. Belongs to the queue. */
+  line = -1;
+  /** How long its answer will probably be, as judged until it has so many tokens. */
+  readonly expected = { length: 0, until: 0 };
+  /** What it computes in a step that gives it its next token: made once, because every step asks for it. */
+  readonly decode: ScheduledSequence = { sequence: this, rows: 1 };
   /** Prompt tokens scored so far, where prompt logprobs are asked for; survives a preemption. */
   scored = 1;
   readonly #prefixRoot: string | null;
@@ -77,7 +89,7 @@ export class Sequence {
     this.tenant = init.tenant;
     this.weight = init.weight;
     this.priority = init.priority;
-    this.lengthKey = init.lengthKey;
+    this.lengthKeys = init.lengthKeys;
     this.arrived = init.arrived;
     this.deadline = init.deadline;
     this.#prefixRoot = init.prefixRoot;

@@ -29,7 +29,7 @@ async function start(options: Partial<BatchServiceOptions> = {}): Promise<BatchS
   const service = await BatchService.open({
     directory,
     backend: () => backend,
-    inFlight: new InFlight(4),
+    inFlight: new InFlight({ running: 4, queued: 0 }),
     metrics: new Metrics(new Registry()),
     logger: createLogger('silent'),
     concurrency: 4,

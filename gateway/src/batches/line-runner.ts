@@ -184,6 +184,7 @@ export class LineRunner {
     const generation = await startGeneration({
       backend: backend(),
       model,
+      tenant: work.tenant,
       requests: job.requests,
       inFlight,
       metrics,

@@ -59,7 +59,7 @@ export const configSchema = z
       'Distinct adapters in a batch beyond which requests for others wait up to a second (unset: no limit)',
     ),
     tpotTargetMs: unset(z.number().positive()).describe(
-      "Milliseconds between a stream's tokens that reading others' prompts may stretch them to (unset: twice their own time, at least 50)",
+      "Milliseconds between a stream's tokens that reading others' prompts may stretch them to (unset: twice their own time, at least 100)",
     ),
     prefixCache: z
       .enum(['tenant', 'shared', 'off'])

@@ -2,6 +2,7 @@ import type { Priority, SchedulingParams } from '@polylora/engine';
 import { choiceValue, type JsonObject, numberField, textValue } from './fields.ts';
 
 const MAX_SALT_LENGTH = 256;
+const MAX_CATEGORY_LENGTH = 64;
 const TIMEOUT_SECONDS = { min: 0.001, max: 86_400 } as const;
 
 /** OpenAI's service tiers, and what they mean here. */
@@ -20,7 +21,8 @@ export interface SchedulingOptions {
 }
 
 /**
- * The fields that say how a request stands to others: `service_tier`, `cache_salt` (vLLM's) and `timeout` in seconds.
+ * The fields that say how a request stands to others: `service_tier`, `cache_salt` (vLLM's), `category` and `timeout` in
+ * seconds.
  * @throws ApiError for the first field that is wrong
  */
 export function readScheduling(
@@ -30,11 +32,13 @@ export function readScheduling(
   const tiers = Object.keys(TIERS) as (keyof typeof TIERS)[];
   const tier = TIERS[choiceValue(body.service_tier ?? 'auto', 'service_tier', tiers)];
   const salt = body.cache_salt ?? null;
+  const category = body.category ?? null;
   return {
     tenant,
     weight: 1,
     priority: tier === 'high' && !allowPriority ? 'normal' : tier,
     cacheSalt: salt === null ? null : textValue(salt, 'cache_salt', MAX_SALT_LENGTH),
+    category: category === null ? null : textValue(category, 'category', MAX_CATEGORY_LENGTH),
     timeoutSeconds: numberField(body, 'timeout', TIMEOUT_SECONDS) ?? null,
   };
 }

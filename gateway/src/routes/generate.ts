@@ -23,11 +23,12 @@ export function generateRoute(
     const tenant = tenantOf(c.req.header('authorization'));
     const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
     const { requests, promptParam } = job;
-    Object.assign(c.get('log'), { model: model.id, stream: job.chunks !== null, choices: requests.length });
-    Object.assign(c.get('log'), { tenant });
+    const logged = { tenant, model: model.id, stream: job.chunks !== null, choices: requests.length };
+    Object.assign(c.get('log'), logged);
     const generation = await startGeneration({
       backend,
       model,
+      tenant,
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
