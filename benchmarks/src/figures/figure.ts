@@ -13,6 +13,8 @@ export type Comparison = '>=' | '<=' | '<';
 export interface FigureOptions {
   /** How often each side is measured; without it, as often as the figure needs. */
   readonly rounds?: number;
+  /** On less than what is promised, where that would take long: to see that it works. */
+  readonly quick?: boolean;
 }
 
 export interface Measured {

@@ -6,12 +6,14 @@ import { evictionVsLru } from './eviction-vs-lru.ts';
 import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
+import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
 import { prefixReuse } from './prefix-reuse.ts';
 import { residentMemoryFigure } from './resident-memory.ts';
 import { schedulerTime } from './scheduler-time.ts';
 import { secondStart } from './second-start.ts';
+import { soak } from './soak.ts';
 import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { stream1VsLlama } from './stream1-vs-llama.ts';
@@ -46,4 +48,6 @@ export const FIGURES: readonly Figure[] = [
   prefixReuse,
   stall,
   fairness,
+  overload,
+  soak,
 ];
