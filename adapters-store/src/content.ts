@@ -89,17 +89,23 @@ function findUnusable(
   if (dtype === 'F32') {
     const bits = new Uint32Array(buffer, 0, bytes / 4);
     // Magnitudes order as their bits do, and 0x477fe000 is 65504; infinity and NaN are above.
-    const index = bits.findIndex((value) => (value & 0x7fff_ffff) > 0x477f_e000);
+    const index = findAbove(bits, 0x7fff_ffff, 0x477f_e000);
     return index < 0 ? null : { index, value: float32(bits[index]!) };
   }
   const bits = new Uint16Array(buffer, 0, bytes / 2);
   if (dtype === 'BF16') {
     // The upper half of a float32: 0x477f is 65280, the next is 65536.
-    const index = bits.findIndex((value) => (value & 0x7fff) > 0x477f);
+    const index = findAbove(bits, 0x7fff, 0x477f);
     return index < 0 ? null : { index, value: float32(bits[index]! << 16) };
   }
-  const index = bits.findIndex((value) => (value & 0x7c00) === 0x7c00);
+  const index = findAbove(bits, 0x7c00, 0x7bff);
   return index < 0 ? null : { index, value: (bits[index]! & 0x3ff) === 0 ? Infinity : Number.NaN };
+}
+
+/** Index of the first of the values whose masked bits are more than `most`, or -1. A loop, because `findIndex` is ten times slower. */
+function findAbove(values: Uint16Array | Uint32Array, mask: number, most: number): number {
+  for (let index = 0; index < values.length; index++) if ((values[index]! & mask) > most) return index;
+  return -1;
 }
 
 function float32(bits: number): number {

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use half::slice::HalfFloatSliceExt;
+
 use crate::prefetch::LINE;
 use crate::quantized_linear::{PANEL, panels};
 use crate::simd::{Lanes, half_to_float};
@@ -69,39 +71,69 @@ impl LoraDtype {
         assert!(a.len().is_multiple_of(rank) && b.len().is_multiple_of(rank) && ranks.end <= rank);
         let (inputs, outputs) = (a.len() / rank, b.len() / rank);
         assert_eq!(slab.len(), self.slab_bytes(ranks.len(), inputs, outputs));
+        match self {
+            Self::F16 => write_halves(a, b, rank, ranks, slab),
+            Self::Int8 => self.write_codes(a, b, rank, ranks, slab),
+        }
+    }
+
+    fn write_codes(self, a: &[f32], b: &[f32], rank: usize, ranks: Range<usize>, slab: &mut [u8]) {
+        let inputs = a.len() / rank;
         slab.fill(0);
         let count = ranks.len();
         let (front, b_slab) = slab.split_at_mut(self.b_offset(count, inputs));
         let (header, a_slab) = front.split_at_mut(self.a_offset(count));
-        let width = self.width();
         for (index, j) in ranks.enumerate() {
             let column: Vec<f32> = b[j..].iter().step_by(rank).copied().collect();
-            let row = self.coded(&a[j * inputs..][..inputs]);
-            let column = self.coded(&column);
-            a_slab[index * inputs * width..][..inputs * width].copy_from_slice(&row.numbers);
-            for (panel, part) in column.numbers.chunks(PANEL * width).enumerate() {
-                b_slab[(panel * count + index) * PANEL * width..][..part.len()].copy_from_slice(part);
+            let row = quantize(&a[j * inputs..][..inputs]);
+            let column = quantize(&column);
+            a_slab[index * inputs..][..inputs].copy_from_slice(&row.numbers);
+            for (panel, part) in column.numbers.chunks(PANEL).enumerate() {
+                b_slab[(panel * count + index) * PANEL..][..part.len()].copy_from_slice(part);
             }
-            if self == Self::Int8 {
-                let scales = &mut header[index * size_of::<[f32; 2]>()..];
-                scales[..4].copy_from_slice(&row.scale.to_ne_bytes());
-                scales[4..8].copy_from_slice(&column.scale.to_ne_bytes());
-            }
-        }
-    }
-
-    fn coded(self, values: &[f32]) -> Coded {
-        match self {
-            Self::F16 => {
-                let bytes = values.iter().flat_map(|value| half::f16::from_f32(*value).to_ne_bytes());
-                Coded { numbers: bytes.collect(), scale: 1.0 }
-            }
-            Self::Int8 => quantize(values),
+            let scales = &mut header[index * size_of::<[f32; 2]>()..];
+            scales[..4].copy_from_slice(&row.scale.to_ne_bytes());
+            scales[4..8].copy_from_slice(&column.scale.to_ne_bytes());
         }
     }
 }
 
-/// Numbers as they are kept.
+/// An adapter is written whenever it comes back, beside the steps of others: a run of numbers at a time, and B in one pass.
+fn write_halves(a: &[f32], b: &[f32], rank: usize, ranks: Range<usize>, slab: &mut [u8]) {
+    let inputs = a.len() / rank;
+    let count = ranks.len();
+    let (a_slab, b_slab) = slab.split_at_mut(LoraDtype::F16.b_offset(count, inputs));
+    let rows = &a[ranks.start * inputs..ranks.end * inputs];
+    let (row_bytes, gap) = a_slab.split_at_mut(2 * rows.len());
+    put_halves(rows, row_bytes);
+    gap.fill(0);
+    let mut panel = vec![0f32; count * PANEL];
+    let outputs = b.chunks(rank * PANEL);
+    for (outputs, place) in outputs.zip(b_slab.chunks_exact_mut(LoraDtype::F16.panel_bytes(count))) {
+        // Only the last panel may lack outputs.
+        panel.fill(0.0);
+        for (output, values) in outputs.chunks_exact(rank).enumerate() {
+            for (index, value) in values[ranks.clone()].iter().enumerate() {
+                panel[index * PANEL + output] = *value;
+            }
+        }
+        put_halves(&panel, place);
+    }
+}
+
+fn put_halves(values: &[f32], place: &mut [u8]) {
+    const AT_ONCE: usize = 256;
+    let mut halves = [half::f16::ZERO; AT_ONCE];
+    for (values, place) in values.chunks(AT_ONCE).zip(place.chunks_mut(2 * AT_ONCE)) {
+        let halves = &mut halves[..values.len()];
+        halves.convert_from_f32_slice(values);
+        for (half, place) in halves.iter().zip(place.chunks_exact_mut(2)) {
+            place.copy_from_slice(&half.to_ne_bytes());
+        }
+    }
+}
+
+/// Numbers as codes.
 struct Coded {
     numbers: Vec<u8>,
     scale: f32,
