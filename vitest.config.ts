@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  resolve: { conditions: ['polylora-source', 'import', 'node', 'default'] },
-  ssr: { resolve: { conditions: ['polylora-source', 'import', 'node', 'default'] } },
+  resolve: { conditions: ['polylora-source', 'node'] },
+  ssr: { resolve: { conditions: ['polylora-source', 'node'] } },
   test: {
     include: ['{engine,adapters-store,gateway}/**/src/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 60_000,

@@ -1,5 +1,20 @@
-export { readAdapter } from './adapter.ts';
-export { type AdapterProblem, loadAdapterDirectory } from './directory.ts';
+export { type BlobStore, StorageError, type StorageErrorCode } from './blobs/blob-store.ts';
+export { DirectoryBlobs } from './blobs/directory-blobs.ts';
 export { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
+export { findTampering } from './metadata/audit-log.ts';
+export { type Database, MetadataError, migrateBack, openDatabase } from './metadata/database.ts';
 export { isAdapterName } from './name.ts';
+export { readAdapter } from './peft/adapter.ts';
+export { type AdapterProblem, loadAdapterDirectory } from './peft/directory.ts';
+export {
+  type AdapterDetails,
+  type AdapterEntry,
+  AdaptersStore,
+  EVERYONE,
+  type Grantee,
+  type Principal,
+  type Release,
+} from './store.ts';
+export { StoreError, type StoreErrorCode } from './store-error.ts';
 export type { Adapter, BaseModelShape, LoraModule, LoraPair, TensorLocation } from './types.ts';
+export type { Version, VersionSource } from './version.ts';

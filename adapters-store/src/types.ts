@@ -45,6 +45,8 @@ export interface Adapter {
   readonly name: string;
   /** SHA-256 of its content, in hex: equal for equal weights whatever the name, file layout or key order. */
   readonly digest: string;
+  /** The text of adapter_config.json. */
+  readonly config: string;
   /** Absolute path of the safetensors file. */
   readonly file: string;
   /** Bytes of the file before its content was read: with the time below it tells a file that was changed since. */

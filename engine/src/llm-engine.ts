@@ -483,9 +483,10 @@ export class LlmEngine implements Engine {
       if (sequence.adapter === digest) return;
     }
     // One that is being read right now is forgotten when that is done.
-    const { adapters } = this.#scheduler.memory;
+    const { adapters, prefixes } = this.#scheduler.memory;
     if (adapters.state(digest) === 'loading') return;
     adapters.drop(digest);
+    prefixes.drop(digest);
     this.#leaving.delete(digest);
     this.#adapters.delete(digest);
   }

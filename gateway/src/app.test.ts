@@ -20,6 +20,9 @@ function startingGateway() {
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
+    operatorKey: null,
+    adminAdapters: { store: () => null, uploads: '/nonexistent', weightsLimitBytes: 1000 },
+    runtimeLora: null,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>
     app.request(path, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });

@@ -1,6 +1,8 @@
 import { Hono } from 'hono';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
+import { operatorOnly } from './http/operator.ts';
+import { adminAdapters } from './routes/admin/adapters.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
@@ -8,6 +10,7 @@ import type { GatewayDeps } from './routes/deps.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
+import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 
 /**
  * Builds the gateway's HTTP app. It never listens and owns nothing: serve its `fetch`.
@@ -30,6 +33,12 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/batches', createBatchRoute(deps)).get(batchesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/batches/:id', batchRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
+  if (deps.runtimeLora !== null) {
+    app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
+    app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
+  }
+  app.use('/admin/*', operatorOnly(deps.operatorKey));
+  app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
   app.get('/healthz', healthRoute()).all(notAllowed('GET'));
   app.get('/readyz', readinessRoute(deps)).all(notAllowed('GET'));
   app.get('/metrics', metricsRoute(deps)).all(notAllowed('GET'));

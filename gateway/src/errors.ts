@@ -44,6 +44,19 @@ export const ERRORS = {
   ),
   invalid_chat_template: badRequest("The model's chat template refused the messages."),
   model_not_found: badRequest('No base model or adapter has the requested name.', 404),
+  invalid_api_key: badRequest('The route needs another key than the one given, or one at all.', 401),
+  admin_disabled: badRequest('The admin API is off, because the server has no operator key.', 403),
+  adapter_not_found: badRequest(
+    'The store has no such adapter, tag or version, or none that may be seen.',
+    404,
+  ),
+  adapter_name_taken: badRequest('Another tenant has an adapter of this name.', 409),
+  adapter_tag_invalid: badRequest('The tag is none, or cannot be moved or taken away.'),
+  adapter_field_invalid: badRequest('A field of an adapter is not allowed.'),
+  adapter_too_large: badRequest('The adapter has more bytes or a larger rank than is allowed.', 413),
+  adapter_invalid: badRequest(
+    'The files are no adapter that this base model can serve; the message says why.',
+  ),
   unknown_url: badRequest('No route has this path.', 404),
   method_not_supported: badRequest('The route exists, but not for this HTTP method.', 405),
   request_too_large: badRequest('The body is larger than `requestBodyLimitBytes`.', 413),
@@ -77,6 +90,12 @@ export const ERRORS = {
     meaning:
       'The request would have to wait longer than its `timeout`, or did. `retry-after` says when there may be room.',
   },
+  storage_full: serverError(507, false, 'There is no room left on the disk of the store.'),
+  storage_unavailable: serverError(
+    503,
+    true,
+    'The disk of the store, or what stands for it, does not answer.',
+  ),
   internal_error: serverError(500, true, 'A fault of the server. The log has the request id and the cause.'),
   numerical_error: serverError(500, false, 'The model or the adapter produced numbers that are not finite.'),
   adapter_load_failed: serverError(500, false, "The adapter's file could not be read."),

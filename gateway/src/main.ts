@@ -1,10 +1,25 @@
 import { join } from 'node:path';
-import { loadAdapterDirectory } from '@polylora/adapters-store';
-import { type Engine, projectionShape, startEngineProcess } from '@polylora/engine';
+import {
+  type Adapter,
+  type AdaptersStore,
+  type BaseModelShape,
+  loadAdapterDirectory,
+} from '@polylora/adapters-store';
+import {
+  type Engine,
+  EngineError,
+  type EngineProcess,
+  projectionShape,
+  startEngineProcess,
+} from '@polylora/engine';
 import { Registry } from 'prom-client';
+import { CombinedCatalog } from './adapters/catalog.ts';
+import { DirectoryCatalog } from './adapters/directory-catalog.ts';
+import { StoreCatalog } from './adapters/store-catalog.ts';
+import { openStore, type StoreHost } from './adapters/store-host.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
-import { EmbeddedBackend, type NamedAdapter } from './backends/embedded.ts';
+import { EmbeddedBackend } from './backends/embedded.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
@@ -12,6 +27,7 @@ import type { Config } from './config/schema.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
+import { OPERATOR } from './routes/admin/adapters.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 
 /** The only window that OpenAI offers. */
@@ -43,6 +59,9 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const metrics = new Metrics(new Registry());
   const inFlight = new InFlight({ running: config.maxRunning, queued: config.maxQueued });
   let backend: Backend = new StartingBackend();
+  // Assigned below; the routes ask for it from then on.
+  let adapters = null as StoreHost | null;
+  const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
     backend: () => backend,
@@ -69,22 +88,47 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     batches: () => batches.service,
     fileLimitBytes: config.fileLimitBytes,
     fileStorageLimitBytes: config.fileStorageLimitBytes,
+    operatorKey: config.operatorKey,
+    runtimeLora:
+      config.runtimeLoraRoot === null
+        ? null
+        : { backend: () => backend, store: () => adapters?.store ?? null, root: config.runtimeLoraRoot },
+    adminAdapters: {
+      store: () => adapters?.store ?? null,
+      uploads: join(storeDirectory, 'uploads'),
+      weightsLimitBytes: config.adapterLimitBytes,
+    },
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   batches.start();
   try {
-    backend = await startBackend(config, logger, say);
+    const engine = await startEngine(config, logger, say);
+    try {
+      adapters = await openStore({
+        directory: storeDirectory,
+        database: config.database,
+        graceSeconds: config.adapterGraceSeconds,
+        model: { digest: engine.model.digest, ...shapeOf(engine) },
+        logger,
+      });
+      backend = await startBackend(config, engine, adapters.store, say);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
   } catch (error) {
+    await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
     throw error;
   }
-  metrics.setModelName(backend.models[0]?.id ?? '');
+  metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
-  say(readyBanner(url, backend.models));
-  logger.info({ url, models: backend.models.map(({ id }) => id) }, 'ready');
+  const models = await backend.models(OPERATOR);
+  say(readyBanner(url, models));
+  logger.info({ url, models: models.map(({ id }) => id) }, 'ready');
 
   const stop = async () => {
     logger.info('stopping');
@@ -97,16 +141,21 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     // Last, because uploads may have run until now.
     await batches.stop();
     await backend.close();
+    await adapters?.close();
     logger.info('stopped');
   };
   return { url, stop };
 }
 
-async function startBackend(config: Config, logger: Logger, say: (line: string) => void): Promise<Backend> {
+async function startEngine(
+  config: Config,
+  logger: Logger,
+  say: (line: string) => void,
+): Promise<EngineProcess> {
   const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
   const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
   const { maxBatchAdapters, tpotTargetMs, prefixCache } = config;
-  const engine = await startEngineProcess({
+  return startEngineProcess({
     model,
     home,
     hubToken,
@@ -125,41 +174,56 @@ async function startBackend(config: Config, logger: Logger, say: (line: string) 
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),
   });
-  try {
-    const servedModelName = config.servedModelName ?? engine.model.name;
-    const adapters = config.adapters === null ? [] : await readAdapters(config.adapters, engine, say);
-    return await EmbeddedBackend.start({
-      engine,
-      adapters: withoutReserved(adapters, servedModelName, say),
-      servedModelName,
-      startedAt: Math.floor(Date.now() / 1000),
-      onRefused: (name, reason) => say(`Adapter refused: ${name}: ${reason}`),
-    });
-  } catch (error) {
-    await engine.close();
-    throw error;
+}
+
+/** The engine with the directory's adapters and the store's. */
+async function startBackend(
+  config: Config,
+  engine: EngineProcess,
+  store: AdaptersStore,
+  say: (line: string) => void,
+): Promise<Backend> {
+  const servedModelName = config.servedModelName ?? engine.model.name;
+  const adapters = config.adapters === null ? [] : await readAdapters(config.adapters, engine, say);
+  const directory = new DirectoryCatalog(withoutReserved(adapters, servedModelName, say));
+  const catalog = new CombinedCatalog([directory, new StoreCatalog(store)]);
+  const startedAt = Math.floor(Date.now() / 1000);
+  const backend = new EmbeddedBackend({ engine, catalog, servedModelName, startedAt });
+  store.onRemoved((digest) => void backend.unload(digest).catch(() => {}));
+  // Told now what cannot be served, rather than by the first who asks.
+  for (const { name, digest } of await directory.list()) {
+    try {
+      await backend.load(digest);
+    } catch (error) {
+      if (!(error instanceof EngineError) || !engine.ready) throw error;
+      directory.refuse(name);
+      say(`Adapter refused: ${name}: ${error.message}`);
+    }
   }
+  return backend;
 }
 
 /** The adapters that can be served; those that cannot are told with their reasons, and the others go on. */
 async function readAdapters(
   root: string,
-  { model }: Engine,
+  engine: Engine,
   say: (line: string) => void,
-): Promise<readonly NamedAdapter[]> {
-  const { adapters, problems } = await loadAdapterDirectory(root, {
-    layerCount: model.layerCount,
-    projection: (module) => projectionShape(model, module),
-  });
+): Promise<readonly Adapter[]> {
+  const { adapters, problems } = await loadAdapterDirectory(root, shapeOf(engine));
   for (const { message } of problems) say(`Adapter refused: ${message}`);
   return adapters;
 }
 
+/** What an adapter must fit. */
+function shapeOf({ model }: Engine): BaseModelShape {
+  return { layerCount: model.layerCount, projection: (module) => projectionShape(model, module) };
+}
+
 function withoutReserved(
-  adapters: readonly NamedAdapter[],
+  adapters: readonly Adapter[],
   servedModelName: string,
   say: (line: string) => void,
-): readonly NamedAdapter[] {
+): readonly Adapter[] {
   const reserved = EmbeddedBackend.reservedNames(servedModelName);
   return adapters.filter(({ name }) => {
     if (reserved.has(name)) say(`Adapter refused: ${name}: the name is the base model's; rename its folder.`);

@@ -50,6 +50,7 @@ export class Metrics {
   /** What the engine's own counters said last. */
   readonly #seen = new Map<string, number>();
   #modelName = '';
+  #mostAdapters = 0;
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -62,9 +63,14 @@ export class Metrics {
     }
   }
 
-  /** The value of the label `model_name` from now on: the base model's served name. */
-  setModelName(name: string): void {
+  /**
+   * What some labels say from now on.
+   * @param name the base model's served name
+   * @param mostAdapters distinct adapters that a batch may have
+   */
+  setModel(name: string, mostAdapters: number): void {
     this.#modelName = name;
+    this.#mostAdapters = mostAdapters;
   }
 
   /** Counts an answered HTTP request. `route` is a pattern of ours, never the client's path. */
@@ -141,11 +147,11 @@ export class Metrics {
     const stats = backend.ready ? await within(STATS_MILLISECONDS, backend.stats()).catch(() => null) : null;
     this.#set('engineReady', stats === null ? 0 : 1);
     for (const key of BACKEND_GAUGES) this.#gauges.get(key)?.reset();
-    if (stats !== null) this.#readStats(stats, backend.models.length - 1);
+    if (stats !== null) this.#readStats(stats);
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
-  #readStats(stats: BackendStats, adapterCount: number): void {
+  #readStats(stats: BackendStats): void {
     const model = { model_name: this.#modelName };
     this.#set('running', stats.running, model);
     this.#set('waiting', stats.waiting, model);
@@ -169,7 +175,7 @@ export class Metrics {
     this.#readTenants(stats.tenants);
     this.#follow('engineRestarts', stats.restartsTotal, {});
     this.#set('loraRequests', Date.now() / 1000, {
-      max_lora: String(adapterCount),
+      max_lora: String(this.#mostAdapters),
       running_lora_adapters: stats.runningAdapters.join(','),
       waiting_lora_adapters: stats.waitingAdapters.join(','),
     });

@@ -37,6 +37,8 @@ export interface PrefixBlock extends Evictable {
   readonly key: string;
   readonly page: number;
   readonly parent: PrefixBlock | null;
+  /** Digest of the adapter that it was computed with. */
+  readonly adapter: string | null;
   readonly likelihoodClass: LikelihoodClass;
   /** Sequences that use it; above zero it cannot leave. */
   users: number;
@@ -103,6 +105,7 @@ export class PrefixCache {
   publish(
     key: string,
     parent: PrefixBlock | null,
+    adapter: string | null,
     page: number,
     seconds: number,
     origin: BlockOrigin,
@@ -122,6 +125,7 @@ export class PrefixCache {
       key,
       page,
       parent,
+      adapter,
       pages: 1,
       seconds,
       likelihoodClass,
@@ -158,6 +162,18 @@ export class PrefixCache {
     if (parent === null) return;
     parent.followers--;
     if (parent.users === 0 && parent.followers === 0) this.#queue.add(parent);
+  }
+
+  /** Frees what was computed with an adapter, which no sequence uses any more. */
+  drop(adapter: string): void {
+    for (const block of this.#blocks.values()) {
+      if (block.adapter !== adapter || block.users > 0) continue;
+      if (block.place >= 0) this.#queue.delete(block);
+      this.#blocks.delete(block.key);
+      this.#pool.give([block.page], 'prefix');
+      // A chain is one adapter's: what comes before goes as well, unless somebody has begun to use it again.
+      if (block.parent !== null) block.parent.followers--;
+    }
   }
 
   /** Throws when the books are wrong. For tests and simulations. */

@@ -593,6 +593,7 @@ export class Scheduler {
       const block = this.memory.prefixes.publish(
         sequence.blockKey(index),
         sequence.shared[index - 1] ?? null,
+        sequence.adapter,
         sequence.blocks[index]!,
         this.costs.prefillSeconds(this.costs.prefillWork(from, BLOCK_TOKENS)),
         from + BLOCK_TOKENS <= sequence.prompt.length ? 'prompt' : 'output',

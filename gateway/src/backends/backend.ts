@@ -1,3 +1,4 @@
+import type { Principal } from '@polylora/adapters-store';
 import type {
   EngineStats,
   FinishReason,
@@ -70,10 +71,15 @@ export interface BackendStats extends EngineStats {
 export interface Backend {
   /** False while it cannot take requests. */
   readonly ready: boolean;
-  /** The base model first, then its adapters in the order of their names. */
-  readonly models: readonly BackendModel[];
-  /** Resolves a client's `model` once; the answer keeps meaning the same weights whatever is loaded later. */
-  find(name: string): BackendModel | undefined;
+  /** null until it is known. */
+  readonly base: BackendModel | null;
+  /** What somebody may use: the base model first, then its adapters in the order of their names. */
+  models(principal: Principal): Promise<readonly BackendModel[]>;
+  /**
+   * Resolves a client's `model` once; the answer keeps meaning the same weights whatever the name stands for later.
+   * Null for what is not there and for what the client may not use, which are not told apart.
+   */
+  find(name: string, principal: Principal): Promise<BackendModel | null>;
   /** Never throws for what happens to the request. Aborting the signal or leaving the loop ends it. */
   generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
   stats(): Promise<BackendStats>;

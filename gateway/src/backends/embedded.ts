@@ -1,3 +1,4 @@
+import type { Principal } from '@polylora/adapters-store';
 import {
   type AdapterWeights,
   EngineError,
@@ -5,64 +6,41 @@ import {
   errorEvent,
   type GenerationEvent,
 } from '@polylora/engine';
+import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest, BackendStats } from './backend.ts';
-
-/** An adapter under the name that clients call it by. */
-export interface NamedAdapter extends AdapterWeights {
-  readonly name: string;
-  /** Unix time in seconds. */
-  readonly createdAt: number;
-}
 
 export interface EmbeddedBackendOptions {
   readonly engine: EngineProcess;
-  readonly adapters: readonly NamedAdapter[];
+  readonly catalog: AdapterCatalog;
   /** The base model's name in the API. */
   readonly servedModelName: string;
   /** Unix time in seconds, given as the base model's `created`. */
   readonly startedAt: number;
-  /** Told of an adapter that the engine cannot serve; the others go on. */
-  readonly onRefused: (name: string, reason: string) => void;
 }
 
 /** The name that always means the base model. */
 const BASE_ALIAS = 'base';
 
-/** A model's entry together with what the engine calls it. */
-interface Entry {
-  readonly model: BackendModel;
-  readonly digest: string | null;
-}
+/** Contents that the engine knows; the one not asked for the longest is forgotten, and told again when it is. */
+const MOST_KNOWN = 4096;
+/** Names of one content that metrics tell. */
+const MOST_NAMES = 8;
 
-/** The engine on this machine, with adapters under names. */
+/** The engine on this machine, with the adapters of a catalog. */
 export class EmbeddedBackend implements Backend {
-  readonly models: readonly BackendModel[];
+  readonly base: BackendModel;
   readonly #engine: EngineProcess;
-  readonly #entries: ReadonlyMap<string, Entry>;
-  /** A digest's names: the same weights may be served under several. */
-  readonly #names = new Map<string, string[]>();
+  readonly #catalog: AdapterCatalog;
+  /** Digests that the engine was told of, or is being told, in the order of their last use. */
+  readonly #known = new Map<string, Promise<void>>();
+  /** Names by which each of them was asked for: the same weights may be served under several. */
+  readonly #names = new Map<string, Set<string>>();
 
-  private constructor(engine: EngineProcess, entries: readonly Entry[]) {
+  constructor({ engine, catalog, servedModelName, startedAt }: EmbeddedBackendOptions) {
     this.#engine = engine;
-    this.models = entries.map(({ model }) => model);
-    const [base] = entries;
-    this.#entries = new Map([
-      ...(base === undefined ? [] : [[BASE_ALIAS, base] as const]),
-      ...entries.map((entry) => [entry.model.id, entry] as const),
-    ]);
-    for (const { digest, model } of entries) {
-      if (digest !== null) this.#names.set(digest, [...(this.#names.get(digest) ?? []), model.id]);
-    }
-  }
-
-  /**
-   * Makes the adapters known to the engine.
-   * @throws EngineError where the engine is gone
-   */
-  static async start(options: EmbeddedBackendOptions): Promise<EmbeddedBackend> {
-    const { engine, adapters, servedModelName, startedAt, onRefused } = options;
+    this.#catalog = catalog;
     const { digest, maxModelLen, vocabSize, name } = engine.model;
-    const base: BackendModel = {
+    this.base = {
       id: servedModelName,
       parent: null,
       root: name,
@@ -71,26 +49,6 @@ export class EmbeddedBackend implements Backend {
       vocabSize,
       fingerprint: fingerprint(digest),
     };
-    const entries: Entry[] = [{ model: base, digest: null }];
-    for (const adapter of [...adapters].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      try {
-        await engine.addAdapter(weightsOf(adapter));
-      } catch (error) {
-        if (!(error instanceof EngineError) || !engine.ready) throw error;
-        onRefused(adapter.name, error.message);
-        continue;
-      }
-      const model: BackendModel = {
-        ...base,
-        id: adapter.name,
-        parent: servedModelName,
-        root: adapter.digest,
-        created: Math.floor(adapter.createdAt),
-        fingerprint: fingerprint(digest, adapter.digest),
-      };
-      entries.push({ model, digest: adapter.digest });
-    }
-    return new EmbeddedBackend(engine, entries);
   }
 
   /** Names that no adapter can have. */
@@ -102,8 +60,40 @@ export class EmbeddedBackend implements Backend {
     return this.#engine.ready;
   }
 
-  find(name: string): BackendModel | undefined {
-    return this.#entries.get(name)?.model;
+  async models(principal: Principal): Promise<readonly BackendModel[]> {
+    const adapters = await this.#catalog.list(principal);
+    return [this.base, ...adapters.map((adapter) => this.#modelOf(adapter))];
+  }
+
+  async find(name: string, principal: Principal): Promise<BackendModel | null> {
+    if (name === BASE_ALIAS || name === this.base.id) return this.base;
+    const adapter = await this.#catalog.find(name, principal);
+    return adapter === null ? null : this.#modelOf(adapter);
+  }
+
+  /**
+   * Makes a content known to the engine, once however many ask for it.
+   * @throws EngineError where the engine cannot serve it, or what the catalog throws where it cannot be read
+   */
+  async load(digest: string): Promise<void> {
+    const known = this.#known.get(digest) ?? this.#tell(digest);
+    this.#known.delete(digest);
+    this.#known.set(digest, known);
+    try {
+      await known;
+    } catch (error) {
+      if (this.#known.get(digest) === known) this.#known.delete(digest);
+      throw error;
+    }
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > MOST_KNOWN && oldest !== undefined) await this.unload(oldest);
+  }
+
+  /** Lets go of a content: requests that run with it end as they would have. */
+  async unload(digest: string): Promise<void> {
+    this.#known.delete(digest);
+    this.#names.delete(digest);
+    await this.#engine.removeAdapter(digest);
   }
 
   async *generate(
@@ -114,6 +104,10 @@ export class EmbeddedBackend implements Backend {
     const { id, prompt, sampling, scheduling } = request;
     const adapter = model.parent === null ? null : model.root;
     try {
+      if (adapter !== null) {
+        await this.load(adapter);
+        this.#nameOf(adapter, model.id);
+      }
       for await (const event of this.#engine.generate(
         { id, prompt, adapter, sampling, scheduling },
         signal,
@@ -121,8 +115,7 @@ export class EmbeddedBackend implements Backend {
         yield event.type === 'start' ? await this.#started(event.promptTokenIds, request) : withoutIds(event);
       }
     } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
-      yield errorEvent(error);
+      yield errorEvent(error instanceof EngineError ? error : unreadable(error));
     }
   }
 
@@ -149,7 +142,30 @@ export class EmbeddedBackend implements Backend {
   }
 
   #namesOf(digests: readonly string[]): string[] {
-    return digests.flatMap((digest) => this.#names.get(digest) ?? []);
+    return digests.flatMap((digest) => [...(this.#names.get(digest) ?? [])]);
+  }
+
+  #modelOf({ name, digest, createdAt }: CatalogAdapter): BackendModel {
+    return {
+      ...this.base,
+      id: name,
+      parent: this.base.id,
+      root: digest,
+      created: createdAt,
+      fingerprint: fingerprint(this.#engine.model.digest, digest),
+    };
+  }
+
+  async #tell(digest: string): Promise<void> {
+    const weights = await this.#catalog.weights(digest);
+    if (weights === null) throw new EngineError('adapter_not_loaded', `adapter ${digest} is gone`);
+    await this.#engine.addAdapter(weightsOf(weights));
+  }
+
+  #nameOf(digest: string, name: string): void {
+    const names = this.#names.get(digest) ?? new Set();
+    if (names.size < MOST_NAMES) names.add(name);
+    this.#names.set(digest, names);
   }
 }
 
@@ -159,12 +175,18 @@ function withoutIds(event: Exclude<GenerationEvent, { type: 'start' }>): Backend
   return { type, text, tokens: tokenIds.length, logprobs };
 }
 
+/** What the catalog could not read is this adapter's fault, or the disk's: not the request's. */
+function unreadable(error: unknown): EngineError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new EngineError('adapter_load_failed', reason, { cause: error });
+}
+
 /** OpenAI's `system_fingerprint`: short, and different for different weights. */
 function fingerprint(...digests: readonly string[]): string {
   return `fp_${digests.map((digest) => digest.slice(0, 10)).join('_')}`;
 }
 
 /** An adapter as the engine knows it: names and dates are none of its business. */
-function weightsOf({ digest, file, fileSize, fileModifiedMs, pairs }: NamedAdapter): AdapterWeights {
+function weightsOf({ digest, file, fileSize, fileModifiedMs, pairs }: AdapterWeights): AdapterWeights {
   return { digest, file, fileSize, fileModifiedMs, pairs };
 }

@@ -6,10 +6,14 @@ const STARTING = new EngineError('engine_unavailable', 'The engine is still star
 /** Stands for a backend while it starts: not ready, and knows no model. */
 export class StartingBackend implements Backend {
   readonly ready = false;
-  readonly models = [];
+  readonly base = null;
 
-  find(): undefined {
-    return undefined;
+  async models(): Promise<[]> {
+    return [];
+  }
+
+  async find(): Promise<null> {
+    return null;
   }
 
   async *generate(): AsyncGenerator<BackendEvent> {

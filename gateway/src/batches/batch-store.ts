@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { publishDirectory, replaceFile } from '@polylora/adapters-store/durable';
 import { BatchRecord } from './batch-record.ts';
-import { publishDirectory, replaceFile } from './durable.ts';
 
 const ABOUT = 'batch.json';
 

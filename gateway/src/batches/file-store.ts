@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { publishDirectory, replaceFile } from '@polylora/adapters-store/durable';
 import { z } from 'zod';
-import { publishDirectory, replaceFile } from './durable.ts';
 import { newId } from './ids.ts';
 
 const CONTENT = 'content.jsonl';

@@ -126,7 +126,7 @@ export class LineRunner {
     const { work, line } = queued;
     let prepared: PreparedLine | ApiError;
     try {
-      prepared = this.#prepare(work, await work.readBody(line));
+      prepared = await this.#prepare(work, await work.readBody(line));
     } catch (thrown) {
       prepared = toApiError(thrown);
     }
@@ -167,8 +167,8 @@ export class LineRunner {
   }
 
   /** @throws ApiError where the line's body is wrong */
-  #prepare({ endpoint, tenant }: BatchWork, body: JsonObject): PreparedLine {
-    const model = requestedModel(this.#options.backend(), body);
+  async #prepare({ endpoint, tenant }: BatchWork, body: JsonObject): Promise<PreparedLine> {
+    const model = await requestedModel(this.#options.backend(), body, { tenant, key: null });
     const job = READERS[endpoint](body, model, { tenant, allowPriority: false });
     if (job.chunks !== null) throw unsupported('stream', 'cannot be true in a batch');
     const requests = job.requests.map((request) => ({

@@ -23,6 +23,27 @@ export const configSchema = z
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
     ),
     adapters: unset(text).describe('Directory whose subdirectories are PEFT adapters'),
+    store: unset(text).describe(
+      'Directory of the adapters store, for adapters that are pushed to the server (unset: store in the home directory)',
+    ),
+    database: unset(text).describe(
+      "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
+    ),
+    operatorKey: unset(text.min(16, 'Too short: an operator key has at least 16 characters')).meta({
+      description: 'Key for the admin API (unset: the admin API is off)',
+      secret: true,
+    }),
+    runtimeLoraRoot: unset(text).describe(
+      "Directory from which vLLM's /v1/load_lora_adapter may load adapters, for whoever can reach the server (unset: off)",
+    ),
+    adapterLimitBytes: count
+      .default(2 * 1024 ** 3)
+      .describe('Largest weights of an adapter that may be pushed, in bytes'),
+    adapterGraceSeconds: z
+      .number()
+      .min(0)
+      .default(24 * 60 * 60)
+      .describe('Time for which a version that no tag stands for any more is kept'),
     host: text.default('127.0.0.1').describe('Address to listen on'),
     port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on, 0 for any free one'),
     home: text.describe('Directory for downloaded and prepared models'),

@@ -28,7 +28,7 @@ function post(body: RequestInit['body'], contentType = `multipart/form-data; bou
 }
 
 function receive(request: Request) {
-  return receiveUpload(request, { path: join(folder, 'content'), limitBytes: LIMIT });
+  return receiveUpload(request, { file: { path: join(folder, 'content'), limitBytes: LIMIT } });
 }
 
 async function refusal(request: Request): Promise<string> {
@@ -45,14 +45,14 @@ describe('receiveUpload', () => {
     const body = (order === 'file first' ? parts.reverse() : parts).join('') + END;
     expect(await receive(post(body))).toEqual({
       fields: { purpose: 'batch' },
-      file: { filename: 'a.jsonl', bytes: Buffer.byteLength(content) },
+      files: { file: { filename: 'a.jsonl', bytes: Buffer.byteLength(content) } },
     });
     expect(await readFile(join(folder, 'content'), 'utf8')).toBe(content);
   });
 
   it('takes a file of exactly the limit, and none that is larger by a byte', async () => {
     const upload = (bytes: number) => post(part(FILE, 'x'.repeat(bytes)) + END);
-    expect((await receive(upload(LIMIT))).file?.bytes).toBe(LIMIT);
+    expect((await receive(upload(LIMIT))).files.file?.bytes).toBe(LIMIT);
     await rm(join(folder, 'content'));
     expect(await refusal(upload(LIMIT + 1))).toBe('file_too_large');
   });
@@ -86,10 +86,29 @@ describe('receiveUpload', () => {
     expect(sent).toBeLessThan(10 * LIMIT);
   });
 
+  it('keeps each of several files within its own limit', async () => {
+    const upload = (small: number, large: number) =>
+      receiveUpload(
+        post(
+          part('name="small"; filename="s"', 'x'.repeat(small)) +
+            part('name="large"; filename="l"', 'y'.repeat(large)) +
+            END,
+        ),
+        {
+          small: { path: join(folder, 'small'), limitBytes: 10 },
+          large: { path: join(folder, 'large'), limitBytes: LIMIT },
+        },
+      );
+    const { files } = await upload(10, LIMIT);
+    expect([files.small?.bytes, files.large?.bytes]).toEqual([10, LIMIT]);
+    for (const name of ['small', 'large']) await rm(join(folder, name));
+    await expect(upload(11, 1)).rejects.toMatchObject({ code: 'file_too_large', param: 'small' });
+  });
+
   it('has no file where the form has none', async () => {
     expect(await receive(post(part('name="purpose"', 'batch') + END))).toEqual({
       fields: { purpose: 'batch' },
-      file: null,
+      files: {},
     });
     expect(await readdir(folder)).toEqual([]);
   });

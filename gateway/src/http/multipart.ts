@@ -5,43 +5,52 @@ import type { ReadableStream } from 'node:stream/web';
 import { Busboy, type BusboyFileStream } from '@fastify/busboy';
 import { ApiError } from '../errors.ts';
 
-/** A form beside its file: a few short fields. */
-const LIMITS = {
-  files: 1,
-  fields: 16,
-  parts: 17,
-  fieldNameSize: 100,
-  fieldSize: 1024,
-  headerPairs: 20,
-} as const;
+/** A form beside its files: a few short fields. */
+const MOST_FIELDS = 16;
+const LIMITS = { fields: MOST_FIELDS, fieldNameSize: 100, fieldSize: 4096, headerPairs: 20 } as const;
 const MOST_BYTES_BESIDE = 64 * 1024;
 
 const MAX_FILENAME_LENGTH = 255;
 
 export interface UploadTarget {
-  /** Where the part named `file` is written; it must not exist. */
+  /** Where the part is written; it must not exist. */
   readonly path: string;
   readonly limitBytes: number;
 }
 
-/** A form whose file is on the disk. */
-export interface Upload {
+/** A file that came with a form. */
+interface UploadedFile {
+  readonly filename: string;
+  readonly bytes: number;
+}
+
+/** A form whose files are on the disk. */
+export interface Upload<Part extends string> {
   readonly fields: Readonly<Record<string, string>>;
-  /** null where the form has no file. */
-  readonly file: { readonly filename: string; readonly bytes: number } | null;
+  /** By the parts' names, those that the form had. */
+  readonly files: Readonly<Partial<Record<Part, UploadedFile>>>;
 }
 
 /**
- * Receives a form with a file, which goes to the disk as it comes and is synced in the end.
+ * Receives a form with files, which go to the disk as they come and are synced in the end.
+ * @param targets for each part that may be a file
  * @throws ApiError unsupported_media_type, invalid_multipart, file_too_large, client_closed_request
  */
-export async function receiveUpload(request: Request, target: UploadTarget): Promise<Upload> {
-  const { limitBytes } = target;
-  const tooLarge = new ApiError('file_too_large', `The file may have at most ${limitBytes} bytes.`, 'file');
-  if (Number(request.headers.get('content-length') ?? 0) > limitBytes + MOST_BYTES_BESIDE) throw tooLarge;
-  const form = newForm(request.headers.get('content-type'), limitBytes);
+export async function receiveUpload<Part extends string>(
+  request: Request,
+  targets: Readonly<Record<Part, UploadTarget>>,
+): Promise<Upload<Part>> {
+  const parts = Object.keys(targets) as Part[];
+  const limits = parts.map((part) => targets[part].limitBytes);
+  const tooLarge = (part: Part) =>
+    new ApiError('file_too_large', `The file may have at most ${targets[part].limitBytes} bytes.`, part);
+  const most = limits.reduce((sum, limit) => sum + limit, 0) + MOST_BYTES_BESIDE;
+  const largest = parts[limits.indexOf(Math.max(...limits))];
+  if (largest !== undefined && Number(request.headers.get('content-length') ?? 0) > most)
+    throw tooLarge(largest);
+  const form = newForm(request.headers.get('content-type'), parts.length, Math.max(...limits));
   const fields: Record<string, string> = {};
-  const files: Promise<{ filename: string; bytes: number }>[] = [];
+  const files = new Map<Part, Promise<UploadedFile>>();
   const stop = new AbortController();
   const cutOff = () => stop.abort(new ApiError('invalid_multipart', 'The form has too many parts.'));
 
@@ -49,15 +58,21 @@ export async function receiveUpload(request: Request, target: UploadTarget): Pro
     fields[name] = value;
   });
   form.on('file', (name, stream, filename) => {
-    if (name !== 'file') {
-      stop.abort(new ApiError('invalid_multipart', "The form's file must be named 'file'."));
+    const part = parts.find((each) => each === name);
+    if (part === undefined || files.has(part)) {
+      const names = parts.map((each) => `'${each}'`).join(' and ');
+      stop.abort(new ApiError('invalid_multipart', `The form's files must be ${names}, each once.`));
       stream.resume();
       return;
     }
-    stream.on('limit', () => stop.abort(tooLarge));
-    const written = write(stream, target.path, stop.signal);
-    written.catch((error: unknown) => stop.abort(error));
-    files.push(written.then((bytes) => ({ filename: filename.slice(0, MAX_FILENAME_LENGTH), bytes })));
+    stream.on('limit', () => stop.abort(tooLarge(part)));
+    const { path, limitBytes } = targets[part];
+    const written = write(stream, path, limitBytes, stop.signal);
+    written.catch((error: unknown) => stop.abort(error instanceof TooLong ? tooLarge(part) : error));
+    files.set(
+      part,
+      written.then((bytes) => ({ filename: filename.slice(0, MAX_FILENAME_LENGTH), bytes })),
+    );
   });
   for (const limit of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) form.on(limit, cutOff);
 
@@ -68,20 +83,25 @@ export async function receiveUpload(request: Request, target: UploadTarget): Pro
   } catch (error) {
     stop.abort(error);
     // Whoever removes the target must not race with the writing of it.
-    await Promise.allSettled(files);
+    await Promise.allSettled(files.values());
     throw explained(stop.signal.reason, request.signal);
   }
-  return { fields, file: (await Promise.all(files))[0] ?? null };
+  const uploaded: Partial<Record<Part, UploadedFile>> = {};
+  for (const [part, file] of files) uploaded[part] = await file;
+  return { fields, files: uploaded };
 }
 
-function newForm(contentType: string | null, limitBytes: number) {
+/** A part that is longer than its own limit, where another's is higher. */
+class TooLong extends Error {}
+
+function newForm(contentType: string | null, files: number, limitBytes: number) {
   if (contentType === null || !/^multipart\/form-data\b/i.test(contentType)) {
     throw new ApiError('unsupported_media_type', 'Send the file as multipart/form-data.');
   }
   try {
     return new Busboy({
       headers: { 'content-type': contentType },
-      limits: { ...LIMITS, fileSize: limitBytes },
+      limits: { ...LIMITS, files, parts: MOST_FIELDS + files, fileSize: limitBytes },
     });
   } catch {
     throw new ApiError('invalid_multipart', 'The multipart boundary is missing.');
@@ -89,7 +109,12 @@ function newForm(contentType: string | null, limitBytes: number) {
 }
 
 /** Resolves with the number of bytes when they are on the disk. */
-async function write(stream: BusboyFileStream, path: string, signal: AbortSignal): Promise<number> {
+async function write(
+  stream: BusboyFileStream,
+  path: string,
+  limitBytes: number,
+  signal: AbortSignal,
+): Promise<number> {
   // The parser does not end a file whose form breaks off.
   const end = () => stream.destroy(new Error('the form broke off'));
   signal.addEventListener('abort', end, { once: true });
@@ -99,8 +124,9 @@ async function write(stream: BusboyFileStream, path: string, signal: AbortSignal
     try {
       let bytes = 0;
       for await (const chunk of stream) {
-        await handle.appendFile(chunk as Buffer);
         bytes += (chunk as Buffer).length;
+        if (bytes > limitBytes) throw new TooLong();
+        await handle.appendFile(chunk as Buffer);
       }
       signal.throwIfAborted();
       await handle.sync();

@@ -3,6 +3,8 @@ import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
+import type { AdminAdaptersDeps } from './admin/adapters.ts';
+import type { RuntimeLoraDeps } from './runtime-lora.ts';
 
 /** What the routes work with. */
 export interface GatewayDeps {
@@ -15,6 +17,11 @@ export interface GatewayDeps {
   readonly requestBodyLimitBytes: number;
   /** Whether clients may ask to come first. */
   readonly allowPriority: boolean;
+  /** null: the admin API is off. */
+  readonly operatorKey: string | null;
+  readonly adminAdapters: AdminAdaptersDeps;
+  /** null: adapters are not loaded at clients' wish. */
+  readonly runtimeLora: RuntimeLoraDeps | null;
   /** Files and batches, or null while they are not open. */
   readonly batches: () => BatchService | null;
   /** Largest file to upload. */

@@ -33,13 +33,13 @@ export function createFileRoute(deps: GatewayDeps) {
     const { id, directory } = await files.draft();
     try {
       const target = { path: contentOf(directory), limitBytes: deps.fileLimitBytes };
-      const { fields, file: sent } = await receiveUpload(c.req.raw, target);
+      const { fields, files: uploaded } = await receiveUpload(c.req.raw, { file: target });
       if (fields.purpose === undefined) throw missing('purpose');
       const purpose = choiceValue(fields.purpose, 'purpose', ['batch']);
       const extra = Object.keys(fields).find((field) => field !== 'purpose');
       if (extra !== undefined) throw unsupported(quoted(extra));
-      if (sent === null) throw missing('file');
-      const { filename, bytes } = sent;
+      if (uploaded.file === undefined) throw missing('file');
+      const { filename, bytes } = uploaded.file;
       refuseBeyond(deps.fileStorageLimitBytes, files.list(tenant), bytes);
       const file = { id, tenant, bytes, createdAt: Math.floor(Date.now() / 1000), filename, purpose };
       await files.publish(directory, file);

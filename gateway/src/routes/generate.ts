@@ -3,7 +3,7 @@ import type { BackendModel } from '../backends/backend.ts';
 import { startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
-import { tenantOf } from '../http/tenant.ts';
+import { principalOf } from '../http/tenant.ts';
 import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { JsonObject } from '../openai/fields.ts';
@@ -19,8 +19,9 @@ export function generateRoute(
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const backend = deps.backend();
-    const model = requestedModel(backend, body);
-    const tenant = tenantOf(c.req.header('authorization'));
+    const principal = principalOf(c.req.header('authorization'));
+    const { tenant } = principal;
+    const model = await requestedModel(backend, body, principal);
     const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
     const { requests, promptParam } = job;
     const logged = { tenant, model: model.id, stream: job.chunks !== null, choices: requests.length };

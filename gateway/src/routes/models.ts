@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
+import { principalOf } from '../http/tenant.ts';
 import { quoted } from '../openai/fields.ts';
 import type { GatewayDeps } from './deps.ts';
 
@@ -12,16 +13,18 @@ function modelBody({ id, created, root, parent, maxModelLen }: BackendModel) {
 
 /** `GET /v1/models` */
 export function modelsRoute(deps: GatewayDeps) {
-  return (c: Context<GatewayEnv>): Response =>
-    c.json({ object: 'list', data: deps.backend().models.map(modelBody) });
+  return async (c: Context<GatewayEnv>): Promise<Response> => {
+    const models = await deps.backend().models(principalOf(c.req.header('authorization')));
+    return c.json({ object: 'list', data: models.map(modelBody) });
+  };
 }
 
 /** `GET /v1/models/{id}`, where the id may contain slashes, encoded or not */
 export function modelRoute(deps: GatewayDeps) {
-  return (c: Context<GatewayEnv>): Response => {
+  return async (c: Context<GatewayEnv>): Promise<Response> => {
     const id = c.req.param('id') ?? '';
-    const model = deps.backend().find(id);
-    if (model === undefined) {
+    const model = await deps.backend().find(id, principalOf(c.req.header('authorization')));
+    if (model === null) {
       throw new ApiError('model_not_found', `The model '${quoted(id)}' does not exist`, 'model');
     }
     return c.json(modelBody(model));

@@ -1,7 +1,7 @@
 import type { SafetensorsHeader, SafetensorsTensor } from '@polylora/safetensors';
-import type { AdapterIssue } from './errors.ts';
+import type { AdapterIssue } from '../errors.ts';
+import type { BaseModelShape, LoraPair, TensorLocation } from '../types.ts';
 import type { TargetModule } from './target-modules.ts';
-import type { BaseModelShape, LoraPair, TensorLocation } from './types.ts';
 
 /** PEFT's names, with or without the adapter's own name that `state_dict()` leaves in. */
 const TENSOR_NAME = /^base_model\.model\.(model\.layers\.\d+\.\w+\.\w+)\.lora_([AB])(?:\.default)?\.weight$/;

@@ -1,9 +1,9 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
+import type { Adapter, BaseModelShape } from '../types.ts';
 import { CONFIG_FILE, readAdapterInside } from './adapter.ts';
-import { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
 import { resolveInside, unreadable } from './files.ts';
-import type { Adapter, BaseModelShape } from './types.ts';
 
 /** Why a folder is not served as an adapter. */
 export interface AdapterProblem {

@@ -35,7 +35,7 @@ async function writeSynced(file: string, content: string): Promise<void> {
 }
 
 /** A new name is only on the disk once its directory is. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   // Windows cannot open a directory, and keeps names by itself.
   if (process.platform === 'win32') return;
   const handle = await open(directory, 'r');

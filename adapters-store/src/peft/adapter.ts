@@ -2,17 +2,17 @@ import type { FileHandle } from 'node:fs/promises';
 import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { openSafetensors, readSafetensorsHeaderFrom, SafetensorsError } from '@polylora/safetensors';
+import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
+import { isAdapterName, NAME_RULE } from '../name.ts';
+import type { Adapter, BaseModelShape, LoraPair } from '../types.ts';
 import { readContent } from './content.ts';
-import { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
-import { isAdapterName, NAME_RULE } from './name.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import { resolveTargetModules, type TargetModule } from './target-modules.ts';
 import { pairTensors } from './tensors.ts';
-import type { Adapter, BaseModelShape } from './types.ts';
 
 export const CONFIG_FILE = 'adapter_config.json';
-const WEIGHTS_FILE = 'adapter_model.safetensors';
+export const WEIGHTS_FILE = 'adapter_model.safetensors';
 const PICKLE_FILES = ['bin', 'pt', 'pth', 'ckpt', 'pkl'].map((extension) => `adapter_model.${extension}`);
 /** Room for three lists (target, rank and alpha) of each module of the largest models, about 900. */
 const MAX_CONFIG_BYTES = 256 << 10;
@@ -51,14 +51,41 @@ export async function readAdapterInside(
   if (configFile === null) {
     throw failure('adapter_config_missing', name, [{ where: CONFIG_FILE, message: 'is missing' }]);
   }
-  const parsed = parsePeftConfig(await readSmallText(configFile, MAX_CONFIG_BYTES));
+  const config = await readSmallText(configFile, MAX_CONFIG_BYTES);
+  const targets = readTargets(config, name, model);
+  const file = await findWeights(root, name, directory);
+  const weights = await readWeights(file, name, targets, model, null);
+  return { name, file, config, ...weights };
+}
+
+/**
+ * As `readAdapterInside`, for files whose content was checked when they came and that nobody else writes: finds where
+ * the tensors are and does not look at their values.
+ *
+ * @throws AdapterError
+ */
+export async function readCheckedAdapter(
+  { name, config, file, digest }: CheckedAdapter,
+  model: BaseModelShape,
+): Promise<Adapter> {
+  const targets = readTargets(config, name, model);
+  return { name, file, config, ...(await readWeights(file, name, targets, model, digest)) };
+}
+
+export interface CheckedAdapter {
+  readonly name: string;
+  /** The text of adapter_config.json. */
+  readonly config: string;
+  readonly file: string;
+  readonly digest: string;
+}
+
+function readTargets(config: string, name: string, model: BaseModelShape): readonly TargetModule[] {
+  const parsed = parsePeftConfig(config);
   if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
   const { targets, issues } = resolveTargetModules(parsed.config, model);
   if (issues.length > 0) throw failure('adapter_config_invalid', name, issues);
-
-  const file = await findWeights(root, name, directory);
-  const weights = await readWeights(file, name, targets, model);
-  return { name, file, ...weights };
+  return targets;
 }
 
 async function findWeights(root: string, name: string, directory: string): Promise<string> {
@@ -79,7 +106,8 @@ async function readWeights(
   name: string,
   targets: readonly TargetModule[],
   model: BaseModelShape,
-): Promise<Omit<Adapter, 'name' | 'file'>> {
+  checkedDigest: string | null,
+): Promise<Omit<Adapter, 'name' | 'file' | 'config'>> {
   let handle: FileHandle | undefined;
   try {
     handle = await openSafetensors(file);
@@ -88,10 +116,8 @@ async function readWeights(
     const header = await readSafetensorsHeaderFrom(handle, file, { maxHeaderBytes: MAX_HEADER_BYTES });
     const { pairs, issues } = pairTensors(header, targets, model);
     if (issues.length > 0) throw failure('adapter_tensors_invalid', name, issues);
-    const content = await readContent(handle, file, pairs);
-    if (content.issues.length > 0) throw failure('adapter_values_invalid', name, content.issues);
     return {
-      digest: content.digest,
+      digest: checkedDigest ?? (await checkedContent(handle, file, name, pairs)),
       createdAt: Math.floor(mtimeMs / 1000),
       fileSize: size,
       fileModifiedMs: mtimeMs,
@@ -107,6 +133,17 @@ async function readWeights(
   } finally {
     await handle?.close();
   }
+}
+
+async function checkedContent(
+  handle: FileHandle,
+  file: string,
+  name: string,
+  pairs: readonly LoraPair[],
+): Promise<string> {
+  const { digest, issues } = await readContent(handle, file, pairs);
+  if (issues.length > 0) throw failure('adapter_values_invalid', name, issues);
+  return digest;
 }
 
 function failure(code: AdapterErrorCode, name: string, issues: readonly AdapterIssue[]): AdapterError {

@@ -78,7 +78,7 @@ describe('accepts', () => {
     ['text-to-sql', { rank: 16, alpha: 32, rslora: false }],
     ['headline', { rank: 4, alpha: 8, rslora: true, target: new Set(['v_proj', 'q_proj']) }],
   ])('the example %s', (name, expected) => {
-    const file = new URL(`../../examples/adapters/${name}/adapter_config.json`, import.meta.url);
+    const file = new URL(`../../../examples/adapters/${name}/adapter_config.json`, import.meta.url);
     expect(parsePeftConfig(readFileSync(file, 'utf8'))).toMatchObject({ config: expected });
   });
 

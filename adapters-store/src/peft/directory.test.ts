@@ -10,9 +10,9 @@ import {
   type LoraModule,
   loadAdapterDirectory,
   readAdapter,
-} from './index.ts';
+} from '../index.ts';
 
-const EXAMPLES = fileURLToPath(new URL('../../examples/adapters', import.meta.url));
+const EXAMPLES = fileURLToPath(new URL('../../../examples/adapters', import.meta.url));
 const WIDTHS: Record<LoraModule, [input: number, output: number]> = {
   q_proj: [576, 576],
   k_proj: [576, 192],
@@ -144,7 +144,21 @@ describe('nothing outside the directory is touched', () => {
 test('names are plain', () => {
   for (const name of ['a', 'support-triage', 'Sql_v1.2', '7b', 'a'.repeat(128)])
     expect(isAdapterName(name)).toBe(true);
-  for (const name of ['', '.', '..', '../a', 'a/b', 'a\\b', '.a', '_a', 'a%2e', 'a\0', 'a\n', 'a..b', 'é']) {
+  for (const name of [
+    '',
+    '.',
+    '..',
+    '../a',
+    'a/b/c',
+    'a\\b',
+    '.a',
+    '_a',
+    'a%2e',
+    'a\0',
+    'a\n',
+    'a..b',
+    'é',
+  ]) {
     expect(isAdapterName(name)).toBe(false);
   }
 });

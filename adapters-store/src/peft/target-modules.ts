@@ -1,8 +1,8 @@
 import { RE2JS } from 're2js';
-import type { AdapterIssue } from './errors.ts';
+import type { AdapterIssue } from '../errors.ts';
+import { type BaseModelShape, LORA_MODULES, type LoraModule } from '../types.ts';
 import { matchesStart } from './pattern.ts';
 import type { PeftConfig } from './peft-config.ts';
-import { type BaseModelShape, LORA_MODULES, type LoraModule } from './types.ts';
 
 /** A module that a configuration adapts, and how. */
 export interface TargetModule {

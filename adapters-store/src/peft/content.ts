@@ -1,9 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { SafetensorsError } from '@polylora/safetensors';
-import type { AdapterIssue } from './errors.ts';
+import type { AdapterIssue } from '../errors.ts';
+import type { LoraPair, TensorLocation } from '../types.ts';
 import { moduleName } from './target-modules.ts';
-import type { LoraPair, TensorLocation } from './types.ts';
 
 /** A whole number of values of each type. */
 const CHUNK_BYTES = 1 << 20;

@@ -1,6 +1,6 @@
 import type { RE2JS } from 're2js';
 import { z } from 'zod';
-import { type AdapterIssue, printable } from './errors.ts';
+import { type AdapterIssue, printable } from '../errors.ts';
 import { PatternCompiler, PatternError } from './pattern.ts';
 
 /** The options of a PEFT LoRA configuration that decide what its weights do, with patterns compiled. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { isAbsolute, relative, sep } from 'node:path';
-import { AdapterError } from './errors.ts';
+import { AdapterError } from '../errors.ts';
 
 /**
  * The real path of a file or folder below `root`, every link followed, or null where there is none.

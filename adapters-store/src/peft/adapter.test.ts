@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { AdapterError, type BaseModelShape, readAdapter } from './index.ts';
+import { AdapterError, type BaseModelShape, readAdapter } from '../index.ts';
 
 const model: BaseModelShape = {
   layerCount: 2,
@@ -101,6 +101,7 @@ describe('a valid adapter', () => {
     const dataBegin = safetensors(tensors()).length - 128;
     expect(adapter).toEqual({
       name: 'support.v1',
+      config: expect.stringContaining('lora_alpha') as string,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
       file,
       createdAt: 1_700_000_000,

@@ -1,0 +1,101 @@
+import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { syncDirectory } from '../durable.ts';
+import { type BlobStore, isBlobId, StorageError, type StoredBlob, storageError } from './blob-store.ts';
+
+const SUFFIX = '.safetensors';
+/** Characters of an id that name its folder, so that no folder has too many files. */
+const FAN_OUT = 2;
+
+/** Blobs as files of a local directory. */
+export class DirectoryBlobs implements BlobStore {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async put(id: string, file: string): Promise<void> {
+    const target = this.#path(id);
+    try {
+      await sync(file);
+      if ((await mkdir(dirname(target), { recursive: true })) !== undefined) await syncDirectory(this.#root);
+      await move(file, target);
+      await syncDirectory(dirname(target));
+    } catch (error) {
+      throw storageError(error, 'keeping an adapter');
+    }
+  }
+
+  async locate(id: string): Promise<string> {
+    const file = this.#path(id);
+    if (!(await exists(file))) throw new StorageError('blob_missing', `${file} is gone from the store`);
+    return file;
+  }
+
+  async delete(id: string): Promise<void> {
+    try {
+      await rm(this.#path(id), { force: true });
+    } catch (error) {
+      throw storageError(error, 'removing an adapter');
+    }
+  }
+
+  async *list(): AsyncGenerator<StoredBlob> {
+    for (const folder of await namesIn(this.#root)) {
+      for (const name of await namesIn(join(this.#root, folder))) {
+        const id = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : '';
+        if (!isBlobId(id)) continue;
+        const found = await stat(this.#path(id)).catch(() => null);
+        if (found !== null) yield { id, storedAt: found.ctimeMs };
+      }
+    }
+  }
+
+  #path(id: string): string {
+    return join(this.#root, id.slice(0, FAN_OUT), `${id}${SUFFIX}`);
+  }
+}
+
+async function sync(file: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Under its name at once, from another file system as well. */
+async function move(file: string, target: string): Promise<void> {
+  try {
+    await rename(file, target);
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 'EXDEV') throw error;
+    const beside = `${target}.tmp`;
+    await copyFile(file, beside);
+    await sync(beside);
+    await rename(beside, target);
+    await rm(file, { force: true });
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    return (await stat(file)).isFile();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    throw storageError(error, 'looking for an adapter');
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    // Not made yet, or no directory of ours.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw storageError(error, 'listing adapters');
+  }
+}

@@ -1,0 +1,107 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import SqliteDatabase from 'better-sqlite3';
+import { Kysely, PostgresAdapter, PostgresDialect, SqliteDialect, sql, type Transaction } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { Pool, types } from 'pg';
+import { MIGRATIONS } from './migrations.ts';
+import type { Tables } from './tables.ts';
+
+export type Database = Kysely<Tables>;
+
+/** PostgreSQL's type of `bigint`. Ours are counts and times, all well below 2^53. */
+const INT8 = 20;
+const BUSY_MILLISECONDS = 5_000;
+const MOST_CONNECTIONS = 8;
+/** PostgreSQL's lock of those that change something: any number, the same in every gateway. */
+const WRITERS = 0x706c6f72;
+
+/** The metadata cannot be opened, or was written by a newer release. */
+export class MetadataError extends Error {
+  override readonly name = 'MetadataError';
+  readonly code = 'metadata_unavailable';
+}
+
+/**
+ * Opens the metadata and brings its tables to this release's shape.
+ *
+ * @param location a file of SQLite's, made where it is not there, or a `postgres://` URL
+ * @throws MetadataError
+ */
+export async function openDatabase(location: string): Promise<Database> {
+  const database = /^postgres(ql)?:\/\//.test(location) ? openPostgres(location) : await openSqlite(location);
+  try {
+    await migrate(database);
+  } catch (cause) {
+    await database.destroy();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new MetadataError(`the metadata in ${redacted(location)} cannot be used: ${reason}`, { cause });
+  }
+  return database;
+}
+
+async function migrate(database: Database): Promise<void> {
+  const { error } = await migratorOf(database).migrateToLatest();
+  if (error !== undefined) throw error;
+}
+
+function migratorOf(db: Database): Migrator {
+  return new Migrator({ db, provider: { getMigrations: async () => ({ ...MIGRATIONS }) } });
+}
+
+/** Takes the newest step back, so that the release before can use the tables. @returns its name, or null where there is none */
+export async function migrateBack(database: Database): Promise<string | null> {
+  const { error, results } = await migratorOf(database).migrateDown();
+  if (error !== undefined) throw error;
+  return results?.[0]?.migrationName ?? null;
+}
+
+/**
+ * Does several changes as one, all or none. Whoever changes something waits for whoever is at it, in other gateways as
+ * well: changes are rare, and what is decided from what was read then still holds.
+ */
+export function inTurn<Result>(
+  database: Database,
+  work: (transaction: Transaction<Tables>) => Promise<Result>,
+): Promise<Result> {
+  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter;
+  return database.transaction().execute(async (transaction) => {
+    // SQLite has one writer anyway.
+    if (isPostgres) await sql`select pg_advisory_xact_lock(${WRITERS})`.execute(transaction);
+    return work(transaction);
+  });
+}
+
+async function openSqlite(file: string): Promise<Database> {
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    const sqlite = new SqliteDatabase(file, { timeout: BUSY_MILLISECONDS });
+    sqlite.pragma('journal_mode = WAL');
+    // What was acknowledged survives a power failure.
+    sqlite.pragma('synchronous = FULL');
+    sqlite.pragma('foreign_keys = ON');
+    return new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new MetadataError(`the metadata in ${file} cannot be opened: ${reason}`, { cause });
+  }
+}
+
+function openPostgres(url: string): Database {
+  const pool = new Pool({
+    connectionString: url,
+    max: MOST_CONNECTIONS,
+    types: {
+      getTypeParser: (type: number, format?: 'text' | 'binary') =>
+        type === INT8 ? Number : types.getTypeParser(type, format as 'text'),
+    },
+  });
+  // An idle connection that breaks is replaced when it is next needed; without a listener it would end the process.
+  pool.on('error', () => {});
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** A URL as it may stand in a message. */
+function redacted(location: string): string {
+  return location.replace(/:\/\/[^@/]*@/, '://…@');
+}

@@ -1,0 +1,79 @@
+import type { Kysely } from 'kysely';
+import type { Migration } from 'kysely/migration';
+
+/** Steps of the tables' shape, in order of their names. Each can be taken back, so that the release before runs again. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001_adapters': {
+    async up(db: Kysely<never>) {
+      await db.schema
+        .createTable('adapter')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('owner', 'text', (column) => column.notNull())
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('version')
+        .addColumn('digest', 'text', (column) => column.primaryKey())
+        .addColumn('base_digest', 'text', (column) => column.notNull())
+        .addColumn('blob', 'text', (column) => column.notNull().unique())
+        .addColumn('bytes', 'bigint', (column) => column.notNull())
+        .addColumn('ranks', 'text', (column) => column.notNull())
+        .addColumn('source', 'text', (column) => column.notNull())
+        .addColumn('parent', 'text')
+        .addColumn('note', 'text')
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('pinned', 'integer', (column) => column.notNull().defaultTo(0))
+        .addColumn('unreferenced_since', 'bigint')
+        // Last, because it is the longest: what does not ask for it does not read it.
+        .addColumn('config', 'text', (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createIndex('version_unreferenced')
+        .on('version')
+        .column('unreferenced_since')
+        .execute();
+      await db.schema
+        .createTable('release')
+        .addColumn('name', 'text', (column) => column.notNull().references('adapter.name'))
+        .addColumn('number', 'integer', (column) => column.notNull())
+        .addColumn('digest', 'text', (column) => column.notNull().references('version.digest'))
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('release_key', ['name', 'number'])
+        .execute();
+      await db.schema.createIndex('release_digest').on('release').column('digest').execute();
+      await db.schema
+        .createTable('tag')
+        .addColumn('name', 'text', (column) => column.notNull().references('adapter.name'))
+        .addColumn('tag', 'text', (column) => column.notNull())
+        .addColumn('digest', 'text', (column) => column.notNull().references('version.digest'))
+        .addColumn('moved_at', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('tag_key', ['name', 'tag'])
+        .execute();
+      await db.schema.createIndex('tag_digest').on('tag').column('digest').execute();
+      await db.schema
+        .createTable('adapter_grant')
+        .addColumn('name', 'text', (column) => column.notNull().references('adapter.name'))
+        .addColumn('kind', 'text', (column) => column.notNull())
+        .addColumn('grantee', 'text', (column) => column.notNull())
+        .addColumn('granted_at', 'bigint', (column) => column.notNull())
+        .addPrimaryKeyConstraint('adapter_grant_key', ['name', 'kind', 'grantee'])
+        .execute();
+      await db.schema
+        .createTable('audit')
+        .addColumn('sequence', 'integer', (column) => column.primaryKey())
+        .addColumn('at', 'bigint', (column) => column.notNull())
+        .addColumn('actor', 'text', (column) => column.notNull())
+        .addColumn('action', 'text', (column) => column.notNull())
+        .addColumn('subject', 'text', (column) => column.notNull())
+        .addColumn('details', 'text', (column) => column.notNull())
+        .addColumn('previous', 'text', (column) => column.notNull())
+        .addColumn('hash', 'text', (column) => column.notNull().unique())
+        .execute();
+    },
+    async down(db: Kysely<never>) {
+      for (const table of ['audit', 'adapter_grant', 'tag', 'release', 'version', 'adapter']) {
+        await db.schema.dropTable(table).execute();
+      }
+    },
+  },
+};

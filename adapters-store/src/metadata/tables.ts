@@ -1,0 +1,83 @@
+import type { ColumnType, Generated } from 'kysely';
+
+/** Milliseconds since 1970. */
+type Time = number;
+
+/** What is known of one content. */
+export interface VersionTable {
+  /** SHA-256 of the content, in hex. */
+  readonly digest: string;
+  /** Of the base model that it was checked against. */
+  readonly base_digest: string;
+  /** Id of the blob that holds its safetensors file. */
+  readonly blob: string;
+  /** Bytes of that file. */
+  readonly bytes: number;
+  /** adapter_config.json as it was given. */
+  readonly config: string;
+  /** JSON: the largest rank of each module. */
+  readonly ranks: string;
+  /** JSON: where it came from. */
+  readonly source: string;
+  /** Digest of the version that it was trained from; null: not told. */
+  readonly parent: string | null;
+  readonly note: string | null;
+  readonly created_at: Time;
+  /** Not to be collected, whatever refers to it: 0 or 1. */
+  pinned: number;
+  /** Since when no tag refers to it; null while one does. */
+  unreferenced_since: Time | null;
+}
+
+/** The n-th content that was pushed under a name: `name@v3`. Never moved. */
+export interface ReleaseTable {
+  readonly name: string;
+  readonly number: number;
+  readonly digest: string;
+  readonly created_at: Time;
+}
+
+/** What a name's tag stands for now. */
+export interface TagTable {
+  readonly name: string;
+  readonly tag: string;
+  digest: string;
+  moved_at: Time;
+}
+
+/** Who may use a name, beside its owner. */
+export interface GrantTable {
+  readonly name: string;
+  readonly kind: 'tenant' | 'key';
+  readonly grantee: string;
+  readonly granted_at: Time;
+}
+
+/** A name and the tenant that it belongs to. */
+export interface AdapterTable {
+  readonly name: string;
+  readonly owner: string;
+  readonly created_at: Time;
+}
+
+/** What was done, in order; each row holds the hash of the one before. */
+export interface AuditTable {
+  readonly sequence: Generated<number>;
+  readonly at: ColumnType<Time, Time, never>;
+  readonly actor: ColumnType<string, string, never>;
+  readonly action: ColumnType<string, string, never>;
+  readonly subject: ColumnType<string, string, never>;
+  /** JSON. */
+  readonly details: ColumnType<string, string, never>;
+  readonly previous: ColumnType<string, string, never>;
+  readonly hash: ColumnType<string, string, never>;
+}
+
+export interface Tables {
+  adapter: AdapterTable;
+  version: VersionTable;
+  release: ReleaseTable;
+  tag: TagTable;
+  adapter_grant: GrantTable;
+  audit: AuditTable;
+}

@@ -1,0 +1,25 @@
+/** Stable codes of what the store refuses beside an adapter's own faults. */
+export type StoreErrorCode =
+  /** No such name, tag, release or version; or none that may be seen. */
+  | 'adapter_not_found'
+  /** The name belongs to another tenant. */
+  | 'adapter_name_taken'
+  /** A tag that cannot be moved or is none. */
+  | 'adapter_tag_invalid'
+  /** A grantee, note or parent that cannot be kept. */
+  | 'adapter_field_invalid'
+  /** Larger than the tenant may have. */
+  | 'adapter_too_large';
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: StoreErrorCode;
+  /** The field of the request that is wrong; null where it is none. */
+  readonly field: string | null;
+
+  constructor(code: StoreErrorCode, message: string, field: string | null = null) {
+    super(message);
+    this.code = code;
+    this.field = field;
+  }
+}

@@ -1,0 +1,56 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AdaptersStore, type BaseModelShape, DirectoryBlobs, openDatabase } from '@polylora/adapters-store';
+import type { Logger } from '../logging.ts';
+
+/** How often versions are looked through for those that nothing refers to any more. */
+const COLLECT_MILLISECONDS = 10 * 60 * 1000;
+
+export interface StoreHostOptions {
+  /** Of the blobs, of what is being checked, and of the metadata where that is SQLite's. */
+  readonly directory: string;
+  /** Where the metadata is; null: a file in the directory. */
+  readonly database: string | null;
+  readonly graceSeconds: number;
+  readonly model: BaseModelShape & { readonly digest: string };
+  readonly logger: Logger;
+}
+
+/** An open store. */
+export interface StoreHost {
+  readonly store: AdaptersStore;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store and collects what nothing refers to, now and from time to time.
+ * @throws MetadataError
+ */
+export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
+  const { directory, graceSeconds, model, logger } = options;
+  const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
+  const staging = join(directory, 'staging');
+  // What was being checked when the server last stopped.
+  await rm(staging, { recursive: true, force: true });
+  const blobs = new DirectoryBlobs(join(directory, 'blobs'));
+  const store = new AdaptersStore({ database, blobs, staging, model, graceSeconds });
+  let collecting = Promise.resolve();
+  const collect = () => {
+    collecting = store
+      .collect()
+      .then((removed) => {
+        if (removed.length > 0) logger.info({ removed }, 'adapter versions collected');
+      })
+      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'));
+  };
+  collect();
+  const timer = setInterval(collect, COLLECT_MILLISECONDS);
+  return {
+    store,
+    async close() {
+      clearInterval(timer);
+      await collecting;
+      await database.destroy();
+    },
+  };
+}

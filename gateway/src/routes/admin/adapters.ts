@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  AdapterError,
+  type AdaptersStore,
+  EVERYONE,
+  type Grantee,
+  type Principal,
+  type Release,
+  StorageError,
+  StoreError,
+  type Version,
+} from '@polylora/adapters-store';
+import type { Context } from 'hono';
+import { Hono } from 'hono';
+import { ApiError } from '../../errors.ts';
+import type { GatewayEnv } from '../../http/context.ts';
+import { readJsonBody } from '../../http/json-body.ts';
+import { receiveUpload } from '../../http/multipart.ts';
+import { integerValue, invalidValue, type JsonObject, missing, textValue } from '../../openai/fields.ts';
+
+/** What the operator's own adapters belong to. */
+export const OPERATOR: Principal = { tenant: 'operator', key: null };
+const PAGE = { min: 1, max: 1_000, usual: 100 } as const;
+const CONFIG_LIMIT_BYTES = 256 << 10;
+const BODY_LIMIT_BYTES = 64 << 10;
+
+export interface AdminAdaptersDeps {
+  /** null until the model is known. */
+  readonly store: () => AdaptersStore | null;
+  /** A directory for what is being uploaded. */
+  readonly uploads: string;
+  /** Largest weights. */
+  readonly weightsLimitBytes: number;
+}
+
+/**
+ * `/admin/v1/adapters`: names may hold a slash, which is written `%2F` in a path.
+ *
+ * | | |
+ * | --- | --- |
+ * | `POST /` | a form: `name`, `config` and `weights` (the two files), and perhaps `tags`, `note`, `parent` |
+ * | `GET /`, `GET /{name}`, `DELETE /{name}` | |
+ * | `PUT /{name}/tags/{tag}` | `{"version": "v3"}`; `DELETE` takes the tag away |
+ * | `PUT /{name}/grants` | `{"tenant": "…"}` or `{"key": "…"}`, `"*"` for everybody; `DELETE` takes it back |
+ * | `PUT /{name}/pins/{digest}`, `DELETE` | |
+ */
+export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
+  const store = () => {
+    const open = deps.store();
+    if (open === null)
+      throw new ApiError('engine_unavailable', 'The server is starting. Please try again soon.');
+    return open;
+  };
+  app.post('/', (c) => asked(() => push(c, store(), deps)));
+  app.get('/', (c) => asked(() => list(c, store())));
+  app.get('/:name', (c) =>
+    asked(async () => {
+      const { releases, ...details } = await store().inspect(nameOf(c), OPERATOR);
+      return c.json({ ...details, releases: releases.map(releaseBody) });
+    }),
+  );
+  app.delete('/:name', (c) =>
+    asked(async () =>
+      c.json({ name: nameOf(c), deleted: true, removed: await store().remove(nameOf(c), OPERATOR) }),
+    ),
+  );
+  app.put('/:name/tags/:tag', (c) =>
+    asked(async () => {
+      const body = await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
+      const version = textValue(body.version ?? required('version'), 'version');
+      await store().tag(nameOf(c), c.req.param('tag'), version, OPERATOR);
+      return c.json({ name: nameOf(c), tag: c.req.param('tag'), version });
+    }),
+  );
+  app.delete('/:name/tags/:tag', (c) =>
+    asked(async () => {
+      await store().untag(nameOf(c), c.req.param('tag'), OPERATOR);
+      return c.json({ name: nameOf(c), tag: c.req.param('tag'), deleted: true });
+    }),
+  );
+  for (const change of ['grant', 'revoke'] as const) {
+    app.on(change === 'grant' ? 'PUT' : 'DELETE', '/:name/grants', (c) =>
+      asked(async () => {
+        const grantee = readGrantee(await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+        await store()[change](nameOf(c), grantee, OPERATOR);
+        return c.json({ name: nameOf(c), [grantee.kind]: grantee.grantee, granted: change === 'grant' });
+      }),
+    );
+  }
+  for (const method of ['PUT', 'DELETE'] as const) {
+    app.on(method, '/:name/pins/:digest', (c) =>
+      asked(async () => {
+        const digest = c.req.param('digest') ?? '';
+        await store().pin(nameOf(c), digest, method === 'PUT', OPERATOR);
+        return c.json({ name: nameOf(c), digest, pinned: method === 'PUT' });
+      }),
+    );
+  }
+  return app;
+}
+
+async function push(
+  c: Context<GatewayEnv>,
+  store: AdaptersStore,
+  { uploads, weightsLimitBytes }: AdminAdaptersDeps,
+): Promise<Response> {
+  const directory = join(uploads, randomUUID());
+  await mkdir(directory, { recursive: true });
+  try {
+    const { fields, files } = await receiveUpload(c.req.raw, {
+      config: { path: join(directory, 'adapter_config.json'), limitBytes: CONFIG_LIMIT_BYTES },
+      weights: { path: join(directory, 'adapter_model.safetensors'), limitBytes: weightsLimitBytes },
+    });
+    const { name, tags, note = null, parent = null, ...rest } = fields;
+    const [unknown] = Object.keys(rest);
+    if (unknown !== undefined) throw invalidValue(unknown.slice(0, 64), 'it is not a field of this form.');
+    if (name === undefined) throw missing('name');
+    for (const part of ['config', 'weights'] as const) if (files[part] === undefined) throw missing(part);
+    const push = { name, directory, source: { kind: 'upload' }, note, parent } as const;
+    const release = await store.push(
+      { ...push, tags: tags?.split(',').map((tag) => tag.trim()) ?? [] },
+      OPERATOR,
+    );
+    return c.json(releaseBody(release), 201);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function list(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Response> {
+  const { limit: given, after } = c.req.query();
+  const limit =
+    given === undefined
+      ? PAGE.usual
+      : integerValue(/^-?\d+$/.test(given) ? Number(given) : given, 'limit', PAGE);
+  const found = await store.list(OPERATOR, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
+  const data = found.slice(0, limit);
+  return c.json({ object: 'list', data, has_more: found.length > limit });
+}
+
+function nameOf(c: Context<GatewayEnv>): string {
+  return c.req.param('name') ?? '';
+}
+
+function readGrantee(body: JsonObject): Grantee {
+  const { tenant = null, key = null } = body;
+  if (tenant !== null && key !== null) throw invalidValue('key', "give either 'tenant' or 'key'.");
+  if (key !== null) return { kind: 'key', grantee: textValue(key, 'key', 256) };
+  if (tenant === null) throw missing('tenant');
+  return { kind: 'tenant', grantee: tenant === EVERYONE ? EVERYONE : textValue(tenant, 'tenant', 256) };
+}
+
+function required(param: string): never {
+  throw missing(param);
+}
+
+function releaseBody({ name, number, version }: Release): object {
+  return { name, release: `v${number}`, ...versionBody(version) };
+}
+
+function versionBody({
+  digest,
+  baseDigest,
+  bytes,
+  ranks,
+  source,
+  parent,
+  note,
+  createdAt,
+  pinned,
+}: Version): object {
+  return {
+    digest,
+    base_digest: baseDigest,
+    bytes,
+    ranks,
+    source,
+    parent,
+    note,
+    created: Math.floor(createdAt / 1000),
+    pinned,
+  };
+}
+
+/** Tells what the store refused in the API's form. */
+async function asked(answer: () => Promise<Response>): Promise<Response> {
+  try {
+    return await answer();
+  } catch (error) {
+    if (error instanceof StoreError) throw new ApiError(error.code, error.message, error.field);
+    if (error instanceof AdapterError) throw new ApiError('adapter_invalid', error.message, 'weights');
+    if (error instanceof StorageError && error.code !== 'blob_missing')
+      throw new ApiError(error.code, error.message);
+    throw error;
+  }
+}

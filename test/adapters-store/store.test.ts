@@ -1,0 +1,246 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  AdaptersStore,
+  type Database,
+  DirectoryBlobs,
+  EVERYONE,
+  findTampering,
+  migrateBack,
+  openDatabase,
+  type Principal,
+} from '@polylora/adapters-store';
+import { type ModelInfo, projectionShape } from '@polylora/engine';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
+import { writeRandomAdapter } from '../support/random-adapter.ts';
+
+const MODEL = {
+  digest: 'b'.repeat(64),
+  layerCount: 1,
+  hiddenSize: 8,
+  intermediateSize: 16,
+  headCount: 2,
+  kvHeadCount: 1,
+  headDim: 4,
+} as ModelInfo;
+const SHAPE = {
+  digest: MODEL.digest,
+  layerCount: MODEL.layerCount,
+  projection: (module: Parameters<typeof projectionShape>[1]) => projectionShape(MODEL, module),
+};
+const ACME: Principal = { tenant: 'acme', key: null };
+const OTHER: Principal = { tenant: 'other', key: 'key-1' };
+const SOURCE = { kind: 'upload' } as const;
+const GRACE_SECONDS = 60;
+
+const programs = postgresPrograms();
+if (programs === null) console.warn('PostgreSQL is not installed: its half of these tests is skipped');
+
+describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (kind) => {
+  describe.skipIf(kind === 'PostgreSQL' && programs === null)('', () => {
+    let folder: string;
+    let postgres: PostgresServer | null = null;
+    let database: Database;
+    let store: AdaptersStore;
+    let now = 1_800_000_000_000;
+    const adapters: string[] = [];
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'polylora-store-'));
+      if (kind === 'PostgreSQL') postgres = await startPostgres(programs!);
+      for (const seed of [1, 2, 3]) {
+        adapters.push(join(folder, `adapter-${seed}`));
+        await writeRandomAdapter(adapters.at(-1)!, MODEL, { rank: seed, seed });
+      }
+      return async () => {
+        await postgres?.stop();
+        await rm(folder, { recursive: true });
+      };
+    });
+
+    let stores = 0;
+    beforeEach(async () => {
+      const home = join(folder, `store-${stores++}`);
+      const location = postgres === null ? join(home, 'polylora.db') : await postgres.url();
+      database = await openDatabase(location);
+      store = new AdaptersStore({
+        database,
+        blobs: new DirectoryBlobs(join(home, 'blobs')),
+        staging: join(home, 'staging'),
+        model: SHAPE,
+        graceSeconds: GRACE_SECONDS,
+        clock: () => now,
+      });
+      return () => database.destroy();
+    });
+
+    const push = (name: string, adapter: number, actor = ACME, tags: string[] = []) =>
+      store.push({ name, directory: adapters[adapter]!, tags, source: SOURCE }, actor);
+    const digestOf = async (reference: string, principal = ACME) =>
+      (await store.resolve(reference, principal))?.digest ?? null;
+
+    it('gives each content pushed under a name a number, and moves tags to it', async () => {
+      const first = await push('acme/support', 0, ACME, ['stable']);
+      const second = await push('acme/support', 1);
+      expect([first.number, second.number]).toEqual([1, 2]);
+      expect(first.version.ranks).toMatchObject({ q_proj: 1 });
+      expect(await digestOf('acme/support')).toBe(second.version.digest);
+      expect(await digestOf('acme/support@latest')).toBe(second.version.digest);
+      expect(await digestOf('acme/support@stable')).toBe(first.version.digest);
+      expect(await digestOf('acme/support@v1')).toBe(first.version.digest);
+      expect(await digestOf(`acme/support@sha256:${first.version.digest}`)).toBe(first.version.digest);
+      expect(await digestOf('acme/support@v3')).toBeNull();
+      expect(await digestOf(`acme/other@sha256:${first.version.digest}`)).toBeNull();
+      await store.tag('acme/support', 'latest', 'v1', ACME);
+      expect(await digestOf('acme/support')).toBe(first.version.digest);
+      const details = await store.inspect('acme/support', ACME);
+      expect(details.releases.map(({ number }) => number)).toEqual([2, 1]);
+      expect(details.tags).toEqual({ latest: first.version.digest, stable: first.version.digest });
+    });
+
+    it('keeps one release for the same content pushed twice, and one blob for the same content under two names', async () => {
+      const first = await push('acme/support', 0);
+      const again = await push('acme/support', 0, ACME, ['again']);
+      expect(again.number).toBe(1);
+      const elsewhere = await push('other/copy', 0, OTHER);
+      expect(elsewhere.version.digest).toBe(first.version.digest);
+      const { file, pairs } = await store.weights(first.version.digest);
+      expect(existsSync(file)).toBe(true);
+      expect(pairs).toHaveLength(7);
+      expect((await readdir(join(file, '..'))).length).toBe(1);
+    });
+
+    it('tells nobody of what is not theirs', async () => {
+      const { version } = await push('acme/support', 0);
+      expect(await digestOf('acme/support', OTHER)).toBeNull();
+      expect(await store.list(OTHER, { limit: 10 })).toEqual([]);
+      const notFound = { code: 'adapter_not_found', message: "there is no adapter 'acme/support'" };
+      await expect(store.inspect('acme/support', OTHER)).rejects.toMatchObject(notFound);
+      await expect(store.remove('acme/support', OTHER)).rejects.toMatchObject(notFound);
+      await expect(
+        store.grant('acme/support', { kind: 'tenant', grantee: 'other' }, OTHER),
+      ).rejects.toMatchObject(notFound);
+      await expect(push('acme/support', 1, OTHER)).rejects.toMatchObject({ code: 'adapter_name_taken' });
+
+      await store.grant('acme/support', { kind: 'tenant', grantee: 'other' }, ACME);
+      expect(await digestOf('acme/support', OTHER)).toBe(version.digest);
+      // Who may use it may not change it.
+      await expect(store.tag('acme/support', 'mine', 'latest', OTHER)).rejects.toMatchObject(notFound);
+      expect((await store.inspect('acme/support', OTHER)).grants).toEqual([]);
+      await store.revoke('acme/support', { kind: 'tenant', grantee: 'other' }, ACME);
+      expect(await digestOf('acme/support', OTHER)).toBeNull();
+
+      await store.grant('acme/support', { kind: 'key', grantee: 'key-1' }, ACME);
+      expect(await digestOf('acme/support', OTHER)).toBe(version.digest);
+      expect(await digestOf('acme/support', { tenant: 'other', key: 'key-2' })).toBeNull();
+      await store.grant('acme/support', { kind: 'tenant', grantee: EVERYONE }, ACME);
+      expect(await digestOf('acme/support', { tenant: 'third', key: null })).toBe(version.digest);
+    });
+
+    it('takes names and other text for what they are', async () => {
+      await push('acme/support', 0);
+      for (const text of ["x' or '1'='1", 'acme/support";--', "acme/support@' or 1=1--", 'acme/%', '']) {
+        expect(await digestOf(text, OTHER)).toBeNull();
+        await expect(store.inspect(text, ACME)).rejects.toMatchObject({ code: 'adapter_not_found' });
+      }
+      await store.grant('acme/support', { kind: 'tenant', grantee: "o'; drop table tag;--" }, ACME);
+      expect(await digestOf('acme/support')).not.toBeNull();
+    });
+
+    it('removes a name with its bytes, unless another name has them', async () => {
+      const removed: string[] = [];
+      store.onRemoved((digest) => removed.push(digest));
+      const shared = await push('acme/support', 0);
+      const own = await push('acme/support', 1);
+      await push('acme/copy', 0);
+      const { file } = await store.weights(own.version.digest);
+      expect(await store.remove('acme/support', ACME)).toEqual([own.version.digest]);
+      expect(removed).toEqual([own.version.digest]);
+      expect(existsSync(file)).toBe(false);
+      expect(await digestOf('acme/support')).toBeNull();
+      expect(await digestOf('acme/copy')).toBe(shared.version.digest);
+      await expect(store.weights(own.version.digest)).rejects.toMatchObject({ code: 'adapter_not_found' });
+    });
+
+    it('collects what no tag has referred to for the grace time, but nothing that is pinned', async () => {
+      const first = await push('acme/support', 0);
+      const second = await push('acme/support', 1);
+      await push('acme/support', 2);
+      await store.pin('acme/support', second.version.digest, true, ACME);
+      now += (GRACE_SECONDS * 1000) / 2;
+      expect(await store.collect()).toEqual([]);
+      now += GRACE_SECONDS * 1000;
+      expect(await store.collect()).toEqual([first.version.digest]);
+      expect(await digestOf('acme/support@v1')).toBeNull();
+      expect(await digestOf('acme/support@v2')).toBe(second.version.digest);
+      await store.pin('acme/support', second.version.digest, false, ACME);
+      expect(await store.collect()).toEqual([second.version.digest]);
+    });
+
+    it('writes down every change, so that none can be taken back unseen', async () => {
+      await push('acme/support', 0);
+      await store.grant('acme/support', { kind: 'tenant', grantee: 'other' }, ACME);
+      await store.remove('acme/support', ACME);
+      const log = await database
+        .selectFrom('audit')
+        .select(['action', 'actor', 'details'])
+        .orderBy('sequence')
+        .execute();
+      expect(log.map(({ action }) => action)).toEqual(['adapter.push', 'adapter.grant', 'adapter.delete']);
+      expect(await findTampering(database)).toBeNull();
+      await database
+        .updateTable('audit')
+        .set({ details: '{}' } as never)
+        .where('sequence', '=', 2)
+        .execute();
+      expect(await findTampering(database)).toBe(2);
+    });
+
+    it('keeps its order under many pushes at once', async () => {
+      const releases = await Promise.all(
+        Array.from({ length: 24 }, (_, index) => push(`acme/a${index % 4}`, index % 3)),
+      );
+      for (const { name, version, number } of releases) {
+        expect(await digestOf(`${name}@v${number}`)).toBe(version.digest);
+        await store.weights(version.digest);
+      }
+      expect(await findTampering(database)).toBeNull();
+    });
+
+    it.each([
+      ['a name', { name: '../x' }, 'adapter_field_invalid', 'name'],
+      ['a tag', { tags: ['v7'] }, 'adapter_tag_invalid', 'tag'],
+      ['a parent', { parent: 'v1' }, 'adapter_field_invalid', 'parent'],
+      ['a note', { note: 'x'.repeat(5000) }, 'adapter_field_invalid', 'note'],
+      ['its size', { limits: { maxBytes: 10, maxRank: 64 } }, 'adapter_too_large', null],
+      ['its rank', { limits: { maxBytes: 1e9, maxRank: 2 } }, 'adapter_too_large', 'r'],
+    ])('refuses %s that is not allowed, and keeps nothing of it', async (_, fields, code, field) => {
+      const refused = store.push(
+        { name: 'acme/support', directory: adapters[2]!, source: SOURCE, ...fields },
+        ACME,
+      );
+      await expect(refused).rejects.toMatchObject({ code, field });
+      expect(await store.list(ACME, { limit: 10 })).toEqual([]);
+    });
+
+    it('refuses files that are no adapter', async () => {
+      const directory = join(folder, 'broken');
+      await writeRandomAdapter(directory, MODEL, { rank: 1, seed: 1 });
+      await writeFile(join(directory, 'adapter_model.safetensors'), 'no');
+      await expect(
+        store.push({ name: 'acme/support', directory, source: SOURCE }, ACME),
+      ).rejects.toMatchObject({
+        name: 'AdapterError',
+      });
+      expect(await digestOf('acme/support')).toBeNull();
+    });
+
+    it('goes back a step and forwards again', async () => {
+      expect(await migrateBack(database)).toBe('0001_adapters');
+      expect(await migrateBack(database)).toBeNull();
+    });
+  });
+});

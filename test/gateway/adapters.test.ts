@@ -1,0 +1,194 @@
+/** Adapters that come, change and go while the server runs. */
+import { createHash } from 'node:crypto';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEMO_ADAPTERS, type Gateway, metric, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+
+const OPERATOR_KEY = 'operator-key-of-the-tests';
+const IN_FLIGHT = 200;
+
+describe('the adapters store behind the gateway', () => {
+  let gateway: Gateway;
+  let home: string;
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), 'polylora-adapters-'));
+    await cp(join(DEMO_ADAPTERS, 'headline'), join(home, 'runtime', 'headline'), { recursive: true });
+    gateway = await startGateway({
+      args: ['--store', join(home, 'store'), '--runtime-lora-root', join(home, 'runtime')],
+      env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
+    });
+  }, START_MILLISECONDS);
+  afterAll(async () => {
+    await gateway.stop();
+    await rm(home, { recursive: true });
+  });
+
+  const admin = (method: string, path: string, body?: FormData | object, key = OPERATOR_KEY) =>
+    fetch(`${gateway.url}/admin/v1/adapters${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body === undefined || body instanceof FormData ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
+    });
+
+  async function push(name: string, adapter: string, fields: Record<string, string> = {}): Promise<Response> {
+    const form = new FormData();
+    form.set('name', name);
+    for (const [field, value] of Object.entries(fields)) form.set(field, value);
+    for (const [part, file] of [
+      ['config', 'adapter_config.json'],
+      ['weights', 'adapter_model.safetensors'],
+    ] as const) {
+      form.set(part, new Blob([await readFile(join(DEMO_ADAPTERS, adapter, file))]), file);
+    }
+    return admin('POST', '', form);
+  }
+
+  const tenantOf = (key: string) => `key-${createHash('sha256').update(key).digest('hex').slice(0, 12)}`;
+  const clientOf = (apiKey: string) => new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey, maxRetries: 0 });
+  const ask = (model: string, apiKey = 'key-a', content = 'What is the capital of France?') =>
+    clientOf(apiKey).chat.completions.create({
+      model,
+      messages: [{ role: 'user', content }],
+      max_tokens: 12,
+      temperature: 0,
+    });
+  const textOf = async (...args: Parameters<typeof ask>) => (await ask(...args)).choices[0]?.message.content;
+
+  it('serves a pushed adapter to whom it was granted, and to nobody else, at once', async () => {
+    const pushed = await push('acme/voice', 'pirate', { tags: 'stable', note: 'first' });
+    expect(pushed.status).toBe(201);
+    expect(await pushed.json()).toMatchObject({ name: 'acme/voice', release: 'v1', note: 'first' });
+    const denied = { status: 404, code: 'model_not_found' };
+    await expect(ask('acme/voice')).rejects.toMatchObject(denied);
+    const name = encodeURIComponent('acme/voice');
+    const grant = { tenant: tenantOf('key-a') };
+    expect((await admin('PUT', `/${name}/grants`, grant)).status).toBe(200);
+    expect(await textOf('acme/voice')).toBe(await textOf('pirate'));
+    expect(await textOf('acme/voice@v1')).toBe(await textOf('acme/voice@stable'));
+    await expect(ask('acme/voice', 'key-b')).rejects.toMatchObject(denied);
+    const listed = async (key: string) => (await clientOf(key).models.list()).data.map(({ id }) => id);
+    expect(await listed('key-a')).toContain('acme/voice');
+    expect(await listed('key-b')).not.toContain('acme/voice');
+    expect((await admin('DELETE', `/${name}/grants`, grant)).status).toBe(200);
+    await expect(ask('acme/voice')).rejects.toMatchObject(denied);
+  });
+
+  it('exchanges an adapter under load: no error, and each answer is one version’s', async () => {
+    await push('acme/swap', 'pirate');
+    await admin('PUT', `/${encodeURIComponent('acme/swap')}/grants`, { tenant: '*' });
+    const old = await ask('acme/swap');
+    const prompts = Array.from({ length: IN_FLIGHT }, (_, index) => `Say ${index}.`);
+    const during = prompts.map((prompt) => ask('acme/swap', 'key-a', prompt));
+    expect((await push('acme/swap', 'headline')).status).toBe(201);
+    const after = prompts.slice(0, 20).map((prompt) => ask('acme/swap', 'key-a', prompt));
+    const [answers, later] = [await Promise.all(during), await Promise.all(after)];
+    const fresh = await ask('acme/swap');
+    expect(fresh.system_fingerprint).not.toBe(old.system_fingerprint);
+    for (const { system_fingerprint } of later) expect(system_fingerprint).toBe(fresh.system_fingerprint);
+    for (const [index, { choices, system_fingerprint }] of answers.entries()) {
+      expect([old.system_fingerprint, fresh.system_fingerprint]).toContain(system_fingerprint);
+      if (index % 10 > 0) continue;
+      const model = system_fingerprint === old.system_fingerprint ? 'pirate' : 'headline';
+      expect(choices[0]?.message.content).toBe(await textOf(model, 'key-a', prompts[index]));
+    }
+  }, 240_000);
+
+  it('removes an adapter with all that was kept for it', async () => {
+    await push('acme/gone', 'support-triage');
+    const name = encodeURIComponent('acme/gone');
+    await admin('PUT', `/${name}/grants`, { tenant: '*' });
+    const long = 'The order has not come. '.repeat(20);
+    await ask('acme/gone', 'key-a', long);
+    const before = await metric(gateway, 'polylora_pool_pages{kind="prefix"}');
+    const answer = await admin('DELETE', `/${name}`);
+    expect(await answer.json()).toMatchObject({
+      deleted: true,
+      removed: [expect.stringMatching(/^[0-9a-f]{64}$/)],
+    });
+    await expect(ask('acme/gone')).rejects.toMatchObject({ status: 404 });
+    expect((await admin('GET', `/${name}`)).status).toBe(404);
+    await expect.poll(() => metric(gateway, 'polylora_pool_pages{kind="prefix"}')).toBeLessThan(before);
+  });
+
+  it('loads and unloads as vLLM does', async () => {
+    const call = async (path: string, body: object) => {
+      const response = await fetch(`${gateway.url}/v1/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      return [response.status, await response.text()];
+    };
+    const load = { lora_name: 'news', lora_path: join(home, 'runtime', 'headline') };
+    expect(await call('load_lora_adapter', load)).toEqual([
+      200,
+      "Success: LoRA adapter 'news' added successfully.",
+    ]);
+    expect(await textOf('news')).toBe(await textOf('headline'));
+    const refusal = (message: string, type: string, code: number) => [
+      code,
+      JSON.stringify({ error: { message, type, param: null, code } }),
+    ];
+    expect(await call('load_lora_adapter', load)).toEqual(
+      refusal(
+        "The lora adapter 'news' has already been loaded. If you want to load the adapter in place, set 'load_inplace' to True.",
+        'InvalidUserInput',
+        400,
+      ),
+    );
+    expect((await call('load_lora_adapter', { ...load, load_inplace: true }))[0]).toBe(200);
+    for (const path of [DEMO_ADAPTERS, '../store', join(home, 'runtime'), '/etc']) {
+      expect(await call('load_lora_adapter', { lora_name: 'out', lora_path: path })).toEqual(
+        refusal(`Loading lora out failed: No adapter found for ${path}`, 'NotFoundError', 404),
+      );
+    }
+    const unload = { lora_name: 'news' };
+    expect(await call('unload_lora_adapter', unload)).toEqual([
+      200,
+      "Success: LoRA adapter 'news' removed successfully.",
+    ]);
+    expect(await call('unload_lora_adapter', unload)).toEqual(
+      refusal("The lora adapter 'news' cannot be found.", 'NotFoundError', 404),
+    );
+    await expect(ask('news')).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('lets nobody but the operator administer', async () => {
+    for (const path of ['', '/acme%2Fvoice', '/nothing', '/x/tags/y']) {
+      const answers = await Promise.all(
+        ['GET', 'POST', 'PUT', 'DELETE'].map((method) => admin(method, path, undefined, 'wrong-key')),
+      );
+      expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 401]);
+    }
+    for (const path of [
+      '//admin/v1/adapters',
+      '/admin%2Fv1/adapters',
+      '/Admin/v1/adapters',
+      '/v1/../admin/v1/adapters',
+    ]) {
+      const { status } = await fetch(`${gateway.url}${path}`);
+      expect([401, 404]).toContain(status);
+    }
+    expect(gateway.logs().join('\n')).not.toContain(OPERATOR_KEY);
+  });
+
+  it('says what is wrong with an upload', async () => {
+    const form = new FormData();
+    form.set('name', 'acme/broken');
+    form.set('config', new Blob(['{"peft_type": "PROMPT_TUNING"}']), 'adapter_config.json');
+    form.set('weights', new Blob(['x']), 'adapter_model.safetensors');
+    const answer = await admin('POST', '', form);
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'adapter_invalid', message: expect.stringContaining('peft_type') },
+    });
+    const bad = await push('acme/../x', 'pirate');
+    expect(await bad.json()).toMatchObject({ error: { code: 'adapter_field_invalid', param: 'name' } });
+  });
+});

@@ -1,0 +1,97 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Where Debian puts PostgreSQL's programs, a folder for each release. */
+const DEBIAN = '/usr/lib/postgresql';
+const START_MILLISECONDS = 30_000;
+
+export interface PostgresServer {
+  /** `postgres://…` of an empty database. */
+  url(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** The folder of PostgreSQL's programs, or null where it is not installed: tests that need it are then skipped. */
+export function postgresPrograms(): string | null {
+  if (!existsSync(DEBIAN)) return null;
+  const [newest] = readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a));
+  const folder = join(DEBIAN, newest ?? '', 'bin');
+  return existsSync(join(folder, 'initdb')) ? folder : null;
+}
+
+/** Starts a server of its own in a temporary directory. */
+export async function startPostgres(programs: string): Promise<PostgresServer> {
+  const directory = mkdtempSync(join(tmpdir(), 'polylora-postgres-'));
+  const data = join(directory, 'data');
+  // PostgreSQL refuses to run as root; Debian's package makes a user for it.
+  const user = process.getuid?.() === 0 ? idsOf('postgres') : null;
+  if (user !== null) chownSync(directory, user.uid, user.gid);
+  chmodSync(directory, 0o700);
+  const options = { ...user, cwd: directory, stdio: 'ignore' } as const;
+  execFileSync(join(programs, 'initdb'), ['-D', data, '-U', 'polylora', '-A', 'trust', '--no-sync'], options);
+  const port = await freePort();
+  const server = spawn(
+    join(programs, 'postgres'),
+    [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      '-c',
+      'listen_addresses=127.0.0.1',
+      '-c',
+      `unix_socket_directories=${directory}`,
+    ],
+    options,
+  );
+  const ended = once(server, 'exit');
+  const psql = (database: string, command: string) =>
+    execFileSync(
+      'psql',
+      ['-h', '127.0.0.1', '-p', String(port), '-U', 'polylora', '-d', database, '-c', command],
+      { stdio: 'ignore' },
+    );
+  const deadline = performance.now() + START_MILLISECONDS;
+  for (;;) {
+    try {
+      psql('postgres', 'select 1');
+      break;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(50);
+    }
+  }
+  let databases = 0;
+  return {
+    async url() {
+      const name = `test_${databases++}`;
+      psql('postgres', `create database ${name}`);
+      return `postgres://polylora@127.0.0.1:${port}/${name}`;
+    },
+    async stop() {
+      server.kill('SIGINT');
+      await ended;
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function idsOf(user: string): { uid: number; gid: number } {
+  const id = (flag: string) => Number(execFileSync('id', [flag, user], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port to listen on');
+  return address.port;
+}
