@@ -52,7 +52,7 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
   const ended = once(server, 'exit');
   const psql = (database: string, command: string) =>
     execFileSync(
-      'psql',
+      join(programs, 'psql'),
       ['-h', '127.0.0.1', '-p', String(port), '-U', 'polylora', '-d', database, '-c', command],
       { stdio: 'ignore' },
     );
