@@ -1,10 +1,5 @@
 import { join } from 'node:path';
-import {
-  type Adapter,
-  type AdaptersStore,
-  type BaseModelShape,
-  loadAdapterDirectory,
-} from '@polylora/adapters-store';
+import { AdapterDirectory, type AdaptersStore, type BaseModelShape } from '@polylora/adapters-store';
 import {
   type Engine,
   EngineError,
@@ -113,7 +108,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
         model: { digest: engine.model.digest, ...shapeOf(engine) },
         logger,
       });
-      backend = await startBackend(config, engine, adapters.store, say);
+      backend = await startBackend(config, engine, adapters.store, logger, say);
     } catch (error) {
       await engine.close();
       throw error;
@@ -181,52 +176,43 @@ async function startBackend(
   config: Config,
   engine: EngineProcess,
   store: AdaptersStore,
+  logger: Logger,
   say: (line: string) => void,
 ): Promise<Backend> {
   const servedModelName = config.servedModelName ?? engine.model.name;
-  const adapters = config.adapters === null ? [] : await readAdapters(config.adapters, engine, say);
-  const directory = new DirectoryCatalog(withoutReserved(adapters, servedModelName, say));
-  const catalog = new CombinedCatalog([directory, new StoreCatalog(store)]);
-  const startedAt = Math.floor(Date.now() / 1000);
-  const backend = new EmbeddedBackend({ engine, catalog, servedModelName, startedAt });
-  store.onRemoved((digest) => void backend.unload(digest).catch(() => {}));
+  const unload = (digest: string) => void backend.unload(digest).catch(() => {});
+  const directory =
+    config.adapters === null
+      ? null
+      : await DirectoryCatalog.open({
+          directory: new AdapterDirectory(config.adapters, shapeOf(engine)),
+          reserved: EmbeddedBackend.reservedNames(servedModelName),
+          onRefused: (message) => say(`Adapter refused: ${message}`),
+          onChange: (name, change) => logger.info({ adapter: name, change }, 'an adapter of the directory'),
+          onGone: unload,
+        });
+  const catalogs = [...(directory === null ? [] : [directory]), new StoreCatalog(store)];
+  const backend = new EmbeddedBackend({
+    engine,
+    catalog: new CombinedCatalog(catalogs),
+    servedModelName,
+    startedAt: Math.floor(Date.now() / 1000),
+  });
+  store.onRemoved(unload);
   // Told now what cannot be served, rather than by the first who asks.
-  for (const { name, digest } of await directory.list()) {
+  for (const { name, digest } of (await directory?.list()) ?? []) {
     try {
       await backend.load(digest);
     } catch (error) {
       if (!(error instanceof EngineError) || !engine.ready) throw error;
-      directory.refuse(name);
-      say(`Adapter refused: ${name}: ${error.message}`);
+      directory?.refuse(name, digest, error.message);
     }
   }
+  directory?.watch();
   return backend;
-}
-
-/** The adapters that can be served; those that cannot are told with their reasons, and the others go on. */
-async function readAdapters(
-  root: string,
-  engine: Engine,
-  say: (line: string) => void,
-): Promise<readonly Adapter[]> {
-  const { adapters, problems } = await loadAdapterDirectory(root, shapeOf(engine));
-  for (const { message } of problems) say(`Adapter refused: ${message}`);
-  return adapters;
 }
 
 /** What an adapter must fit. */
 function shapeOf({ model }: Engine): BaseModelShape {
   return { layerCount: model.layerCount, projection: (module) => projectionShape(model, module) };
-}
-
-function withoutReserved(
-  adapters: readonly Adapter[],
-  servedModelName: string,
-  say: (line: string) => void,
-): readonly Adapter[] {
-  const reserved = EmbeddedBackend.reservedNames(servedModelName);
-  return adapters.filter(({ name }) => {
-    if (reserved.has(name)) say(`Adapter refused: ${name}: the name is the base model's; rename its folder.`);
-    return !reserved.has(name);
-  });
 }

@@ -16,7 +16,9 @@ describe('the adapters store behind the gateway', () => {
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), 'polylora-adapters-'));
     await cp(join(DEMO_ADAPTERS, 'headline'), join(home, 'runtime', 'headline'), { recursive: true });
+    await cp(DEMO_ADAPTERS, join(home, 'served'), { recursive: true });
     gateway = await startGateway({
+      adapters: join(home, 'served'),
       args: ['--store', join(home, 'store'), '--runtime-lora-root', join(home, 'runtime')],
       env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
     });
@@ -157,6 +159,25 @@ describe('the adapters store behind the gateway', () => {
       refusal("The lora adapter 'news' cannot be found.", 'NotFoundError', 404),
     );
     await expect(ask('news')).rejects.toMatchObject({ status: 404 });
+  });
+
+  it('follows its directory: what comes, changes and goes', async () => {
+    const served = join(home, 'served');
+    const exists = (model: string) =>
+      ask(model).then(
+        () => true,
+        () => false,
+      );
+    const wait = { timeout: 20_000 };
+    await cp(join(DEMO_ADAPTERS, 'pirate'), join(served, 'newcomer'), { recursive: true });
+    await expect.poll(() => exists('newcomer'), wait).toBe(true);
+    expect(await textOf('newcomer')).toBe(await textOf('pirate'));
+    await cp(join(DEMO_ADAPTERS, 'headline'), join(served, 'newcomer'), { recursive: true });
+    const headline = await textOf('headline');
+    await expect.poll(() => textOf('newcomer').catch(() => null), wait).toBe(headline);
+    await rm(join(served, 'newcomer'), { recursive: true });
+    await expect.poll(() => exists('newcomer'), wait).toBe(false);
+    expect(gateway.logs().filter((line) => line.includes('"adapter":"newcomer"'))).toHaveLength(3);
   });
 
   it('lets nobody but the operator administer', async () => {

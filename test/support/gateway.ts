@@ -37,6 +37,8 @@ export interface Gateway extends Launched {
 
 export interface GatewayOptions {
   readonly args?: readonly string[];
+  /** Directory of adapters; the demo adapters without it. */
+  readonly adapters?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -58,8 +60,9 @@ export function launch(args: readonly string[], env: Readonly<Record<string, str
 }
 
 /** Runs `polylora serve` on a free port with the real default model and the demo adapters, and waits for it. */
-export async function startGateway({ args = [], env = {} }: GatewayOptions = {}): Promise<Gateway> {
-  const flags = ['--port', '0', '--adapters', DEMO_ADAPTERS, ...args];
+export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
+  const { args = [], env = {}, adapters = DEMO_ADAPTERS } = options;
+  const flags = ['--port', '0', '--adapters', adapters, ...args];
   const launched = launch(['serve', ...flags], env);
   const { child, output, exited } = launched;
   const url = await new Promise<string>((resolve, reject) => {

@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
+  AdapterDirectory,
   type BaseModelShape,
   isAdapterName,
   type LoraModule,
-  loadAdapterDirectory,
   readAdapter,
 } from '../index.ts';
 
@@ -36,8 +36,10 @@ afterEach(() => {
 });
 const copyExample = (example: string, to: string) => cpSync(join(EXAMPLES, example), to, { recursive: true });
 
+const scan = (directory: string, model: BaseModelShape) => new AdapterDirectory(directory, model).scan();
+
 test('the example adapters are all served', async () => {
-  const { adapters, problems } = await loadAdapterDirectory(EXAMPLES, smollm2);
+  const { adapters, problems } = await scan(EXAMPLES, smollm2);
   expect(problems).toEqual([]);
   expect(adapters.map(({ name, pairs }) => [name, pairs[0]?.rank, pairs.length, pairs[0]?.scale])).toEqual([
     ['headline', 4, 60, 4],
@@ -51,13 +53,13 @@ test('the example adapters are all served', async () => {
 test('the same adapter under another name has the same digest', async () => {
   copyExample('headline', join(root, 'one'));
   copyExample('headline', join(root, 'two'));
-  const { adapters } = await loadAdapterDirectory(root, smollm2);
+  const { adapters } = await scan(root, smollm2);
   expect(adapters.map(({ name }) => name)).toEqual(['one', 'two']);
   expect(adapters[0]?.digest).toBe(adapters[1]?.digest);
 });
 
 test('a directory that is an adapter itself gives one, by its name', async () => {
-  const { adapters } = await loadAdapterDirectory(join(EXAMPLES, 'headline'), smollm2);
+  const { adapters } = await scan(join(EXAMPLES, 'headline'), smollm2);
   expect(adapters).toEqual([await readAdapter(join(EXAMPLES, 'headline'), smollm2)]);
   expect(adapters[0]?.name).toBe('headline');
 });
@@ -77,7 +79,7 @@ test('an adapter that is refused is reported and stops no other', async () => {
       use_dora: true,
     }),
   );
-  const { adapters, problems } = await loadAdapterDirectory(root, smollm2);
+  const { adapters, problems } = await scan(root, smollm2);
   expect(adapters.map(({ name }) => name)).toEqual(['good']);
   expect(problems).toMatchObject([
     { name: 'empty', code: 'adapter_config_missing' },
@@ -87,15 +89,55 @@ test('an adapter that is refused is reported and stops no other', async () => {
 
 test('an adapter for another base model is refused by its tensors', async () => {
   const smaller: BaseModelShape = { ...smollm2, layerCount: 29 };
-  const { problems } = await loadAdapterDirectory(join(EXAMPLES, 'pirate'), smaller);
+  const { problems } = await scan(join(EXAMPLES, 'pirate'), smaller);
   expect(problems).toMatchObject([{ name: 'pirate', code: 'adapter_tensors_invalid' }]);
   expect(problems[0]?.issues).toHaveLength(8);
   expect(problems[0]?.message).toContain('model.layers.29.self_attn.q_proj.lora_A');
 });
 
 test('a directory that cannot be read is an error', async () => {
-  await expect(loadAdapterDirectory(join(root, 'nowhere'), smollm2)).rejects.toMatchObject({
+  await expect(scan(join(root, 'nowhere'), smollm2)).rejects.toMatchObject({
     code: 'adapter_unreadable',
+  });
+});
+
+describe('scanning again', () => {
+  const settled = { onlySettled: true };
+  const names = async (directory: AdapterDirectory) =>
+    (await directory.scan(settled)).adapters.map(({ name, pairs }) => `${name} ${pairs.length}`);
+
+  test('finds what came, changed and went, once it is the same twice', async () => {
+    copyExample('headline', join(root, 'a'));
+    const directory = new AdapterDirectory(root, smollm2);
+    const [first] = (await directory.scan()).adapters;
+    copyExample('pirate', join(root, 'b'));
+    expect(await names(directory)).toEqual(['a 60']);
+    expect(await names(directory)).toEqual(['a 60', 'b 120']);
+    copyExample('pirate', join(root, 'a'));
+    expect(await names(directory)).toEqual(['a 60', 'b 120']);
+    expect(await names(directory)).toEqual(['a 120', 'b 120']);
+    rmSync(join(root, 'b'), { recursive: true });
+    const { adapters } = await directory.scan(settled);
+    expect(adapters.map(({ name }) => name)).toEqual(['a']);
+    expect(adapters[0]?.digest).not.toBe(first?.digest);
+    // Unchanged, and so the same object: it was not read again.
+    expect((await directory.scan(settled)).adapters[0]).toBe(adapters[0]);
+  });
+
+  test('waits for a copy that goes on, and tells a problem once it is over', async () => {
+    const directory = new AdapterDirectory(root, smollm2);
+    await directory.scan();
+    copyExample('headline', join(root, 'copied'));
+    const weights = join(root, 'copied', 'adapter_model.safetensors');
+    const whole = readFileSync(weights);
+    for (let bytes = 1000; bytes < 5000; bytes += 1000) {
+      writeFileSync(weights, whole.subarray(0, bytes));
+      expect(await directory.scan(settled)).toEqual({ adapters: [], problems: [] });
+    }
+    expect((await directory.scan(settled)).problems).toMatchObject([{ name: 'copied' }]);
+    writeFileSync(weights, whole);
+    await directory.scan(settled);
+    expect(await directory.scan(settled)).toMatchObject({ adapters: [{ name: 'copied' }], problems: [] });
   });
 });
 
@@ -114,7 +156,7 @@ describe('nothing outside the directory is touched', () => {
     for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
       symlinkSync(join('../../secret', file), join(served, 'file-link', file));
     }
-    const { adapters, problems } = await loadAdapterDirectory(served, smollm2);
+    const { adapters, problems } = await scan(served, smollm2);
     expect(adapters.map(({ name }) => name)).toEqual(['alias', 'real']);
     expect(problems.map(({ name, code }) => [name, code])).toEqual([
       ['absolute-link', 'adapter_path_refused'],
@@ -127,14 +169,14 @@ describe('nothing outside the directory is touched', () => {
   test('a named pipe in the place of a file does not block', async () => {
     mkdirSync(join(root, 'pipe'));
     execFileSync('mkfifo', [join(root, 'pipe', 'adapter_config.json')]);
-    const { problems } = await loadAdapterDirectory(root, smollm2);
+    const { problems } = await scan(root, smollm2);
     expect(problems).toMatchObject([{ name: 'pipe', code: 'adapter_unreadable' }]);
   });
 
   test('folders whose names could mislead are refused', async () => {
     const names = ['%2e%2e', 'a b', 'a..b', '-rf', 'ä', 'x\ny', 'a'.repeat(129)];
     for (const name of names) copyExample('headline', join(root, name));
-    const { adapters, problems } = await loadAdapterDirectory(root, smollm2);
+    const { adapters, problems } = await scan(root, smollm2);
     expect(adapters).toEqual([]);
     expect(problems.map(({ code }) => code)).toEqual(names.map(() => 'adapter_name_invalid'));
     for (const { message } of problems) expect(message).not.toContain('\n');

@@ -2,7 +2,7 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
 import type { Adapter, BaseModelShape } from '../types.ts';
-import { CONFIG_FILE, readAdapterInside } from './adapter.ts';
+import { CONFIG_FILE, readAdapterInside, WEIGHTS_FILE } from './adapter.ts';
 import { resolveInside, unreadable } from './files.ts';
 
 /** Why a folder is not served as an adapter. */
@@ -14,36 +14,102 @@ export interface AdapterProblem {
   readonly issues: readonly AdapterIssue[];
 }
 
+/** What a directory holds. */
+export interface AdapterListing {
+  /** In the order of their names. */
+  readonly adapters: readonly Adapter[];
+  readonly problems: readonly AdapterProblem[];
+}
+
+/** A folder as it was last read. */
+interface Known {
+  /** Tells whether its files were written to since. */
+  readonly signature: string;
+  readonly outcome: Adapter | AdapterProblem;
+}
+
+export interface ScanOptions {
+  /** Reads a folder that is new or changed only once it was the same twice: somebody may still be copying it. */
+  readonly onlySettled: boolean;
+}
+
 /**
- * Reads every adapter in a directory: each sub-directory is one, or the directory itself where it holds an
- * adapter_config.json. An adapter that is refused becomes a problem and stops no other. Plain files and names that
- * begin with a dot are passed over; nothing outside the directory is touched, whatever its links say.
- *
- * @throws AdapterError `adapter_unreadable` where the directory itself cannot be read
+ * A directory of adapters: each sub-directory is one, or the directory itself where it holds an adapter_config.json. An
+ * adapter that is refused becomes a problem and stops no other. Plain files and names that begin with a dot are passed
+ * over; nothing outside the directory is touched, whatever its links say.
  */
-export async function loadAdapterDirectory(
-  directory: string,
-  model: BaseModelShape,
-): Promise<{ readonly adapters: readonly Adapter[]; readonly problems: readonly AdapterProblem[] }> {
-  const absolute = resolve(directory);
-  const { root, names } = await listDirectory(absolute);
-  const folders = names.includes(CONFIG_FILE)
-    ? [{ name: basename(absolute), path: root }]
-    : names.map((name) => ({ name, path: join(root, name) }));
-  const adapters: Adapter[] = [];
-  const problems: AdapterProblem[] = [];
-  for (const { name, path } of folders) {
+export class AdapterDirectory {
+  readonly #path: string;
+  readonly #model: BaseModelShape;
+  #known = new Map<string, Known>();
+  /** Signatures of the last scan that were not read. */
+  #unsettled = new Map<string, string>();
+
+  constructor(directory: string, model: BaseModelShape) {
+    this.#path = resolve(directory);
+    this.#model = model;
+  }
+
+  /**
+   * What is there now. What has not changed since the last scan is not read again.
+   * @throws AdapterError `adapter_unreadable` where the directory itself cannot be read
+   */
+  async scan({ onlySettled }: ScanOptions = { onlySettled: false }): Promise<AdapterListing> {
+    const { root, names } = await listDirectory(this.#path);
+    const folders = names.includes(CONFIG_FILE)
+      ? [{ name: basename(this.#path), path: root }]
+      : names.map((name) => ({ name, path: join(root, name) }));
+    const known = new Map<string, Known>();
+    const unsettled = new Map<string, string>();
+    for (const { name, path } of folders) {
+      const before = this.#known.get(name);
+      const signature = await signatureOf(path);
+      if (before?.signature === signature) {
+        known.set(name, before);
+      } else if (onlySettled && this.#unsettled.get(name) !== signature) {
+        unsettled.set(name, signature);
+        // Until then it is what it was.
+        if (before !== undefined) known.set(name, before);
+      } else {
+        const outcome = await this.#read(root, name, path);
+        if (outcome !== null) known.set(name, { signature, outcome });
+      }
+    }
+    [this.#known, this.#unsettled] = [known, unsettled];
+    const adapters: Adapter[] = [];
+    const problems: AdapterProblem[] = [];
+    for (const { outcome } of known.values()) {
+      if ('issues' in outcome) problems.push(outcome);
+      else adapters.push(outcome);
+    }
+    return { adapters, problems };
+  }
+
+  /** null: there is nothing to read. */
+  async #read(root: string, name: string, path: string): Promise<Adapter | AdapterProblem | null> {
     try {
       const real = await resolveInside(root, path);
       // null: a link to nothing.
-      if (real === null || !(await stat(real)).isDirectory()) continue;
-      adapters.push(await readAdapterInside(root, name, real, model));
+      if (real === null || !(await stat(real)).isDirectory()) return null;
+      return await readAdapterInside(root, name, real, this.#model);
     } catch (error) {
       const { code, message, issues } = error instanceof AdapterError ? error : unreadable(path, error);
-      problems.push({ name, code, message, issues });
+      return { name, code, message, issues };
     }
   }
-  return { adapters, problems };
+}
+
+/** Sizes, times and inodes of what a folder's adapter is made of. */
+async function signatureOf(folder: string): Promise<string> {
+  const parts = await Promise.all(
+    ['', CONFIG_FILE, WEIGHTS_FILE].map(async (file) => {
+      const found = await stat(join(folder, file)).catch(() => null);
+      if (found === null) return 'none';
+      // A folder's own time changes with whatever else is put into it.
+      return file === '' ? `${found.ino}` : `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+    }),
+  );
+  return parts.join('; ');
 }
 
 async function listDirectory(absolute: string): Promise<{ root: string; names: string[] }> {

@@ -10,12 +10,14 @@ import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
 import { prefixReuse } from './prefix-reuse.ts';
+import { pushToToken } from './push-to-token.ts';
 import { residentMemoryFigure } from './resident-memory.ts';
 import { schedulerTime } from './scheduler-time.ts';
 import { secondStart } from './second-start.ts';
 import { soak } from './soak.ts';
 import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
+import { storeScale } from './store-scale.ts';
 import { stream1VsLlama } from './stream1-vs-llama.ts';
 import { unifiedVsSplit } from './unified-vs-split.ts';
 
@@ -48,6 +50,8 @@ export const FIGURES: readonly Figure[] = [
   prefixReuse,
   stall,
   fairness,
+  pushToToken,
+  storeScale,
   overload,
   soak,
 ];

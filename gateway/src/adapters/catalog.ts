@@ -17,6 +17,7 @@ export interface AdapterCatalog {
   list(principal: Principal): Promise<readonly CatalogAdapter[]>;
   /** A content's file and tensors; null where this catalog has no such content. */
   weights(digest: string): Promise<AdapterWeights | null>;
+  close(): Promise<void>;
 }
 
 /** Several catalogs as one: of equal names the first one's counts. */
@@ -48,5 +49,9 @@ export class CombinedCatalog implements AdapterCatalog {
       if (weights !== null) return weights;
     }
     return null;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#catalogs.map((catalog) => catalog.close()));
   }
 }

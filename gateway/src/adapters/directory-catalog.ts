@@ -1,20 +1,74 @@
-import type { Adapter } from '@polylora/adapters-store';
+import type { Adapter, AdapterDirectory, AdapterProblem } from '@polylora/adapters-store';
 import type { AdapterWeights } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from './catalog.ts';
 
-/** The operator's directory of adapters, as it was at the start: for everybody. */
-export class DirectoryCatalog implements AdapterCatalog {
-  readonly #byName: Map<string, Adapter>;
+/** How often the directory is looked through; less often where that takes long. */
+const SCAN_MILLISECONDS = 2_000;
+/** Of the time, at most the share 1 ÷ this is spent looking. */
+const REST = 50;
 
-  constructor(adapters: readonly Adapter[]) {
-    this.#byName = new Map(
-      adapters.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((adapter) => [adapter.name, adapter]),
-    );
+export interface DirectoryCatalogOptions {
+  readonly directory: AdapterDirectory;
+  /** Names that no adapter can have. */
+  readonly reserved: ReadonlySet<string>;
+  /** Told of a folder that is not served, once for what is wrong with it now. */
+  readonly onRefused: (message: string) => void;
+  /** Told of a name that is there, or not any more, or stands for something else. */
+  readonly onChange: (name: string, change: 'added' | 'changed' | 'removed') => void;
+  /** Told of a content that no name stands for any more. */
+  readonly onGone: (digest: string) => void;
+}
+
+/** The operator's directory of adapters, as it is now: for everybody. */
+export class DirectoryCatalog implements AdapterCatalog {
+  readonly #options: DirectoryCatalogOptions;
+  #byName = new Map<string, Adapter>();
+  #problems = new Map<string, string>();
+  /** Contents that the engine cannot serve. */
+  readonly #unservable = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #scanning: Promise<void> = Promise.resolve();
+  #closed = false;
+  #isOpening = true;
+
+  private constructor(options: DirectoryCatalogOptions) {
+    this.#options = options;
   }
 
-  /** Takes one out that cannot be served. */
-  refuse(name: string): void {
-    this.#byName.delete(name);
+  /** @throws AdapterError where the directory cannot be read */
+  static async open(options: DirectoryCatalogOptions): Promise<DirectoryCatalog> {
+    const catalog = new DirectoryCatalog(options);
+    const { adapters, problems } = await options.directory.scan();
+    catalog.#take(adapters, problems);
+    catalog.#isOpening = false;
+    return catalog;
+  }
+
+  /** Looks for changes from time to time. */
+  watch(): void {
+    const later = (milliseconds: number) => {
+      if (!this.#closed) this.#timer = setTimeout(look, milliseconds);
+    };
+    const look = () => {
+      const beginning = performance.now();
+      this.#scanning = this.refresh()
+        // It may be there again the next time; what was served goes on.
+        .catch(() => {})
+        .finally(() => later(Math.max(SCAN_MILLISECONDS, REST * (performance.now() - beginning))));
+    };
+    later(SCAN_MILLISECONDS);
+  }
+
+  /** Looks for changes now. */
+  async refresh(): Promise<void> {
+    const { adapters, problems } = await this.#options.directory.scan({ onlySettled: true });
+    if (!this.#closed) this.#take(adapters, problems);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#scanning;
   }
 
   async find(name: string): Promise<CatalogAdapter | null> {
@@ -28,5 +82,39 @@ export class DirectoryCatalog implements AdapterCatalog {
   async weights(digest: string): Promise<AdapterWeights | null> {
     for (const adapter of this.#byName.values()) if (adapter.digest === digest) return adapter;
     return null;
+  }
+
+  /** Takes one out that the engine cannot serve, until its content is another. */
+  refuse(name: string, digest: string, message: string): void {
+    this.#unservable.add(digest);
+    this.#byName.delete(name);
+    this.#options.onRefused(`${name}: ${message}`);
+  }
+
+  #take(adapters: readonly Adapter[], problems: readonly AdapterProblem[]): void {
+    const { reserved, onRefused, onChange, onGone } = this.#options;
+    const before = this.#byName;
+    const refused = new Map(problems.map(({ name, message }) => [name, message]));
+    const served = adapters.filter(
+      ({ name, digest }) => !reserved.has(name) && !this.#unservable.has(digest),
+    );
+    for (const { name } of adapters) {
+      if (reserved.has(name)) refused.set(name, `${name}: the name is the base model's; rename its folder.`);
+    }
+    this.#byName = new Map(
+      served.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((adapter) => [adapter.name, adapter]),
+    );
+    for (const [name, message] of refused) if (this.#problems.get(name) !== message) onRefused(message);
+    this.#problems = refused;
+    for (const [name, { digest }] of this.#byName) {
+      const old = before.get(name);
+      if (old === undefined && !this.#isOpening) onChange(name, 'added');
+      else if (old !== undefined && old.digest !== digest) onChange(name, 'changed');
+    }
+    const digests = new Set([...this.#byName.values()].map(({ digest }) => digest));
+    for (const [name, { digest }] of before) {
+      if (!this.#byName.has(name)) onChange(name, 'removed');
+      if (!digests.has(digest)) onGone(digest);
+    }
   }
 }

@@ -31,6 +31,9 @@ export class StoreCatalog implements AdapterCatalog {
       throw error;
     }
   }
+
+  /** The store is whoever opened it's to close. */
+  async close(): Promise<void> {}
 }
 
 function seconds(milliseconds: number): number {

@@ -130,8 +130,9 @@ export class EmbeddedBackend implements Backend {
     };
   }
 
-  close(): Promise<void> {
-    return this.#engine.close();
+  async close(): Promise<void> {
+    await this.#catalog.close();
+    await this.#engine.close();
   }
 
   async #started(promptTokenIds: readonly number[], { prompt, echo }: BackendRequest): Promise<BackendEvent> {
