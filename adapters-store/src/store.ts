@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ExpressionBuilder, Transaction } from 'kysely';
 import { type BlobStore, blobId, storageError } from './blobs/blob-store.ts';
 import { audit } from './metadata/audit-log.ts';
+import { checkedBefore, rememberChecked } from './metadata/checked-folders.ts';
 import { type Database, inTurn } from './metadata/database.ts';
 import type { Tables } from './metadata/tables.ts';
 import {
@@ -16,6 +17,7 @@ import {
   TAG_RULE,
 } from './name.ts';
 import { CONFIG_FILE, readAdapter, readCheckedAdapter, WEIGHTS_FILE } from './peft/adapter.ts';
+import type { CheckedFolder } from './peft/directory.ts';
 import { StoreError } from './store-error.ts';
 import type { Adapter, BaseModelShape } from './types.ts';
 import { largestRanks, readVersion, VERSION_COLUMNS, type Version, type VersionSource } from './version.ts';
@@ -461,6 +463,21 @@ export class AdaptersStore {
       if (version === undefined) await blobs.delete(id);
     }
     return removed.map(({ digest }) => digest);
+  }
+
+  /** What is remembered of a directory's folders that were checked for this base model, by name. */
+  checkedFolders(directory: string): Promise<Map<string, CheckedFolder>> {
+    return checkedBefore(this.#options.database, this.#keyOf(directory));
+  }
+
+  /** Remembers a directory's folders that were checked, and no others of it. */
+  rememberFolders(directory: string, folders: readonly CheckedFolder[]): Promise<void> {
+    return rememberChecked(this.#options.database, this.#keyOf(directory), folders);
+  }
+
+  /** Against another base model, files have to be checked anew. */
+  #keyOf(directory: string): string {
+    return `${this.#options.model.digest} ${directory}`;
   }
 
   async #forget(versions: readonly RemovedVersion[]): Promise<void> {

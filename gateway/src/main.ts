@@ -186,6 +186,7 @@ async function startBackend(
       ? null
       : await DirectoryCatalog.open({
           directory: new AdapterDirectory(config.adapters, shapeOf(engine)),
+          store,
           reserved: EmbeddedBackend.reservedNames(servedModelName),
           onRefused: (message) => say(`Adapter refused: ${message}`),
           onChange: (name, change) => logger.info({ adapter: name, change }, 'an adapter of the directory'),

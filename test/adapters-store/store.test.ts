@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  AdapterDirectory,
   AdaptersStore,
   type Database,
   DirectoryBlobs,
@@ -236,6 +237,27 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
         name: 'AdapterError',
       });
       expect(await digestOf('acme/support')).toBeNull();
+    });
+
+    it('remembers folders that were checked, and reads them again once they change', async () => {
+      const directory = join(folder, `directory-${stores}`);
+      await cp(adapters[0]!, join(directory, 'one'), { recursive: true });
+      await cp(adapters[1]!, join(directory, 'two'), { recursive: true });
+      const first = new AdapterDirectory(directory, SHAPE);
+      const read = await first.scan();
+      await store.rememberFolders(first.path, first.checked);
+      const checked = await store.checkedFolders(first.path);
+      expect(checked.size).toBe(2);
+      expect(await new AdapterDirectory(directory, SHAPE).scan({ checked })).toEqual(read);
+      // What is remembered is believed: that is how it is seen that the values were not read.
+      const believed = new Map(checked).set('one', { ...checked.get('one')!, digest: 'believed' });
+      const { adapters: found } = await new AdapterDirectory(directory, SHAPE).scan({ checked: believed });
+      expect(found[0]?.digest).toBe('believed');
+      await cp(adapters[2]!, join(directory, 'one'), { recursive: true });
+      const changed = await new AdapterDirectory(directory, SHAPE).scan({ checked: believed });
+      expect(changed.adapters[0]?.digest).toMatch(/^[0-9a-f]{64}$/);
+      await store.rememberFolders(first.path, []);
+      expect(await store.checkedFolders(first.path)).toEqual(new Map());
     });
 
     it('goes back a step and forwards again', async () => {

@@ -69,9 +69,25 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('previous', 'text', (column) => column.notNull())
         .addColumn('hash', 'text', (column) => column.notNull().unique())
         .execute();
+      await db.schema
+        .createTable('checked_folder')
+        .addColumn('directory', 'text', (column) => column.notNull())
+        .addColumn('name', 'text', (column) => column.notNull())
+        .addColumn('signature', 'text', (column) => column.notNull())
+        .addColumn('digest', 'text', (column) => column.notNull())
+        .addPrimaryKeyConstraint('checked_folder_key', ['directory', 'name'])
+        .execute();
     },
     async down(db: Kysely<never>) {
-      for (const table of ['audit', 'adapter_grant', 'tag', 'release', 'version', 'adapter']) {
+      for (const table of [
+        'checked_folder',
+        'audit',
+        'adapter_grant',
+        'tag',
+        'release',
+        'version',
+        'adapter',
+      ]) {
         await db.schema.dropTable(table).execute();
       }
     },

@@ -73,7 +73,16 @@ export interface AuditTable {
   readonly hash: ColumnType<string, string, never>;
 }
 
+/** A folder of a directory of adapters whose files were checked, so that they need not be read whole again. */
+export interface CheckedFolderTable {
+  readonly directory: string;
+  readonly name: string;
+  readonly signature: string;
+  readonly digest: string;
+}
+
 export interface Tables {
+  checked_folder: CheckedFolderTable;
   adapter: AdapterTable;
   version: VersionTable;
   release: ReleaseTable;

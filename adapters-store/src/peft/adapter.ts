@@ -36,12 +36,17 @@ export async function readAdapter(directory: string, model: BaseModelShape): Pro
   return readAdapterInside(root, basename(absolute), root, model);
 }
 
-/** As `readAdapter`, with a name of its own; no link may lead out of `root`, a real path. */
+/**
+ * As `readAdapter`, with a name of its own; no link may lead out of `root`, a real path.
+ *
+ * @param checkedDigest of the content, where these very files were checked before: their values are then not read
+ */
 export async function readAdapterInside(
   root: string,
   name: string,
   directory: string,
   model: BaseModelShape,
+  checkedDigest: string | null = null,
 ): Promise<Adapter> {
   if (!isAdapterName(name)) {
     const message = `is not an adapter's name: ${NAME_RULE}`;
@@ -54,7 +59,7 @@ export async function readAdapterInside(
   const config = await readSmallText(configFile, MAX_CONFIG_BYTES);
   const targets = readTargets(config, name, model);
   const file = await findWeights(root, name, directory);
-  const weights = await readWeights(file, name, targets, model, null);
+  const weights = await readWeights(file, name, targets, model, checkedDigest);
   return { name, file, config, ...weights };
 }
 

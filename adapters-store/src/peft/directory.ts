@@ -21,6 +21,8 @@ export interface AdapterListing {
   readonly problems: readonly AdapterProblem[];
 }
 
+const NONE: ReadonlyMap<string, CheckedFolder> = new Map();
+
 /** A folder as it was last read. */
 interface Known {
   /** Tells whether its files were written to since. */
@@ -28,9 +30,18 @@ interface Known {
   readonly outcome: Adapter | AdapterProblem;
 }
 
+/** A folder whose files were checked. */
+export interface CheckedFolder {
+  readonly name: string;
+  readonly signature: string;
+  readonly digest: string;
+}
+
 export interface ScanOptions {
+  /** Folders that were checked before, by name. */
+  readonly checked?: ReadonlyMap<string, CheckedFolder>;
   /** Reads a folder that is new or changed only once it was the same twice: somebody may still be copying it. */
-  readonly onlySettled: boolean;
+  readonly onlySettled?: boolean;
 }
 
 /**
@@ -39,25 +50,33 @@ export interface ScanOptions {
  * over; nothing outside the directory is touched, whatever its links say.
  */
 export class AdapterDirectory {
-  readonly #path: string;
+  readonly path: string;
   readonly #model: BaseModelShape;
   #known = new Map<string, Known>();
   /** Signatures of the last scan that were not read. */
   #unsettled = new Map<string, string>();
 
   constructor(directory: string, model: BaseModelShape) {
-    this.#path = resolve(directory);
+    this.path = resolve(directory);
     this.#model = model;
   }
 
+  /** Folders that are served, with signatures that change when their files do. */
+  get checked(): CheckedFolder[] {
+    return [...this.#known].flatMap(([name, { signature, outcome }]) =>
+      'issues' in outcome ? [] : [{ name, signature, digest: outcome.digest }],
+    );
+  }
+
   /**
-   * What is there now. What has not changed since the last scan is not read again.
+   * What is there now. What has not changed since the last scan, or since it was checked, is not read again.
+   * @param checked as `checked` gave it, perhaps in another process
    * @throws AdapterError `adapter_unreadable` where the directory itself cannot be read
    */
-  async scan({ onlySettled }: ScanOptions = { onlySettled: false }): Promise<AdapterListing> {
-    const { root, names } = await listDirectory(this.#path);
+  async scan({ onlySettled = false, checked = NONE }: ScanOptions = {}): Promise<AdapterListing> {
+    const { root, names } = await listDirectory(this.path);
     const folders = names.includes(CONFIG_FILE)
-      ? [{ name: basename(this.#path), path: root }]
+      ? [{ name: basename(this.path), path: root }]
       : names.map((name) => ({ name, path: join(root, name) }));
     const known = new Map<string, Known>();
     const unsettled = new Map<string, string>();
@@ -71,7 +90,9 @@ export class AdapterDirectory {
         // Until then it is what it was.
         if (before !== undefined) known.set(name, before);
       } else {
-        const outcome = await this.#read(root, name, path);
+        const before = checked.get(name);
+        const digest = before?.signature === signature ? before.digest : null;
+        const outcome = await this.#read(root, name, path, digest);
         if (outcome !== null) known.set(name, { signature, outcome });
       }
     }
@@ -86,12 +107,17 @@ export class AdapterDirectory {
   }
 
   /** null: there is nothing to read. */
-  async #read(root: string, name: string, path: string): Promise<Adapter | AdapterProblem | null> {
+  async #read(
+    root: string,
+    name: string,
+    path: string,
+    checkedDigest: string | null,
+  ): Promise<Adapter | AdapterProblem | null> {
     try {
       const real = await resolveInside(root, path);
       // null: a link to nothing.
       if (real === null || !(await stat(real)).isDirectory()) return null;
-      return await readAdapterInside(root, name, real, this.#model);
+      return await readAdapterInside(root, name, real, this.#model, checkedDigest);
     } catch (error) {
       const { code, message, issues } = error instanceof AdapterError ? error : unreadable(path, error);
       return { name, code, message, issues };

@@ -1,4 +1,4 @@
-import type { Adapter, AdapterDirectory, AdapterProblem } from '@polylora/adapters-store';
+import type { Adapter, AdapterDirectory, AdapterProblem, AdaptersStore } from '@polylora/adapters-store';
 import type { AdapterWeights } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from './catalog.ts';
 
@@ -9,6 +9,8 @@ const REST = 50;
 
 export interface DirectoryCatalogOptions {
   readonly directory: AdapterDirectory;
+  /** Remembers what was checked, so that a start need not read every file again. */
+  readonly store: AdaptersStore;
   /** Names that no adapter can have. */
   readonly reserved: ReadonlySet<string>;
   /** Told of a folder that is not served, once for what is wrong with it now. */
@@ -38,8 +40,12 @@ export class DirectoryCatalog implements AdapterCatalog {
   /** @throws AdapterError where the directory cannot be read */
   static async open(options: DirectoryCatalogOptions): Promise<DirectoryCatalog> {
     const catalog = new DirectoryCatalog(options);
-    const { adapters, problems } = await options.directory.scan();
+    const { directory, store } = options;
+    const { adapters, problems } = await directory.scan({
+      checked: await store.checkedFolders(directory.path),
+    });
     catalog.#take(adapters, problems);
+    await catalog.#remember();
     catalog.#isOpening = false;
     return catalog;
   }
@@ -62,7 +68,8 @@ export class DirectoryCatalog implements AdapterCatalog {
   /** Looks for changes now. */
   async refresh(): Promise<void> {
     const { adapters, problems } = await this.#options.directory.scan({ onlySettled: true });
-    if (!this.#closed) this.#take(adapters, problems);
+    if (this.#closed) return;
+    if (this.#take(adapters, problems)) await this.#remember();
   }
 
   async close(): Promise<void> {
@@ -91,7 +98,14 @@ export class DirectoryCatalog implements AdapterCatalog {
     this.#options.onRefused(`${name}: ${message}`);
   }
 
-  #take(adapters: readonly Adapter[], problems: readonly AdapterProblem[]): void {
+  async #remember(): Promise<void> {
+    const { directory, store } = this.#options;
+    // What cannot be remembered is read again some day.
+    await store.rememberFolders(directory.path, directory.checked).catch(() => {});
+  }
+
+  /** @returns whether a name stands for something else than before */
+  #take(adapters: readonly Adapter[], problems: readonly AdapterProblem[]): boolean {
     const { reserved, onRefused, onChange, onGone } = this.#options;
     const before = this.#byName;
     const refused = new Map(problems.map(({ name, message }) => [name, message]));
@@ -116,5 +130,9 @@ export class DirectoryCatalog implements AdapterCatalog {
       if (!this.#byName.has(name)) onChange(name, 'removed');
       if (!digests.has(digest)) onGone(digest);
     }
+    return (
+      before.size !== this.#byName.size ||
+      [...before].some(([name, { digest }]) => this.#byName.get(name)?.digest !== digest)
+    );
   }
 }
