@@ -5,7 +5,12 @@ export { findTampering } from './metadata/audit-log.ts';
 export { type Database, MetadataError, migrateBack, openDatabase } from './metadata/database.ts';
 export { isAdapterName } from './name.ts';
 export { readAdapter } from './peft/adapter.ts';
-export { AdapterDirectory, type AdapterProblem, type CheckedFolder } from './peft/directory.ts';
+export {
+  AdapterDirectory,
+  type AdapterFolder,
+  type AdapterProblem,
+  type CheckedFolder,
+} from './peft/directory.ts';
 export {
   type AdapterDetails,
   type AdapterEntry,

@@ -34,6 +34,9 @@ const MOST_BATCH_LINES = 50_000;
 /** A few hundred bytes each. */
 const MOST_LINES_IN_MEMORY = 500_000;
 
+/** Adapters that the engine is told of before anybody asks for them. */
+const MOST_TOLD_AT_START = 100;
+
 /** Least time for answers that were cut at the end of the drain to reach their clients. */
 const LAST_BYTES_MILLISECONDS = 1000;
 
@@ -200,8 +203,9 @@ async function startBackend(
     startedAt: Math.floor(Date.now() / 1000),
   });
   store.onRemoved(unload);
-  // Told now what cannot be served, rather than by the first who asks.
-  for (const { name, digest } of (await directory?.list()) ?? []) {
+  // Told now what cannot be served, rather than by the first who asks; of thousands that would take too long.
+  const first = ((await directory?.list()) ?? []).slice(0, MOST_TOLD_AT_START);
+  for (const { name, digest } of first) {
     try {
       await backend.load(digest);
     } catch (error) {

@@ -36,7 +36,11 @@ afterEach(() => {
 });
 const copyExample = (example: string, to: string) => cpSync(join(EXAMPLES, example), to, { recursive: true });
 
-const scan = (directory: string, model: BaseModelShape) => new AdapterDirectory(directory, model).scan();
+async function scan(path: string, model: BaseModelShape) {
+  const directory = new AdapterDirectory(path, model);
+  const { adapters, problems } = await directory.scan();
+  return { adapters: await Promise.all(adapters.map(({ name }) => directory.read(name))), problems };
+}
 
 test('the example adapters are all served', async () => {
   const { adapters, problems } = await scan(EXAMPLES, smollm2);
@@ -104,7 +108,11 @@ test('a directory that cannot be read is an error', async () => {
 describe('scanning again', () => {
   const settled = { onlySettled: true };
   const names = async (directory: AdapterDirectory) =>
-    (await directory.scan(settled)).adapters.map(({ name, pairs }) => `${name} ${pairs.length}`);
+    Promise.all(
+      (await directory.scan(settled)).adapters.map(
+        async ({ name }) => `${name} ${(await directory.read(name)).pairs.length}`,
+      ),
+    );
 
   test('finds what came, changed and went, once it is the same twice', async () => {
     copyExample('headline', join(root, 'a'));
@@ -114,7 +122,9 @@ describe('scanning again', () => {
     expect(await names(directory)).toEqual(['a 60']);
     expect(await names(directory)).toEqual(['a 60', 'b 120']);
     copyExample('pirate', join(root, 'a'));
-    expect(await names(directory)).toEqual(['a 60', 'b 120']);
+    // It is still known, and cannot be read until it is checked.
+    expect((await directory.scan(settled)).adapters.map(({ name }) => name)).toEqual(['a', 'b']);
+    await expect(directory.read('a')).rejects.toMatchObject({ code: 'adapter_unreadable' });
     expect(await names(directory)).toEqual(['a 120', 'b 120']);
     rmSync(join(root, 'b'), { recursive: true });
     const { adapters } = await directory.scan(settled);

@@ -14,10 +14,19 @@ export interface AdapterProblem {
   readonly issues: readonly AdapterIssue[];
 }
 
+/** A folder whose adapter was checked. */
+export interface AdapterFolder {
+  /** The folder's name; what clients call it. */
+  readonly name: string;
+  readonly digest: string;
+  /** When its weights were last written, in seconds since 1970. */
+  readonly createdAt: number;
+}
+
 /** What a directory holds. */
 export interface AdapterListing {
   /** In the order of their names. */
-  readonly adapters: readonly Adapter[];
+  readonly adapters: readonly AdapterFolder[];
   readonly problems: readonly AdapterProblem[];
 }
 
@@ -27,10 +36,10 @@ const NONE: ReadonlyMap<string, CheckedFolder> = new Map();
 interface Known {
   /** Tells whether its files were written to since. */
   readonly signature: string;
-  readonly outcome: Adapter | AdapterProblem;
+  readonly outcome: AdapterFolder | AdapterProblem;
 }
 
-/** A folder whose files were checked. */
+/** A folder whose files were checked, as they were then. */
 export interface CheckedFolder {
   readonly name: string;
   readonly signature: string;
@@ -82,7 +91,7 @@ export class AdapterDirectory {
     const unsettled = new Map<string, string>();
     for (const { name, path } of folders) {
       const before = this.#known.get(name);
-      const signature = await signatureOf(path);
+      const { signature, createdAt } = await lookAt(path);
       if (before?.signature === signature) {
         known.set(name, before);
       } else if (onlySettled && this.#unsettled.get(name) !== signature) {
@@ -90,14 +99,16 @@ export class AdapterDirectory {
         // Until then it is what it was.
         if (before !== undefined) known.set(name, before);
       } else {
-        const before = checked.get(name);
-        const digest = before?.signature === signature ? before.digest : null;
-        const outcome = await this.#read(root, name, path, digest);
+        const remembered = checked.get(name);
+        const outcome =
+          remembered?.signature === signature
+            ? { name, digest: remembered.digest, createdAt }
+            : await this.#check(root, name, path);
         if (outcome !== null) known.set(name, { signature, outcome });
       }
     }
     [this.#known, this.#unsettled] = [known, unsettled];
-    const adapters: Adapter[] = [];
+    const adapters: AdapterFolder[] = [];
     const problems: AdapterProblem[] = [];
     for (const { outcome } of known.values()) {
       if ('issues' in outcome) problems.push(outcome);
@@ -106,18 +117,33 @@ export class AdapterDirectory {
     return { adapters, problems };
   }
 
+  /**
+   * A folder's weights: their file, and where in it each tensor is. Read each time, because thousands of adapters'
+   * tensors would fill the memory.
+   *
+   * @throws AdapterError where the folder is not what was checked
+   */
+  async read(name: string): Promise<Adapter> {
+    const { root, names } = await listDirectory(this.path);
+    const path = names.includes(CONFIG_FILE) ? root : join(root, name);
+    const known = this.#known.get(name);
+    const { signature } = await lookAt(path);
+    if (known === undefined || 'issues' in known.outcome || known.signature !== signature) {
+      const message = 'was changed or removed after it was checked; it is checked again soon';
+      throw new AdapterError('adapter_unreadable', `adapter ${name}`, [{ where: name, message }]);
+    }
+    const real = (await resolveInside(root, path)) ?? path;
+    return readAdapterInside(root, name, real, this.#model, known.outcome.digest);
+  }
+
   /** null: there is nothing to read. */
-  async #read(
-    root: string,
-    name: string,
-    path: string,
-    checkedDigest: string | null,
-  ): Promise<Adapter | AdapterProblem | null> {
+  async #check(root: string, name: string, path: string): Promise<AdapterFolder | AdapterProblem | null> {
     try {
       const real = await resolveInside(root, path);
       // null: a link to nothing.
       if (real === null || !(await stat(real)).isDirectory()) return null;
-      return await readAdapterInside(root, name, real, this.#model, checkedDigest);
+      const { digest, createdAt } = await readAdapterInside(root, name, real, this.#model);
+      return { name, digest, createdAt };
     } catch (error) {
       const { code, message, issues } = error instanceof AdapterError ? error : unreadable(path, error);
       return { name, code, message, issues };
@@ -125,17 +151,19 @@ export class AdapterDirectory {
   }
 }
 
-/** Sizes, times and inodes of what a folder's adapter is made of. */
-async function signatureOf(folder: string): Promise<string> {
-  const parts = await Promise.all(
-    ['', CONFIG_FILE, WEIGHTS_FILE].map(async (file) => {
-      const found = await stat(join(folder, file)).catch(() => null);
-      if (found === null) return 'none';
-      // A folder's own time changes with whatever else is put into it.
-      return file === '' ? `${found.ino}` : `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
-    }),
+/** Sizes, times and inodes of what a folder's adapter is made of, and when its weights were written. */
+async function lookAt(folder: string): Promise<{ signature: string; createdAt: number }> {
+  const [itself, config, weights] = await Promise.all(
+    [folder, join(folder, CONFIG_FILE), join(folder, WEIGHTS_FILE)].map((path) =>
+      stat(path).catch(() => null),
+    ),
   );
-  return parts.join('; ');
+  const described = [config, weights].map((file) =>
+    file ? `${file.ino} ${file.size} ${file.mtimeMs} ${file.ctimeMs}` : 'none',
+  );
+  // A folder's own time changes with whatever else is put into it.
+  const signature = [itself?.ino ?? 'none', ...described].join('; ');
+  return { signature, createdAt: Math.floor((weights?.mtimeMs ?? 0) / 1000) };
 }
 
 async function listDirectory(absolute: string): Promise<{ root: string; names: string[] }> {

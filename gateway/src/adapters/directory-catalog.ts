@@ -1,4 +1,9 @@
-import type { Adapter, AdapterDirectory, AdapterProblem, AdaptersStore } from '@polylora/adapters-store';
+import type {
+  AdapterDirectory,
+  AdapterFolder,
+  AdapterProblem,
+  AdaptersStore,
+} from '@polylora/adapters-store';
 import type { AdapterWeights } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from './catalog.ts';
 
@@ -24,7 +29,7 @@ export interface DirectoryCatalogOptions {
 /** The operator's directory of adapters, as it is now: for everybody. */
 export class DirectoryCatalog implements AdapterCatalog {
   readonly #options: DirectoryCatalogOptions;
-  #byName = new Map<string, Adapter>();
+  #byName = new Map<string, AdapterFolder>();
   #problems = new Map<string, string>();
   /** Contents that the engine cannot serve. */
   readonly #unservable = new Set<string>();
@@ -87,8 +92,8 @@ export class DirectoryCatalog implements AdapterCatalog {
   }
 
   async weights(digest: string): Promise<AdapterWeights | null> {
-    for (const adapter of this.#byName.values()) if (adapter.digest === digest) return adapter;
-    return null;
+    const folder = [...this.#byName.values()].find((each) => each.digest === digest);
+    return folder === undefined ? null : this.#options.directory.read(folder.name);
   }
 
   /** Takes one out that the engine cannot serve, until its content is another. */
@@ -105,7 +110,7 @@ export class DirectoryCatalog implements AdapterCatalog {
   }
 
   /** @returns whether a name stands for something else than before */
-  #take(adapters: readonly Adapter[], problems: readonly AdapterProblem[]): boolean {
+  #take(adapters: readonly AdapterFolder[], problems: readonly AdapterProblem[]): boolean {
     const { reserved, onRefused, onChange, onGone } = this.#options;
     const before = this.#byName;
     const refused = new Map(problems.map(({ name, message }) => [name, message]));
