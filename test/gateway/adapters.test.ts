@@ -180,6 +180,28 @@ describe('the adapters store behind the gateway', () => {
     expect(gateway.logs().filter((line) => line.includes('"adapter":"newcomer"'))).toHaveLength(3);
   });
 
+  it('takes an adapter by LoRAX’s names for it', async () => {
+    const asked = async (fields: Record<string, unknown>) => {
+      const response = await fetch(`${gateway.url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Ahoy', max_tokens: 8, temperature: 0, ...fields }),
+      });
+      const { choices, error } = (await response.json()) as {
+        choices?: { text: string }[];
+        error?: { code: string; param: string };
+      };
+      return error ?? choices?.[0]?.text;
+    };
+    const text = await asked({ model: 'pirate' });
+    expect(await asked({ model: 'base', adapter_id: 'pirate', adapter_source: 'local' })).toBe(text);
+    expect(await asked({ adapter_id: 'pirate' })).toBe(text);
+    expect(await asked({ adapter_id: 'x/y', adapter_source: 'hub' })).toMatchObject({
+      code: 'unsupported_parameter',
+      param: 'adapter_source',
+    });
+  });
+
   it('lets nobody but the operator administer', async () => {
     for (const path of ['', '/acme%2Fvoice', '/nothing', '/x/tags/y']) {
       const answers = await Promise.all(

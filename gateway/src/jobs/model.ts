@@ -1,7 +1,7 @@
 import type { Principal } from '@polylora/adapters-store';
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
-import { type JsonObject, missing, quoted, textValue } from '../openai/fields.ts';
+import { type JsonObject, missing, quoted, textValue, unsupported } from '../openai/fields.ts';
 
 /**
  * The model that a request's body names.
@@ -12,8 +12,7 @@ export async function requestedModel(
   body: JsonObject,
   principal: Principal,
 ): Promise<BackendModel> {
-  if ((body.model ?? null) === null) throw missing('model');
-  const name = textValue(body.model, 'model');
+  const name = modelName(body);
   if (!backend.ready)
     throw new ApiError('engine_unavailable', 'The engine is starting. Please try again soon.');
   const model = await backend.find(name, principal);
@@ -22,4 +21,18 @@ export async function requestedModel(
     throw new ApiError('model_not_found', message);
   }
   return model;
+}
+
+/** The name of what is asked for: an adapter's by LoRAX's `adapter_id`, beside a model that is the base, or `model`. */
+function modelName(body: JsonObject): string {
+  const { model = null, adapter_id: adapter = null, adapter_source: source = null } = body;
+  if (adapter === null) {
+    if (model === null) throw missing('model');
+    return textValue(model, 'model');
+  }
+  // Others would have the server fetch files at a client's wish.
+  if (source !== null && source !== 'local') {
+    throw unsupported('adapter_source', "other than 'local' is not supported by this server");
+  }
+  return textValue(adapter, 'adapter_id');
 }
