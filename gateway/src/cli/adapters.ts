@@ -242,8 +242,10 @@ async function confirm(question: string, { stdin, stderr }: Surroundings): Promi
   }
   const terminal = createInterface({ input: stdin, output: stderr });
   try {
-    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+    // Ctrl-C or Ctrl-D: what comes next starts on a line of its own.
+    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('\n')));
     const answer = await Promise.race([terminal.question(printable(`${question} [y/N] `)), closed]);
+    if (answer === '\n') stderr.write('\n');
     if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('Nothing was removed.');
   } finally {
     terminal.close();
