@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, rm } from 'node:fs/promises';
+import { copyFile, mkdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExpressionBuilder, Transaction } from 'kysely';
 import { type BlobStore, blobId, storageError } from './blobs/blob-store.ts';
@@ -16,7 +16,7 @@ import {
   parseReference,
   TAG_RULE,
 } from './name.ts';
-import { CONFIG_FILE, readAdapter, readCheckedAdapter, WEIGHTS_FILE } from './peft/adapter.ts';
+import { CONFIG_FILE, readAdapterInside, readCheckedAdapter, WEIGHTS_FILE } from './peft/adapter.ts';
 import type { CheckedFolder } from './peft/directory.ts';
 import { StoreError } from './store-error.ts';
 import type { Adapter, BaseModelShape } from './types.ts';
@@ -144,7 +144,8 @@ export class AdaptersStore {
     try {
       // What is checked is our own copy, which nobody else writes to.
       await stage(push.directory, staged);
-      const adapter = await readAdapter(staged, this.#options.model);
+      const root = await realpath(staged);
+      const adapter = await readAdapterInside(root, name, root, this.#options.model);
       const ranks = largestRanks(adapter);
       if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
       const blob = blobId(adapter.digest);

@@ -7,7 +7,12 @@ await main(process.argv.slice(2));
 /** Runs a command. The process lives on while it serves; otherwise its exit status says how it went. */
 async function main(args: readonly string[]): Promise<void> {
   const [command, ...options] = args;
-  if (command === 'help' || args.includes('--help') || args.includes('-h')) {
+  if (command === 'adapters') {
+    // `polylora adapters ls | head` is no fault of anybody's.
+    process.stdout.on('error', (error) => process.exit(codeOf(error) === 'EPIPE' ? 0 : 1));
+    const { runAdapters } = await import('./cli/adapters.ts');
+    process.exitCode = await runAdapters(options, process);
+  } else if (command === 'help' || args.includes('--help') || args.includes('-h')) {
     process.stdout.write(helpText());
   } else if (args.includes('--version') || args.includes('-v')) {
     process.stdout.write(`${VERSION}\n`);

@@ -9,9 +9,11 @@ export function helpText(): string {
 
 Usage:
   polylora serve [options]
+  polylora adapters <command> [options]    manages the adapters of a running server;
+                                           polylora adapters --help tells more
   polylora --help | --version
 
-Options:
+Options of polylora serve:
   --config <file>
 ${INDENT}YAML or JSON file with any of the options below, in camelCase (environment: POLYLORA_CONFIG)
 ${CONFIG_OPTIONS.map(optionText).join('\n')}

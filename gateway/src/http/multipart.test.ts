@@ -121,6 +121,7 @@ describe('receiveUpload', () => {
     ['a form that breaks off in a header', 'invalid_multipart', post(`--${BOUNDARY}\r\nContent-Dis`)],
     ['a file under another name', 'invalid_multipart', post(part('name="f"; filename="a"', 'x') + END)],
     ['two files', 'invalid_multipart', post(part(FILE, 'x') + part(FILE, 'y') + END)],
+    ['a field that is too long', 'string_above_max_length', post(part('name="a"', 'b'.repeat(5000)) + END)],
     ['many fields', 'invalid_multipart', post(part('name="a"', 'b').repeat(30) + END)],
   ])('refuses %s', async (_, code, request) => {
     expect(await refusal(request)).toBe(code);

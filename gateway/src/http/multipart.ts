@@ -54,7 +54,11 @@ export async function receiveUpload<Part extends string>(
   const stop = new AbortController();
   const cutOff = () => stop.abort(new ApiError('invalid_multipart', 'The form has too many parts.'));
 
-  form.on('field', (name, value) => {
+  form.on('field', (name, value, _nameCut, isCut) => {
+    if (isCut) {
+      const message = `The field '${name}' may have at most ${LIMITS.fieldSize} bytes.`;
+      stop.abort(new ApiError('string_above_max_length', message, name));
+    }
     fields[name] = value;
   });
   form.on('file', (name, stream, filename) => {

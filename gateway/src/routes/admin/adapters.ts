@@ -137,7 +137,13 @@ async function list(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Respo
       ? PAGE.usual
       : integerValue(/^-?\d+$/.test(given) ? Number(given) : given, 'limit', PAGE);
   const found = await store.list(OPERATOR, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
-  const data = found.slice(0, limit);
+  const data = found.slice(0, limit).map(({ name, owner, digest, createdAt, movedAt }) => ({
+    name,
+    owner,
+    digest,
+    created: Math.floor(createdAt / 1000),
+    moved: Math.floor(movedAt / 1000),
+  }));
   return c.json({ object: 'list', data, has_more: found.length > limit });
 }
 

@@ -1,0 +1,253 @@
+import { createInterface } from 'node:readline/promises';
+import { AdminClient, type Details, type Grantee } from './client.ts';
+import { type Invocation, readArguments } from './commands.ts';
+import { CommandError, UsageError } from './errors.ts';
+import { adapterForm } from './form.ts';
+import { Progress, type ProgressSink } from './progress.ts';
+import { byteText, printable, printableJson, printableLines, table, timeText } from './text.ts';
+import { compare, comparisonRows, findRelease, ranksText } from './versions.ts';
+
+const USUAL_URL = 'http://127.0.0.1:8080';
+/** Enough to tell versions apart, and `diff` and `pin` take it. */
+const SHORT_DIGEST = 12;
+/** The server keeps so much of a form's field. */
+const MOST_NOTE_BYTES = 4096;
+const DIGEST = /^(?:sha256:)?([0-9a-f]{64})$/;
+
+/** The process's surroundings. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+/**
+ * Runs `polylora adapters`: a client of the admin API of a running server.
+ * @returns the exit status: 1 where the server refused or is not there, 2 where the command line is wrong
+ */
+export async function runAdapters(args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, stderr } = surroundings;
+  try {
+    const invocation = readArguments(args);
+    stdout.write('help' in invocation ? invocation.help : await run(invocation, surroundings));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UsageError) && !(error instanceof CommandError)) throw error;
+    stderr.write(`${printableLines(error.message)}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** Does it, and returns what is to be printed. */
+async function run(invocation: Invocation, surroundings: Surroundings): Promise<string> {
+  const { command, positionals, text, has } = invocation;
+  const client = clientOf(invocation, surroundings.env);
+  const [name = '', second = '', third = ''] = positionals;
+  const asJson = has('json');
+  const told = (json: unknown, words: () => string) =>
+    asJson ? `${printableJson(json)}\n` : printableLines(words());
+  switch (command) {
+    case 'push':
+      return push(client, invocation, surroundings, told);
+    case 'ls': {
+      const { json, value } = await client.list();
+      const rows = value.map(({ name, owner, digest, created, moved }) => [
+        name,
+        owner,
+        digest.slice(0, SHORT_DIGEST),
+        timeText(created * 1000),
+        timeText(moved * 1000),
+      ]);
+      return told(json, () =>
+        rows.length === 0
+          ? 'There are no adapters in the store yet. polylora adapters push sends one.\n'
+          : table([['NAME', 'OWNER', 'LATEST', 'CREATED', 'CHANGED'], ...rows]),
+      );
+    }
+    case 'show': {
+      const { json, value } = await client.show(name);
+      return told(json, () => detailsText(value));
+    }
+    case 'diff': {
+      const { value } = await client.show(name);
+      const [a, b] = [findRelease(value, second), findRelease(value, third)];
+      const comparisons = compare(a, b);
+      const different = comparisons.filter(({ a, b }) => a !== b).map(({ field }) => field);
+      const end =
+        different.length === 0
+          ? `${second} and ${third} are the same version.`
+          : `Different: ${different.join(', ')}.`;
+      return told(
+        { name, a, b, different },
+        () => `${table(comparisonRows([second, third], comparisons))}\n${end}\n`,
+      );
+    }
+    case 'tag':
+      return told(
+        await client.tag(name, second, third),
+        () => `${name}@${second} is ${name}@${third} now.\n`,
+      );
+    case 'untag':
+      return told(await client.untag(name, second), () => `${name}@${second} is gone.\n`);
+    case 'grant':
+    case 'revoke': {
+      const grantee = granteeOf(text('tenant'), text('key'), command);
+      const [kind, id] = Object.entries(grantee)[0] ?? [];
+      const who = id === '*' ? 'everybody' : `${kind} ${id}`;
+      const words = command === 'grant' ? `may use ${name} now` : `has no grant for ${name} any more`;
+      return told(await client.grant(name, grantee, command === 'grant'), () => `${who} ${words}.\n`);
+    }
+    case 'pin':
+    case 'unpin': {
+      const pinned = command === 'pin';
+      const digest = await digestOf(client, name, second);
+      return told(
+        await client.pin(name, digest, pinned),
+        () => `${digest} ${pinned ? 'is kept whatever stands for it' : 'may be collected again'}.\n`,
+      );
+    }
+    case 'rm': {
+      if (!has('yes')) await confirm(`Remove ${name} with its tags, releases and grants?`, surroundings);
+      const { json, value } = await client.remove(name);
+      const versions = value.length === 1 ? '1 version' : `${value.length} versions`;
+      return told(json, () => `Removed ${name}, and ${versions} that no other name has.\n`);
+    }
+  }
+}
+
+async function push(
+  client: AdminClient,
+  { positionals: [directory = ''], text, texts }: Invocation,
+  { stdout, stderr }: Surroundings,
+  told: (json: unknown, words: () => string) => string,
+): Promise<string> {
+  const [name, note, parent] = [text('name'), text('note'), text('parent')];
+  const tags = texts('tag');
+  if (name === undefined) {
+    throw new UsageError(
+      'Say what clients will call it, such as --name acme/support. Try: polylora adapters push --help.',
+    );
+  }
+  if (note !== undefined && Buffer.byteLength(note) > MOST_NOTE_BYTES) {
+    throw new UsageError(`The note is longer than ${MOST_NOTE_BYTES} bytes.`);
+  }
+  const form = await adapterForm(directory, {
+    name,
+    ...(tags.length === 0 ? {} : { tags: tags.join(',') }),
+    ...(note === undefined ? {} : { note }),
+    ...(parent === undefined ? {} : { parent: parent.replace(/^sha256:/, '') }),
+  });
+  try {
+    // Before anything large is sent: is there a server, and is this its operator's key?
+    await client.check();
+    const { json, value } = await sendWithProgress(client, form, stderr);
+    const reference = `${name}@${value.release}`;
+    const words = () =>
+      table([
+        ['release', reference],
+        ['digest', value.digest],
+        ['tags', [...new Set(['latest', ...tags])].join(', ')],
+        ['size', byteText(value.bytes)],
+        ['ranks', ranksText(value.ranks)],
+      ]);
+    stdout.write(told(json, words));
+    if (value.release === 'v1') {
+      stderr.write(
+        printableLines(
+          `Where it has no grant yet, nobody may use it: polylora adapters grant ${name} --tenant <id>, or --tenant '*'.\n`,
+        ),
+      );
+    }
+    return '';
+  } finally {
+    await form.close();
+  }
+}
+
+async function sendWithProgress(
+  client: AdminClient,
+  form: Awaited<ReturnType<typeof adapterForm>>,
+  stderr: ProgressSink,
+): ReturnType<AdminClient['push']> {
+  const progress = new Progress(stderr, form.contentLength);
+  let left = form.contentLength;
+  try {
+    return await client.push(form, (bytes) => {
+      progress.add(bytes);
+      left -= bytes;
+      if (left === 0) progress.sent();
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+function detailsText({ name, owner, tags, releases, grants }: Details): string {
+  const head = [
+    ['name', name],
+    ['owner', owner],
+    ['grants', grants.length === 0 ? 'none' : grants.map(grantText).join(', ')],
+  ];
+  const rows = releases.map(({ release, digest, bytes, created, ranks, pinned, note }) => {
+    const own = Object.keys(tags).filter((tag) => tags[tag] === digest);
+    return [
+      release,
+      own.join(', ') || '-',
+      byteText(bytes),
+      timeText(created * 1000),
+      ranksText(ranks),
+      pinned ? 'yes' : '-',
+      digest,
+      note ?? '',
+    ];
+  });
+  const titles = ['RELEASE', 'TAGS', 'SIZE', 'CREATED', 'RANKS', 'PINNED', 'DIGEST', 'NOTE'];
+  return `${table(head)}\n${table([titles, ...rows])}`;
+}
+
+function grantText({ kind, grantee }: Details['grants'][number]): string {
+  return grantee === '*' ? 'everybody' : `${kind} ${grantee}`;
+}
+
+function clientOf({ text }: Invocation, env: Surroundings['env']): AdminClient {
+  // An empty variable counts as unset, as it does for the server.
+  const key = env.POLYLORA_OPERATOR_KEY?.trim() || null;
+  if (key === null) {
+    throw new UsageError(
+      "Set POLYLORA_OPERATOR_KEY to the server's operator key: this is its operator's command.",
+    );
+  }
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw new UsageError('POLYLORA_OPERATOR_KEY holds characters that a request cannot carry.');
+  }
+  return new AdminClient(text('url') ?? (env.POLYLORA_URL || USUAL_URL), key);
+}
+
+function granteeOf(tenant: string | undefined, key: string | undefined, command: string): Grantee {
+  if (tenant !== undefined && key === undefined) return { tenant };
+  if (tenant === undefined && key !== undefined) return { key };
+  throw new UsageError(`Give either --tenant or --key. Try: polylora adapters ${command} --help.`);
+}
+
+async function digestOf(client: AdminClient, name: string, version: string): Promise<string> {
+  const [, digest] = DIGEST.exec(version) ?? [];
+  return digest ?? findRelease((await client.show(name)).value, version).digest;
+}
+
+/** @throws UsageError where there is nobody to ask, CommandError where the answer is not yes */
+async function confirm(question: string, { stdin, stderr }: Surroundings): Promise<void> {
+  if (!stdin.isTTY || !stderr.isTTY) {
+    throw new UsageError('There is no terminal to ask on: say --yes to remove it.');
+  }
+  const terminal = createInterface({ input: stdin, output: stderr });
+  try {
+    // Ctrl-C or Ctrl-D: what comes next starts on a line of its own.
+    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('\n')));
+    const answer = await Promise.race([terminal.question(printable(`${question} [y/N] `)), closed]);
+    if (answer === '\n') stderr.write('\n');
+    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('Nothing was removed.');
+  } finally {
+    terminal.close();
+  }
+}
