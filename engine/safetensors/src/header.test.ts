@@ -206,6 +206,11 @@ async function expectSoundOrRefused(bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** `npm run fuzz` asks for more. */
+const { POLYLORA_FUZZ_RUNS: runs, POLYLORA_FUZZ_SEED: seed } = process.env;
+const FUZZ = { numRuns: Number(runs ?? 5_000), ...(seed === undefined ? {} : { seed: Number(seed) }) };
+const FUZZ_MILLISECONDS = 60_000 + 20 * FUZZ.numRuns;
+
 describe('thousands of malformed files are sound or refused, nothing else', () => {
   const original = valid();
   const splice = fc.record({
@@ -218,18 +223,22 @@ describe('thousands of malformed files are sound or refused, nothing else', () =
         .map((s) => Buffer.from(s)),
     ),
   });
-  test('cut and spliced bytes', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(splice, { minLength: 1, maxLength: 4 }), async (splices) => {
-        let bytes: Buffer = original;
-        for (const { at, remove, insert } of splices) {
-          bytes = Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)]);
-        }
-        await expectSoundOrRefused(bytes);
-      }),
-      { numRuns: 5_000 },
-    );
-  });
+  test(
+    'cut and spliced bytes',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(splice, { minLength: 1, maxLength: 4 }), async (splices) => {
+          let bytes: Buffer = original;
+          for (const { at, remove, insert } of splices) {
+            bytes = Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)]);
+          }
+          await expectSoundOrRefused(bytes);
+        }),
+        FUZZ,
+      );
+    },
+    FUZZ_MILLISECONDS,
+  );
 
   const size = fc.oneof(fc.nat({ max: 40 }), fc.constantFrom(-1, 0.5, 2 ** 31, 2 ** 32, 2 ** 53, 1e300));
   const dtype = fc.constantFrom('F32', 'BF16', 'U8', 'F4', 'F6_E2M3', 'I64', 'X');
@@ -244,12 +253,20 @@ describe('thousands of malformed files are sound or refused, nothing else', () =
     },
     { weight: 1, arbitrary: fc.jsonValue() },
   );
-  test('well-formed JSON with wrong values', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.dictionary(fc.string(), tensor), fc.nat({ max: 64 }), async (header, dataBytes) => {
-        await expectSoundOrRefused(fileOf(JSON.stringify(header), dataBytes));
-      }),
-      { numRuns: 5_000 },
-    );
-  });
+  test(
+    'well-formed JSON with wrong values',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.dictionary(fc.string(), tensor),
+          fc.nat({ max: 64 }),
+          async (header, dataBytes) => {
+            await expectSoundOrRefused(fileOf(JSON.stringify(header), dataBytes));
+          },
+        ),
+        FUZZ,
+      );
+    },
+    FUZZ_MILLISECONDS,
+  );
 });
