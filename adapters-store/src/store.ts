@@ -3,6 +3,7 @@ import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExpressionBuilder, Transaction } from 'kysely';
 import { type BlobStore, blobId, storageError } from './blobs/blob-store.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { audit } from './metadata/audit-log.ts';
 import { type Database, inTurn } from './metadata/database.ts';
 import type { Tables } from './metadata/tables.ts';
@@ -93,6 +94,8 @@ interface RemovedVersion {
   readonly blob: string;
 }
 
+/** Files without a version stay at least so long, whatever the grace time: a push that is about to name them may be slow. */
+const LONGEST_PUSH_MILLISECONDS = 60 * 60 * 1000;
 const LONGEST_NOTE = 4096;
 /** In one transaction. */
 const MOST_COLLECTED = 500;
@@ -396,7 +399,7 @@ export class AdaptersStore {
    */
   async remove(name: string, actor: Principal): Promise<readonly string[]> {
     const removed: RemovedVersion[] = [];
-    await this.#change(name, actor, async (transaction) => {
+    await this.#change(name, actor, async (transaction, at) => {
       const released = await transaction
         .selectFrom('release')
         .select('digest')
@@ -412,7 +415,11 @@ export class AdaptersStore {
           .select('name')
           .where('digest', '=', digest)
           .executeTakeFirst();
-        if (other !== undefined) continue;
+        if (other !== undefined) {
+          // Its last tag may have been one of these.
+          await this.#markUnreferenced(transaction, [digest], at);
+          continue;
+        }
         const { blob } = await transaction
           .deleteFrom('version')
           .where('digest', '=', digest)
@@ -427,11 +434,11 @@ export class AdaptersStore {
   }
 
   /**
-   * Removes versions that no tag has referred to for the grace time, and files without a version.
+   * Removes versions that no tag has referred to for the grace time, and what pushes that broke off have left.
    * @returns their digests
    */
   async collect(): Promise<readonly string[]> {
-    const { graceSeconds, blobs, database } = this.#options;
+    const { graceSeconds, blobs, database, staging } = this.#options;
     const before = this.#clock() - graceSeconds * 1000;
     const removed = await this.#transaction(async (transaction) => {
       const old = await transaction
@@ -450,9 +457,11 @@ export class AdaptersStore {
       return old;
     });
     await this.#forget(removed);
+    const abandoned = Math.min(before, this.#clock() - LONGEST_PUSH_MILLISECONDS);
+    await removeLeftovers(staging, abandoned);
     for await (const { id, storedAt } of blobs.list()) {
       // One that was just put is about to have its version.
-      if (storedAt >= before) continue;
+      if (storedAt >= abandoned) continue;
       const version = await database
         .selectFrom('version')
         .select('digest')

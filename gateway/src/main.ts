@@ -16,7 +16,7 @@ import { Registry } from 'prom-client';
 import { CombinedCatalog } from './adapters/catalog.ts';
 import { DirectoryCatalog } from './adapters/directory-catalog.ts';
 import { StoreCatalog } from './adapters/store-catalog.ts';
-import { openStore, type StoreHost } from './adapters/store-host.ts';
+import { openStore, type StoreHost, stagingOf } from './adapters/store-host.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
@@ -95,7 +95,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
         : { backend: () => backend, store: () => adapters?.store ?? null, root: config.runtimeLoraRoot },
     adminAdapters: {
       store: () => adapters?.store ?? null,
-      uploads: join(storeDirectory, 'uploads'),
+      uploads: stagingOf(storeDirectory),
       weightsLimitBytes: config.adapterLimitBytes,
     },
   });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -178,6 +178,32 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       expect(await digestOf('acme/support@v2')).toBe(second.version.digest);
       await store.pin('acme/support', second.version.digest, false, ACME);
       expect(await store.collect()).toEqual([second.version.digest]);
+    });
+
+    it('collects what only a removed name had a tag for', async () => {
+      const shared = await push('acme/support', 0);
+      await push('acme/copy', 0);
+      await push('acme/copy', 1);
+      await store.remove('acme/support', ACME);
+      now += 2 * GRACE_SECONDS * 1000;
+      expect(await store.collect()).toEqual([shared.version.digest]);
+    });
+
+    it('clears away what broke off, but not what may still be going on', async () => {
+      const { version } = await push('acme/support', 0);
+      const { file } = await store.weights(version.digest);
+      const copying = join(file, '..', `${version.digest}-${'0'.repeat(16)}.safetensors.tmp`);
+      const staged = join(file, '..', '..', '..', 'staging', 'broken-off');
+      await mkdir(staged, { recursive: true });
+      for (const left of [copying, join(staged, 'adapter_model.safetensors')]) await writeFile(left, 'half');
+      const real = now;
+      now = Date.now();
+      await store.collect();
+      expect([existsSync(copying), existsSync(staged)]).toEqual([true, true]);
+      now += 2 * 60 * 60 * 1000;
+      await store.collect();
+      expect([existsSync(copying), existsSync(staged), existsSync(file)]).toEqual([false, false, true]);
+      now = real;
     });
 
     it('writes down every change, so that none can be taken back unseen', async () => {

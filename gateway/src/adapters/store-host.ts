@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AdaptersStore, type BaseModelShape, DirectoryBlobs, openDatabase } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
@@ -22,6 +21,11 @@ export interface StoreHost {
   close(): Promise<void>;
 }
 
+/** Where a store's adapters are while they are uploaded and checked; what is left there goes with time. */
+export function stagingOf(directory: string): string {
+  return join(directory, 'staging');
+}
+
 /**
  * Opens the store and collects what nothing refers to, now and from time to time.
  * @throws MetadataError
@@ -29,11 +33,11 @@ export interface StoreHost {
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   const { directory, graceSeconds, model, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
-  const staging = join(directory, 'staging');
-  // What was being checked when the server last stopped.
-  await rm(staging, { recursive: true, force: true });
   const blobs = new DirectoryBlobs(join(directory, 'blobs'));
-  const store = new AdaptersStore({ database, blobs, staging, model, graceSeconds });
+  const store = new AdaptersStore({
+    ...{ database, blobs, model, graceSeconds },
+    staging: stagingOf(directory),
+  });
   let collecting = Promise.resolve();
   const collect = () => {
     collecting = store

@@ -29,7 +29,7 @@ const BODY_LIMIT_BYTES = 64 << 10;
 export interface AdminAdaptersDeps {
   /** null until the model is known. */
   readonly store: () => AdaptersStore | null;
-  /** A directory for what is being uploaded. */
+  /** A directory for what is being uploaded, which the store clears of what is old. */
   readonly uploads: string;
   /** Largest weights. */
   readonly weightsLimitBytes: number;
