@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExpressionBuilder, Transaction } from 'kysely';
-import { type BlobStore, blobId, storageError } from './blobs/blob-store.ts';
+import { type BlobStore, blobId, StorageError, storageError } from './blobs/blob-store.ts';
+import { AdapterError } from './errors.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { audit } from './metadata/audit-log.ts';
 import { type Database, inTurn } from './metadata/database.ts';
@@ -97,6 +98,7 @@ interface RemovedVersion {
 /** Files without a version stay at least so long, whatever the grace time: a push that is about to name them may be slow. */
 const LONGEST_PUSH_MILLISECONDS = 60 * 60 * 1000;
 const LONGEST_NOTE = 4096;
+const LONGEST_GRANTEE = 256;
 /** In one transaction. */
 const MOST_COLLECTED = 500;
 const DIGEST = /^[0-9a-f]{64}$/;
@@ -115,7 +117,7 @@ export class AdaptersStore {
     this.#clock = options.clock ?? Date.now;
   }
 
-  /** Is told each digest that was removed: whoever holds its weights lets go of them. */
+  /** Is told each digest whose file is gone: whoever holds its weights lets go of them. */
   onRemoved(listener: (digest: string) => void): void {
     this.#onRemoved.add(listener);
   }
@@ -145,13 +147,13 @@ export class AdaptersStore {
     try {
       // What is checked is our own copy, which nobody else writes to.
       await stage(push.directory, staged);
-      const adapter = await readAdapter(staged, this.#options.model);
+      const adapter = await readStaged(staged, this.#options.model);
       const ranks = largestRanks(adapter);
       if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
       const blob = blobId(adapter.digest);
       // Before it has a name: a name never stands for what is not there. Without one it is collected some day.
       await this.#options.blobs.put(blob, adapter.file);
-      const { release, keptBlob } = await this.#transaction(async (transaction) => {
+      const { release, keepsNew, isMended } = await this.#transaction(async (transaction) => {
         const at = this.#clock();
         await this.#own(transaction, name, actor, at);
         const row = {
@@ -189,10 +191,28 @@ export class AdaptersStore {
           .select([...VERSION_COLUMNS, 'version.blob'])
           .where('digest', '=', adapter.digest)
           .executeTakeFirstOrThrow();
-        return { release: { name, number, version: readVersion(version) }, keptBlob: version.blob };
+        const keepsNew = version.blob === blob || (await this.#isMissing(version.blob));
+        const isMended = keepsNew && version.blob !== blob;
+        if (isMended) {
+          const { bytes, config, ranks } = row;
+          await transaction
+            .updateTable('version')
+            .set({ blob, bytes, config, ranks })
+            .where('digest', '=', adapter.digest)
+            .execute();
+        }
+        return { release: { name, number, version: readVersion(version) }, keepsNew, isMended };
+      }).catch(async (error: unknown) => {
+        // Surely not made: what failed without such an answer may have been, and waits to be collected.
+        const isRefused = error instanceof StoreError;
+        if (isRefused || (error instanceof StorageError && error.code === 'storage_full'))
+          await this.#options.blobs.delete(blob).catch(() => {});
+        throw error;
       });
-      // The content was here before.
-      if (keptBlob !== blob) await this.#options.blobs.delete(blob);
+      // The content was here before. Where this fails, the file is collected some day; the push was made.
+      if (!keepsNew) await this.#options.blobs.delete(blob).catch(() => {});
+      // Whoever holds the file that is gone asks for the new one.
+      if (isMended) for (const listener of this.#onRemoved) listener(adapter.digest);
       return release;
     } finally {
       await rm(staged, { recursive: true, force: true }).catch(() => {});
@@ -350,8 +370,10 @@ export class AdaptersStore {
   }
 
   async grant(name: string, { kind, grantee }: Grantee, actor: Principal): Promise<void> {
-    if (grantee === '')
-      throw new StoreError('adapter_field_invalid', "'grantee' must not be empty", 'grantee');
+    if (grantee === '' || grantee.length > LONGEST_GRANTEE) {
+      const message = `'grantee' must have 1 to ${LONGEST_GRANTEE} characters`;
+      throw new StoreError('adapter_field_invalid', message, 'grantee');
+    }
     await this.#change(name, actor, async (transaction, at) => {
       await transaction
         .insertInto('adapter_grant')
@@ -475,7 +497,8 @@ export class AdaptersStore {
   async #forget(versions: readonly RemovedVersion[]): Promise<void> {
     for (const { digest, blob } of versions) {
       for (const listener of this.#onRemoved) listener(digest);
-      await this.#options.blobs.delete(blob);
+      // The version is gone, and its file goes when it can: at the latest with what is collected.
+      await this.#options.blobs.delete(blob).catch(() => {});
     }
   }
 
@@ -516,6 +539,16 @@ export class AdaptersStore {
     at: number,
   ): Promise<void> {
     return audit(transaction, { at, actor: actor.tenant, action, subject, details });
+  }
+
+  async #isMissing(blob: string): Promise<boolean> {
+    try {
+      await this.#options.blobs.locate(blob);
+      return false;
+    } catch (error) {
+      if (error instanceof StorageError && error.code === 'blob_missing') return true;
+      throw error;
+    }
   }
 
   async #assertMayPush(name: string, actor: Principal): Promise<void> {
@@ -642,6 +675,17 @@ async function stage(directory: string, staged: string): Promise<void> {
     }
   } catch (error) {
     throw storageError(error, 'copying an adapter');
+  }
+}
+
+/** @throws AdapterError for what is wrong with the adapter, StorageError where our own copy cannot be read */
+async function readStaged(staged: string, model: BaseModelShape): Promise<Adapter> {
+  try {
+    return await readAdapter(staged, model);
+  } catch (error) {
+    if (!(error instanceof AdapterError) || error.code !== 'adapter_unreadable') throw error;
+    const failure = storageError(error.cause, 'checking an adapter');
+    throw failure instanceof StorageError ? failure : error;
   }
 }
 

@@ -264,6 +264,61 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       expect(await digestOf('acme/support')).toBeNull();
     });
 
+    it.runIf(kind === 'PostgreSQL')(
+      'tells of a database that does not answer, and goes on when it does',
+      async () => {
+        const { version } = await push('acme/support', 0);
+        const running = Array.from({ length: 50 }, () => push('acme/support', 1));
+        postgres?.disconnect();
+        for (const outcome of await Promise.allSettled(running)) {
+          if (outcome.status === 'fulfilled') continue;
+          expect(outcome.reason).toMatchObject({ name: 'StorageError', code: 'storage_unavailable' });
+        }
+        const found = () => digestOf('acme/support').catch(() => null);
+        await expect.poll(found).not.toBeNull();
+        expect(await digestOf('acme/support@v1')).toBe(version.digest);
+        expect(await findTampering(database)).toBeNull();
+        await push('acme/support', 1);
+      },
+    );
+
+    it.each([
+      ['', 'empty'],
+      ['x'.repeat(257), 'long'],
+    ])('refuses a grantee that is %#', async (grantee) => {
+      await push('acme/support', 0);
+      const granted = store.grant('acme/support', { kind: 'tenant', grantee }, ACME);
+      await expect(granted).rejects.toMatchObject({ code: 'adapter_field_invalid', field: 'grantee' });
+    });
+
+    it('takes a content again whose file somebody removed', async () => {
+      const gone: string[] = [];
+      store.onRemoved((digest) => gone.push(digest));
+      const { version } = await push('acme/support', 0);
+      await rm((await store.weights(version.digest)).file);
+      await expect(store.weights(version.digest)).rejects.toMatchObject({ code: 'blob_missing' });
+      expect((await push('acme/support', 0)).number).toBe(1);
+      expect((await store.weights(version.digest)).pairs).toHaveLength(7);
+      expect(gone).toEqual([version.digest]);
+    });
+
+    it('keeps each push whole while others remove the same content', async () => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          const name = `acme/a${index % 2}`;
+          if (index % 5 === 4)
+            return store.remove(name, ACME).then(
+              () => null,
+              () => null,
+            );
+          return push(name, 0);
+        }),
+      );
+      expect(outcomes.filter((outcome) => outcome !== null)).toHaveLength(16);
+      for (const { digest } of await store.list(ACME, { limit: 10 })) await store.weights(digest);
+      expect(await findTampering(database)).toBeNull();
+    });
+
     it('goes back a step and forwards again', async () => {
       expect(await migrateBack(database)).toBe('0001_adapters');
       expect(await migrateBack(database)).toBeNull();
