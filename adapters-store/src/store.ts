@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExpressionBuilder, Transaction } from 'kysely';
 import { type BlobStore, blobId, StorageError, storageError } from './blobs/blob-store.ts';
@@ -17,7 +17,14 @@ import {
   parseReference,
   TAG_RULE,
 } from './name.ts';
-import { CONFIG_FILE, readAdapter, readCheckedAdapter, WEIGHTS_FILE } from './peft/adapter.ts';
+import {
+  CONFIG_FILE,
+  readAdapter,
+  readAdapterInside,
+  readCheckedAdapter,
+  WEIGHTS_FILE,
+} from './peft/adapter.ts';
+import { resolveInside } from './peft/files.ts';
 import { StoreError } from './store-error.ts';
 import type { Adapter, BaseModelShape } from './types.ts';
 import { largestRanks, readVersion, VERSION_COLUMNS, type Version, type VersionSource } from './version.ts';
@@ -46,6 +53,8 @@ export interface AdaptersStoreOptions {
   readonly model: BaseModelShape & { readonly digest: string };
   /** Seconds that a version stays after the last tag has left it: somebody may still be using it. */
   readonly graceSeconds: number;
+  /** Names that stand for something else, which would hide an adapter of that name. */
+  readonly reservedNames?: ReadonlySet<string>;
   /** Milliseconds since 1970. */
   readonly clock?: () => number;
 }
@@ -54,6 +63,8 @@ export interface Push {
   readonly name: string;
   /** A folder with adapter_config.json and adapter_model.safetensors; it is copied. */
   readonly directory: string;
+  /** No link in the folder may lead out of this one: the folder itself, where it is not given. */
+  readonly root?: string;
   /** To be moved to this version, beside `latest`. */
   readonly tags?: readonly string[];
   readonly source: VersionSource;
@@ -131,22 +142,20 @@ export class AdaptersStore {
   async push(push: Push, actor: Principal): Promise<Release> {
     const { name, tags = [], parent = null, note = null, limits } = push;
     assertName(name);
+    if (this.#options.reservedNames?.has(name)) {
+      const message = `'${name}' stands for the base model, or for an adapter of the server's own directory`;
+      throw new StoreError('adapter_name_taken', `${message}; choose another name`, 'name');
+    }
     for (const tag of tags) assertTag(tag);
     if (parent !== null && !DIGEST.test(parent)) {
       throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
     }
-    if (note !== null && note.length > LONGEST_NOTE) {
-      throw new StoreError(
-        'adapter_field_invalid',
-        `'note' is longer than ${LONGEST_NOTE} characters`,
-        'note',
-      );
-    }
+    if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
     await this.#assertMayPush(name, actor);
     const staged = join(this.#options.staging, randomUUID());
     try {
       // What is checked is our own copy, which nobody else writes to.
-      await stage(push.directory, staged);
+      await this.#stage(push, staged);
       const adapter = await readStaged(staged, this.#options.model);
       const ranks = largestRanks(adapter);
       if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
@@ -370,10 +379,7 @@ export class AdaptersStore {
   }
 
   async grant(name: string, { kind, grantee }: Grantee, actor: Principal): Promise<void> {
-    if (grantee === '' || grantee.length > LONGEST_GRANTEE) {
-      const message = `'grantee' must have 1 to ${LONGEST_GRANTEE} characters`;
-      throw new StoreError('adapter_field_invalid', message, 'grantee');
-    }
+    assertText(grantee, 'grantee', 1, LONGEST_GRANTEE);
     await this.#change(name, actor, async (transaction, at) => {
       await transaction
         .insertInto('adapter_grant')
@@ -541,6 +547,27 @@ export class AdaptersStore {
     return audit(transaction, { at, actor: actor.tenant, action, subject, details });
   }
 
+  async #stage({ name, directory, root = directory }: Push, staged: string): Promise<void> {
+    try {
+      await mkdir(staged, { recursive: true });
+      const realRoot = await realpath(root);
+      for (const file of [CONFIG_FILE, WEIGHTS_FILE]) {
+        const source = await resolveInside(realRoot, join(directory, file));
+        if (source === null) {
+          // Says what is missing, and names a pickle that is there instead.
+          await readAdapterInside(realRoot, name, directory, this.#options.model);
+          continue;
+        }
+        await assertRegular(source);
+        await copyFile(source, join(staged, file));
+        // Ours, however it was protected where it came from.
+        await chmod(join(staged, file), 0o600);
+      }
+    } catch (error) {
+      throw storageError(error, 'copying an adapter');
+    }
+  }
+
   async #isMissing(blob: string): Promise<boolean> {
     try {
       await this.#options.blobs.locate(blob);
@@ -664,18 +691,12 @@ function mayUse(where: ExpressionBuilder<Tables, 'adapter'>, { tenant, key }: Pr
   return where.or([where('adapter.owner', '=', tenant), where.exists(granted)]);
 }
 
-async function stage(directory: string, staged: string): Promise<void> {
-  try {
-    await mkdir(staged, { recursive: true });
-    for (const file of [CONFIG_FILE, WEIGHTS_FILE]) {
-      await copyFile(join(directory, file), join(staged, file)).catch((error: NodeJS.ErrnoException) => {
-        // The check that follows says what is missing, and names a pickle that is there instead.
-        if (error.code !== 'ENOENT') throw error;
-      });
-    }
-  } catch (error) {
-    throw storageError(error, 'copying an adapter');
-  }
+/** A named pipe would never end, and neither would some devices. */
+async function assertRegular(file: string): Promise<void> {
+  if ((await stat(file)).isFile()) return;
+  throw new AdapterError('adapter_unreadable', 'adapters', [
+    { where: file, message: 'is not a regular file' },
+  ]);
 }
 
 /** @throws AdapterError for what is wrong with the adapter, StorageError where our own copy cannot be read */
@@ -709,6 +730,13 @@ function assertName(name: string): void {
   if (!isAdapterName(name)) {
     throw new StoreError('adapter_field_invalid', `'name' must be made of ${NAME_RULE}`, 'name');
   }
+}
+
+function assertText(text: string, field: string, least: number, most: number): void {
+  // PostgreSQL keeps no NUL.
+  if (text.length >= least && text.length <= most && !text.includes('\0')) return;
+  const message = `'${field}' must have ${least} to ${most} characters, and no NUL`;
+  throw new StoreError('adapter_field_invalid', message, field);
 }
 
 function assertTag(tag: string): void {

@@ -106,14 +106,19 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   try {
     const engine = await startEngine(config, logger, say);
     try {
+      const servedModelName = config.servedModelName ?? engine.model.name;
+      const directory = await openDirectory(config, engine, servedModelName, say);
+      const ownNames = (await directory.list()).map(({ name }) => name);
       adapters = await openStore({
         directory: storeDirectory,
         database: config.database,
         graceSeconds: config.adapterGraceSeconds,
+        // The directory's adapters come first: one that was pushed under such a name would never be found.
+        reservedNames: new Set([...EmbeddedBackend.reservedNames(servedModelName), ...ownNames]),
         model: { digest: engine.model.digest, ...shapeOf(engine) },
         logger,
       });
-      backend = await startBackend(config, engine, adapters.store, say);
+      backend = await startBackend(engine, servedModelName, directory, adapters.store, say);
     } catch (error) {
       await engine.close();
       throw error;
@@ -176,16 +181,25 @@ async function startEngine(
   });
 }
 
+/** The operator's own adapters, those that fit the model. */
+async function openDirectory(
+  config: Config,
+  engine: Engine,
+  servedModelName: string,
+  say: (line: string) => void,
+): Promise<DirectoryCatalog> {
+  const adapters = config.adapters === null ? [] : await readAdapters(config.adapters, engine, say);
+  return new DirectoryCatalog(withoutReserved(adapters, servedModelName, say));
+}
+
 /** The engine with the directory's adapters and the store's. */
 async function startBackend(
-  config: Config,
   engine: EngineProcess,
+  servedModelName: string,
+  directory: DirectoryCatalog,
   store: AdaptersStore,
   say: (line: string) => void,
 ): Promise<Backend> {
-  const servedModelName = config.servedModelName ?? engine.model.name;
-  const adapters = config.adapters === null ? [] : await readAdapters(config.adapters, engine, say);
-  const directory = new DirectoryCatalog(withoutReserved(adapters, servedModelName, say));
   const catalog = new CombinedCatalog([directory, new StoreCatalog(store)]);
   const startedAt = Math.floor(Date.now() / 1000);
   const backend = new EmbeddedBackend({ engine, catalog, servedModelName, startedAt });

@@ -240,6 +240,7 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       ['a name', { name: '../x' }, 'adapter_field_invalid', 'name'],
       ['a tag', { tags: ['v7'] }, 'adapter_tag_invalid', 'tag'],
       ['a parent', { parent: 'v1' }, 'adapter_field_invalid', 'parent'],
+      ['a NUL', { note: 'nul \0' }, 'adapter_field_invalid', 'note'],
       ['a note', { note: 'x'.repeat(5000) }, 'adapter_field_invalid', 'note'],
       ['its size', { limits: { maxBytes: 10, maxRank: 64 } }, 'adapter_too_large', null],
       ['its rank', { limits: { maxBytes: 1e9, maxRank: 2 } }, 'adapter_too_large', 'r'],
@@ -285,6 +286,7 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
     it.each([
       ['', 'empty'],
       ['x'.repeat(257), 'long'],
+      ['nul \0', 'odd'],
     ])('refuses a grantee that is %#', async (grantee) => {
       await push('acme/support', 0);
       const granted = store.grant('acme/support', { kind: 'tenant', grantee }, ACME);

@@ -32,7 +32,8 @@ export class DirectoryBlobs implements BlobStore {
 
   async locate(id: string): Promise<string> {
     const file = this.#path(id);
-    if (!(await exists(file))) throw new StorageError('blob_missing', `${file} is gone from the store`);
+    if (!(await exists(file)))
+      throw new StorageError('blob_missing', `the file of ${id} is gone from the store`);
     return file;
   }
 

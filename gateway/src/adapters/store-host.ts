@@ -11,6 +11,8 @@ export interface StoreHostOptions {
   /** Where the metadata is; null: a file in the directory. */
   readonly database: string | null;
   readonly graceSeconds: number;
+  /** Names that no adapter may be pushed under. */
+  readonly reservedNames: ReadonlySet<string>;
   readonly model: BaseModelShape & { readonly digest: string };
   readonly logger: Logger;
 }
@@ -31,11 +33,11 @@ export function stagingOf(directory: string): string {
  * @throws MetadataError
  */
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
-  const { directory, graceSeconds, model, logger } = options;
+  const { directory, graceSeconds, reservedNames, model, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
   const blobs = new DirectoryBlobs(join(directory, 'blobs'));
   const store = new AdaptersStore({
-    ...{ database, blobs, model, graceSeconds },
+    ...{ database, blobs, model, graceSeconds, reservedNames },
     staging: stagingOf(directory),
   });
   let collecting = Promise.resolve();
