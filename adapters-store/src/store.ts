@@ -200,6 +200,11 @@ export class AdaptersStore {
           .select([...VERSION_COLUMNS, 'version.blob'])
           .where('digest', '=', adapter.digest)
           .executeTakeFirstOrThrow();
+        if (version.base_digest !== this.#options.model.digest) {
+          const message =
+            'the store has this content for another base model; give each model a store of its own';
+          throw new StoreError('adapter_of_other_model', message);
+        }
         const keepsNew = version.blob === blob || (await this.#isMissing(version.blob));
         const isMended = keepsNew && version.blob !== blob;
         if (isMended) {
@@ -286,10 +291,13 @@ export class AdaptersStore {
     return readCheckedAdapter({ name: digest, config: row.config, file, digest }, model);
   }
 
-  /** The adapters that somebody may use, by name, after the name given. */
+  /**
+   * The adapters that somebody may use, by name, after the name given.
+   * @param options.servable only those whose `latest` is for this base model
+   */
   async list(
     principal: Principal,
-    { limit, after }: { limit: number; after?: string },
+    { limit, after, servable = false }: { limit: number; after?: string; servable?: boolean },
   ): Promise<AdapterEntry[]> {
     let query = this.#options.database
       .selectFrom('adapter')
@@ -299,6 +307,11 @@ export class AdaptersStore {
       .select(['adapter.name', 'adapter.owner', 'adapter.created_at', 'tag.digest', 'tag.moved_at'])
       .orderBy('adapter.name')
       .limit(limit);
+    if (servable) {
+      query = query
+        .innerJoin('version', 'version.digest', 'tag.digest')
+        .where('version.base_digest', '=', this.#options.model.digest);
+    }
     if (after !== undefined) query = query.where('adapter.name', '>', after);
     const rows = await query.execute();
     return rows.map(({ name, owner, created_at, digest, moved_at }) => ({

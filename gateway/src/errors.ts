@@ -55,6 +55,7 @@ export const ERRORS = {
     "Another tenant, the base model or the server's own directory of adapters has this name.",
     409,
   ),
+  adapter_of_other_model: badRequest('The store has the same adapter for another base model.', 409),
   adapter_tag_invalid: badRequest('The tag is none, or cannot be moved or taken away.'),
   adapter_field_invalid: badRequest('A field of an adapter is not allowed.'),
   adapter_too_large: badRequest('The adapter has more bytes or a larger rank than is allowed.', 413),

@@ -180,6 +180,25 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       expect(await store.collect()).toEqual([second.version.digest]);
     });
 
+    it('serves no adapter of another base model, and says so at a push', async () => {
+      const { version } = await push('acme/support', 0);
+      const other = new AdaptersStore({
+        database,
+        blobs: new DirectoryBlobs(join(folder, 'other', 'blobs')),
+        staging: join(folder, 'other', 'staging'),
+        model: { ...SHAPE, digest: 'c'.repeat(64) },
+        graceSeconds: GRACE_SECONDS,
+      });
+      expect(await other.resolve('acme/support', ACME)).toBeNull();
+      expect(await other.list(ACME, { limit: 10, servable: true })).toEqual([]);
+      expect(await store.list(ACME, { limit: 10, servable: true })).toHaveLength(1);
+      const again = { name: 'acme/again', directory: adapters[0]!, source: SOURCE };
+      await expect(other.push(again, ACME)).rejects.toMatchObject({ code: 'adapter_of_other_model' });
+      expect(await other.list(ACME, { limit: 10 })).toHaveLength(1);
+      expect((await store.resolve('acme/support', ACME))?.digest).toBe(version.digest);
+      expect((await other.push({ ...again, directory: adapters[1]! }, ACME)).number).toBe(1);
+    });
+
     it('collects what only a removed name had a tag for', async () => {
       const shared = await push('acme/support', 0);
       await push('acme/copy', 0);
@@ -282,6 +301,21 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
         await push('acme/support', 1);
       },
     );
+
+    it.runIf(kind === 'PostgreSQL')('waits only so long for another gateway that hangs', async () => {
+      await push('acme/support', 0);
+      // One that has taken the adapter's row and does not go on.
+      await database.transaction().execute(async (transaction) => {
+        await transaction
+          .updateTable('adapter')
+          .set({ owner: 'acme' } as never)
+          .execute();
+        const failure = { name: 'StorageError', code: 'storage_unavailable' };
+        await expect(store.remove('acme/support', ACME)).rejects.toMatchObject(failure);
+        expect(await digestOf('acme/support')).not.toBeNull();
+      });
+      await store.remove('acme/support', ACME);
+    });
 
     it.each([
       ['', 'empty'],

@@ -24,6 +24,7 @@ export type Database = Kysely<Tables>;
 const INT8 = 20;
 const BUSY_MILLISECONDS = 5_000;
 const CONNECT_MILLISECONDS = 5_000;
+const IDLE_MILLISECONDS = 15_000;
 const MOST_CONNECTIONS = 8;
 /** PostgreSQL's lock of those that change something: any number, the same in every gateway. */
 const WRITERS = 0x706c6f72;
@@ -104,6 +105,9 @@ function openPostgres(url: string): Database {
     connectionString: url,
     max: MOST_CONNECTIONS,
     connectionTimeoutMillis: CONNECT_MILLISECONDS,
+    lock_timeout: BUSY_MILLISECONDS,
+    // A gateway that hangs in the midst of a change does not keep the others from theirs.
+    idle_in_transaction_session_timeout: IDLE_MILLISECONDS,
     types: {
       getTypeParser: (type: number, format?: 'text' | 'binary') =>
         type === INT8 ? Number : types.getTypeParser(type, format as 'text'),

@@ -10,7 +10,7 @@ import { StorageError } from '../blobs/blob-store.ts';
 
 /** SQLite's codes, and PostgreSQL's classes of them, for what is the disk's or the server's fault and not the query's. */
 const UNAVAILABLE =
-  /^(SQLITE_(BUSY|CANTOPEN|CORRUPT|IOERR|LOCKED|NOMEM|NOTADB|PROTOCOL|READONLY)|E[A-Z]+$|(08|53|57|58)[0-9A-Z]{3}$|25006$|40001$|40P01$)/;
+  /^(SQLITE_(BUSY|CANTOPEN|CORRUPT|IOERR|LOCKED|NOMEM|NOTADB|PROTOCOL|READONLY)|E[A-Z]+$|(08|53|57|58)[0-9A-Z]{3}$|25006$|25P03$|40001$|40P01$|55P03$)/;
 const FULL: ReadonlySet<string> = new Set(['SQLITE_FULL', '53100', 'ENOSPC', 'EDQUOT']);
 /** What the client library says, without a code, of connections that broke or could not be made. */
 const DISCONNECTED =

@@ -93,9 +93,13 @@ export class EmbeddedBackend implements Backend {
 
   /** Lets go of a content: requests that run with it end as they would have. */
   async unload(digest: string): Promise<void> {
+    const known = this.#known.get(digest);
     this.#known.delete(digest);
     this.#names.delete(digest);
-    await this.#engine.removeAdapter(digest);
+    // What is still being told would be known after all.
+    await known?.catch(() => {});
+    // Meanwhile somebody may have asked for it anew.
+    if (!this.#known.has(digest)) await this.#engine.removeAdapter(digest);
   }
 
   async *generate(
