@@ -231,6 +231,40 @@ describe('the adapters store of a gateway, when things go wrong', () => {
     expect((await admin('GET', pathOf('acme/odd'))).status).toBe(404);
   });
 
+  it.each([
+    ['v3', 'v1'],
+    ['latest', 'v9'],
+    ['latest', 'v1@v1'],
+    ['latest', '../v1'],
+    ['latest', `sha256:${'0'.repeat(64)}`],
+    ['%00', 'v1'],
+    ['sha256:x', 'v1'],
+  ])('moves no tag %s to %s', async (tag, version) => {
+    await push('acme/tagged', 'headline');
+    const refused = await admin('PUT', `${pathOf('acme/tagged')}/tags/${encodeURIComponent(tag)}`, {
+      version,
+    });
+    expect([400, 404]).toContain(refused.status);
+    expect((await admin('DELETE', `${pathOf('acme/tagged')}/tags/latest`)).status).toBe(400);
+  });
+
+  it('keeps one out of thousands of grants as fast, and takes it back as fast', async () => {
+    await push('acme/popular', 'headline');
+    const path = `${pathOf('acme/popular')}/grants`;
+    for (let start = 0; start < 2000; start += 100) {
+      const some = Array.from({ length: 100 }, (_, index) =>
+        admin('PUT', path, { tenant: `t-${start + index}` }),
+      );
+      for (const { status } of await Promise.all(some)) expect(status).toBe(200);
+    }
+    const own = { tenant: tenantOf('key-a') };
+    await admin('PUT', path, own);
+    expect((await chat('acme/popular')).status).toBe(200);
+    await admin('DELETE', path, own);
+    expect((await chat('acme/popular')).status).toBe(404);
+    expect((await chat('acme/popular', 'key-b')).status).toBe(404);
+  });
+
   it('follows no link out of the runtime directory, opens no pipe, and names a pickle', async () => {
     const load = (lora_path: string) =>
       answerOf('/v1/load_lora_adapter', 'key-a', { lora_name: 'linked', lora_path, load_inplace: true });
