@@ -4,11 +4,18 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, statfs, symlink, writeFile }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DEMO_ADAPTERS, type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import {
+  DEMO_ADAPTERS,
+  type Gateway,
+  metric,
+  START_MILLISECONDS,
+  startGateway,
+  until,
+} from '../support/gateway.ts';
 import { mountSmallDisk } from '../support/small-disk.ts';
 
 const OPERATOR_KEY = 'operator-key-of-the-tests';
-const DISK_MEGABYTES = 24;
+const DISK_MEGABYTES = 48;
 
 describe('the adapters store of a gateway, when things go wrong', () => {
   let gateway: Gateway;
@@ -164,6 +171,29 @@ describe('the adapters store of a gateway, when things go wrong', () => {
     expect(broken.text).not.toContain(home);
     await pushed('acme/broken', 'support-triage');
     expect((await chat('acme/broken')).status).toBe(200);
+  });
+
+  it('lets requests that run end as they would have when their adapter is removed', async () => {
+    const long = () =>
+      answerOf('/v1/completions', 'key-a', {
+        model: 'acme/running',
+        prompt: 'Once upon a time',
+        max_tokens: 60,
+        ignore_eos: true,
+        temperature: 0,
+      });
+    const textOf = (text: string) => (JSON.parse(text) as { choices: { text: string }[] }).choices[0]?.text;
+    await pushed('acme/running', 'text-to-sql');
+    const whole = await long();
+    expect(whole.status).toBe(200);
+    const running = [long(), long(), long()];
+    await until(async () => (await metric(gateway, 'vllm:num_requests_running')) === running.length);
+    expect((await admin('DELETE', pathOf('acme/running'))).status).toBe(200);
+    expect((await long()).status).toBe(404);
+    for (const { status, text } of await Promise.all(running)) {
+      expect(status).toBe(200);
+      expect(textOf(text)).toBe(textOf(whole.text));
+    }
   });
 
   it('answers each request whole while its adapter is removed and pushed again', async () => {
