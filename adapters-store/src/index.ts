@@ -1,4 +1,4 @@
-export { type BlobStore, StorageError, type StorageErrorCode } from './blobs/blob-store.ts';
+export { type BlobStore, StorageError, type StorageErrorCode, storageError } from './blobs/blob-store.ts';
 export { DirectoryBlobs } from './blobs/directory-blobs.ts';
 export { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
 export { findTampering } from './metadata/audit-log.ts';

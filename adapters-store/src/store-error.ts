@@ -4,6 +4,8 @@ export type StoreErrorCode =
   | 'adapter_not_found'
   /** The name belongs to another tenant. */
   | 'adapter_name_taken'
+  /** The content is kept for another base model. */
+  | 'adapter_of_other_model'
   /** A tag that cannot be moved or is none. */
   | 'adapter_tag_invalid'
   /** A grantee, note or parent that cannot be kept. */

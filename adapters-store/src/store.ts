@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, realpath, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExpressionBuilder, Transaction } from 'kysely';
-import { type BlobStore, blobId, storageError } from './blobs/blob-store.ts';
+import { type BlobStore, blobId, StorageError, storageError } from './blobs/blob-store.ts';
+import { AdapterError } from './errors.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { audit } from './metadata/audit-log.ts';
 import { checkedBefore, rememberChecked } from './metadata/checked-folders.ts';
 import { type Database, inTurn } from './metadata/database.ts';
@@ -18,6 +20,7 @@ import {
 } from './name.ts';
 import { CONFIG_FILE, readAdapterInside, readCheckedAdapter, WEIGHTS_FILE } from './peft/adapter.ts';
 import type { CheckedFolder } from './peft/directory.ts';
+import { resolveInside } from './peft/files.ts';
 import { StoreError } from './store-error.ts';
 import type { Adapter, BaseModelShape } from './types.ts';
 import { largestRanks, readVersion, VERSION_COLUMNS, type Version, type VersionSource } from './version.ts';
@@ -46,6 +49,8 @@ export interface AdaptersStoreOptions {
   readonly model: BaseModelShape & { readonly digest: string };
   /** Seconds that a version stays after the last tag has left it: somebody may still be using it. */
   readonly graceSeconds: number;
+  /** Names that stand for something else, which would hide an adapter of that name. */
+  readonly isReserved?: (name: string) => boolean;
   /** Milliseconds since 1970. */
   readonly clock?: () => number;
 }
@@ -54,6 +59,8 @@ export interface Push {
   readonly name: string;
   /** A folder with adapter_config.json and adapter_model.safetensors; it is copied. */
   readonly directory: string;
+  /** No link in the folder may lead out of this one: the folder itself, where it is not given. */
+  readonly root?: string;
   /** To be moved to this version, beside `latest`. */
   readonly tags?: readonly string[];
   readonly source: VersionSource;
@@ -95,7 +102,10 @@ interface RemovedVersion {
   readonly blob: string;
 }
 
+/** Files without a version stay at least so long, whatever the grace time: a push that is about to name them may be slow. */
+const LONGEST_PUSH_MILLISECONDS = 60 * 60 * 1000;
 const LONGEST_NOTE = 4096;
+const LONGEST_GRANTEE = 256;
 /** In one transaction. */
 const MOST_COLLECTED = 500;
 const DIGEST = /^[0-9a-f]{64}$/;
@@ -114,7 +124,7 @@ export class AdaptersStore {
     this.#clock = options.clock ?? Date.now;
   }
 
-  /** Is told each digest that was removed: whoever holds its weights lets go of them. */
+  /** Is told each digest whose file is gone: whoever holds its weights lets go of them. */
   onRemoved(listener: (digest: string) => void): void {
     this.#onRemoved.add(listener);
   }
@@ -128,30 +138,27 @@ export class AdaptersStore {
   async push(push: Push, actor: Principal): Promise<Release> {
     const { name, tags = [], parent = null, note = null, limits } = push;
     assertName(name);
+    if (this.#options.isReserved?.(name)) {
+      const message = `'${name}' stands for the base model, or for an adapter of the server's own directory`;
+      throw new StoreError('adapter_name_taken', `${message}; choose another name`, 'name');
+    }
     for (const tag of tags) assertTag(tag);
     if (parent !== null && !DIGEST.test(parent)) {
       throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
     }
-    if (note !== null && note.length > LONGEST_NOTE) {
-      throw new StoreError(
-        'adapter_field_invalid',
-        `'note' is longer than ${LONGEST_NOTE} characters`,
-        'note',
-      );
-    }
+    if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
     await this.#assertMayPush(name, actor);
     const staged = join(this.#options.staging, randomUUID());
     try {
       // What is checked is our own copy, which nobody else writes to.
-      await stage(push.directory, staged);
-      const root = await realpath(staged);
-      const adapter = await readAdapterInside(root, name, root, this.#options.model);
+      await this.#stage(push, staged);
+      const adapter = await readStaged(staged, name, this.#options.model);
       const ranks = largestRanks(adapter);
       if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
       const blob = blobId(adapter.digest);
       // Before it has a name: a name never stands for what is not there. Without one it is collected some day.
       await this.#options.blobs.put(blob, adapter.file);
-      const { release, keptBlob } = await this.#transaction(async (transaction) => {
+      const { release, keepsNew, isMended } = await this.#transaction(async (transaction) => {
         const at = this.#clock();
         await this.#own(transaction, name, actor, at);
         const row = {
@@ -189,10 +196,33 @@ export class AdaptersStore {
           .select([...VERSION_COLUMNS, 'version.blob'])
           .where('digest', '=', adapter.digest)
           .executeTakeFirstOrThrow();
-        return { release: { name, number, version: readVersion(version) }, keptBlob: version.blob };
+        if (version.base_digest !== this.#options.model.digest) {
+          const message =
+            'the store has this content for another base model; give each model a store of its own';
+          throw new StoreError('adapter_of_other_model', message);
+        }
+        const keepsNew = version.blob === blob || (await this.#isMissing(version.blob));
+        const isMended = keepsNew && version.blob !== blob;
+        if (isMended) {
+          const { bytes, config, ranks } = row;
+          await transaction
+            .updateTable('version')
+            .set({ blob, bytes, config, ranks })
+            .where('digest', '=', adapter.digest)
+            .execute();
+        }
+        return { release: { name, number, version: readVersion(version) }, keepsNew, isMended };
+      }).catch(async (error: unknown) => {
+        // Surely not made: what failed without such an answer may have been, and waits to be collected.
+        const isRefused = error instanceof StoreError;
+        if (isRefused || (error instanceof StorageError && error.code === 'storage_full'))
+          await this.#options.blobs.delete(blob).catch(() => {});
+        throw error;
       });
-      // The content was here before.
-      if (keptBlob !== blob) await this.#options.blobs.delete(blob);
+      // The content was here before. Where this fails, the file is collected some day; the push was made.
+      if (!keepsNew) await this.#options.blobs.delete(blob).catch(() => {});
+      // Whoever holds the file that is gone asks for the new one.
+      if (isMended) for (const listener of this.#onRemoved) listener(adapter.digest);
       return release;
     } finally {
       await rm(staged, { recursive: true, force: true }).catch(() => {});
@@ -257,10 +287,13 @@ export class AdaptersStore {
     return readCheckedAdapter({ name: digest, config: row.config, file, digest }, model);
   }
 
-  /** The adapters that somebody may use, by name, after the name given. */
+  /**
+   * The adapters that somebody may use, by name, after the name given.
+   * @param options.servable only those whose `latest` is for this base model
+   */
   async list(
     principal: Principal,
-    { limit, after }: { limit: number; after?: string },
+    { limit, after, servable = false }: { limit: number; after?: string; servable?: boolean },
   ): Promise<AdapterEntry[]> {
     let query = this.#options.database
       .selectFrom('adapter')
@@ -270,6 +303,11 @@ export class AdaptersStore {
       .select(['adapter.name', 'adapter.owner', 'adapter.created_at', 'tag.digest', 'tag.moved_at'])
       .orderBy('adapter.name')
       .limit(limit);
+    if (servable) {
+      query = query
+        .innerJoin('version', 'version.digest', 'tag.digest')
+        .where('version.base_digest', '=', this.#options.model.digest);
+    }
     if (after !== undefined) query = query.where('adapter.name', '>', after);
     const rows = await query.execute();
     return rows.map(({ name, owner, created_at, digest, moved_at }) => ({
@@ -350,8 +388,7 @@ export class AdaptersStore {
   }
 
   async grant(name: string, { kind, grantee }: Grantee, actor: Principal): Promise<void> {
-    if (grantee === '')
-      throw new StoreError('adapter_field_invalid', "'grantee' must not be empty", 'grantee');
+    assertText(grantee, 'grantee', 1, LONGEST_GRANTEE);
     await this.#change(name, actor, async (transaction, at) => {
       await transaction
         .insertInto('adapter_grant')
@@ -399,7 +436,7 @@ export class AdaptersStore {
    */
   async remove(name: string, actor: Principal): Promise<readonly string[]> {
     const removed: RemovedVersion[] = [];
-    await this.#change(name, actor, async (transaction) => {
+    await this.#change(name, actor, async (transaction, at) => {
       const released = await transaction
         .selectFrom('release')
         .select('digest')
@@ -415,7 +452,11 @@ export class AdaptersStore {
           .select('name')
           .where('digest', '=', digest)
           .executeTakeFirst();
-        if (other !== undefined) continue;
+        if (other !== undefined) {
+          // Its last tag may have been one of these.
+          await this.#markUnreferenced(transaction, [digest], at);
+          continue;
+        }
         const { blob } = await transaction
           .deleteFrom('version')
           .where('digest', '=', digest)
@@ -430,11 +471,11 @@ export class AdaptersStore {
   }
 
   /**
-   * Removes versions that no tag has referred to for the grace time, and files without a version.
+   * Removes versions that no tag has referred to for the grace time, and what pushes that broke off have left.
    * @returns their digests
    */
   async collect(): Promise<readonly string[]> {
-    const { graceSeconds, blobs, database } = this.#options;
+    const { graceSeconds, blobs, database, staging } = this.#options;
     const before = this.#clock() - graceSeconds * 1000;
     const removed = await this.#transaction(async (transaction) => {
       const old = await transaction
@@ -453,9 +494,11 @@ export class AdaptersStore {
       return old;
     });
     await this.#forget(removed);
+    const abandoned = Math.min(before, this.#clock() - LONGEST_PUSH_MILLISECONDS);
+    await removeLeftovers(staging, abandoned);
     for await (const { id, storedAt } of blobs.list()) {
       // One that was just put is about to have its version.
-      if (storedAt >= before) continue;
+      if (storedAt >= abandoned) continue;
       const version = await database
         .selectFrom('version')
         .select('digest')
@@ -484,7 +527,8 @@ export class AdaptersStore {
   async #forget(versions: readonly RemovedVersion[]): Promise<void> {
     for (const { digest, blob } of versions) {
       for (const listener of this.#onRemoved) listener(digest);
-      await this.#options.blobs.delete(blob);
+      // The version is gone, and its file goes when it can: at the latest with what is collected.
+      await this.#options.blobs.delete(blob).catch(() => {});
     }
   }
 
@@ -525,6 +569,37 @@ export class AdaptersStore {
     at: number,
   ): Promise<void> {
     return audit(transaction, { at, actor: actor.tenant, action, subject, details });
+  }
+
+  async #stage({ name, directory, root = directory }: Push, staged: string): Promise<void> {
+    try {
+      await mkdir(staged, { recursive: true });
+      const realRoot = await realpath(root);
+      for (const file of [CONFIG_FILE, WEIGHTS_FILE]) {
+        const source = await resolveInside(realRoot, join(directory, file));
+        if (source === null) {
+          // Says what is missing, and names a pickle that is there instead.
+          await readAdapterInside(realRoot, name, directory, this.#options.model);
+          continue;
+        }
+        await assertRegular(source);
+        await copyFile(source, join(staged, file));
+        // Ours, however it was protected where it came from.
+        await chmod(join(staged, file), 0o600);
+      }
+    } catch (error) {
+      throw storageError(error, 'copying an adapter');
+    }
+  }
+
+  async #isMissing(blob: string): Promise<boolean> {
+    try {
+      await this.#options.blobs.locate(blob);
+      return false;
+    } catch (error) {
+      if (error instanceof StorageError && error.code === 'blob_missing') return true;
+      throw error;
+    }
   }
 
   async #assertMayPush(name: string, actor: Principal): Promise<void> {
@@ -640,17 +715,23 @@ function mayUse(where: ExpressionBuilder<Tables, 'adapter'>, { tenant, key }: Pr
   return where.or([where('adapter.owner', '=', tenant), where.exists(granted)]);
 }
 
-async function stage(directory: string, staged: string): Promise<void> {
+/** A named pipe would never end, and neither would some devices. */
+async function assertRegular(file: string): Promise<void> {
+  if ((await stat(file)).isFile()) return;
+  throw new AdapterError('adapter_unreadable', 'adapters', [
+    { where: file, message: 'is not a regular file' },
+  ]);
+}
+
+/** @throws AdapterError for what is wrong with the adapter, StorageError where our own copy cannot be read */
+async function readStaged(staged: string, name: string, model: BaseModelShape): Promise<Adapter> {
   try {
-    await mkdir(staged, { recursive: true });
-    for (const file of [CONFIG_FILE, WEIGHTS_FILE]) {
-      await copyFile(join(directory, file), join(staged, file)).catch((error: NodeJS.ErrnoException) => {
-        // The check that follows says what is missing, and names a pickle that is there instead.
-        if (error.code !== 'ENOENT') throw error;
-      });
-    }
+    const root = await realpath(staged);
+    return await readAdapterInside(root, name, root, model);
   } catch (error) {
-    throw storageError(error, 'copying an adapter');
+    if (!(error instanceof AdapterError) || error.code !== 'adapter_unreadable') throw error;
+    const failure = storageError(error.cause, 'checking an adapter');
+    throw failure instanceof StorageError ? failure : error;
   }
 }
 
@@ -674,6 +755,13 @@ function assertName(name: string): void {
   if (!isAdapterName(name)) {
     throw new StoreError('adapter_field_invalid', `'name' must be made of ${NAME_RULE}`, 'name');
   }
+}
+
+function assertText(text: string, field: string, least: number, most: number): void {
+  // PostgreSQL keeps no NUL.
+  if (text.length >= least && text.length <= most && !text.includes('\0')) return;
+  const message = `'${field}' must have ${least} to ${most} characters, and no NUL`;
+  throw new StoreError('adapter_field_invalid', message, field);
 }
 
 function assertTag(tag: string): void {

@@ -2,6 +2,7 @@
  * Every error a client can receive: one class, one table from its stable code to status and OpenAI type.
  * `docs/errors.md` is generated from the table.
  */
+import { StorageError } from '@polylora/adapters-store';
 
 type OpenAIErrorType = 'invalid_request_error' | 'rate_limit_error' | 'server_error';
 
@@ -50,7 +51,11 @@ export const ERRORS = {
     'The store has no such adapter, tag or version, or none that may be seen.',
     404,
   ),
-  adapter_name_taken: badRequest('Another tenant has an adapter of this name.', 409),
+  adapter_name_taken: badRequest(
+    "Another tenant, the base model or the server's own directory of adapters has this name.",
+    409,
+  ),
+  adapter_of_other_model: badRequest('The store has the same adapter for another base model.', 409),
   adapter_tag_invalid: badRequest('The tag is none, or cannot be moved or taken away.'),
   adapter_field_invalid: badRequest('A field of an adapter is not allowed.'),
   adapter_too_large: badRequest('The adapter has more bytes or a larger rank than is allowed.', 413),
@@ -176,6 +181,8 @@ export class ApiError extends Error {
 /** What a thrown value tells the client: itself if meant for them, otherwise nothing but that we failed. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
+  if (thrown instanceof StorageError && thrown.code !== 'blob_missing')
+    return new ApiError(thrown.code, thrown.message, null, { cause: thrown });
   return new ApiError(
     'internal_error',
     'The server had an error while processing your request.',

@@ -160,6 +160,11 @@ function orThrow(event: BackendEvent): ChoiceEvent['event'] {
   if (event.type === 'error') {
     // A fault of ours: the log has the message, the client is told no more than that.
     if (event.code === 'internal_error') throw toApiError(new Error(event.message));
+    // It names the file: where that is on the server is for the log as well.
+    if (event.code === 'adapter_load_failed') {
+      const cause = new Error(event.message);
+      throw new ApiError(event.code, "The adapter's file could not be read.", null, { cause });
+    }
     throw new ApiError(event.code, event.message, null, { retryAfterSeconds: event.retryAfterSeconds });
   }
   if (event.type === 'finish' && event.reason === 'abort') {

@@ -11,7 +11,7 @@ import { Registry } from 'prom-client';
 import { CombinedCatalog } from './adapters/catalog.ts';
 import { DirectoryCatalog } from './adapters/directory-catalog.ts';
 import { StoreCatalog } from './adapters/store-catalog.ts';
-import { openStore, type StoreHost } from './adapters/store-host.ts';
+import { openStore, type StoreHost, stagingOf } from './adapters/store-host.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
@@ -59,6 +59,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   let backend: Backend = new StartingBackend();
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
+  let directory = null as DirectoryCatalog | null;
   const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
@@ -93,7 +94,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
         : { backend: () => backend, store: () => adapters?.store ?? null, root: config.runtimeLoraRoot },
     adminAdapters: {
       store: () => adapters?.store ?? null,
-      uploads: join(storeDirectory, 'uploads'),
+      uploads: stagingOf(storeDirectory),
       weightsLimitBytes: config.adapterLimitBytes,
     },
   });
@@ -104,14 +105,19 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   try {
     const engine = await startEngine(config, logger, say);
     try {
+      const servedModelName = config.servedModelName ?? engine.model.name;
+      const reserved = EmbeddedBackend.reservedNames(servedModelName);
       adapters = await openStore({
         directory: storeDirectory,
         database: config.database,
         graceSeconds: config.adapterGraceSeconds,
+        // The directory's adapters come first: one that was pushed under such a name would never be found.
+        isReserved: (name) => reserved.has(name) || (directory?.has(name) ?? false),
         model: { digest: engine.model.digest, ...shapeOf(engine) },
         logger,
       });
-      backend = await startBackend(config, engine, adapters.store, logger, say);
+      directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);
+      backend = await startBackend(engine, servedModelName, directory, adapters.store);
     } catch (error) {
       await engine.close();
       throw error;
@@ -174,27 +180,32 @@ async function startEngine(
   });
 }
 
-/** The engine with the directory's adapters and the store's. */
-async function startBackend(
+/** The operator's own adapters, those that fit the model; null: there are none. */
+async function openDirectory(
   config: Config,
-  engine: EngineProcess,
+  engine: Engine,
+  servedModelName: string,
   store: AdaptersStore,
   logger: Logger,
   say: (line: string) => void,
+): Promise<DirectoryCatalog | null> {
+  if (config.adapters === null) return null;
+  return DirectoryCatalog.open({
+    directory: new AdapterDirectory(config.adapters, shapeOf(engine)),
+    store,
+    reserved: EmbeddedBackend.reservedNames(servedModelName),
+    onRefused: (message) => say(`Adapter refused: ${message}`),
+    onChange: (name, change) => logger.info({ adapter: name, change }, 'an adapter of the directory'),
+  });
+}
+
+/** The engine with the directory's adapters and the store's. */
+async function startBackend(
+  engine: EngineProcess,
+  servedModelName: string,
+  directory: DirectoryCatalog | null,
+  store: AdaptersStore,
 ): Promise<Backend> {
-  const servedModelName = config.servedModelName ?? engine.model.name;
-  const unload = (digest: string) => void backend.unload(digest).catch(() => {});
-  const directory =
-    config.adapters === null
-      ? null
-      : await DirectoryCatalog.open({
-          directory: new AdapterDirectory(config.adapters, shapeOf(engine)),
-          store,
-          reserved: EmbeddedBackend.reservedNames(servedModelName),
-          onRefused: (message) => say(`Adapter refused: ${message}`),
-          onChange: (name, change) => logger.info({ adapter: name, change }, 'an adapter of the directory'),
-          onGone: unload,
-        });
   const catalogs = [...(directory === null ? [] : [directory]), new StoreCatalog(store)];
   const backend = new EmbeddedBackend({
     engine,
@@ -202,6 +213,7 @@ async function startBackend(
     servedModelName,
     startedAt: Math.floor(Date.now() / 1000),
   });
+  const unload = (digest: string) => void backend.unload(digest).catch(() => {});
   store.onRemoved(unload);
   // Told now what cannot be served, rather than by the first who asks; of thousands that would take too long.
   const first = ((await directory?.list()) ?? []).slice(0, MOST_TOLD_AT_START);
@@ -213,7 +225,7 @@ async function startBackend(
       directory?.refuse(name, digest, error.message);
     }
   }
-  directory?.watch();
+  directory?.watch(unload);
   return backend;
 }
 

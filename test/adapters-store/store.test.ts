@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -181,6 +181,51 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       expect(await store.collect()).toEqual([second.version.digest]);
     });
 
+    it('serves no adapter of another base model, and says so at a push', async () => {
+      const { version } = await push('acme/support', 0);
+      const other = new AdaptersStore({
+        database,
+        blobs: new DirectoryBlobs(join(folder, 'other', 'blobs')),
+        staging: join(folder, 'other', 'staging'),
+        model: { ...SHAPE, digest: 'c'.repeat(64) },
+        graceSeconds: GRACE_SECONDS,
+      });
+      expect(await other.resolve('acme/support', ACME)).toBeNull();
+      expect(await other.list(ACME, { limit: 10, servable: true })).toEqual([]);
+      expect(await store.list(ACME, { limit: 10, servable: true })).toHaveLength(1);
+      const again = { name: 'acme/again', directory: adapters[0]!, source: SOURCE };
+      await expect(other.push(again, ACME)).rejects.toMatchObject({ code: 'adapter_of_other_model' });
+      expect(await other.list(ACME, { limit: 10 })).toHaveLength(1);
+      expect((await store.resolve('acme/support', ACME))?.digest).toBe(version.digest);
+      expect((await other.push({ ...again, directory: adapters[1]! }, ACME)).number).toBe(1);
+    });
+
+    it('collects what only a removed name had a tag for', async () => {
+      const shared = await push('acme/support', 0);
+      await push('acme/copy', 0);
+      await push('acme/copy', 1);
+      await store.remove('acme/support', ACME);
+      now += 2 * GRACE_SECONDS * 1000;
+      expect(await store.collect()).toEqual([shared.version.digest]);
+    });
+
+    it('clears away what broke off, but not what may still be going on', async () => {
+      const { version } = await push('acme/support', 0);
+      const { file } = await store.weights(version.digest);
+      const copying = join(file, '..', `${version.digest}-${'0'.repeat(16)}.safetensors.tmp`);
+      const staged = join(file, '..', '..', '..', 'staging', 'broken-off');
+      await mkdir(staged, { recursive: true });
+      for (const left of [copying, join(staged, 'adapter_model.safetensors')]) await writeFile(left, 'half');
+      const real = now;
+      now = Date.now();
+      await store.collect();
+      expect([existsSync(copying), existsSync(staged)]).toEqual([true, true]);
+      now += 2 * 60 * 60 * 1000;
+      await store.collect();
+      expect([existsSync(copying), existsSync(staged), existsSync(file)]).toEqual([false, false, true]);
+      now = real;
+    });
+
     it('writes down every change, so that none can be taken back unseen', async () => {
       await push('acme/support', 0);
       await store.grant('acme/support', { kind: 'tenant', grantee: 'other' }, ACME);
@@ -215,6 +260,7 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       ['a name', { name: '../x' }, 'adapter_field_invalid', 'name'],
       ['a tag', { tags: ['v7'] }, 'adapter_tag_invalid', 'tag'],
       ['a parent', { parent: 'v1' }, 'adapter_field_invalid', 'parent'],
+      ['a NUL', { note: 'nul \0' }, 'adapter_field_invalid', 'note'],
       ['a note', { note: 'x'.repeat(5000) }, 'adapter_field_invalid', 'note'],
       ['its size', { limits: { maxBytes: 10, maxRank: 64 } }, 'adapter_too_large', null],
       ['its rank', { limits: { maxBytes: 1e9, maxRank: 2 } }, 'adapter_too_large', 'r'],
@@ -258,6 +304,77 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
       expect(changed.adapters[0]?.digest).toMatch(/^[0-9a-f]{64}$/);
       await store.rememberFolders(first.path, []);
       expect(await store.checkedFolders(first.path)).toEqual(new Map());
+    });
+
+    it.runIf(kind === 'PostgreSQL')(
+      'tells of a database that does not answer, and goes on when it does',
+      async () => {
+        const { version } = await push('acme/support', 0);
+        const running = Array.from({ length: 50 }, () => push('acme/support', 1));
+        postgres?.disconnect();
+        for (const outcome of await Promise.allSettled(running)) {
+          if (outcome.status === 'fulfilled') continue;
+          expect(outcome.reason).toMatchObject({ name: 'StorageError', code: 'storage_unavailable' });
+        }
+        const found = () => digestOf('acme/support').catch(() => null);
+        await expect.poll(found).not.toBeNull();
+        expect(await digestOf('acme/support@v1')).toBe(version.digest);
+        expect(await findTampering(database)).toBeNull();
+        await push('acme/support', 1);
+      },
+    );
+
+    it.runIf(kind === 'PostgreSQL')('waits only so long for another gateway that hangs', async () => {
+      await push('acme/support', 0);
+      // One that has taken the adapter's row and does not go on.
+      await database.transaction().execute(async (transaction) => {
+        await transaction
+          .updateTable('adapter')
+          .set({ owner: 'acme' } as never)
+          .execute();
+        const failure = { name: 'StorageError', code: 'storage_unavailable' };
+        await expect(store.remove('acme/support', ACME)).rejects.toMatchObject(failure);
+        expect(await digestOf('acme/support')).not.toBeNull();
+      });
+      await store.remove('acme/support', ACME);
+    });
+
+    it.each([
+      ['', 'empty'],
+      ['x'.repeat(257), 'long'],
+      ['nul \0', 'odd'],
+    ])('refuses a grantee that is %#', async (grantee) => {
+      await push('acme/support', 0);
+      const granted = store.grant('acme/support', { kind: 'tenant', grantee }, ACME);
+      await expect(granted).rejects.toMatchObject({ code: 'adapter_field_invalid', field: 'grantee' });
+    });
+
+    it('takes a content again whose file somebody removed', async () => {
+      const gone: string[] = [];
+      store.onRemoved((digest) => gone.push(digest));
+      const { version } = await push('acme/support', 0);
+      await rm((await store.weights(version.digest)).file);
+      await expect(store.weights(version.digest)).rejects.toMatchObject({ code: 'blob_missing' });
+      expect((await push('acme/support', 0)).number).toBe(1);
+      expect((await store.weights(version.digest)).pairs).toHaveLength(7);
+      expect(gone).toEqual([version.digest]);
+    });
+
+    it('keeps each push whole while others remove the same content', async () => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          const name = `acme/a${index % 2}`;
+          if (index % 5 === 4)
+            return store.remove(name, ACME).then(
+              () => null,
+              () => null,
+            );
+          return push(name, 0);
+        }),
+      );
+      expect(outcomes.filter((outcome) => outcome !== null)).toHaveLength(16);
+      for (const { digest } of await store.list(ACME, { limit: 10 })) await store.weights(digest);
+      expect(await findTampering(database)).toBeNull();
     });
 
     it('goes back a step and forwards again', async () => {

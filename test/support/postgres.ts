@@ -13,6 +13,8 @@ const START_MILLISECONDS = 30_000;
 export interface PostgresServer {
   /** `postgres://…` of an empty database. */
   url(): Promise<string>;
+  /** Ends every connection, as a restart of the server does. */
+  disconnect(): void;
   stop(): Promise<void>;
 }
 
@@ -72,6 +74,12 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
       const name = `test_${databases++}`;
       psql('postgres', `create database ${name}`);
       return `postgres://polylora@127.0.0.1:${port}/${name}`;
+    },
+    disconnect() {
+      psql(
+        'postgres',
+        'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()',
+      );
     },
     async stop() {
       server.kill('SIGINT');

@@ -52,11 +52,13 @@ export class StorageError extends Error {
   }
 }
 
+const ERRNO = /^E[A-Z0-9]+$/;
 const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 /** A file system's error as one of the storage's; any other is given back as it is. */
 export function storageError(cause: unknown, doing: string): unknown {
   if (!(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'string') return cause;
+  if (!ERRNO.test(cause.code)) return cause;
   return FULL.has(cause.code)
     ? new StorageError(
         'storage_full',

@@ -1,9 +1,12 @@
-import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory } from '../durable.ts';
+import { namesIn } from '../leftovers.ts';
 import { type BlobStore, isBlobId, StorageError, type StoredBlob, storageError } from './blob-store.ts';
 
 const SUFFIX = '.safetensors';
+/** Of a file that is being copied from another file system. */
+const UNFINISHED = '.tmp';
 /** Characters of an id that name its folder, so that no folder has too many files. */
 const FAN_OUT = 2;
 
@@ -29,13 +32,15 @@ export class DirectoryBlobs implements BlobStore {
 
   async locate(id: string): Promise<string> {
     const file = this.#path(id);
-    if (!(await exists(file))) throw new StorageError('blob_missing', `${file} is gone from the store`);
+    if (!(await exists(file)))
+      throw new StorageError('blob_missing', `the file of ${id} is gone from the store`);
     return file;
   }
 
   async delete(id: string): Promise<void> {
     try {
       await rm(this.#path(id), { force: true });
+      await rm(`${this.#path(id)}${UNFINISHED}`, { force: true });
     } catch (error) {
       throw storageError(error, 'removing an adapter');
     }
@@ -44,9 +49,11 @@ export class DirectoryBlobs implements BlobStore {
   async *list(): AsyncGenerator<StoredBlob> {
     for (const folder of await namesIn(this.#root)) {
       for (const name of await namesIn(join(this.#root, folder))) {
-        const id = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : '';
+        // One whose copying broke off is told like any other, so that it is removed like any other.
+        const file = name.endsWith(UNFINISHED) ? name.slice(0, -UNFINISHED.length) : name;
+        const id = file.endsWith(SUFFIX) ? file.slice(0, -SUFFIX.length) : '';
         if (!isBlobId(id)) continue;
-        const found = await stat(this.#path(id)).catch(() => null);
+        const found = await stat(join(this.#root, folder, name)).catch(() => null);
         if (found !== null) yield { id, storedAt: found.ctimeMs };
       }
     }
@@ -72,7 +79,7 @@ async function move(file: string, target: string): Promise<void> {
     await rename(file, target);
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'EXDEV') throw error;
-    const beside = `${target}.tmp`;
+    const beside = `${target}${UNFINISHED}`;
     await copyFile(file, beside);
     await sync(beside);
     await rename(beside, target);
@@ -86,16 +93,5 @@ async function exists(file: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw storageError(error, 'looking for an adapter');
-  }
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    // Not made yet, or no directory of ours.
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
-    throw storageError(error, 'listing adapters');
   }
 }

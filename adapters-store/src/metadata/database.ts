@@ -1,9 +1,20 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
-import { Kysely, PostgresAdapter, PostgresDialect, SqliteDialect, sql, type Transaction } from 'kysely';
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  Kysely,
+  PostgresAdapter,
+  PostgresDialect,
+  SqliteDialect,
+  SqliteDriver,
+  sql,
+  type Transaction,
+} from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { Pool, types } from 'pg';
+import { tellingFailures } from './failures.ts';
 import { MIGRATIONS } from './migrations.ts';
 import type { Tables } from './tables.ts';
 
@@ -12,6 +23,8 @@ export type Database = Kysely<Tables>;
 /** PostgreSQL's type of `bigint`. Ours are counts and times, all well below 2^53. */
 const INT8 = 20;
 const BUSY_MILLISECONDS = 5_000;
+const CONNECT_MILLISECONDS = 5_000;
+const IDLE_MILLISECONDS = 15_000;
 const MOST_CONNECTIONS = 8;
 /** PostgreSQL's lock of those that change something: any number, the same in every gateway. */
 const WRITERS = 0x706c6f72;
@@ -66,7 +79,7 @@ export function inTurn<Result>(
 ): Promise<Result> {
   const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter;
   return database.transaction().execute(async (transaction) => {
-    // SQLite has one writer anyway.
+    // SQLite's transactions begin as its one writer.
     if (isPostgres) await sql`select pg_advisory_xact_lock(${WRITERS})`.execute(transaction);
     return work(transaction);
   });
@@ -80,7 +93,7 @@ async function openSqlite(file: string): Promise<Database> {
     // What was acknowledged survives a power failure.
     sqlite.pragma('synchronous = FULL');
     sqlite.pragma('foreign_keys = ON');
-    return new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });
+    return new Kysely<Tables>({ dialect: tellingFailures(new WritersDialect({ database: sqlite })) });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new MetadataError(`the metadata in ${file} cannot be opened: ${reason}`, { cause });
@@ -91,6 +104,10 @@ function openPostgres(url: string): Database {
   const pool = new Pool({
     connectionString: url,
     max: MOST_CONNECTIONS,
+    connectionTimeoutMillis: CONNECT_MILLISECONDS,
+    lock_timeout: BUSY_MILLISECONDS,
+    // A gateway that hangs in the midst of a change does not keep the others from theirs.
+    idle_in_transaction_session_timeout: IDLE_MILLISECONDS,
     types: {
       getTypeParser: (type: number, format?: 'text' | 'binary') =>
         type === INT8 ? Number : types.getTypeParser(type, format as 'text'),
@@ -98,7 +115,32 @@ function openPostgres(url: string): Database {
   });
   // An idle connection that breaks is replaced when it is next needed; without a listener it would end the process.
   pool.on('error', () => {});
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  // Nor does one that breaks while it is in use: its query fails, and tells.
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return new Kysely<Tables>({ dialect: tellingFailures(new PostgresDialect({ pool })) });
+}
+
+/**
+ * SQLite whose transactions are writers from their first statement on: one that only became a writer after it had read
+ * would be refused, without waiting, where another process had written meanwhile.
+ */
+class WritersDialect extends SqliteDialect {
+  readonly #config: { readonly database: SqliteDatabase.Database };
+
+  constructor(config: { readonly database: SqliteDatabase.Database }) {
+    super(config);
+    this.#config = config;
+  }
+
+  override createDriver(): SqliteDriver {
+    return new WritersDriver(this.#config);
+  }
+}
+
+class WritersDriver extends SqliteDriver {
+  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  }
 }
 
 /** A URL as it may stand in a message. */

@@ -10,13 +10,13 @@ export interface VersionTable {
   /** Of the base model that it was checked against. */
   readonly base_digest: string;
   /** Id of the blob that holds its safetensors file. */
-  readonly blob: string;
+  blob: string;
   /** Bytes of that file. */
-  readonly bytes: number;
+  bytes: number;
   /** adapter_config.json as it was given. */
-  readonly config: string;
+  config: string;
   /** JSON: the largest rank of each module. */
-  readonly ranks: string;
+  ranks: string;
   /** JSON: where it came from. */
   readonly source: string;
   /** Digest of the version that it was trained from; null: not told. */

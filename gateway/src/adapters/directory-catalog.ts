@@ -22,8 +22,6 @@ export interface DirectoryCatalogOptions {
   readonly onRefused: (message: string) => void;
   /** Told of a name that is there, or not any more, or stands for something else. */
   readonly onChange: (name: string, change: 'added' | 'changed' | 'removed') => void;
-  /** Told of a content that no name stands for any more. */
-  readonly onGone: (digest: string) => void;
 }
 
 /** The operator's directory of adapters, as it is now: for everybody. */
@@ -37,6 +35,7 @@ export class DirectoryCatalog implements AdapterCatalog {
   #scanning: Promise<void> = Promise.resolve();
   #closed = false;
   #isOpening = true;
+  #onGone: (digest: string) => void = () => {};
 
   private constructor(options: DirectoryCatalogOptions) {
     this.#options = options;
@@ -55,8 +54,12 @@ export class DirectoryCatalog implements AdapterCatalog {
     return catalog;
   }
 
-  /** Looks for changes from time to time. */
-  watch(): void {
+  /**
+   * Looks for changes from time to time.
+   * @param onGone told of a content that no name stands for any more
+   */
+  watch(onGone: (digest: string) => void): void {
+    this.#onGone = onGone;
     const later = (milliseconds: number) => {
       if (!this.#closed) this.#timer = setTimeout(look, milliseconds);
     };
@@ -81,6 +84,10 @@ export class DirectoryCatalog implements AdapterCatalog {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#scanning;
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name);
   }
 
   async find(name: string): Promise<CatalogAdapter | null> {
@@ -111,7 +118,7 @@ export class DirectoryCatalog implements AdapterCatalog {
 
   /** @returns whether a name stands for something else than before */
   #take(adapters: readonly AdapterFolder[], problems: readonly AdapterProblem[]): boolean {
-    const { reserved, onRefused, onChange, onGone } = this.#options;
+    const { reserved, onRefused, onChange } = this.#options;
     const before = this.#byName;
     const refused = new Map(problems.map(({ name, message }) => [name, message]));
     const served = adapters.filter(
@@ -133,7 +140,7 @@ export class DirectoryCatalog implements AdapterCatalog {
     const digests = new Set([...this.#byName.values()].map(({ digest }) => digest));
     for (const [name, { digest }] of before) {
       if (!this.#byName.has(name)) onChange(name, 'removed');
-      if (!digests.has(digest)) onGone(digest);
+      if (!digests.has(digest)) this.#onGone(digest);
     }
     return (
       before.size !== this.#byName.size ||

@@ -19,7 +19,7 @@ export class StoreCatalog implements AdapterCatalog {
   }
 
   async list(principal: Principal): Promise<readonly CatalogAdapter[]> {
-    const entries = await this.#store.list(principal, { limit: MOST_LISTED });
+    const entries = await this.#store.list(principal, { limit: MOST_LISTED, servable: true });
     return entries.map(({ name, digest, movedAt }) => ({ name, digest, createdAt: seconds(movedAt) }));
   }
 

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AdaptersStore, type BaseModelShape, DirectoryBlobs, openDatabase } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
@@ -12,6 +11,8 @@ export interface StoreHostOptions {
   /** Where the metadata is; null: a file in the directory. */
   readonly database: string | null;
   readonly graceSeconds: number;
+  /** Names that no adapter may be pushed under. */
+  readonly isReserved: (name: string) => boolean;
   readonly model: BaseModelShape & { readonly digest: string };
   readonly logger: Logger;
 }
@@ -22,18 +23,23 @@ export interface StoreHost {
   close(): Promise<void>;
 }
 
+/** Where a store's adapters are while they are uploaded and checked; what is left there goes with time. */
+export function stagingOf(directory: string): string {
+  return join(directory, 'staging');
+}
+
 /**
  * Opens the store and collects what nothing refers to, now and from time to time.
  * @throws MetadataError
  */
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
-  const { directory, graceSeconds, model, logger } = options;
+  const { directory, graceSeconds, isReserved, model, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
-  const staging = join(directory, 'staging');
-  // What was being checked when the server last stopped.
-  await rm(staging, { recursive: true, force: true });
   const blobs = new DirectoryBlobs(join(directory, 'blobs'));
-  const store = new AdaptersStore({ database, blobs, staging, model, graceSeconds });
+  const store = new AdaptersStore({
+    ...{ database, blobs, model, graceSeconds, isReserved },
+    staging: stagingOf(directory),
+  });
   let collecting = Promise.resolve();
   const collect = () => {
     collecting = store

@@ -23,6 +23,8 @@ const BASE_ALIAS = 'base';
 
 /** Contents that the engine knows; the one not asked for the longest is forgotten, and told again when it is. */
 const MOST_KNOWN = 4096;
+/** What the engine says of an adapter whose file is not where it was told. */
+const GONE: ReadonlySet<string> = new Set(['adapter_not_loaded', 'adapter_load_failed']);
 /** Names of one content that metrics tell. */
 const MOST_NAMES = 8;
 
@@ -91,9 +93,13 @@ export class EmbeddedBackend implements Backend {
 
   /** Lets go of a content: requests that run with it end as they would have. */
   async unload(digest: string): Promise<void> {
+    const known = this.#known.get(digest);
     this.#known.delete(digest);
     this.#names.delete(digest);
-    await this.#engine.removeAdapter(digest);
+    // What is still being told would be known after all.
+    await known?.catch(() => {});
+    // Meanwhile somebody may have asked for it anew.
+    if (!this.#known.has(digest)) await this.#engine.removeAdapter(digest);
   }
 
   async *generate(
@@ -112,6 +118,7 @@ export class EmbeddedBackend implements Backend {
         { id, prompt, adapter, sampling, scheduling },
         signal,
       )) {
+        if (event.type === 'error' && adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
         yield event.type === 'start' ? await this.#started(event.promptTokenIds, request) : withoutIds(event);
       }
     } catch (error) {
@@ -155,6 +162,11 @@ export class EmbeddedBackend implements Backend {
       created: createdAt,
       fingerprint: fingerprint(this.#engine.model.digest, digest),
     };
+  }
+
+  /** The next who asks has it looked up anew: it may have been removed and pushed again, through another gateway too. */
+  async #forget(digest: string): Promise<void> {
+    await this.unload(digest).catch(() => {});
   }
 
   async #tell(digest: string): Promise<void> {

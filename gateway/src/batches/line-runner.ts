@@ -27,6 +27,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'engine_unavailable',
   'engine_overloaded',
   'adapter_not_loaded',
+  'storage_unavailable',
   'shutting_down',
 ]);
 

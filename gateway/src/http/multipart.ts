@@ -34,7 +34,8 @@ export interface Upload<Part extends string> {
 /**
  * Receives a form with files, which go to the disk as they come and are synced in the end.
  * @param targets for each part that may be a file
- * @throws ApiError unsupported_media_type, invalid_multipart, file_too_large, client_closed_request
+ * @throws ApiError unsupported_media_type, invalid_multipart, string_above_max_length, file_too_large,
+ *   client_closed_request
  */
 export async function receiveUpload<Part extends string>(
   request: Request,
@@ -49,17 +50,19 @@ export async function receiveUpload<Part extends string>(
   if (largest !== undefined && Number(request.headers.get('content-length') ?? 0) > most)
     throw tooLarge(largest);
   const form = newForm(request.headers.get('content-type'), parts.length, Math.max(...limits));
-  const fields: Record<string, string> = {};
+  // Without a prototype, whatever the fields are called.
+  const fields: Record<string, string> = Object.create(null) as Record<string, string>;
+  let tooLong = null as ApiError | null;
   const files = new Map<Part, Promise<UploadedFile>>();
   const stop = new AbortController();
   const cutOff = () => stop.abort(new ApiError('invalid_multipart', 'The form has too many parts.'));
 
-  form.on('field', (name, value, _nameCut, isCut) => {
-    if (isCut) {
-      const message = `The field '${name}' may have at most ${LIMITS.fieldSize} bytes.`;
-      stop.abort(new ApiError('string_above_max_length', message, name));
-    }
+  form.on('field', (name, value, nameIsCut, valueIsCut) => {
     fields[name] = value;
+    if (!nameIsCut && !valueIsCut) return;
+    const message = `The field '${name.slice(0, 64)}' may have at most ${LIMITS.fieldSize} bytes.`;
+    // Told when all of the form is here: many clients read no answer before they have sent it.
+    tooLong ??= new ApiError('string_above_max_length', message, nameIsCut ? null : name);
   });
   form.on('file', (name, stream, filename) => {
     const part = parts.find((each) => each === name);
@@ -89,6 +92,10 @@ export async function receiveUpload<Part extends string>(
     // Whoever removes the target must not race with the writing of it.
     await Promise.allSettled(files.values());
     throw explained(stop.signal.reason, request.signal);
+  }
+  if (tooLong !== null) {
+    await Promise.allSettled(files.values());
+    throw tooLong;
   }
   const uploaded: Partial<Record<Part, UploadedFile>> = {};
   for (const [part, file] of files) uploaded[part] = await file;

@@ -67,7 +67,7 @@ export function loadLoraRoute({ backend, store, root }: RuntimeLoraDeps) {
     const directory = await inside(root, path);
     if (directory === null) throw notFound;
     try {
-      await open.push({ name, directory, source: { kind: 'directory', path: directory } }, OPERATOR);
+      await open.push({ name, directory, root, source: { kind: 'directory', path: directory } }, OPERATOR);
     } catch (error) {
       if (error instanceof AdapterError && PATH_ISSUES.has(error.code)) throw notFound;
       if (error instanceof AdapterError || error instanceof StoreError) {

@@ -8,8 +8,8 @@ import {
   type Grantee,
   type Principal,
   type Release,
-  StorageError,
   StoreError,
+  storageError,
   type Version,
 } from '@polylora/adapters-store';
 import type { Context } from 'hono';
@@ -29,7 +29,7 @@ const BODY_LIMIT_BYTES = 64 << 10;
 export interface AdminAdaptersDeps {
   /** null until the model is known. */
   readonly store: () => AdaptersStore | null;
-  /** A directory for what is being uploaded. */
+  /** A directory for what is being uploaded, which the store clears of what is old. */
   readonly uploads: string;
   /** Largest weights. */
   readonly weightsLimitBytes: number;
@@ -108,8 +108,8 @@ async function push(
   { uploads, weightsLimitBytes }: AdminAdaptersDeps,
 ): Promise<Response> {
   const directory = join(uploads, randomUUID());
-  await mkdir(directory, { recursive: true });
   try {
+    await mkdir(directory, { recursive: true });
     const { fields, files } = await receiveUpload(c.req.raw, {
       config: { path: join(directory, 'adapter_config.json'), limitBytes: CONFIG_LIMIT_BYTES },
       weights: { path: join(directory, 'adapter_model.safetensors'), limitBytes: weightsLimitBytes },
@@ -125,8 +125,11 @@ async function push(
       OPERATOR,
     );
     return c.json(releaseBody(release), 201);
+  } catch (error) {
+    throw storageError(error, 'receiving an adapter');
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    // What cannot be removed now is cleared away with time.
+    await rm(directory, { recursive: true, force: true }).catch(() => {});
   }
 }
 
@@ -198,8 +201,6 @@ async function asked(answer: () => Promise<Response>): Promise<Response> {
   } catch (error) {
     if (error instanceof StoreError) throw new ApiError(error.code, error.message, error.field);
     if (error instanceof AdapterError) throw new ApiError('adapter_invalid', error.message, 'weights');
-    if (error instanceof StorageError && error.code !== 'blob_missing')
-      throw new ApiError(error.code, error.message);
     throw error;
   }
 }
