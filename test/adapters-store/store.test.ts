@@ -378,6 +378,7 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the adapters store on %s', (ki
     });
 
     it('goes back a step and forwards again', async () => {
+      expect(await migrateBack(database)).toBe('0002_checked_folders');
       expect(await migrateBack(database)).toBe('0001_adapters');
       expect(await migrateBack(database)).toBeNull();
     });

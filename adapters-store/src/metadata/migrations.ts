@@ -69,6 +69,15 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('previous', 'text', (column) => column.notNull())
         .addColumn('hash', 'text', (column) => column.notNull().unique())
         .execute();
+    },
+    async down(db: Kysely<never>) {
+      for (const table of ['audit', 'adapter_grant', 'tag', 'release', 'version', 'adapter']) {
+        await db.schema.dropTable(table).execute();
+      }
+    },
+  },
+  '0002_checked_folders': {
+    async up(db: Kysely<never>) {
       await db.schema
         .createTable('checked_folder')
         .addColumn('directory', 'text', (column) => column.notNull())
@@ -79,17 +88,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute();
     },
     async down(db: Kysely<never>) {
-      for (const table of [
-        'checked_folder',
-        'audit',
-        'adapter_grant',
-        'tag',
-        'release',
-        'version',
-        'adapter',
-      ]) {
-        await db.schema.dropTable(table).execute();
-      }
+      await db.schema.dropTable('checked_folder').execute();
     },
   },
 };
