@@ -5,6 +5,7 @@ import {
   CompiledQuery,
   type DatabaseConnection,
   Kysely,
+  Migrator,
   PostgresAdapter,
   PostgresDialect,
   SqliteDialect,
@@ -12,7 +13,6 @@ import {
   sql,
   type Transaction,
 } from 'kysely';
-import { Migrator } from 'kysely/migration';
 import { Pool, types } from 'pg';
 import { tellingFailures } from './failures.ts';
 import { MIGRATIONS } from './migrations.ts';

@@ -1,5 +1,4 @@
-import type { Kysely } from 'kysely';
-import type { Migration } from 'kysely/migration';
+import type { Kysely, Migration } from 'kysely';
 
 /** Steps of the tables' shape, in order of their names. Each can be taken back, so that the release before runs again. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
