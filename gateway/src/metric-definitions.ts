@@ -49,7 +49,7 @@ export const METRICS = {
   loraRequests: {
     kind: 'gauge',
     name: 'vllm:lora_requests_info',
-    help: 'Adapters with running and with waiting sequences, by name, comma-separated; the value is the time of the snapshot. `max_lora` is the number of adapters served: all of them can share a batch.',
+    help: 'Adapters with running and with waiting sequences, by name, comma-separated; the value is the time of the snapshot. `max_lora` is how many distinct adapters a batch may have.',
     labels: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
   },
   promptTokens: {

@@ -166,7 +166,7 @@ describe('metrics and logs', () => {
     await until(async () => (await metric(gateway, `vllm:generation_tokens_total${label}`)) > before + 3);
     const text = await (await fetch(`${gateway.url}/metrics`)).text();
     expect(text).toMatch(
-      /vllm:lora_requests_info\{max_lora="4",running_lora_adapters="pirate",waiting_lora_adapters=""\} 1\d+/,
+      /vllm:lora_requests_info\{max_lora="2",running_lora_adapters="pirate",waiting_lora_adapters=""\} 1\d+/,
     );
     expect(text).toContain(`vllm:num_requests_running${label} 1`);
     stream.controller.abort();
