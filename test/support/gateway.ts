@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
@@ -63,7 +64,10 @@ export function launch(args: readonly string[], env: Readonly<Record<string, str
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
   const { args = [], env = {}, adapters = DEMO_ADAPTERS } = options;
   const flags = ['--port', '0', '--adapters', adapters, ...args];
-  const launched = launch(['serve', ...flags], env);
+  // A store of its own: what is in the user's would be served as well.
+  const store = mkdtempSync(join(tmpdir(), 'polylora-test-store-'));
+  const launched = launch(['serve', ...flags], { POLYLORA_STORE: store, ...env });
+  void launched.exited.then(() => rmSync(store, { recursive: true, force: true }));
   const { child, output, exited } = launched;
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {
