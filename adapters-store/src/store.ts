@@ -382,7 +382,7 @@ export class AdaptersStore {
         .returning('digest')
         .executeTakeFirst();
       if (row === undefined) throw notFound(`'${name}' has no tag '${tag}'`);
-      await this.#markUnreferenced(transaction, [row.digest], at);
+      await this.#markUnreferenced(transaction, row.digest, at);
       return { action: 'adapter.untag', details: { tag } };
     });
   }
@@ -454,7 +454,7 @@ export class AdaptersStore {
           .executeTakeFirst();
         if (other !== undefined) {
           // Its last tag may have been one of these.
-          await this.#markUnreferenced(transaction, [digest], at);
+          await this.#markUnreferenced(transaction, digest, at);
           continue;
         }
         const { blob } = await transaction
@@ -669,29 +669,23 @@ export class AdaptersStore {
       .set({ unreferenced_since: null })
       .where('digest', '=', digest)
       .execute();
-    if (before !== undefined) await this.#markUnreferenced(transaction, [before.digest], at);
+    if (before !== undefined) await this.#markUnreferenced(transaction, before.digest, at);
   }
 
   /** Notes since when no tag refers to a version, where none does. */
-  async #markUnreferenced(
-    transaction: Transaction<Tables>,
-    digests: readonly string[],
-    at: number,
-  ): Promise<void> {
-    for (const digest of digests) {
-      const tag = await transaction
-        .selectFrom('tag')
-        .select('name')
-        .where('digest', '=', digest)
-        .limit(1)
-        .executeTakeFirst();
-      if (tag !== undefined) continue;
-      await transaction
-        .updateTable('version')
-        .set({ unreferenced_since: at })
-        .where('digest', '=', digest)
-        .execute();
-    }
+  async #markUnreferenced(transaction: Transaction<Tables>, digest: string, at: number): Promise<void> {
+    const tag = await transaction
+      .selectFrom('tag')
+      .select('name')
+      .where('digest', '=', digest)
+      .limit(1)
+      .executeTakeFirst();
+    if (tag !== undefined) return;
+    await transaction
+      .updateTable('version')
+      .set({ unreferenced_since: at })
+      .where('digest', '=', digest)
+      .execute();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Engine } from '@polylora/engine';
+import { GREEDY } from './greedy.ts';
 import { randomPrompt } from './http/token-prompt.ts';
-import { GREEDY, ONE_TENANT } from './local-engine.ts';
+import { ONE_TENANT } from './local-engine.ts';
 
 /** So short that the step that reads the prompts is as good as any other. */
 const PROMPT_TOKENS = 4;

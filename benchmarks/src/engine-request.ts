@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '@polylora/engine';
+import { GREEDY } from './greedy.ts';
 import { randomPrompt } from './http/token-prompt.ts';
-import { GREEDY, ONE_TENANT } from './local-engine.ts';
+import { ONE_TENANT } from './local-engine.ts';
 
 /** A request to an engine in this process: a greedy answer of exactly so many tokens. */
 export interface EngineRequest {

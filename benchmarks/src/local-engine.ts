@@ -2,32 +2,11 @@ import {
   createEngine,
   type Engine,
   type EngineProcessOptions,
-  type SamplingParams,
   type SchedulingParams,
 } from '@polylora/engine';
+import { GREEDY } from './greedy.ts';
 import { randomPrompt } from './http/token-prompt.ts';
 import { modelHome } from './paths.ts';
-
-/** Greedy, of exactly the length asked for, and nothing else. */
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
-  maxTokens: null,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: true,
-  logprobs: null,
-  promptLogprobs: null,
-};
 
 /** Who benchmarks are, where it does not matter. */
 export const ONE_TENANT: SchedulingParams = {

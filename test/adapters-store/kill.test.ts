@@ -15,9 +15,10 @@ import {
   openDatabase,
   readAdapter,
 } from '@polylora/adapters-store';
-import { LORA_MODULES, type ModelInfo, projectionShape } from '@polylora/engine';
+import { LORA_MODULES } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
+import { MODEL, SHAPE } from '../support/store-model.ts';
 
 const KILLS = 30;
 const LONGEST_LIFE_MILLISECONDS = 400;
@@ -25,20 +26,6 @@ const LANES = 4;
 const NAMES = 2;
 const WORKER = join(import.meta.dirname, '..', 'support', 'store-worker.mjs');
 const OWNER = { tenant: 'acme', key: null };
-const MODEL = {
-  digest: 'b'.repeat(64),
-  layerCount: 1,
-  hiddenSize: 8,
-  intermediateSize: 16,
-  headCount: 2,
-  kvHeadCount: 1,
-  headDim: 4,
-} as ModelInfo;
-const SHAPE = {
-  digest: MODEL.digest,
-  layerCount: MODEL.layerCount,
-  projection: (module: Parameters<typeof projectionShape>[1]) => projectionShape(MODEL, module),
-};
 
 type Change = { readonly name: string } & (
   | { readonly kind: 'push'; readonly adapter: number; readonly tags: readonly string[] }

@@ -13,25 +13,11 @@ import {
   openDatabase,
   type Principal,
 } from '@polylora/adapters-store';
-import { type ModelInfo, projectionShape } from '@polylora/engine';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
+import { MODEL, SHAPE } from '../support/store-model.ts';
 
-const MODEL = {
-  digest: 'b'.repeat(64),
-  layerCount: 1,
-  hiddenSize: 8,
-  intermediateSize: 16,
-  headCount: 2,
-  kvHeadCount: 1,
-  headDim: 4,
-} as ModelInfo;
-const SHAPE = {
-  digest: MODEL.digest,
-  layerCount: MODEL.layerCount,
-  projection: (module: Parameters<typeof projectionShape>[1]) => projectionShape(MODEL, module),
-};
 const ACME: Principal = { tenant: 'acme', key: null };
 const OTHER: Principal = { tenant: 'other', key: 'key-1' };
 const SOURCE = { kind: 'upload' } as const;

@@ -34,6 +34,8 @@ const NONE: ReadonlyMap<string, CheckedFolder> = new Map();
 
 /** A folder as it was last read. */
 interface Known {
+  /** Below the directory's real path. */
+  readonly path: string;
   /** Tells whether its files were written to since. */
   readonly signature: string;
   readonly outcome: AdapterFolder | AdapterProblem;
@@ -61,6 +63,8 @@ export interface ScanOptions {
 export class AdapterDirectory {
   readonly path: string;
   readonly #model: BaseModelShape;
+  /** The directory's real path when it was last scanned. */
+  #root = '';
   #known = new Map<string, Known>();
   /** Signatures of the last scan that were not read. */
   #unsettled = new Map<string, string>();
@@ -104,10 +108,10 @@ export class AdapterDirectory {
           remembered?.signature === signature
             ? { name, digest: remembered.digest, createdAt }
             : await this.#check(root, name, path);
-        if (outcome !== null) known.set(name, { signature, outcome });
+        if (outcome !== null) known.set(name, { path, signature, outcome });
       }
     }
-    [this.#known, this.#unsettled] = [known, unsettled];
+    [this.#root, this.#known, this.#unsettled] = [root, known, unsettled];
     const adapters: AdapterFolder[] = [];
     const problems: AdapterProblem[] = [];
     for (const { outcome } of known.values()) {
@@ -124,16 +128,14 @@ export class AdapterDirectory {
    * @throws AdapterError where the folder is not what was checked
    */
   async read(name: string): Promise<Adapter> {
-    const { root, names } = await listDirectory(this.path);
-    const path = names.includes(CONFIG_FILE) ? root : join(root, name);
     const known = this.#known.get(name);
-    const { signature } = await lookAt(path);
-    if (known === undefined || 'issues' in known.outcome || known.signature !== signature) {
+    const isSame = known !== undefined && (await lookAt(known.path)).signature === known.signature;
+    if (!isSame || 'issues' in known.outcome) {
       const message = 'was changed or removed after it was checked; it is checked again soon';
       throw new AdapterError('adapter_unreadable', `adapter ${name}`, [{ where: name, message }]);
     }
-    const real = (await resolveInside(root, path)) ?? path;
-    return readAdapterInside(root, name, real, this.#model, known.outcome.digest);
+    const real = (await resolveInside(this.#root, known.path)) ?? known.path;
+    return readAdapterInside(this.#root, name, real, this.#model, known.outcome.digest);
   }
 
   /** null: there is nothing to read. */

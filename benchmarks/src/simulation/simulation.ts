@@ -9,6 +9,7 @@ import {
   type SchedulerOptions,
   Sequence,
 } from '@polylora/engine/scheduling';
+import { GREEDY } from '../greedy.ts';
 import { MAX_TOKENS, type Session, type Trace, tokensOf } from './trace.ts';
 import { adapterPages, loadSeconds, stepSeconds } from './truth.ts';
 
@@ -375,22 +376,4 @@ export class Simulation {
   }
 }
 
-const SAMPLING = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
-  maxTokens: MAX_TOKENS,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: false,
-  logprobs: null,
-  promptLogprobs: null,
-};
+const SAMPLING = { ...GREEDY, maxTokens: MAX_TOKENS };
