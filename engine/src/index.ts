@@ -1,4 +1,5 @@
 export { createEngine } from './create-engine.ts';
+export { type MixturePart, mixAdapters, mixtureDigest } from './mixture.ts';
 export { withFileLock } from './model/file-lock.ts';
 export { defaultHome } from './model/home.ts';
 export {
