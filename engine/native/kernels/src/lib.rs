@@ -18,6 +18,7 @@ pub mod prefetch;
 pub mod quantized_linear;
 pub mod sampling;
 pub mod simd;
+pub mod sparse;
 pub mod step;
 pub mod swiglu;
 mod wide;
