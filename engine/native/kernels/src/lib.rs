@@ -7,6 +7,7 @@
 
 pub mod adapted_linear;
 pub mod attention;
+pub mod delta;
 pub mod dequantize;
 pub mod linear;
 pub mod lora;

@@ -182,7 +182,8 @@ mod tests {
         let mut sparse = Sparse { inputs: K, outputs: N, places: Vec::new() };
         let mut first = 0;
         for (index, panels) in runs.iter().enumerate() {
-            let place = SparsePlace { page: 2 * index as u32, offset: 64 * (index as u32 % 3), panels: *panels };
+            let place =
+                SparsePlace { page: 2 * index as u32, offset: 64 * (index as u32 % 3), panels: *panels };
             // SAFETY: within the page, and nothing else refers to it.
             let bytes = unsafe {
                 let start = pool.page(place.page).add(place.offset as usize);
@@ -214,7 +215,8 @@ mod tests {
         }
         for runs in [&[3][..], &[1, 2], &[2, 1], &[1, 1, 1]] {
             let sparse = sparse(runs, &pool);
-            for (variant, cut) in Variant::available().into_iter().flat_map(|v| [0, 1, 2, 3].map(|c| (v, c))) {
+            for (variant, cut) in Variant::available().into_iter().flat_map(|v| [0, 1, 2, 3].map(|c| (v, c)))
+            {
                 assert_eq!(run(&sparse, &x, cut, &pool, variant), sums);
                 for (row, x) in x.iter().enumerate() {
                     assert_eq!(run(&sparse, &[x], cut, &pool, variant), sums[row * STRIDE..][..STRIDE]);
@@ -230,7 +232,8 @@ mod tests {
         let x = numbers(K, 3);
         let sums = run(&sparse(&[3], &pool), &[&x], 1, &pool, Variant::Portable);
         for (output, sum) in sums[..N].iter().enumerate() {
-            let levels = codes[output * K / GROUP..][..K / GROUP].iter().flat_map(|c| code::decode(*c).unwrap());
+            let levels =
+                codes[output * K / GROUP..][..K / GROUP].iter().flat_map(|c| code::decode(*c).unwrap());
             let dot: f64 = levels.zip(&x).map(|(level, x)| f64::from(level) * f64::from(*x)).sum();
             let exact = f64::from(numbers(STRIDE, 99)[output]) + f64::from(scales[output]) * dot;
             assert!((f64::from(*sum) - exact).abs() < 1e-3, "{output}: {sum} {exact}");
