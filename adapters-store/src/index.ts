@@ -21,5 +21,5 @@ export {
   type Release,
 } from './store.ts';
 export { StoreError, type StoreErrorCode } from './store-error.ts';
-export type { Adapter, BaseModelShape, LoraModule, LoraPair, TensorLocation } from './types.ts';
+export type { AdaptedModule, Adapter, BaseModelShape, LoraModule, TensorLocation } from './types.ts';
 export type { Version, VersionSource } from './version.ts';

@@ -103,17 +103,19 @@ describe('a valid adapter', () => {
       name: 'support.v1',
       config: expect.stringContaining('lora_alpha') as string,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
-      file,
       createdAt: 1_700_000_000,
-      fileSize: dataBegin + 128,
-      fileModifiedMs: statSync(file).mtimeMs,
-      pairs: [0, 1].map((layer) => ({
+      files: [{ path: file, bytes: dataBegin + 128, modifiedMs: statSync(file).mtimeMs }],
+      modules: [0, 1].map((layer) => ({
         layer,
         module: 'q_proj',
-        rank: 2,
-        scale: 2,
-        a: { dtype: 'F32', shape: [2, 4], begin: dataBegin + 64 * layer },
-        b: { dtype: 'F32', shape: [4, 2], begin: dataBegin + 64 * layer + 32 },
+        lowRank: [
+          {
+            rank: 2,
+            scale: 2,
+            a: { tensor: { file: 0, dtype: 'F32', shape: [2, 4], begin: dataBegin + 64 * layer } },
+            b: { tensor: { file: 0, dtype: 'F32', shape: [4, 2], begin: dataBegin + 64 * layer + 32 } },
+          },
+        ],
       })),
     });
   });
@@ -132,8 +134,9 @@ describe('a valid adapter', () => {
       [nameOf(1, 'A')]: f32([4, 4], () => 1),
       [B1]: f32([4, 4], () => 1),
     };
-    const { pairs } = await readAdapter(write(mixed, weights), model);
-    expect(pairs.map((pair) => [pair.rank, pair.scale, pair.a.dtype, pair.b.dtype])).toEqual([
+    const { modules } = await readAdapter(write(mixed, weights), model);
+    const changes = modules.flatMap(({ lowRank }) => lowRank);
+    expect(changes.map(({ rank, scale, a, b }) => [rank, scale, a.tensor.dtype, b.tensor.dtype])).toEqual([
       [2, 6 / Math.sqrt(2), 'F16', 'BF16'],
       [4, 2, 'F32', 'F32'],
     ]);
@@ -143,7 +146,7 @@ describe('a valid adapter', () => {
     const wide: BaseModelShape = { layerCount: 1, projection: () => ({ in: 1_000_000, out: 3 }) };
     const values = f32([2, 1_000_000], () => 0.5);
     const weights = { [A0]: values, [nameOf(0, 'B')]: f32([3, 2], () => 1) };
-    expect((await readAdapter(write(config, weights), wide)).pairs).toHaveLength(1);
+    expect((await readAdapter(write(config, weights), wide)).modules).toHaveLength(1);
     new Float32Array(values.bytes.buffer)[1_999_999] = Number.NaN;
     const error = await readAdapter(write(config, weights), wide).catch((thrown: unknown) => thrown);
     expect((error as AdapterError).issues).toEqual([
@@ -323,7 +326,7 @@ describe('files', () => {
     const inside = write(config, null);
     writeFileSync(join(inside, 'weights'), safetensors(tensors()));
     symlinkSync('weights', join(inside, 'adapter_model.safetensors'));
-    expect((await readAdapter(inside, model)).pairs).toHaveLength(2);
+    expect((await readAdapter(inside, model)).modules).toHaveLength(2);
   });
 
   test('spliced at random are refused or sound, nothing else', async () => {
@@ -336,7 +339,7 @@ describe('files', () => {
         writeFileSync(join(directory, 'adapter_model.safetensors'), bytes);
         const result = await readAdapter(directory, model).catch((thrown: unknown) => thrown);
         if (!(result instanceof AdapterError))
-          expect(result).toMatchObject({ pairs: [{ rank: 2 }, { rank: 2 }] });
+          expect(result).toMatchObject({ modules: [{ lowRank: [{ rank: 2 }] }, { lowRank: [{ rank: 2 }] }] });
       }),
       { numRuns: 1_000 },
     );

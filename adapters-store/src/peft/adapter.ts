@@ -1,15 +1,20 @@
 import type { FileHandle } from 'node:fs/promises';
 import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { openSafetensors, readSafetensorsHeaderFrom, SafetensorsError } from '@polylora/safetensors';
+import {
+  openSafetensors,
+  readSafetensorsHeaderFrom,
+  SafetensorsError,
+  type SafetensorsHeader,
+} from '@polylora/safetensors';
 import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
 import { isAdapterName, NAME_RULE } from '../name.ts';
-import type { Adapter, BaseModelShape, LoraPair } from '../types.ts';
+import type { AdaptedModule, Adapter, BaseModelShape } from '../types.ts';
 import { readContent } from './content.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import { resolveTargetModules, type TargetModule } from './target-modules.ts';
-import { pairTensors } from './tensors.ts';
+import { findTensors } from './tensors.ts';
 
 export const CONFIG_FILE = 'adapter_config.json';
 export const WEIGHTS_FILE = 'adapter_model.safetensors';
@@ -60,7 +65,7 @@ export async function readAdapterInside(
   const targets = readTargets(config, name, model);
   const file = await findWeights(root, name, directory);
   const weights = await readWeights(file, name, targets, model, checkedDigest);
-  return { name, file, config, ...weights };
+  return { name, config, ...weights };
 }
 
 /**
@@ -74,7 +79,7 @@ export async function readCheckedAdapter(
   model: BaseModelShape,
 ): Promise<Adapter> {
   const targets = readTargets(config, name, model);
-  return { name, file, config, ...(await readWeights(file, name, targets, model, digest)) };
+  return { name, config, ...(await readWeights(file, name, targets, model, digest)) };
 }
 
 export interface CheckedAdapter {
@@ -112,21 +117,20 @@ async function readWeights(
   targets: readonly TargetModule[],
   model: BaseModelShape,
   checkedDigest: string | null,
-): Promise<Omit<Adapter, 'name' | 'file' | 'config'>> {
+): Promise<Omit<Adapter, 'name' | 'config'>> {
   let handle: FileHandle | undefined;
   try {
     handle = await openSafetensors(file);
     // Before reading: a file that is written while it is read is then seen to have changed.
     const { size, mtimeMs } = await handle.stat();
     const header = await readSafetensorsHeaderFrom(handle, file, { maxHeaderBytes: MAX_HEADER_BYTES });
-    const { pairs, issues } = pairTensors(header, targets, model);
+    const { modules, issues } = findTensors(header, targets, model);
     if (issues.length > 0) throw failure('adapter_tensors_invalid', name, issues);
     return {
-      digest: checkedDigest ?? (await checkedContent(handle, file, name, pairs)),
+      digest: checkedDigest ?? (await checkedContent(handle, file, name, header, modules)),
       createdAt: Math.floor(mtimeMs / 1000),
-      fileSize: size,
-      fileModifiedMs: mtimeMs,
-      pairs,
+      files: [{ path: file, bytes: size, modifiedMs: mtimeMs }],
+      modules,
     };
   } catch (error) {
     if (error instanceof AdapterError) throw error;
@@ -144,9 +148,16 @@ async function checkedContent(
   handle: FileHandle,
   file: string,
   name: string,
-  pairs: readonly LoraPair[],
+  header: SafetensorsHeader,
+  modules: readonly AdaptedModule[],
 ): Promise<string> {
-  const { digest, issues } = await readContent(handle, file, pairs);
+  const names = new Map([...header.tensors.values()].map(({ begin, name }) => [begin, name]));
+  const { digest, issues } = await readContent(
+    handle,
+    file,
+    modules,
+    (begin) => names.get(begin) ?? WEIGHTS_FILE,
+  );
   if (issues.length > 0) throw failure('adapter_values_invalid', name, issues);
   return digest;
 }

@@ -1,6 +1,6 @@
 import type { SafetensorsHeader, SafetensorsTensor } from '@polylora/safetensors';
 import type { AdapterIssue } from '../errors.ts';
-import type { BaseModelShape, LoraPair, TensorLocation } from '../types.ts';
+import type { AdaptedModule, BaseModelShape, TensorLocation } from '../types.ts';
 import type { TargetModule } from './target-modules.ts';
 
 /** PEFT's names, with or without the adapter's own name that `state_dict()` leaves in. */
@@ -10,24 +10,25 @@ const MOST_ISSUES = 100;
 /**
  * Finds both tensors of every module that the configuration adapts, and checks their types and shapes.
  *
- * @returns the pairs in the order of `targets`, and all that is missing, does not fit or is not asked for
+ * @returns the modules in the order of `targets`, and all that is missing, does not fit or is not asked for
  *   (up to a hundred issues)
  */
-export function pairTensors(
+export function findTensors(
   header: SafetensorsHeader,
   targets: readonly TargetModule[],
   model: BaseModelShape,
-): { readonly pairs: readonly LoraPair[]; readonly issues: readonly AdapterIssue[] } {
+): { readonly modules: readonly AdaptedModule[]; readonly issues: readonly AdapterIssue[] } {
   const { found, issues } = sortTensors(header, new Set(targets.map(({ name }) => name)));
-  const pairs: LoraPair[] = [];
+  const modules: AdaptedModule[] = [];
   for (const target of targets) {
     const { layer, module, name, rank, scale } = target;
     const width = model.projection(module);
     const a = locate(found.get(`${name}.lora_A`), `${name}.lora_A`, [rank, width.in], issues);
     const b = locate(found.get(`${name}.lora_B`), `${name}.lora_B`, [width.out, rank], issues);
-    if (a !== null && b !== null) pairs.push({ layer, module, rank, scale, a, b });
+    if (a !== null && b !== null)
+      modules.push({ layer, module, lowRank: [{ rank, scale, a: { tensor: a }, b: { tensor: b } }] });
   }
-  return { pairs, issues: issues.slice(0, MOST_ISSUES) };
+  return { modules, issues: issues.slice(0, MOST_ISSUES) };
 }
 
 /** Tensors by module and side (`model.layers.0.self_attn.q_proj.lora_A`), and those that have no such place. */
@@ -66,7 +67,7 @@ function locate(
     issues.push(issueOf(tensor, `has shape [${shape.slice(0, 8).join(', ')}], ${needs}`));
     return null;
   }
-  return { dtype, shape: expected, begin };
+  return { file: 0, dtype, shape: expected, begin };
 }
 
 function issueOf({ name }: SafetensorsTensor, message: string): AdapterIssue {

@@ -6,6 +6,7 @@
 //! and nothing is quantized across rows.
 
 pub mod adapted_linear;
+pub mod adapter;
 pub mod attention;
 pub mod delta;
 pub mod dequantize;
@@ -17,6 +18,7 @@ pub mod parallel;
 pub mod pool;
 pub mod prefetch;
 pub mod quantized_linear;
+pub mod row_norms;
 pub mod sampling;
 pub mod simd;
 pub mod sparse;
