@@ -1,5 +1,4 @@
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,6 +12,7 @@ import { join } from 'node:path';
 import { readVector } from '@polylora/engine-native';
 import { readSafetensorsHeader } from '@polylora/safetensors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Change, changedModel, noise } from '../../../test/support/changed-model.ts';
 import type { DecoderModel } from '../model/decoder.ts';
 import { readHuggingFace } from '../model/hugging-face.ts';
 import { type CompressOptions, compressFineTune } from './compress.ts';
@@ -42,29 +42,7 @@ afterAll(() => {
 
 const fresh = (name: string) => join(root, `${name}-${count++}`);
 
-/** A copy of a model whose tensors are changed in place; all are float32. */
-async function tuned(change: (name: string, values: Float32Array) => void, source = BASE): Promise<string> {
-  const folder = fresh('tuned');
-  cpSync(source, folder, { recursive: true });
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.safetensors'))) {
-    const file = join(folder, name);
-    const bytes = readFileSync(file);
-    for (const tensor of (await readSafetensorsHeader(file)).tensors.values()) {
-      expect(tensor.dtype).toBe('F32');
-      const own = new Float32Array(new Uint8Array(bytes.subarray(tensor.begin, tensor.end)).buffer);
-      change(tensor.name, own);
-      Buffer.from(own.buffer).copy(bytes, tensor.begin);
-    }
-    writeFileSync(file, bytes);
-  }
-  return folder;
-}
-
-/** Numbers of mean 0, the same in every run. */
-function noise(seed: number, index: number): number {
-  const x = Math.sin(seed * 12.9898 + index * 78.233) * 43758.5453;
-  return 2 * (x - Math.floor(x)) - 1;
-}
+const tuned = (change: Change, source = BASE) => changedModel(source, fresh('tuned'), change);
 
 function options(model: string, more: Partial<CompressOptions> = {}): CompressOptions {
   const size = { rank: 2 };

@@ -1,4 +1,4 @@
-//! A full fine-tune as a compressed delta (after DeltaZip, Yao et al., 2025): tuned − base ≈ B·A + a sparse matrix of few
+//! A full fine-tune as a compressed delta (after DeltaZip, Yao et al., 2023): tuned − base ≈ B·A + a sparse matrix of few
 //! bits.
 //!
 //! What a fine-tune changes most lies in few directions, which a product of low rank takes; what is left is spread over

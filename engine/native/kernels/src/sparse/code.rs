@@ -1,6 +1,6 @@
 //! What a byte of a sparse matrix says of four neighbouring inputs.
 //!
-//! Two of the four are kept (2:4, after DeltaZip, Yao et al., 2025): `code = pair * 36 + first * 6 + second`, where the pair
+//! Two of the four are kept (2:4, after DeltaZip, Yao et al., 2023): `code = pair * 36 + first * 6 + second`, where the pair
 //! says which two and each value is one of six levels.
 
 /// Inputs that a code stands for.
