@@ -23,7 +23,7 @@ export interface Surroundings {
 }
 
 /**
- * Runs `polylora adapters`: a client of the admin API of a running server.
+ * Runs `polylora adapters`: a client of the admin API of a running server, and what prepares adapters for it.
  * @returns the exit status: 1 where the server refused or is not there, 2 where the command line is wrong
  */
 export async function runAdapters(args: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -42,11 +42,17 @@ export async function runAdapters(args: readonly string[], surroundings: Surroun
 /** Does it, and returns what is to be printed. */
 async function run(invocation: Invocation, surroundings: Surroundings): Promise<string> {
   const { command, positionals, text, has } = invocation;
-  const client = clientOf(invocation, surroundings.env);
   const [name = '', second = '', third = ''] = positionals;
   const asJson = has('json');
   const told = (json: unknown, words: () => string) =>
     asJson ? `${printableJson(json)}\n` : printableLines(words());
+  if (command === 'compress') {
+    // Loaded only now: the others need no engine.
+    const { compress, compressionText } = await import('./compress.ts');
+    const report = await compress(invocation, surroundings.env, surroundings.stderr);
+    return told(report, () => compressionText(text('out') ?? '', report));
+  }
+  const client = clientOf(invocation, surroundings.env);
   switch (command) {
     case 'push':
       return push(client, invocation, surroundings, told);
