@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { f32, safetensors, type Tensor, type Tensors, u16 } from '../../../test/support/safetensors.ts';
 import { AdapterError, type BaseModelShape, readAdapter } from '../index.ts';
 
 const model: BaseModelShape = {
@@ -17,24 +18,6 @@ beforeAll(() => {
 afterAll(() => {
   rmSync(root, { recursive: true });
 });
-
-interface Tensor {
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
-type Tensors = Record<string, Tensor>;
-
-function f32(shape: readonly [number, number], value: (index: number) => number): Tensor {
-  const values = Float32Array.from({ length: shape[0] * shape[1] }, (_, index) => value(index));
-  return { dtype: 'F32', shape, bytes: new Uint8Array(values.buffer) };
-}
-
-function u16(dtype: 'F16' | 'BF16', shape: readonly [number, number], bits: number): Tensor {
-  const values = new Uint16Array(shape[0] * shape[1]).fill(0x3800);
-  values[values.length - 1] = bits;
-  return { dtype, shape, bytes: new Uint8Array(values.buffer) };
-}
 
 const nameOf = (layer: number, side: string) =>
   `base_model.model.model.layers.${layer}.self_attn.q_proj.lora_${side}.weight`;
@@ -53,21 +36,6 @@ const tensors = (): Tensors => ({
   [nameOf(1, 'A')]: f32([2, 4], () => 65504),
   [B1]: f32([4, 2], () => 1e-30),
 });
-
-function safetensors(entries: Tensors): Buffer {
-  let end = 0;
-  const header = Object.fromEntries(
-    Object.entries(entries).map(([name, { dtype, shape, bytes }]) => {
-      const begin = end;
-      end += bytes.length;
-      return [name, { dtype, shape, data_offsets: [begin, end] }];
-    }),
-  );
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([length, text, ...Object.values(entries).map(({ bytes }) => bytes)]);
-}
 
 let count = 0;
 /** Writes an adapter's folder; null leaves a file out. */
@@ -311,9 +279,9 @@ describe('files', () => {
   });
 
   test('of configuration that are wrong are refused with every option named', async () => {
-    const error = await refusal(write({ ...config, use_dora: true, bias: 'all' }, tensors()));
+    const error = await refusal(write({ ...config, lora_bias: true, bias: 'all' }, tensors()));
     expect(error.code).toBe('adapter_config_invalid');
-    expect(error.issues.map(({ where }) => where).sort()).toEqual(['bias', 'use_dora']);
+    expect(error.issues.map(({ where }) => where).sort()).toEqual(['bias', 'lora_bias']);
     expect((await refusal(write('{', tensors()))).code).toBe('adapter_config_invalid');
     expect((await refusal(write(`"${'x'.repeat(2 << 20)}"`, tensors()))).code).toBe('adapter_unreadable');
   });

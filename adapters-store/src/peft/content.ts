@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { SafetensorsError } from '@polylora/safetensors';
 import type { AdapterIssue } from '../errors.ts';
 import type { AdaptedModule, LowRankFactor, OutputChange, TensorLocation } from '../types.ts';
-import { moduleName } from './target-modules.ts';
+import { moduleName } from './targeting.ts';
 
 /** A whole number of values of each type. */
 const CHUNK_BYTES = 1 << 20;

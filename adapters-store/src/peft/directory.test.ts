@@ -87,14 +87,14 @@ test('an adapter that is refused is reported and stops no other', async () => {
       peft_type: 'LORA',
       r: 4,
       target_modules: ['q_proj', 'k_proj', 'v_proj'],
-      use_dora: true,
+      lora_bias: true,
     }),
   );
   const { adapters, problems } = await scan(root, smollm2);
   expect(adapters.map(({ name }) => name)).toEqual(['good']);
   expect(problems).toMatchObject([
     { name: 'empty', code: 'adapter_config_missing' },
-    { name: 'other-base', code: 'adapter_config_invalid', issues: [{ where: 'use_dora' }] },
+    { name: 'other-base', code: 'adapter_config_invalid', issues: [{ where: 'lora_bias' }] },
   ]);
 });
 
