@@ -14,12 +14,15 @@ export {
 export {
   type AdapterDetails,
   type AdapterEntry,
+  type AdapterFiles,
   AdaptersStore,
   EVERYONE,
   type Grantee,
   type Principal,
+  type PushLimits,
   type Release,
 } from './store.ts';
-export { StoreError, type StoreErrorCode } from './store-error.ts';
+export { StoreError, type StoreErrorCode, UploadOffsetError } from './store-error.ts';
 export type { Adapter, BaseModelShape, LoraModule, LoraPair, TensorLocation } from './types.ts';
+export { AdapterUploads, type NewUpload, type Upload } from './uploads/adapter-uploads.ts';
 export type { Version, VersionSource } from './version.ts';

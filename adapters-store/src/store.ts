@@ -66,8 +66,25 @@ export interface Push {
   readonly source: VersionSource;
   readonly parent?: string | null;
   readonly note?: string | null;
-  /** The most bytes of the weights, and the largest rank, that the owner may push. */
-  readonly limits?: { readonly maxBytes: number; readonly maxRank: number };
+  readonly limits?: PushLimits;
+}
+
+/** The most bytes of the weights, and the largest rank, that an owner may push. */
+export interface PushLimits {
+  readonly maxBytes: number;
+  readonly maxRank: number;
+}
+
+/** What of a push is known before its files are. */
+export type PushIntent = Pick<Push, 'name' | 'tags' | 'parent' | 'note'>;
+
+/** A version as the files that it was pushed as. */
+export interface AdapterFiles {
+  readonly release: Release;
+  /** The text of adapter_config.json. */
+  readonly config: string;
+  /** A local safetensors file that nobody writes to. */
+  readonly file: string;
 }
 
 /** A version under a name. */
@@ -137,24 +154,14 @@ export class AdaptersStore {
    */
   async push(push: Push, actor: Principal): Promise<Release> {
     const { name, tags = [], parent = null, note = null, limits } = push;
-    assertName(name);
-    if (this.#options.isReserved?.(name)) {
-      const message = `'${name}' stands for the base model, or for an adapter of the server's own directory`;
-      throw new StoreError('adapter_name_taken', `${message}; choose another name`, 'name');
-    }
-    for (const tag of tags) assertTag(tag);
-    if (parent !== null && !DIGEST.test(parent)) {
-      throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
-    }
-    if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
-    await this.#assertMayPush(name, actor);
+    await this.assertPushable(push, actor);
     const staged = join(this.#options.staging, randomUUID());
     try {
       // What is checked is our own copy, which nobody else writes to.
       await this.#stage(push, staged);
       const adapter = await readStaged(staged, name, this.#options.model);
       const ranks = largestRanks(adapter);
-      if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
+      if (limits !== undefined) assertWithin(limits, adapter.fileSize, Math.max(...Object.values(ranks)));
       const blob = blobId(adapter.digest);
       // Before it has a name: a name never stands for what is not there. Without one it is collected some day.
       await this.#options.blobs.put(blob, adapter.file);
@@ -230,6 +237,27 @@ export class AdaptersStore {
   }
 
   /**
+   * Refuses what no files could make a push of.
+   * @throws StoreError
+   */
+  async assertPushable(
+    { name, tags = [], parent = null, note = null }: PushIntent,
+    actor: Principal,
+  ): Promise<void> {
+    assertName(name);
+    if (this.#options.isReserved?.(name)) {
+      const message = `'${name}' stands for the base model, or for an adapter of the server's own directory`;
+      throw new StoreError('adapter_name_taken', `${message}; choose another name`, 'name');
+    }
+    for (const tag of tags) assertTag(tag);
+    if (parent !== null && !DIGEST.test(parent)) {
+      throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
+    }
+    if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
+    await this.#assertMayPush(name, actor);
+  }
+
+  /**
    * What a client's `model` stands for now, or null where it stands for nothing that it may use: the two are not told
    * apart. Checked against the metadata each time, so that what is revoked is so at once.
    */
@@ -285,6 +313,33 @@ export class AdaptersStore {
     if (row === undefined) throw notFound(`there is no version ${digest}`);
     const file = await blobs.locate(row.blob);
     return readCheckedAdapter({ name: digest, config: row.config, file, digest }, model);
+  }
+
+  /**
+   * The files of one of a name's versions.
+   * @param which a reference's part behind the `@`, such as `v3`
+   * @throws StoreError `adapter_not_found`, StorageError
+   */
+  async files(name: string, which: string, principal: Principal): Promise<AdapterFiles> {
+    const { database, blobs } = this.#options;
+    const reference = parseReference(`${name}@${which}`);
+    const version = reference === null ? null : await this.#find(database, reference, principal);
+    if (reference === null || version === null)
+      throw notFound(`'${name}' has no version '${which}' that this model can serve`);
+    const row = await database
+      .selectFrom('version')
+      .innerJoin('release', 'release.digest', 'version.digest')
+      .where('version.digest', '=', version.digest)
+      .where('release.name', '=', name)
+      .select(['version.config', 'version.blob', 'release.number'])
+      .orderBy('release.number', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    // Removed in between.
+    if (row === undefined) throw notFound(`'${name}' has no version '${which}' any more`);
+    const number = reference.kind === 'release' ? reference.number : row.number;
+    const release = { name, number, version };
+    return { release, config: row.config, file: await blobs.locate(row.blob) };
   }
 
   /**
@@ -729,16 +784,10 @@ async function readStaged(staged: string, name: string, model: BaseModelShape): 
   }
 }
 
-function assertWithin(
-  { maxBytes, maxRank }: NonNullable<Push['limits']>,
-  { fileSize }: Adapter,
-  rank: number,
-): void {
-  if (fileSize > maxBytes) {
-    throw new StoreError(
-      'adapter_too_large',
-      `the weights have ${fileSize} bytes, at most ${maxBytes} are allowed`,
-    );
+export function assertWithin({ maxBytes, maxRank }: PushLimits, bytes: number, rank: number): void {
+  if (bytes > maxBytes) {
+    const message = `the weights have ${bytes} bytes, at most ${maxBytes} are allowed`;
+    throw new StoreError('adapter_too_large', message);
   }
   if (rank > maxRank) {
     throw new StoreError('adapter_too_large', `the rank is ${rank}, at most ${maxRank} is allowed`, 'r');

@@ -62,6 +62,24 @@ export const ERRORS = {
   adapter_invalid: badRequest(
     'The files are no adapter that this base model can serve; the message says why.',
   ),
+  upload_not_found: badRequest('The tenant has no such upload of an adapter, or not any more.', 404),
+  upload_offset_mismatch: badRequest(
+    'The bytes are not those that come next, or another request took over; `upload-offset` says where it is.',
+    409,
+  ),
+  upload_incomplete: badRequest(
+    'The upload is to be completed before all of it has come; `upload-offset` says where it is.',
+    409,
+  ),
+  upload_too_long: badRequest('More bytes come than the upload was announced with.', 413),
+  upload_damaged: badRequest('What has come is not what was sent, by its SHA-256; begin the upload again.'),
+  uploads_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      'As many uploads are open as `maxAdapterUploads` allows, or have announced as much as `maxAdapterUploadBytes`.',
+  },
   unknown_url: badRequest('No route has this path.', 404),
   method_not_supported: badRequest('The route exists, but not for this HTTP method.', 405),
   request_too_large: badRequest('The body is larger than `requestBodyLimitBytes`.', 413),

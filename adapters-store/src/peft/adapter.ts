@@ -15,7 +15,7 @@ export const CONFIG_FILE = 'adapter_config.json';
 export const WEIGHTS_FILE = 'adapter_model.safetensors';
 const PICKLE_FILES = ['bin', 'pt', 'pth', 'ckpt', 'pkl'].map((extension) => `adapter_model.${extension}`);
 /** Room for three lists (target, rank and alpha) of each module of the largest models, about 900. */
-const MAX_CONFIG_BYTES = 256 << 10;
+export const MAX_CONFIG_BYTES = 256 << 10;
 /** Room for both tensors of twice as many modules; the worst header of this length is refused within 100 ms. */
 const MAX_HEADER_BYTES = 512 << 10;
 
@@ -57,7 +57,7 @@ export async function readAdapterInside(
     throw failure('adapter_config_missing', name, [{ where: CONFIG_FILE, message: 'is missing' }]);
   }
   const config = await readSmallText(configFile, MAX_CONFIG_BYTES);
-  const targets = readTargets(config, name, model);
+  const targets = readConfig(config, name, model);
   const file = await findWeights(root, name, directory);
   const weights = await readWeights(file, name, targets, model, checkedDigest);
   return { name, file, config, ...weights };
@@ -73,7 +73,7 @@ export async function readCheckedAdapter(
   { name, config, file, digest }: CheckedAdapter,
   model: BaseModelShape,
 ): Promise<Adapter> {
-  const targets = readTargets(config, name, model);
+  const targets = readConfig(config, name, model);
   return { name, file, config, ...(await readWeights(file, name, targets, model, digest)) };
 }
 
@@ -85,7 +85,11 @@ export interface CheckedAdapter {
   readonly digest: string;
 }
 
-function readTargets(config: string, name: string, model: BaseModelShape): readonly TargetModule[] {
+/**
+ * What the text of an adapter_config.json says of a base model's modules.
+ * @throws AdapterError with everything that is wrong with it
+ */
+export function readConfig(config: string, name: string, model: BaseModelShape): readonly TargetModule[] {
   const parsed = parsePeftConfig(config);
   if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
   const { targets, issues } = resolveTargetModules(parsed.config, model);

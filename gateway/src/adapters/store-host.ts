@@ -1,5 +1,12 @@
 import { join } from 'node:path';
-import { AdaptersStore, type BaseModelShape, DirectoryBlobs, openDatabase } from '@polylora/adapters-store';
+import {
+  AdaptersStore,
+  AdapterUploads,
+  type BaseModelShape,
+  DirectoryBlobs,
+  openDatabase,
+  type PushLimits,
+} from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
 
 /** How often versions are looked through for those that nothing refers to any more. */
@@ -14,12 +21,17 @@ export interface StoreHostOptions {
   /** Names that no adapter may be pushed under. */
   readonly isReserved: (name: string) => boolean;
   readonly model: BaseModelShape & { readonly digest: string };
+  readonly limits: PushLimits;
+  /** Uploads that a tenant may have open at once, and the bytes that these may announce together. */
+  readonly mostUploads: { readonly uploads: number; readonly bytes: number };
   readonly logger: Logger;
 }
 
 /** An open store. */
 export interface StoreHost {
   readonly store: AdaptersStore;
+  /** Adapters that come in parts. */
+  readonly uploads: AdapterUploads;
   close(): Promise<void>;
 }
 
@@ -33,12 +45,16 @@ export function stagingOf(directory: string): string {
  * @throws MetadataError
  */
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
-  const { directory, graceSeconds, isReserved, model, logger } = options;
+  const { directory, graceSeconds, isReserved, model, limits, mostUploads, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
   const blobs = new DirectoryBlobs(join(directory, 'blobs'));
   const store = new AdaptersStore({
     ...{ database, blobs, model, graceSeconds, isReserved },
     staging: stagingOf(directory),
+  });
+  const uploads = new AdapterUploads({
+    ...{ store, model, limits, most: mostUploads },
+    directory: join(directory, 'uploads'),
   });
   let collecting = Promise.resolve();
   const collect = () => {
@@ -47,12 +63,15 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
       .then((removed) => {
         if (removed.length > 0) logger.info({ removed }, 'adapter versions collected');
       })
-      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'));
+      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'))
+      .then(() => uploads.collect())
+      .catch((error: unknown) => logger.error({ err: error }, 'abandoned uploads cannot be removed'));
   };
   collect();
   const timer = setInterval(collect, COLLECT_MILLISECONDS);
   return {
     store,
+    uploads,
     async close() {
       clearInterval(timer);
       await collecting;
