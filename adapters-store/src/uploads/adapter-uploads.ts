@@ -201,6 +201,7 @@ export class AdapterUploads {
 
   /** Removes uploads for which nothing has come for a day, and what is remembered of those completed before. */
   async collect(): Promise<void> {
+    await this.#openRecords();
     const before = this.#clock() - PATIENCE_MILLISECONDS;
     for (const directory of [this.#open, this.#done]) await removeLeftovers(directory, before);
   }
@@ -274,13 +275,12 @@ export class AdapterUploads {
   async #assertRoom(bytes: number, { tenant }: Principal): Promise<void> {
     const { most } = this.#options;
     await mkdir(this.#open, { recursive: true });
-    const all = await Promise.all((await namesIn(this.#open)).map((id) => readRecord(this.#folder(id))));
-    const own = all.filter((record) => record?.owner === tenant);
+    const own = (await this.#openRecords()).filter(({ owner }) => owner === tenant);
     if (own.length >= most.uploads) {
       const message = `${own.length} uploads are open, which is as many as may be; complete or abandon one`;
       throw new StoreError('uploads_exceeded', message);
     }
-    const reserved = own.reduce((sum, record) => sum + (record?.bytes ?? 0), 0);
+    const reserved = own.reduce((sum, { bytes }) => sum + bytes, 0);
     if (reserved + bytes > most.bytes) {
       const message = `the open uploads have announced ${reserved} bytes; with this one's ${bytes} they would be more than ${most.bytes}`;
       throw new StoreError('uploads_exceeded', message, 'bytes');
@@ -290,6 +290,20 @@ export class AdapterUploads {
       const message = `there is no room left for ${bytes} bytes; remove versions or enlarge the disk`;
       throw new StorageError('storage_full', message);
     }
+  }
+
+  /** Those of every tenant. */
+  async #openRecords(): Promise<UploadRecord[]> {
+    const done = new Set(await namesIn(this.#done));
+    const records = await Promise.all(
+      (await namesIn(this.#open)).map(async (id) => {
+        if (!done.has(`${id}.json`)) return readRecord(this.#folder(id));
+        // It was completed, and its removal broke off.
+        await this.#remove(id);
+        return null;
+      }),
+    );
+    return records.filter((record) => record !== null);
   }
 
   async #assertWhole({ id, bytes, sha256 }: UploadRecord): Promise<void> {
