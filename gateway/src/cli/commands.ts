@@ -33,11 +33,18 @@ const COMMANDS = {
       { name: 'tag', value: 'tag', many: true, help: 'moves this tag to it, beside latest; may be repeated' },
       { name: 'note', value: 'text', help: 'what a reader of its history should know' },
       { name: 'parent', value: 'digest', help: 'the version that it was trained from' },
+      { name: 'in-parts', value: null, help: 'resumes after a broken connection, as large ones always do' },
     ],
     help: 'sends a folder with adapter_config.json and adapter_model.safetensors',
     more:
       'It becomes the next release of its name, and its latest, at once. The same content again changes only the\n' +
       'tags. Nobody may use a new name until it is granted.',
+  },
+  pull: {
+    positionals: ['name', 'dir'],
+    options: [],
+    help: 'fetches a version (acme/support@v2, or its latest) into a new folder',
+    more: 'The folder can be pushed again as it is: its content has the same digest.',
   },
   ls: { positionals: [], options: [], help: 'lists all adapters' },
   show: { positionals: ['name'], options: [], help: 'shows its tags, grants and releases' },

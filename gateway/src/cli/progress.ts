@@ -26,18 +26,28 @@ export class Progress {
   #bytes = 0;
 
   /** @param clock milliseconds */
-  constructor(sink: ProgressSink, totalBytes: number, clock: () => number = () => performance.now()) {
+  constructor(
+    sink: ProgressSink,
+    totalBytes: number,
+    clock: () => number = () => performance.now(),
+    doing: 'Sending' | 'Fetching' = 'Sending',
+  ) {
     this.#sink = sink;
     this.#total = totalBytes;
     this.#clock = clock;
     this.#startedAt = clock();
     this.#shownAt = this.#startedAt;
     if (sink.isTTY) this.#draw();
-    else sink.write(`Sending ${byteText(totalBytes)}.\n`);
+    else sink.write(`${doing} ${byteText(totalBytes)}.\n`);
   }
 
   add(bytes: number): void {
-    this.#bytes += bytes;
+    this.at(this.#bytes + bytes);
+  }
+
+  /** How much has come through: less than before where a connection broke. */
+  at(bytes: number): void {
+    this.#bytes = bytes;
     const now = this.#clock();
     const pause = this.#sink.isTTY ? REDRAW_MILLISECONDS : LINE_MILLISECONDS;
     if (now - this.#shownAt < pause) return;
@@ -46,10 +56,15 @@ export class Progress {
     else this.#sink.write(`${this.#text()}\n`);
   }
 
+  /** Says something in between. */
+  say(text: string): void {
+    if (this.#sink.isTTY) this.#line(text);
+    else this.#sink.write(`${text}\n`);
+  }
+
   /** All is sent; what is left is the server's work. */
   sent(): void {
-    if (this.#sink.isTTY) this.#line('All sent. The server is checking it.');
-    else this.#sink.write('All sent. The server is checking it.\n');
+    this.say('All sent. The server is checking it.');
   }
 
   /** Takes the bar away, so that what comes next starts on a line of its own. */

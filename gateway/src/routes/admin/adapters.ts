@@ -17,6 +17,7 @@ import { readJsonBody } from '../../http/json-body.ts';
 import { receiveUpload } from '../../http/multipart.ts';
 import { integerValue, invalidValue, type JsonObject, missing, textValue } from '../../openai/fields.ts';
 import { asked } from './asked.ts';
+import { exportAdapter } from './export.ts';
 import { OPERATOR } from './operator.ts';
 import { releaseBody } from './release-body.ts';
 import { adapterUploads } from './uploads.ts';
@@ -42,6 +43,7 @@ export interface AdminAdaptersDeps {
  * | --- | --- |
  * | `POST /` | a form: `name`, `config` and `weights` (the two files), and perhaps `tags`, `note`, `parent` |
  * | `GET /`, `GET /{name}`, `DELETE /{name}` | |
+ * | `GET /{name}/export?version=v3` | a .tar of its files; `latest` without a version |
  * | `PUT /{name}/tags/{tag}` | `{"version": "v3"}`; `DELETE` takes the tag away |
  * | `PUT /{name}/grants` | `{"tenant": "…"}` or `{"key": "…"}`, `"*"` for everybody; `DELETE` takes it back |
  * | `PUT /{name}/pins/{digest}`, `DELETE` | |
@@ -58,6 +60,7 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
       return c.json({ ...details, releases: releases.map(releaseBody) });
     }),
   );
+  app.get('/:name/export', (c) => asked(() => exportAdapter(c, store())));
   app.delete('/:name', (c) =>
     asked(async () =>
       c.json({ name: nameOf(c), deleted: true, removed: await store().remove(nameOf(c), OPERATOR) }),
