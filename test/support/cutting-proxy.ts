@@ -24,13 +24,16 @@ export async function startCuttingProxy(
       socket.on('close', () => sockets.delete(socket));
     }
     let bytes = 0;
+    let isCut = false;
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
       from.on('data', (chunk) => {
         bytes += chunk.length;
+        if (isCut) return;
         if (bytes > afterBytes && cuts < times) {
+          isCut = true;
           cuts++;
           client.resetAndDestroy();
           // What has come this far still goes on.
