@@ -14,12 +14,12 @@ export {
 export {
   type AdapterDetails,
   type AdapterEntry,
-  AdaptersStore,
   EVERYONE,
   type Grantee,
   type Principal,
-  type Release,
-} from './store.ts';
+} from './store/access.ts';
+export type { Release } from './store/push.ts';
+export { AdaptersStore } from './store.ts';
 export { StoreError, type StoreErrorCode } from './store-error.ts';
 export type { Adapter, BaseModelShape, LoraModule, LoraPair, TensorLocation } from './types.ts';
 export type { Version, VersionSource } from './version.ts';
