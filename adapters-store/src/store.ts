@@ -32,6 +32,7 @@ export class AdaptersStore {
     const tellRemoved = (digest: string) => {
       for (const listener of this.#onRemoved) listener(digest);
     };
+    options.blobs.onGone(tellRemoved);
     this.#options = options;
     this.#access = new Access(options, changes);
     this.#pushing = new Pushing(options, changes, tellRemoved);
@@ -39,7 +40,7 @@ export class AdaptersStore {
     this.#removal = new Removal(options, changes, tellRemoved);
   }
 
-  /** Is told each digest whose file is gone: whoever holds its weights lets go of them. */
+  /** Is told each digest whose file is gone, or no longer where it was: whoever holds its weights lets go of them. */
   onRemoved(listener: (digest: string) => void): void {
     this.#onRemoved.add(listener);
   }
@@ -68,6 +69,11 @@ export class AdaptersStore {
    */
   weights(digest: string): Promise<Adapter> {
     return this.#access.weights(digest);
+  }
+
+  /** Keeps the file of a version where `weights` found it, until what is returned is called. */
+  hold(digest: string): () => void {
+    return this.#options.blobs.hold(digest);
   }
 
   /**

@@ -112,8 +112,13 @@ export class Access {
       .where('digest', '=', digest)
       .executeTakeFirst();
     if (row === undefined) throw notFound(`there is no version ${digest}`);
-    const file = await blobs.locate(row.blob);
-    return readCheckedAdapter({ name: digest, config: row.config, file, digest }, model);
+    const release = blobs.hold(digest);
+    try {
+      const file = await blobs.locate(row.blob);
+      return await readCheckedAdapter({ name: digest, config: row.config, file, digest }, model);
+    } finally {
+      release();
+    }
   }
 
   /**

@@ -126,7 +126,7 @@ export class Pushing {
               'the store has this content for another base model; give each model a store of its own';
             throw new StoreError('adapter_of_other_model', message);
           }
-          const keepsNew = version.blob === blob || (await this.#isMissing(version.blob));
+          const keepsNew = version.blob === blob || !(await this.#options.blobs.has(version.blob));
           const isMended = keepsNew && version.blob !== blob;
           if (isMended) {
             const { bytes, config, ranks } = row;
@@ -152,16 +152,6 @@ export class Pushing {
       return release;
     } finally {
       await rm(staged, { recursive: true, force: true }).catch(() => {});
-    }
-  }
-
-  async #isMissing(blob: string): Promise<boolean> {
-    try {
-      await this.#options.blobs.locate(blob);
-      return false;
-    } catch (error) {
-      if (error instanceof StorageError && error.code === 'blob_missing') return true;
-      throw error;
     }
   }
 
