@@ -119,6 +119,7 @@ export const ERRORS = {
     true,
     'The disk of the store, or what stands for it, does not answer.',
   ),
+  storage_denied: serverError(503, false, 'S3 refuses the server access to the bucket of the store.'),
   internal_error: serverError(500, true, 'A fault of the server. The log has the request id and the cause.'),
   numerical_error: serverError(500, false, 'The model or the adapter produced numbers that are not finite.'),
   adapter_load_failed: serverError(500, false, "The adapter's file could not be read."),

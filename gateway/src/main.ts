@@ -117,6 +117,12 @@ export async function serve(config: Config, say: (line: string) => void): Promis
       adapters = await openStore({
         directory: storeDirectory,
         database: config.database,
+        blobs: {
+          location: config.blobs,
+          cacheBytes: config.blobCacheBytes,
+          s3Endpoint: config.s3Endpoint,
+          s3Region: config.s3Region,
+        },
         graceSeconds: config.adapterGraceSeconds,
         // The directory's adapters come first: one that was pushed under such a name would never be found.
         isReserved: (name) => reserved.has(name) || (directory?.has(name) ?? false),

@@ -9,14 +9,9 @@ import { syncDirectory, writeSynced } from '../durable.ts';
 import { AdapterError } from '../errors.ts';
 import { namesIn, removeLeftovers } from '../leftovers.ts';
 import { CONFIG_FILE, MAX_CONFIG_BYTES, readConfig, WEIGHTS_FILE } from '../peft/adapter.ts';
-import {
-  type AdaptersStore,
-  assertWithin,
-  type Principal,
-  type PushIntent,
-  type PushLimits,
-  type Release,
-} from '../store.ts';
+import type { Principal } from '../store/access.ts';
+import { assertWithin, type PushIntent, type PushLimits, type Release } from '../store/push.ts';
+import type { AdaptersStore } from '../store.ts';
 import { StoreError, UploadOffsetError } from '../store-error.ts';
 import type { BaseModelShape } from '../types.ts';
 import { InTurn } from './in-turn.ts';

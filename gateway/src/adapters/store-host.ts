@@ -3,9 +3,14 @@ import {
   AdaptersStore,
   AdapterUploads,
   type BaseModelShape,
+  BlobCache,
+  type BlobStore,
+  createS3Client,
   DirectoryBlobs,
   openDatabase,
   type PushLimits,
+  parseS3Location,
+  S3Blobs,
 } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
 
@@ -17,6 +22,8 @@ export interface StoreHostOptions {
   readonly directory: string;
   /** Where the metadata is; null: a file in the directory. */
   readonly database: string | null;
+  /** Where the blobs are. */
+  readonly blobs: BlobsOptions;
   readonly graceSeconds: number;
   /** Names that no adapter may be pushed under. */
   readonly isReserved: (name: string) => boolean;
@@ -25,6 +32,17 @@ export interface StoreHostOptions {
   /** Uploads that a tenant may have open at once, and the bytes that these may announce together. */
   readonly mostUploads: { readonly uploads: number; readonly bytes: number };
   readonly logger: Logger;
+}
+
+export interface BlobsOptions {
+  /** `s3://…`; null: the store's directory. */
+  readonly location: string | null;
+  /** Most that local copies of what is kept in S3 may take. */
+  readonly cacheBytes: number;
+  /** null: Amazon's. */
+  readonly s3Endpoint: string | null;
+  /** null: from the environment. */
+  readonly s3Region: string | null;
 }
 
 /** An open store. */
@@ -47,7 +65,7 @@ export function stagingOf(directory: string): string {
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   const { directory, graceSeconds, isReserved, model, limits, mostUploads, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
-  const blobs = new DirectoryBlobs(join(directory, 'blobs'));
+  const blobs = openBlobs(directory, options.blobs);
   const store = new AdaptersStore({
     ...{ database, blobs, model, graceSeconds, isReserved },
     staging: stagingOf(directory),
@@ -75,7 +93,18 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
     async close() {
       clearInterval(timer);
       await collecting;
+      blobs.close();
       await database.destroy();
     },
   };
+}
+
+function openBlobs(
+  directory: string,
+  { location, cacheBytes, s3Endpoint, s3Region }: BlobsOptions,
+): BlobStore {
+  const bucket = location === null ? null : parseS3Location(location);
+  if (bucket === null) return new DirectoryBlobs(join(directory, 'blobs'));
+  const client = createS3Client({ endpoint: s3Endpoint, region: s3Region });
+  return new S3Blobs(client, bucket, new BlobCache(join(directory, 'blob-cache'), cacheBytes));
 }

@@ -1,3 +1,4 @@
+import { parseS3Location } from '@polylora/adapters-store';
 import { z } from 'zod';
 
 /** An option that may be left unset and then is null. */
@@ -29,6 +30,18 @@ export const configSchema = z
     database: unset(text).describe(
       "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
     ),
+    blobs: unset(
+      text.refine((value) => parseS3Location(value) !== null, 'Expected s3://bucket or s3://bucket/prefix'),
+    ).describe(
+      "Where the store's adapters are kept for several servers: s3://bucket/prefix, with credentials from where AWS's tools look for them (unset: in the store's directory)",
+    ),
+    blobCacheBytes: count
+      .default(20 * 1024 ** 3)
+      .describe('Most that local copies of adapters kept in S3 may take, in bytes'),
+    s3Endpoint: unset(z.url({ protocol: /^https?$/ })).describe(
+      "Address of an S3-compatible server (unset: Amazon's)",
+    ),
+    s3Region: unset(text).describe("S3's region (unset: from the environment)"),
     operatorKey: unset(text.min(16, 'Too short: an operator key has at least 16 characters')).meta({
       description: 'Key for the admin API (unset: the admin API is off)',
       secret: true,

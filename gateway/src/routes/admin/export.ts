@@ -1,7 +1,6 @@
-import { open } from 'node:fs/promises';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type AdaptersStore, storageError } from '@polylora/adapters-store';
+import type { AdaptersStore } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import { pack } from 'tar-stream';
 import type { GatewayEnv } from '../../http/context.ts';
@@ -14,21 +13,18 @@ import { releaseBody } from './release-body.ts';
  */
 export async function exportAdapter(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Response> {
   const name = c.req.param('name') ?? '';
-  const { release, config, file } = await store.files(name, c.req.query('version') ?? 'latest', OPERATOR);
-  // Open from here on: it can be read to its end whatever is removed meanwhile.
-  const handle = await open(file).catch((error: unknown) => {
-    throw storageError(error, 'reading an adapter');
-  });
+  const which = c.req.query('version') ?? 'latest';
+  const { release, config, weights } = await store.files(name, which, OPERATOR);
   const archive = pack();
   const mtime = new Date(release.version.createdAt);
   const about = `${JSON.stringify(releaseBody(release), null, 2)}\n`;
   archive.entry({ name: 'polylora.json', mtime }, about);
   archive.entry({ name: 'adapter_config.json', mtime }, config);
-  const weights = archive.entry({ name: 'adapter_model.safetensors', mtime, size: release.version.bytes });
+  const entry = archive.entry({ name: 'adapter_model.safetensors', mtime, size: release.version.bytes });
   const body = new PassThrough();
   // Whoever leaves in the middle, or a file that cannot be read on, ends all three.
   const sent = pipeline(archive, body);
-  pipeline(handle.createReadStream(), weights).then(
+  pipeline(weights.createReadStream(), entry).then(
     () => archive.finalize(),
     (error: Error) => archive.destroy(error),
   );
