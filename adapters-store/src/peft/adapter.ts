@@ -57,7 +57,7 @@ export async function readAdapterInside(
     throw failure('adapter_config_missing', name, [{ where: CONFIG_FILE, message: 'is missing' }]);
   }
   const config = await readSmallText(configFile, MAX_CONFIG_BYTES);
-  const targets = readConfig(config, name, model);
+  const targets = readTargets(config, name, model);
   const file = await findWeights(root, name, directory);
   const weights = await readWeights(file, name, targets, model, checkedDigest);
   return { name, file, config, ...weights };
@@ -73,7 +73,7 @@ export async function readCheckedAdapter(
   { name, config, file, digest }: CheckedAdapter,
   model: BaseModelShape,
 ): Promise<Adapter> {
-  const targets = readConfig(config, name, model);
+  const targets = readTargets(config, name, model);
   return { name, file, config, ...(await readWeights(file, name, targets, model, digest)) };
 }
 
@@ -86,10 +86,15 @@ export interface CheckedAdapter {
 }
 
 /**
- * What the text of an adapter_config.json says of a base model's modules.
+ * Checks the text of an adapter_config.json against a base model.
+ * @returns the largest rank of a module
  * @throws AdapterError with everything that is wrong with it
  */
-export function readConfig(config: string, name: string, model: BaseModelShape): readonly TargetModule[] {
+export function checkConfig(config: string, name: string, model: BaseModelShape): number {
+  return Math.max(...readTargets(config, name, model).map(({ rank }) => rank));
+}
+
+function readTargets(config: string, name: string, model: BaseModelShape): readonly TargetModule[] {
   const parsed = parsePeftConfig(config);
   if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
   const { targets, issues } = resolveTargetModules(parsed.config, model);

@@ -8,7 +8,7 @@ import { StorageError, storageError } from '../blobs/blob-store.ts';
 import { syncDirectory, writeSynced } from '../durable.ts';
 import { AdapterError } from '../errors.ts';
 import { namesIn, removeLeftovers } from '../leftovers.ts';
-import { CONFIG_FILE, MAX_CONFIG_BYTES, readConfig, WEIGHTS_FILE } from '../peft/adapter.ts';
+import { CONFIG_FILE, checkConfig, MAX_CONFIG_BYTES, WEIGHTS_FILE } from '../peft/adapter.ts';
 import type { Principal } from '../store/access.ts';
 import { assertWithin, type PushIntent, type PushLimits, type Release } from '../store/push.ts';
 import type { AdaptersStore } from '../store.ts';
@@ -96,8 +96,7 @@ export class AdapterUploads {
       const message = `'config' may have at most ${MAX_CONFIG_BYTES} bytes`;
       throw new StoreError('adapter_too_large', message, 'config');
     }
-    const ranks = readConfig(config, name, model).map(({ rank }) => rank);
-    assertWithin(limits, bytes, Math.max(...ranks));
+    assertWithin(limits, bytes, checkConfig(config, name, model));
     const id = randomUUID().replaceAll('-', '');
     const record = { id, owner: actor.tenant, name, bytes, sha256, tags: [...tags], note, parent };
     try {
