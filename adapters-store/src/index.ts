@@ -15,6 +15,12 @@ export {
 } from './peft/directory.ts';
 export { createS3Client } from './s3/client.ts';
 export { parseS3Location, type S3Location } from './s3/location.ts';
+export { parseSecretKey, readSecretKey } from './secrets/secret-key.ts';
+export { Secrets } from './secrets/secrets.ts';
+export { Allowlist, HUB_HOSTS } from './sources/egress/allowlist.ts';
+export { type ImportJob, Imports } from './sources/imports.ts';
+export { SourceError, type SourceErrorCode } from './sources/source-error.ts';
+export { Sources } from './sources/sources.ts';
 export {
   type AdapterDetails,
   type AdapterEntry,

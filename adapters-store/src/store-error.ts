@@ -11,7 +11,17 @@ export type StoreErrorCode =
   /** A grantee, note or parent that cannot be kept. */
   | 'adapter_field_invalid'
   /** Larger than the tenant may have. */
-  | 'adapter_too_large';
+  | 'adapter_too_large'
+  /** No such import. */
+  | 'import_not_found'
+  /** It has ended, and cannot be cancelled. */
+  | 'import_ended'
+  /** As many imports as there may be are running or waiting. */
+  | 'imports_busy'
+  /** A secret that was encrypted with another key. */
+  | 'secret_unreadable'
+  /** The key for secrets is none, or others may read it. */
+  | 'secret_key_invalid';
 
 export class StoreError extends Error {
   override readonly name = 'StoreError';

@@ -55,6 +55,11 @@ export class AdaptersStore {
     return this.#pushing.push(push, actor);
   }
 
+  /** Whether there may be such a push, before its files are here. @throws StoreError */
+  assertPushable(push: Pick<Push, 'name' | 'tags' | 'parent' | 'note'>, actor: Principal): Promise<void> {
+    return this.#pushing.assertPushable(push, actor);
+  }
+
   /**
    * What a client's `model` stands for now, or null where it stands for nothing that it may use: the two are not told
    * apart. Checked against the metadata each time, so that what is revoked is so at once.

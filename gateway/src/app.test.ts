@@ -22,6 +22,8 @@ function startingGateway() {
     fileStorageLimitBytes: 1000,
     operatorKey: null,
     adminAdapters: { store: () => null, uploads: '/nonexistent', weightsLimitBytes: 1000 },
+    imports: () => null,
+    secrets: () => null,
     runtimeLora: null,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>

@@ -61,17 +61,7 @@ export class Pushing {
    */
   async push(push: Push, actor: Principal): Promise<Release> {
     const { name, tags = [], parent = null, note = null, limits } = push;
-    assertName(name);
-    if (this.#options.isReserved?.(name)) {
-      const message = `'${name}' stands for the base model, or for an adapter of the server's own directory`;
-      throw new StoreError('adapter_name_taken', `${message}; choose another name`, 'name');
-    }
-    for (const tag of tags) assertTag(tag);
-    if (parent !== null && !DIGEST.test(parent)) {
-      throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
-    }
-    if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
-    await this.#assertMayPush(name, actor);
+    await this.assertPushable(push, actor);
     const staged = join(this.#options.staging, randomUUID());
     try {
       // What is checked is our own copy, which nobody else writes to.
@@ -155,7 +145,21 @@ export class Pushing {
     }
   }
 
-  async #assertMayPush(name: string, actor: Principal): Promise<void> {
+  /** Whether there may be such a push, before anything is read. @throws StoreError */
+  async assertPushable(
+    { name, tags = [], parent = null, note = null }: Pick<Push, 'name' | 'tags' | 'parent' | 'note'>,
+    actor: Principal,
+  ): Promise<void> {
+    assertName(name);
+    if (this.#options.isReserved?.(name)) {
+      const message = `'${name}' stands for the base model, or for an adapter of the server's own directory`;
+      throw new StoreError('adapter_name_taken', `${message}; choose another name`, 'name');
+    }
+    for (const tag of tags) assertTag(tag);
+    if (parent !== null && !DIGEST.test(parent)) {
+      throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
+    }
+    if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
     const adapter = await this.#options.database
       .selectFrom('adapter')
       .select('owner')

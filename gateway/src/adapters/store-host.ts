@@ -6,12 +6,19 @@ import {
   type BlobStore,
   createS3Client,
   DirectoryBlobs,
+  Imports,
   openDatabase,
   parseS3Location,
+  parseSecretKey,
+  readSecretKey,
   S3Blobs,
+  Secrets,
+  Sources,
 } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
 
+/** What the hub's token is kept under. */
+export const HUB_TOKEN = 'hub-token';
 /** How often versions are looked through for those that nothing refers to any more. */
 const COLLECT_MILLISECONDS = 10 * 60 * 1000;
 
@@ -22,11 +29,25 @@ export interface StoreHostOptions {
   readonly database: string | null;
   /** Where the blobs are. */
   readonly blobs: BlobsOptions;
+  readonly imports: ImportsConfig;
   readonly graceSeconds: number;
   /** Names that no adapter may be pushed under. */
   readonly isReserved: (name: string) => boolean;
   readonly model: BaseModelShape & { readonly digest: string };
   readonly logger: Logger;
+}
+
+export interface ImportsConfig {
+  readonly hubUrl: string;
+  /** Hosts and origins that are connected to. */
+  readonly hosts: readonly string[];
+  /** For the hub where no token was set through the API. */
+  readonly hubToken: string | null;
+  /** null: in the file. */
+  readonly secretKey: string | null;
+  readonly secretKeyFile: string;
+  /** Largest weights. */
+  readonly maxBytes: number;
 }
 
 export interface BlobsOptions {
@@ -43,6 +64,8 @@ export interface BlobsOptions {
 /** An open store. */
 export interface StoreHost {
   readonly store: AdaptersStore;
+  readonly imports: Imports;
+  readonly secrets: Secrets;
   close(): Promise<void>;
 }
 
@@ -63,6 +86,20 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
     ...{ database, blobs, model, graceSeconds, isReserved },
     staging: stagingOf(directory),
   });
+  const { hubUrl, hosts, hubToken, secretKey, secretKeyFile, maxBytes } = options.imports;
+  const givenKey = secretKey === null ? null : parseSecretKey(secretKey);
+  const secrets = new Secrets(database, async () => givenKey ?? readSecretKey(secretKeyFile));
+  const sources = new Sources({
+    ...{ hubUrl, hosts },
+    hubToken: async () => (await secrets.get(HUB_TOKEN)) ?? hubToken,
+    s3Endpoint: options.blobs.s3Endpoint,
+    s3Region: options.blobs.s3Region,
+  });
+  const imports = new Imports({
+    ...{ database, store, sources, maxBytes },
+    staging: stagingOf(directory),
+    onFault: (error) => logger.error({ err: error }, 'an import failed'),
+  });
   let collecting = Promise.resolve();
   const collect = () => {
     collecting = store
@@ -75,9 +112,11 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   collect();
   const timer = setInterval(collect, COLLECT_MILLISECONDS);
   return {
-    store,
+    ...{ store, imports, secrets },
     async close() {
       clearInterval(timer);
+      await imports.close();
+      await sources.close();
       await collecting;
       blobs.close();
       await database.destroy();

@@ -3,6 +3,8 @@ import { AdminClient, type Details, type Grantee } from './client.ts';
 import { type Invocation, readArguments } from './commands.ts';
 import { CommandError, UsageError } from './errors.ts';
 import { adapterForm } from './form.ts';
+import { grantHint } from './grant-hint.ts';
+import { importAdapter, importsText, readToken } from './imports.ts';
 import { Progress, type ProgressSink } from './progress.ts';
 import { byteText, printable, printableJson, printableLines, table, timeText } from './text.ts';
 import { compare, comparisonRows, findRelease, ranksText } from './versions.ts';
@@ -50,6 +52,23 @@ async function run(invocation: Invocation, surroundings: Surroundings): Promise<
   switch (command) {
     case 'push':
       return push(client, invocation, surroundings, told);
+    case 'import':
+      return importAdapter(client, invocation, surroundings.stderr, told);
+    case 'imports': {
+      const { json, value } = await client.imports();
+      return told(json, () => importsText(value));
+    }
+    case 'cancel': {
+      const { json, value } = await client.cancel(name);
+      return told(json, () => `The import of ${value.name} is cancelled.\n`);
+    }
+    case 'token': {
+      const token = has('remove') ? null : await readToken(surroundings.stdin);
+      const { json } = await client.setHubToken(token);
+      return told(json, () =>
+        token === null ? 'The server has no token of yours any more.\n' : 'The server has the token.\n',
+      );
+    }
     case 'ls': {
       const { json, value } = await client.list();
       const rows = value.map(({ name, owner, digest, created, moved }) => [
@@ -153,11 +172,7 @@ async function push(
       ]);
     stdout.write(told(json, words));
     if (value.release === 'v1') {
-      stderr.write(
-        printableLines(
-          `Where it has no grant yet, nobody may use it: polylora adapters grant ${name} --tenant <id>, or --tenant '*'.\n`,
-        ),
-      );
+      stderr.write(grantHint(name));
     }
     return '';
   } finally {

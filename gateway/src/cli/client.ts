@@ -40,11 +40,31 @@ const details = z.object({
   releases: z.array(release),
   grants: z.array(z.object({ kind: z.string(), grantee: z.string() })),
 });
+const job = z.object({
+  id: z.string(),
+  state: z.enum(['queued', 'fetching', 'storing', 'done', 'failed', 'cancelled']),
+  source: z.string(),
+  name: z.string(),
+  bytes_done: z.number(),
+  bytes_total: z.number().nullable(),
+  result: z.object({ release: z.string(), digest: z.string() }).nullable(),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  created: z.number(),
+});
+const tokenState = z.object({ set: z.boolean() });
 const removal = z.object({ removed: z.array(z.string()) });
 
 export type Entry = z.infer<typeof entry>;
 export type AdapterRelease = z.infer<typeof release>;
 export type Details = z.infer<typeof details>;
+export type ImportJob = z.infer<typeof job>;
+/** What an import is asked for with. */
+export interface ImportRequest {
+  readonly source: string;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly note: string | null;
+}
 export type Grantee = { readonly tenant: string } | { readonly key: string };
 
 /** What the server answered, and what this command reads in it. */
@@ -139,13 +159,47 @@ export class AdminClient {
     return this.#send(pinned ? 'PUT' : 'DELETE', [name, 'pins', digest]);
   }
 
-  async #send(
+  async import(request: ImportRequest): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('POST', ['imports'], jsonBody(request)));
+  }
+
+  async importOf(id: string): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('GET', ['imports', id]));
+  }
+
+  async imports(): Promise<Answer<readonly ImportJob[]>> {
+    const json = await this.#send('GET', ['imports']);
+    return { json, value: understood(z.object({ data: z.array(job) }), json).value.data };
+  }
+
+  async cancel(id: string): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('DELETE', ['imports', id]));
+  }
+
+  /** @param token null: the server forgets it */
+  async setHubToken(token: string | null): Promise<Answer<{ readonly set: boolean }>> {
+    const path = ['sources', 'hub', 'token'];
+    const asked =
+      token === null ? this.#sendTo('DELETE', path) : this.#sendTo('PUT', path, jsonBody({ token }));
+    return understood(tokenState, await asked);
+  }
+
+  #send(
     method: string,
     segments: readonly string[],
     body: Body | null = null,
     query?: URLSearchParams,
   ): Promise<unknown> {
-    const path = ['admin', 'v1', 'adapters', ...segments.map(pathSegment)].join('/');
+    return this.#sendTo(method, ['adapters', ...segments], body, query);
+  }
+
+  async #sendTo(
+    method: string,
+    segments: readonly string[],
+    body: Body | null = null,
+    query?: URLSearchParams,
+  ): Promise<unknown> {
+    const path = ['admin', 'v1', ...segments.map(pathSegment)].join('/');
     const target = new URL(`${this.#base.pathname.replace(/\/$/, '')}/${path}`, this.#base);
     target.search = query?.toString() ?? '';
     const { status, text } = await this.#exchange(method, target, body);

@@ -2,23 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  AdapterError,
   type AdaptersStore,
   EVERYONE,
   type Grantee,
   type Principal,
   type Release,
-  StoreError,
   storageError,
   type Version,
 } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import { Hono } from 'hono';
-import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { receiveUpload } from '../../http/multipart.ts';
 import { integerValue, invalidValue, type JsonObject, missing, textValue } from '../../openai/fields.ts';
+import { asked, opened } from './asked.ts';
 
 /** What the operator's own adapters belong to. */
 export const OPERATOR: Principal = { tenant: 'operator', key: null };
@@ -48,12 +46,7 @@ export interface AdminAdaptersDeps {
  */
 export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
-  const store = () => {
-    const open = deps.store();
-    if (open === null)
-      throw new ApiError('engine_unavailable', 'The server is starting. Please try again soon.');
-    return open;
-  };
+  const store = () => opened(deps.store());
   app.post('/', (c) => asked(() => push(c, store(), deps)));
   app.get('/', (c) => asked(() => list(c, store())));
   app.get('/:name', (c) =>
@@ -192,15 +185,4 @@ function versionBody({
     created: Math.floor(createdAt / 1000),
     pinned,
   };
-}
-
-/** Tells what the store refused in the API's form. */
-async function asked(answer: () => Promise<Response>): Promise<Response> {
-  try {
-    return await answer();
-  } catch (error) {
-    if (error instanceof StoreError) throw new ApiError(error.code, error.message, error.field);
-    if (error instanceof AdapterError) throw new ApiError('adapter_invalid', error.message, 'weights');
-    throw error;
-  }
 }
