@@ -15,6 +15,15 @@ import {
 import { LocalHub } from '../support/hub.ts';
 import { S3_ENVIRONMENT, type S3Server, startS3 } from '../support/s3.ts';
 
+/** What these tests read in the admin API's answers. */
+interface Body {
+  readonly id: string;
+  readonly state: string;
+  readonly bytes_done: number;
+  readonly error: { readonly code: string };
+  readonly releases: readonly { readonly source: object }[];
+}
+
 const OPERATOR_KEY = 'operator-key-of-the-tests';
 const TOKEN = 'hf_canaryOfTheTests';
 
@@ -67,6 +76,7 @@ describe('imports through the gateway, whose adapters are kept in S3', () => {
       headers: { authorization: `Bearer ${OPERATOR_KEY}`, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
+  const bodyOf = async (response: Response) => (await response.json()) as Body;
   const answer = async (model: string) => {
     const completion = await gateway.client.chat.completions.create({
       model,
@@ -95,8 +105,8 @@ describe('imports through the gateway, whose adapters are kept in S3', () => {
     expect(done.stderr).toMatch(/^The server fetches 1\.9 MB\.\n/);
     await run('grant', 'acme/voice', '--tenant', '*');
     expect(await answer('acme/voice@stable')).toBe(await answer('pirate'));
-    const details = await (await admin('GET', 'adapters/acme%2Fvoice')).json();
-    expect(details.releases[0].source).toMatchObject({ kind: 'hub', repo: 'acme/pirate' });
+    const details = await bodyOf(await admin('GET', 'adapters/acme%2Fvoice'));
+    expect(details.releases[0]?.source).toMatchObject({ kind: 'hub', repo: 'acme/pirate' });
     const listed = await run('imports');
     expect(listed.stdout).toMatch(/ done +1\.9 MB of 1\.9 MB .* acme\/voice +hf:acme\/pirate@main$/m);
 
@@ -136,17 +146,17 @@ describe('imports through the gateway, whose adapters are kept in S3', () => {
     [{ source: 'hf:acme/pirate', name: 'acme/x', url: 'x' }, 400, 'invalid_value'],
   ])('refuses %j', async (body, status, code) => {
     const response = await admin('POST', 'adapters/imports', body);
-    expect([response.status, (await response.json()).error.code]).toEqual([status, code]);
+    expect([response.status, (await bodyOf(response)).error.code]).toEqual([status, code]);
   });
 
   it('answers with an id, shows how far it is, and cancels', async () => {
     hub.hold();
     const asked = await admin('POST', 'adapters/imports', { source: 'hf:acme/pirate', name: 'acme/slow' });
-    const job = await asked.json();
+    const job = await bodyOf(asked);
     expect([asked.status, job]).toEqual([202, expect.objectContaining({ object: 'adapter.import' })]);
     const again = await admin('POST', 'adapters/imports', { source: 'hf:acme/pirate', name: 'acme/slow' });
-    expect((await again.json()).id).toBe(job.id);
-    const state = async () => (await admin('GET', `adapters/imports/${job.id}`)).json();
+    expect((await bodyOf(again)).id).toBe(job.id);
+    const state = async () => bodyOf(await admin('GET', `adapters/imports/${job.id}`));
     await until(async () => (await state()).bytes_done > 500);
     expect(await state()).toMatchObject({ state: 'fetching', error: null, result: null });
     expect(await run('cancel', job.id)).toMatchObject({
@@ -164,8 +174,8 @@ describe('imports through the gateway, whose adapters are kept in S3', () => {
     async () => {
       hub.hold();
       const asked = await admin('POST', 'adapters/imports', { source: 'hf:acme/pirate', name: 'acme/crash' });
-      const { id } = await asked.json();
-      const state = async () => (await admin('GET', `adapters/imports/${id}`)).json();
+      const { id } = await bodyOf(asked);
+      const state = async () => bodyOf(await admin('GET', `adapters/imports/${id}`));
       await until(async () => (await state()).bytes_done > 500);
       gateway.child.kill('SIGKILL');
       await gateway.exited;
