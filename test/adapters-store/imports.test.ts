@@ -10,9 +10,9 @@ import {
   type ImportJob,
   Imports,
   openDatabase,
-  parseS3Location,
   Sources,
 } from '@polylora/adapters-store';
+import { parseS3Location } from '@polylora/adapters-store/options';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LocalHub } from '../support/hub.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';

@@ -1,11 +1,8 @@
 import type { S3Client } from '@aws-sdk/client-s3';
-import { createS3Client } from '../s3/client.ts';
 import type { VersionSource } from '../version.ts';
 import type { Bounds } from './download.ts';
 import { Allowlist } from './egress/allowlist.ts';
-import { GuardedFetch, guardedLookup } from './egress/guarded-fetch.ts';
-import { fetchFromHub } from './hub.ts';
-import { fetchFromS3 } from './s3.ts';
+import type { GuardedFetch } from './egress/guarded-fetch.ts';
 import type { Source } from './source.ts';
 
 export interface SourcesOptions {
@@ -20,16 +17,17 @@ export interface SourcesOptions {
   readonly s3Region: string | null;
 }
 
-/** Where adapters are fetched from. */
+/** Where adapters are fetched from. The clients are large, and loaded when the first import is asked for. */
 export class Sources {
   readonly #options: SourcesOptions;
-  readonly #guard: GuardedFetch;
+  readonly #allowlist: Allowlist;
+  #guard: GuardedFetch | null = null;
   #s3: S3Client | null = null;
 
   /** @throws RangeError for a host that is none */
   constructor(options: SourcesOptions) {
     this.#options = options;
-    this.#guard = new GuardedFetch({ allowlist: new Allowlist(options.hosts) });
+    this.#allowlist = new Allowlist(options.hosts);
   }
 
   /**
@@ -44,7 +42,13 @@ export class Sources {
     bounds: Bounds,
     onTotal: (bytes: number) => void,
   ): Promise<VersionSource> {
-    if (source.kind === 's3') return fetchFromS3(source, directory, this.#s3Client(), bounds, onTotal);
+    if (source.kind === 's3') {
+      const { fetchFromS3 } = await import('./s3.ts');
+      return fetchFromS3(source, directory, await this.#s3Client(), bounds, onTotal);
+    }
+    const { fetchFromHub } = await import('./hub.ts');
+    const { GuardedFetch } = await import('./egress/guarded-fetch.ts');
+    this.#guard ??= new GuardedFetch({ allowlist: this.#allowlist });
     const { hubUrl, hubToken } = this.#options;
     const access = { url: hubUrl.replace(/\/+$/, ''), fetch: this.#guard.fetch, token: await hubToken() };
     return fetchFromHub(source, directory, access, bounds, onTotal);
@@ -52,10 +56,12 @@ export class Sources {
 
   async close(): Promise<void> {
     this.#s3?.destroy();
-    await this.#guard.close();
+    await this.#guard?.close();
   }
 
-  #s3Client(): S3Client {
+  async #s3Client(): Promise<S3Client> {
+    const { createS3Client } = await import('../s3/client.ts');
+    const { guardedLookup } = await import('./egress/guarded-fetch.ts');
     const { s3Endpoint: endpoint, s3Region: region } = this.#options;
     this.#s3 ??= createS3Client({
       endpoint,

@@ -2,19 +2,15 @@ import { join } from 'node:path';
 import {
   AdaptersStore,
   type BaseModelShape,
-  BlobCache,
   type BlobStore,
-  createS3Client,
   DirectoryBlobs,
   Imports,
   openDatabase,
-  parseS3Location,
-  parseSecretKey,
   readSecretKey,
-  S3Blobs,
   Secrets,
   Sources,
 } from '@polylora/adapters-store';
+import { parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import type { Logger } from '../logging.ts';
 
 /** What the hub's token is kept under. */
@@ -81,7 +77,7 @@ export function stagingOf(directory: string): string {
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   const { directory, graceSeconds, isReserved, model, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
-  const blobs = openBlobs(directory, options.blobs);
+  const blobs = await openBlobs(directory, options.blobs);
   const store = new AdaptersStore({
     ...{ database, blobs, model, graceSeconds, isReserved },
     staging: stagingOf(directory),
@@ -124,12 +120,13 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   };
 }
 
-function openBlobs(
+async function openBlobs(
   directory: string,
   { location, cacheBytes, s3Endpoint, s3Region }: BlobsOptions,
-): BlobStore {
+): Promise<BlobStore> {
   const bucket = location === null ? null : parseS3Location(location);
   if (bucket === null) return new DirectoryBlobs(join(directory, 'blobs'));
+  const { BlobCache, createS3Client, S3Blobs } = await import('@polylora/adapters-store/s3');
   const client = createS3Client({ endpoint: s3Endpoint, region: s3Region });
   return new S3Blobs(client, bucket, new BlobCache(join(directory, 'blob-cache'), cacheBytes));
 }

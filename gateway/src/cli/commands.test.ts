@@ -59,7 +59,23 @@ describe('readArguments', () => {
     const general = readArguments(['--help']);
     if (!('help' in general)) throw new Error('this is the help');
     const commands = [...general.help.matchAll(/^ {2}([a-z]+)(?= |\n)/gm)].map(([, name = '']) => name);
-    const all = ['push', 'ls', 'show', 'diff', 'tag', 'untag', 'grant', 'revoke', 'pin', 'unpin', 'rm'];
+    const all = [
+      'push',
+      'import',
+      'imports',
+      'cancel',
+      'token',
+      'ls',
+      'show',
+      'diff',
+      'tag',
+      'untag',
+      'grant',
+      'revoke',
+      'pin',
+      'unpin',
+      'rm',
+    ];
     expect(commands.filter((name) => name !== 'polylora')).toEqual(all);
     for (const command of all) {
       const help = readArguments([command, '--help']);

@@ -1,4 +1,4 @@
-import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store';
+import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
 
 /** An option that may be left unset and then is null. */
