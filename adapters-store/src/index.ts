@@ -1,7 +1,5 @@
-export { BlobCache } from './blobs/blob-cache.ts';
 export { type BlobStore, StorageError, type StorageErrorCode, storageError } from './blobs/blob-store.ts';
 export { DirectoryBlobs } from './blobs/directory-blobs.ts';
-export { S3Blobs } from './blobs/s3-blobs.ts';
 export { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
 export { findTampering } from './metadata/audit-log.ts';
 export { type Database, MetadataError, migrateBack, openDatabase } from './metadata/database.ts';
@@ -13,8 +11,11 @@ export {
   type AdapterProblem,
   type CheckedFolder,
 } from './peft/directory.ts';
-export { createS3Client } from './s3/client.ts';
-export { parseS3Location, type S3Location } from './s3/location.ts';
+export { readSecretKey } from './secrets/secret-key.ts';
+export { Secrets } from './secrets/secrets.ts';
+export { type ImportJob, Imports } from './sources/imports.ts';
+export { SourceError, type SourceErrorCode } from './sources/source-error.ts';
+export { Sources } from './sources/sources.ts';
 export {
   type AdapterDetails,
   type AdapterEntry,

@@ -23,7 +23,17 @@ export type StoreErrorCode =
   /** What has come is not what was sent. */
   | 'upload_damaged'
   /** As many uploads, or as many bytes of them, as may be open at once. */
-  | 'uploads_exceeded';
+  | 'uploads_exceeded'
+  /** No such import. */
+  | 'import_not_found'
+  /** It has ended, and cannot be cancelled. */
+  | 'import_ended'
+  /** As many imports as there may be are running or waiting. */
+  | 'imports_busy'
+  /** A secret that was encrypted with another key. */
+  | 'secret_unreadable'
+  /** The key for secrets is none, or others may read it. */
+  | 'secret_key_invalid';
 
 export class StoreError extends Error {
   override readonly name = 'StoreError';

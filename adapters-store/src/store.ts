@@ -56,10 +56,7 @@ export class AdaptersStore {
     return this.#pushing.push(push, actor);
   }
 
-  /**
-   * Refuses what no files could make a push of.
-   * @throws StoreError
-   */
+  /** Whether there may be such a push, before its files are here. @throws StoreError */
   assertPushable(push: PushIntent, actor: Principal): Promise<void> {
     return this.#pushing.assertPushable(push, actor);
   }

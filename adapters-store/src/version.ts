@@ -6,7 +6,9 @@ import type { Adapter, LoraModule } from './types.ts';
 export type VersionSource =
   | { readonly kind: 'upload' }
   | { readonly kind: 'directory'; readonly path: string }
-  | { readonly kind: 'hub'; readonly repo: string; readonly commit: string };
+  | { readonly kind: 'hub'; readonly repo: string; readonly commit: string }
+  /** `etag` of its weights. */
+  | { readonly kind: 's3'; readonly location: string; readonly etag: string };
 
 /** A content and what is known of it. */
 export interface Version {

@@ -27,6 +27,8 @@ function startingGateway() {
       staging: '/nonexistent',
       limits: { maxBytes: 1000, maxRank: 8 },
     },
+    imports: () => null,
+    secrets: () => null,
     runtimeLora: null,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>

@@ -3,6 +3,8 @@ import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { operatorOnly } from './http/operator.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
+import { adminHubToken } from './routes/admin/hub-token.ts';
+import { adminImports } from './routes/admin/imports.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
@@ -40,6 +42,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
   app.use('/admin/*', operatorOnly(deps.operatorKey));
+  app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
+  app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
   app.get('/healthz', healthRoute()).all(notAllowed('GET'));
   app.get('/readyz', readinessRoute(deps)).all(notAllowed('GET'));

@@ -4,15 +4,9 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CopyObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
-import {
-  AdaptersStore,
-  BlobCache,
-  createS3Client,
-  type Database,
-  openDatabase,
-  parseS3Location,
-  S3Blobs,
-} from '@polylora/adapters-store';
+import { AdaptersStore, type Database, openDatabase } from '@polylora/adapters-store';
+import { parseS3Location } from '@polylora/adapters-store/options';
+import { BlobCache, createS3Client, S3Blobs } from '@polylora/adapters-store/s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 import { type S3Server, startS3 } from '../support/s3.ts';

@@ -5,9 +5,7 @@ import { basename, join } from 'node:path';
 import {
   AdapterDirectory,
   AdaptersStore,
-  BlobCache,
   type BlobStore,
-  createS3Client,
   type Database,
   DirectoryBlobs,
   EVERYONE,
@@ -15,9 +13,9 @@ import {
   migrateBack,
   openDatabase,
   type Principal,
-  parseS3Location,
-  S3Blobs,
 } from '@polylora/adapters-store';
+import { parseS3Location } from '@polylora/adapters-store/options';
+import { BlobCache, createS3Client, S3Blobs } from '@polylora/adapters-store/s3';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
@@ -390,6 +388,7 @@ describe.each([
     });
 
     it('goes back a step and forwards again', async () => {
+      expect(await migrateBack(database)).toBe('0003_sources');
       expect(await migrateBack(database)).toBe('0002_checked_folders');
       expect(await migrateBack(database)).toBe('0001_adapters');
       expect(await migrateBack(database)).toBeNull();

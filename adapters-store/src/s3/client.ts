@@ -1,3 +1,5 @@
+import { Agent } from 'node:https';
+import type { LookupFunction } from 'node:net';
 import { S3Client } from '@aws-sdk/client-s3';
 
 export interface S3ClientOptions {
@@ -5,6 +7,8 @@ export interface S3ClientOptions {
   readonly endpoint: string | null;
   /** null: from the environment or the AWS configuration. */
   readonly region: string | null;
+  /** How names become addresses; null: the system's way. */
+  readonly lookup?: LookupFunction | null;
 }
 
 const CONNECT_MILLISECONDS = 5_000;
@@ -15,7 +19,7 @@ const ATTEMPTS = 3;
 const ANY_REGION = 'us-east-1';
 
 /** A client of S3, or of a server that speaks it. Credentials come from where AWS's tools look for them. */
-export function createS3Client({ endpoint, region }: S3ClientOptions): S3Client {
+export function createS3Client({ endpoint, region, lookup = null }: S3ClientOptions): S3Client {
   return new S3Client({
     ...(endpoint === null ? {} : { endpoint, forcePathStyle: true, region: ANY_REGION }),
     ...(region === null ? {} : { region }),
@@ -23,6 +27,10 @@ export function createS3Client({ endpoint, region }: S3ClientOptions): S3Client 
     // Servers of other makes do not know the checksums that Amazon's client adds by itself.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: CONNECT_MILLISECONDS, socketTimeout: IDLE_MILLISECONDS },
+    requestHandler: {
+      connectionTimeout: CONNECT_MILLISECONDS,
+      socketTimeout: IDLE_MILLISECONDS,
+      ...(lookup === null ? {} : { httpsAgent: new Agent({ keepAlive: true, lookup }) }),
+    },
   });
 }

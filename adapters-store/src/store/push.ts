@@ -170,10 +170,6 @@ export class Pushing {
       throw new StoreError('adapter_field_invalid', "'parent' must be a version's digest", 'parent');
     }
     if (note !== null) assertText(note, 'note', 0, LONGEST_NOTE);
-    await this.#assertMayPush(name, actor);
-  }
-
-  async #assertMayPush(name: string, actor: Principal): Promise<void> {
     const adapter = await this.#options.database
       .selectFrom('adapter')
       .select('owner')

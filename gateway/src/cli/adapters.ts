@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { AdminClient, type Details, type Grantee } from './client.ts';
 import { type Invocation, readArguments } from './commands.ts';
 import { CommandError, UsageError } from './errors.ts';
+import { importAdapter, importsText, readToken } from './imports.ts';
 import { plainHttpWarning } from './plain-http.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
@@ -53,6 +54,23 @@ async function run(invocation: Invocation, surroundings: Surroundings): Promise<
       return push(client, invocation, surroundings, told);
     case 'pull':
       return pull(client, invocation, surroundings, told);
+    case 'import':
+      return importAdapter(client, invocation, surroundings.stderr, told);
+    case 'imports': {
+      const { json, value } = await client.imports();
+      return told(json, () => importsText(value));
+    }
+    case 'cancel': {
+      const { json, value } = await client.cancel(name);
+      return told(json, () => `The import of ${value.name} is cancelled.\n`);
+    }
+    case 'token': {
+      const token = has('remove') ? null : await readToken(surroundings.stdin);
+      const { json } = await client.setHubToken(token);
+      return told(json, () =>
+        token === null ? 'The server has no token of yours any more.\n' : 'The server has the token.\n',
+      );
+    }
     case 'ls': {
       const { json, value } = await client.list();
       const rows = value.map(({ name, owner, digest, created, moved }) => [

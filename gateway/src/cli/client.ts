@@ -41,12 +41,32 @@ const details = z.object({
   grants: z.array(z.object({ kind: z.string(), grantee: z.string() })),
 });
 const upload = z.object({ id: z.string(), offset: z.number(), max_chunk_bytes: z.number() });
+const job = z.object({
+  id: z.string(),
+  state: z.enum(['queued', 'fetching', 'storing', 'done', 'failed', 'cancelled']),
+  source: z.string(),
+  name: z.string(),
+  bytes_done: z.number(),
+  bytes_total: z.number().nullable(),
+  result: z.object({ release: z.string(), digest: z.string() }).nullable(),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  created: z.number(),
+});
+const tokenState = z.object({ set: z.boolean() });
 const removal = z.object({ removed: z.array(z.string()) });
 
 export type Upload = z.infer<typeof upload>;
 export type Entry = z.infer<typeof entry>;
 export type AdapterRelease = z.infer<typeof release>;
 export type Details = z.infer<typeof details>;
+export type ImportJob = z.infer<typeof job>;
+/** What an import is asked for with. */
+export interface ImportRequest {
+  readonly source: string;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly note: string | null;
+}
 export type Grantee = { readonly tenant: string } | { readonly key: string };
 
 /** What the server answered, and what this command reads in it. */
@@ -117,7 +137,7 @@ export class AdminClient {
       'upload-offset': offset,
     };
     const body = { headers, content: counted(chunk.content, onSent) };
-    const answer = await this.#exchange('PATCH', this.#target(['uploads', id]), body, whole);
+    const answer = await this.#exchange('PATCH', this.#target(['adapters', 'uploads', id]), body, whole);
     const end = Number(answer.headers['upload-offset'] ?? Number.NaN);
     if (answer.status === 204 && Number.isSafeInteger(end)) return end;
     throw this.#refusal(answer.status, parsed(answer.text));
@@ -140,7 +160,7 @@ export class AdminClient {
     version: string,
     take: (archive: AsyncIterable<Uint8Array>) => Promise<T>,
   ): Promise<T> {
-    const target = this.#target([name, 'export'], new URLSearchParams({ version }));
+    const target = this.#target(['adapters', name, 'export'], new URLSearchParams({ version }));
     return this.#exchange('GET', target, null, async (response) => {
       const { statusCode = 0 } = response;
       if (statusCode === 200 && response.headers['content-type'] === 'application/x-tar')
@@ -191,7 +211,41 @@ export class AdminClient {
     return this.#send(pinned ? 'PUT' : 'DELETE', [name, 'pins', digest]);
   }
 
-  async #send(
+  async import(request: ImportRequest): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('POST', ['imports'], jsonBody(request)));
+  }
+
+  async importOf(id: string): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('GET', ['imports', id]));
+  }
+
+  async imports(): Promise<Answer<readonly ImportJob[]>> {
+    const json = await this.#send('GET', ['imports']);
+    return { json, value: understood(z.object({ data: z.array(job) }), json).value.data };
+  }
+
+  async cancel(id: string): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('DELETE', ['imports', id]));
+  }
+
+  /** @param token null: the server forgets it */
+  async setHubToken(token: string | null): Promise<Answer<{ readonly set: boolean }>> {
+    const path = ['sources', 'hub', 'token'];
+    const asked =
+      token === null ? this.#sendTo('DELETE', path) : this.#sendTo('PUT', path, jsonBody({ token }));
+    return understood(tokenState, await asked);
+  }
+
+  #send(
+    method: string,
+    segments: readonly string[],
+    body: Body | null = null,
+    query?: URLSearchParams,
+  ): Promise<unknown> {
+    return this.#sendTo(method, ['adapters', ...segments], body, query);
+  }
+
+  async #sendTo(
     method: string,
     segments: readonly string[],
     body: Body | null = null,
@@ -205,7 +259,7 @@ export class AdminClient {
   }
 
   #target(segments: readonly string[], query?: URLSearchParams): URL {
-    const path = ['admin', 'v1', 'adapters', ...segments.map(pathSegment)].join('/');
+    const path = ['admin', 'v1', ...segments.map(pathSegment)].join('/');
     const target = new URL(`${this.#base.pathname.replace(/\/$/, '')}/${path}`, this.#base);
     target.search = query?.toString() ?? '';
     return target;

@@ -62,6 +62,10 @@ describe('readArguments', () => {
     const all = [
       'push',
       'pull',
+      'import',
+      'imports',
+      'cancel',
+      'token',
       'ls',
       'show',
       'diff',

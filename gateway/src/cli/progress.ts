@@ -16,7 +16,16 @@ export interface ProgressSink {
   write(text: string): unknown;
 }
 
-/** How far an upload is: a bar on a terminal, a line now and then elsewhere. */
+/** What is said beside the bar. */
+export interface ProgressWords {
+  /** Before the first byte; the number of bytes follows. */
+  readonly begins: string;
+  readonly sent: string;
+}
+
+const SENDING: ProgressWords = { begins: 'Sending', sent: 'All sent. The server is checking it.' };
+
+/** How far an upload or an import is: a bar on a terminal, a line now and then elsewhere. */
 export class Progress {
   readonly #sink: ProgressSink;
   readonly #total: number;
@@ -25,20 +34,23 @@ export class Progress {
   #shownAt: number;
   #bytes = 0;
 
+  readonly #words: ProgressWords;
+
   /** @param clock milliseconds */
   constructor(
     sink: ProgressSink,
     totalBytes: number,
     clock: () => number = () => performance.now(),
-    doing: 'Sending' | 'Fetching' = 'Sending',
+    words: ProgressWords = SENDING,
   ) {
+    this.#words = words;
     this.#sink = sink;
     this.#total = totalBytes;
     this.#clock = clock;
     this.#startedAt = clock();
     this.#shownAt = this.#startedAt;
     if (sink.isTTY) this.#draw();
-    else sink.write(`${doing} ${byteText(totalBytes)}.\n`);
+    else sink.write(`${words.begins} ${byteText(totalBytes)}.\n`);
   }
 
   add(bytes: number): void {
@@ -64,7 +76,7 @@ export class Progress {
 
   /** All is sent; what is left is the server's work. */
   sent(): void {
-    this.say('All sent. The server is checking it.');
+    this.say(this.#words.sent);
   }
 
   /** Takes the bar away, so that what comes next starts on a line of its own. */

@@ -5,6 +5,8 @@ import { UsageError } from './errors.ts';
 import { Progress } from './progress.ts';
 import { assertFree, unpack } from './unpack.ts';
 
+const FETCHING = { begins: 'Fetching', sent: 'All fetched.' };
+
 /** `polylora adapters pull` */
 export async function pull(
   client: AdminClient,
@@ -22,7 +24,7 @@ export async function pull(
   try {
     const release = await client.download(name, version, (archive) =>
       unpack(archive, directory, (bytes) => {
-        progress = new Progress(stderr, bytes, undefined, 'Fetching');
+        progress = new Progress(stderr, bytes, undefined, FETCHING);
         return progress;
       }),
     );

@@ -6,8 +6,9 @@ import type { AdminClient } from './client.ts';
 import type { Invocation } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { adapterForm } from './form.ts';
+import { grantHint } from './grant-hint.ts';
 import { Progress, type ProgressSink } from './progress.ts';
-import { byteText, printableLines, table } from './text.ts';
+import { byteText, table } from './text.ts';
 import { uploadInParts } from './upload.ts';
 import { ranksText } from './versions.ts';
 
@@ -51,13 +52,7 @@ export async function push(
       ['ranks', ranksText(value.ranks)],
     ]);
   stdout.write(told(json, words));
-  if (value.release === 'v1') {
-    stderr.write(
-      printableLines(
-        `Where it has no grant yet, nobody may use it: polylora adapters grant ${name} --tenant <id>, or --tenant '*'.\n`,
-      ),
-    );
-  }
+  if (value.release === 'v1') stderr.write(grantHint(name));
   return '';
 }
 

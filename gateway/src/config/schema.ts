@@ -1,4 +1,4 @@
-import { parseS3Location } from '@polylora/adapters-store';
+import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
 
 /** An option that may be left unset and then is null. */
@@ -8,6 +8,20 @@ function unset<T extends z.ZodType>(schema: T) {
 
 const text = z.string().min(1);
 const count = z.int().min(1);
+
+/** Hosts as they are written in one option. */
+export function hostsOf(value: string): string[] {
+  return value.split(',');
+}
+
+function isAllowlist(value: string): boolean {
+  try {
+    new Allowlist(hostsOf(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
@@ -71,6 +85,29 @@ export const configSchema = z
       description:
         'Access token for gated and private models on the Hugging Face hub; arguments show in the list of processes, ' +
         'the environment does not (unset: HF_TOKEN)',
+      secret: true,
+    }),
+    hubUrl: z
+      .url({ protocol: /^https?$/ })
+      .default('https://huggingface.co')
+      .describe('Hugging Face hub that adapters are imported from; its host must be one of importHosts'),
+    importHosts: text
+      .refine(
+        isAllowlist,
+        'Expected hosts such as huggingface.co and *.hf.co, or origins such as https://hub.example:8443',
+      )
+      .default(HUB_HOSTS.join(','))
+      .describe(
+        'Hosts that adapters are imported from and redirected to, parted by commas: by https and at public addresses; an origin (https://hub.example:8443) is reached in your own network as well',
+      ),
+    secretKey: unset(
+      text.refine(
+        (value) => parseSecretKey(value) !== null,
+        'Expected 64 hexadecimal digits, or 32 bytes in base64',
+      ),
+    ).meta({
+      description:
+        'Key that tokens are encrypted with in the metadata, the same for all servers that share it (unset: secret.key in the home directory, made when it is first needed)',
       secret: true,
     }),
     weights: z.enum(['int8', 'f32']).default('int8').describe("Type of the base model's weights in memory"),

@@ -11,12 +11,11 @@ import {
 } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import { Hono } from 'hono';
-import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { receiveUpload } from '../../http/multipart.ts';
 import { integerValue, invalidValue, type JsonObject, missing, textValue } from '../../openai/fields.ts';
-import { asked } from './asked.ts';
+import { asked, opened } from './asked.ts';
 import { exportAdapter } from './export.ts';
 import { OPERATOR } from './operator.ts';
 import { releaseBody } from './release-body.ts';
@@ -104,11 +103,6 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
     adapterUploads(() => opened(deps.uploads())),
   );
   return app;
-}
-
-function opened<T>(what: T | null): T {
-  if (what !== null) return what;
-  throw new ApiError('engine_unavailable', 'The server is starting. Please try again soon.');
 }
 
 async function push(
