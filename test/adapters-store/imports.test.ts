@@ -13,7 +13,10 @@ import {
   Sources,
 } from '@polylora/adapters-store';
 import { parseS3Location } from '@polylora/adapters-store/options';
+import { createS3Client } from '@polylora/adapters-store/s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { guardedLookup } from '../../adapters-store/src/sources/egress/guarded-fetch.ts';
+import { fetchFromS3 } from '../../adapters-store/src/sources/s3.ts';
 import { LocalHub } from '../support/hub.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 import { type S3Server, startS3 } from '../support/s3.ts';
@@ -164,6 +167,33 @@ describe('imports', () => {
     expect(none).toMatchObject({ state: 'failed', error: { code: 'source_not_found' } });
   });
 
+  it('takes a connection that breaks up again where it stopped, and gives up in the end', async () => {
+    hub.commit('acme/a', files);
+    hub.breaks = 2;
+    const job = await ended(await ask('hf:acme/a'));
+    expect(job).toMatchObject({ state: 'done', bytesDone: job.bytesTotal });
+    expect(fetched()).toBe(3);
+    hub.breaks = 10;
+    const failed = await ended(await ask('hf:acme/a'));
+    expect(failed.error).toMatchObject({
+      code: 'source_unavailable',
+      message: expect.stringMatching(/broke off after \d+ of \d+ bytes/),
+    });
+  });
+
+  it('connects to no inner address that a bucket’s host is said to have', async () => {
+    const resolve = async () => [{ address: '169.254.169.254', family: 4 }];
+    const client = createS3Client({
+      endpoint: null,
+      region: 'us-east-1',
+      lookup: guardedLookup(['public'], resolve),
+    });
+    const bounds = { maxBytes: MOST_BYTES, signal: new AbortController().signal, onBytes: () => {} };
+    const asked = fetchFromS3({ bucket: 'bucket', prefix: '' }, folder, client, bounds, () => {});
+    await expect(asked).rejects.toMatchObject({ code: 'source_refused' });
+    client.destroy();
+  });
+
   it('gives the token to the hub and to nobody else, and tells it nowhere', async () => {
     hub.commit('acme/private', files, TOKEN);
     const denied = await ended(await ask('hf:acme/private'));
@@ -271,12 +301,12 @@ describe('imports', () => {
       (hub: LocalHub) => {
         hub.instead = Buffer.alloc(MOST_BYTES, 1);
       },
-      'source_unavailable',
+      'source_too_large',
     ],
     [
       'a file that is not what is listed',
       (hub: LocalHub) => {
-        hub.instead = Buffer.alloc(3000, 1);
+        hub.instead = Buffer.alloc(files['adapter_model.safetensors']!.length, 1);
       },
       'source_unavailable',
     ],
