@@ -26,5 +26,5 @@ export {
 export type { Release } from './store/push.ts';
 export { AdaptersStore } from './store.ts';
 export { StoreError, type StoreErrorCode } from './store-error.ts';
-export type { Adapter, BaseModelShape, LoraModule, LoraPair, TensorLocation } from './types.ts';
+export type { AdaptedModule, Adapter, BaseModelShape, LoraModule, TensorLocation } from './types.ts';
 export type { Version, VersionSource } from './version.ts';

@@ -22,21 +22,85 @@ export interface BaseModelShape {
   projection(module: LoraModule): { readonly in: number; readonly out: number };
 }
 
-/** One tensor in an adapter's safetensors file. `begin` is an absolute byte offset in that file. */
+/**
+ * A tensor in one of an adapter's safetensors files: row-major, a vector has one row. `begin` is the absolute byte offset in
+ * file number `file`.
+ */
 export interface TensorLocation {
-  readonly dtype: 'F32' | 'F16' | 'BF16';
-  readonly shape: readonly [number, number];
+  readonly file: number;
+  readonly dtype: 'F32' | 'F16' | 'BF16' | 'I32' | 'U8';
+  readonly shape: readonly [rows: number, columns: number];
   readonly begin: number;
 }
 
-/** One low-rank pair: delta = scale · B·A, A is [rank, in], B is [out, rank]. */
-export interface LoraPair {
-  readonly layer: number;
-  readonly module: LoraModule;
+/**
+ * One factor of a low-rank change. A is `[rank, in]`; B is `[out, rank]`.
+ */
+export interface LowRankFactor {
+  /** The factor itself or, with `pieces`, rows to put it together from; it may be larger than needed (VeRA's shared matrices). */
+  readonly tensor: TensorLocation;
+  /**
+   * I32 `[rank, pieces per rank]`: which rows of `tensor`, side by side, are a rank's row of A or column of B. Absent: the tensor
+   * begins with the factor's rows and columns.
+   */
+  readonly pieces?: TensorLocation;
+  /** A factor for each row of the matrix: A's are its ranks, B's its outputs (VeRA's λ). */
+  readonly rowScales?: TensorLocation;
+}
+
+/** scale · B·A */
+export interface LowRankChange {
   readonly rank: number;
   readonly scale: number;
-  readonly a: TensorLocation;
-  readonly b: TensorLocation;
+  readonly a: LowRankFactor;
+  readonly b: LowRankFactor;
+}
+
+/** A sparse matrix: a byte for every four inputs, two of which it has. */
+export interface SparseChange {
+  /** U8 `[out, in / 4]` */
+  readonly codes: TensorLocation;
+  /** F32 `[1, out]`: what an output's codes are multiplied by. */
+  readonly scales: TensorLocation;
+}
+
+/** What is done with z = W·x + b + changes. */
+export type OutputChange =
+  /** y = factors ⊙ z */
+  | { readonly kind: 'scale'; readonly factors: TensorLocation }
+  /** DoRA: y = magnitudes ÷ ‖rows of W + changes‖ ⊙ (z − b) + b */
+  | { readonly kind: 'magnitude'; readonly magnitudes: TensorLocation }
+  /**
+   * RoAd: outputs rotated and scaled in pairs, the first half of each group with its second; `variant` says how many of them
+   * share an angle, as in PEFT's `road_1`, `road_2` and `road_4`.
+   */
+  | {
+      readonly kind: 'rotation';
+      readonly variant: 1 | 2 | 4;
+      readonly groupSize: number;
+      readonly angles: TensorLocation;
+      readonly scales: TensorLocation;
+    };
+
+/** What an adapter does to one projection: y = output(W·(input ⊙ x) + b + low-rank + sparse). */
+export interface AdaptedModule {
+  readonly layer: number;
+  readonly module: LoraModule;
+  /** A factor for each input, before everything else. */
+  readonly input?: TensorLocation;
+  /** All of them are added. */
+  readonly lowRank: readonly LowRankChange[];
+  readonly sparse?: SparseChange;
+  readonly output?: OutputChange;
+}
+
+/** A file as it was when it was validated: size and time tell whether it was written to since. */
+export interface AdapterFile {
+  /** Absolute. */
+  readonly path: string;
+  readonly bytes: number;
+  /** When it had last been written, in milliseconds since 1970 (`stat`'s `mtimeMs`). */
+  readonly modifiedMs: number;
 }
 
 /** An adapter whose configuration and every weight were checked against the base model. */
@@ -47,14 +111,10 @@ export interface Adapter {
   readonly digest: string;
   /** The text of adapter_config.json. */
   readonly config: string;
-  /** Absolute path of the safetensors file. */
-  readonly file: string;
-  /** Bytes of the file before its content was read: with the time below it tells a file that was changed since. */
-  readonly fileSize: number;
-  /** When the file had last been written before its content was read, in milliseconds since 1970. */
-  readonly fileModifiedMs: number;
+  /** Its safetensors file. */
+  readonly files: readonly [AdapterFile];
   /** When the safetensors file was last written, in seconds since 1970. */
   readonly createdAt: number;
   /** In order of layer, then of `LORA_MODULES`. */
-  readonly pairs: readonly LoraPair[];
+  readonly modules: readonly AdaptedModule[];
 }

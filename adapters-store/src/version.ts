@@ -60,8 +60,11 @@ export function readVersion(
   };
 }
 
-export function largestRanks({ pairs }: Adapter): Version['ranks'] {
+export function largestRanks({ modules }: Adapter): Version['ranks'] {
   const ranks: Partial<Record<LoraModule, number>> = {};
-  for (const { module, rank } of pairs) ranks[module] = Math.max(ranks[module] ?? 0, rank);
+  for (const { module, lowRank } of modules) {
+    const rank = lowRank.reduce((sum, change) => sum + change.rank, 0);
+    ranks[module] = Math.max(ranks[module] ?? 0, rank);
+  }
   return ranks;
 }

@@ -1,12 +1,18 @@
 import { availableParallelism } from 'node:os';
 import { Executor, type StepOutput as NativeOutput, type SamplerOptions } from '@polylora/engine-native';
-import { type AdapterLayout, type LoraDtype, layOutAdapter, slabAddresses } from './memory/adapter-layout.ts';
+import {
+  type AdapterLayout,
+  type LoraDtype,
+  layOutAdapter,
+  placeAddresses,
+} from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import type { PreparedModel } from './model/prepare.ts';
+import { nativeModule } from './native-adapter.ts';
 import { ortLibrary } from './ort-library.ts';
 import type { ScheduledSequence } from './scheduling/sequence.ts';
 import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
-import { type AdapterWeights, LORA_MODULES, type ModelInfo, projectionShape } from './types.ts';
+import type { AdapterWeights, ModelInfo } from './types.ts';
 
 /** A token that a step chose or scored; `token` is -1 where the logits were not finite. */
 export interface StepToken {
@@ -113,20 +119,12 @@ export class ModelRunner {
 
   /** Reads an adapter into its pages; rejects with what is wrong with the file. */
   async loadAdapter(load: AdapterLoad, adapter: AdapterWeights, layout: AdapterLayout): Promise<void> {
-    const pairs = adapter.pairs.map((pair) => {
-      const shape = projectionShape(this.#prepared.info, pair.module);
-      return {
-        layer: pair.layer,
-        module: LORA_MODULES.indexOf(pair.module),
-        rank: pair.rank,
-        scale: pair.scale,
-        inputs: shape.in,
-        outputs: shape.out,
-        a: { dtype: pair.a.dtype, begin: pair.a.begin },
-        b: { dtype: pair.b.dtype, begin: pair.b.begin },
-      };
-    });
-    await this.#executor.loadAdapter(load.slot, adapter.file, pairs, slabAddresses(layout, load.pages));
+    await this.#executor.loadAdapter(
+      load.slot,
+      adapter.files.map(({ path }) => path),
+      adapter.modules.map((adapted) => nativeModule(adapted, this.#prepared.info)),
+      placeAddresses(layout, load.pages),
+    );
   }
 
   unloadAdapter(slot: number): void {

@@ -132,7 +132,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
         graceSeconds: config.adapterGraceSeconds,
         // The directory's adapters come first: one that was pushed under such a name would never be found.
         isReserved: (name) => reserved.has(name) || PATHS.has(name) || (directory?.has(name) ?? false),
-        model: { digest: engine.model.digest, ...shapeOf(engine) },
+        model: { digest: engine.model.sourceDigest, ...shapeOf(engine) },
         logger,
       });
       directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);

@@ -90,8 +90,8 @@ describe.skipIf(unmount === null)('a store on a full disk', () => {
       // Reads go on.
       const version = await store.resolve('acme/a', OWNER);
       expect(version?.digest).toBe(latest);
-      const { file } = await store.weights(latest);
-      expect((await stat(file)).size).toBe(version?.bytes);
+      const [{ path }] = (await store.weights(latest)).files;
+      expect((await stat(path)).size).toBe(version?.bytes);
       expect(await findTampering(database)).toBeNull();
       await rm(filler);
       latest = (await push(seed)).version.digest;

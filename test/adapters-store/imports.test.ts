@@ -134,7 +134,7 @@ describe('imports', () => {
     const version = await store.resolve('acme/support', OWNER);
     expect(job.result).toEqual({ release: 'v1', digest: version?.digest });
     expect(version?.source).toEqual({ kind: 'hub', repo: 'acme/support-lora', commit });
-    expect(await readFile((await store.weights(version!.digest)).file)).toEqual(
+    expect(await readFile((await store.weights(version!.digest)).files[0].path)).toEqual(
       files['adapter_model.safetensors'],
     );
     const paths = hub.requests.map(({ path }) => path.split('/').at(-1));

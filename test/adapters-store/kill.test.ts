@@ -138,10 +138,13 @@ describe('the adapters store under kill -9', () => {
     const details: AdapterDetails | null = await store.inspect(name, OWNER).catch(() => null);
     if (details === null) return null;
     for (const { version } of details.releases) {
-      const { file, fileSize, pairs } = await store.weights(version.digest);
-      expect((await stat(file)).size).toBe(version.bytes);
-      expect(fileSize).toBe(version.bytes);
-      expect(pairs).toHaveLength(LORA_MODULES.length);
+      const {
+        files: [file],
+        modules,
+      } = await store.weights(version.digest);
+      expect((await stat(file.path)).size).toBe(version.bytes);
+      expect(file.bytes).toBe(version.bytes);
+      expect(modules).toHaveLength(LORA_MODULES.length);
     }
     return {
       releases: Object.fromEntries(details.releases.map(({ number, version }) => [number, version.digest])),

@@ -62,7 +62,7 @@ describe('a store whose files are in S3', () => {
 
   it('serves at one gateway what was pushed at another, byte for byte', async () => {
     const { version } = await push(open('a'), 0);
-    const { file } = await open('b').weights(version.digest);
+    const file = (await open('b').weights(version.digest)).files[0].path;
     expect(file).toContain(join(home, 'b'));
     expect(await readFile(file)).toEqual(
       await readFile(join(folder, 'adapter-0', 'adapter_model.safetensors')),
@@ -78,7 +78,7 @@ describe('a store whose files are in S3', () => {
     });
     const files = await Promise.all(Array.from({ length: 20 }, () => store.weights(version.digest)));
     counted();
-    expect(new Set(files.map(({ file }) => file)).size).toBe(1);
+    expect(new Set(files.map(({ files: [{ path }] }) => path)).size).toBe(1);
     expect(requests).toBe(1);
   });
 
@@ -90,7 +90,7 @@ describe('a store whose files are in S3', () => {
     const gone: string[] = [];
     store.onRemoved((digest) => gone.push(digest));
     const release = store.hold(digests[0]!);
-    const { file } = await store.weights(digests[0]!);
+    const file = (await store.weights(digests[0]!)).files[0].path;
     await store.weights(digests[1]!);
     await store.weights(digests[2]!);
     await store.weights(digests[1]!);
@@ -104,7 +104,7 @@ describe('a store whose files are in S3', () => {
     await store.weights(digests[2]!);
     expect(gone).toEqual([digests[2], digests[1], digests[0], digests[3]]);
     // What went is fetched anew.
-    expect((await store.weights(digests[0]!)).pairs).toHaveLength(7);
+    expect((await store.weights(digests[0]!)).modules).toHaveLength(7);
     expect(await cached('b')).toBe(3);
   });
 
@@ -117,7 +117,7 @@ describe('a store whose files are in S3', () => {
     const refused = store.weights(two.version.digest);
     await expect(refused).rejects.toMatchObject({ code: 'storage_full', message: /--blob-cache-bytes/ });
     release();
-    expect((await store.weights(two.version.digest)).pairs).toHaveLength(7);
+    expect((await store.weights(two.version.digest)).modules).toHaveLength(7);
   });
 
   it('goes on with what is here while S3 is away, says so for the rest, and recovers by itself', async () => {
@@ -127,7 +127,7 @@ describe('a store whose files are in S3', () => {
     await store.weights(here.version.digest);
     await s3.goAway();
     try {
-      expect((await store.weights(here.version.digest)).pairs).toHaveLength(7);
+      expect((await store.weights(here.version.digest)).modules).toHaveLength(7);
       expect((await store.resolve('acme/a1', OWNER))?.digest).toBe(there.version.digest);
       const away = { name: 'StorageError', code: 'storage_unavailable', message: /S3.*ECONN/ };
       await expect(store.weights(there.version.digest)).rejects.toMatchObject(away);
@@ -139,7 +139,7 @@ describe('a store whose files are in S3', () => {
     } finally {
       await s3.comeBack();
     }
-    expect((await store.weights(there.version.digest)).pairs).toHaveLength(7);
+    expect((await store.weights(there.version.digest)).modules).toHaveLength(7);
     expect((await push(store, 2)).number).toBe(1);
   });
 
@@ -167,7 +167,7 @@ describe('a store whose files are in S3', () => {
       expect(await cached('b')).toBe(0);
     }
     await s3.client.send(new CopyObjectCommand({ ...object, CopySource: `${bucket}/kept` }));
-    expect((await store.weights(version.digest)).pairs).toHaveLength(7);
+    expect((await store.weights(version.digest)).modules).toHaveLength(7);
   });
 
   it('tells access that is denied and a bucket that is none from one another', async () => {
@@ -198,8 +198,8 @@ describe('a store whose files are in S3', () => {
     await s3.goAway();
     try {
       const again = open('b');
-      expect((await again.weights(one.version.digest)).pairs).toHaveLength(7);
-      expect((await again.weights(two.version.digest)).pairs).toHaveLength(7);
+      expect((await again.weights(one.version.digest)).modules).toHaveLength(7);
+      expect((await again.weights(two.version.digest)).modules).toHaveLength(7);
       expect(existsSync(left)).toBe(false);
       // Made smaller meanwhile.
       const smaller = open('b', bytes + 10);

@@ -118,9 +118,12 @@ describe.each([
       expect(again.number).toBe(1);
       const elsewhere = await push('other/copy', 0, OTHER);
       expect(elsewhere.version.digest).toBe(first.version.digest);
-      const { file, pairs } = await store.weights(first.version.digest);
+      const {
+        files: [{ path: file }],
+        modules,
+      } = await store.weights(first.version.digest);
       expect(existsSync(file)).toBe(true);
-      expect(pairs).toHaveLength(7);
+      expect(modules).toHaveLength(7);
       expect((await readdir(join(file, '..'))).length).toBe(1);
     });
 
@@ -167,7 +170,7 @@ describe.each([
       const shared = await push('acme/support', 0);
       const own = await push('acme/support', 1);
       await push('acme/copy', 0);
-      const { file } = await store.weights(own.version.digest);
+      const file = (await store.weights(own.version.digest)).files[0].path;
       expect(await store.remove('acme/support', ACME)).toEqual([own.version.digest]);
       expect(removed).toEqual([own.version.digest]);
       expect(existsSync(file)).toBe(false);
@@ -221,7 +224,7 @@ describe.each([
 
     it.skipIf(place === 'S3')('clears away what broke off, but not what may still be going on', async () => {
       const { version } = await push('acme/support', 0);
-      const { file } = await store.weights(version.digest);
+      const file = (await store.weights(version.digest)).files[0].path;
       const copying = join(file, '..', `${version.digest}-${'0'.repeat(16)}.safetensors.tmp`);
       const staged = join(file, '..', '..', '..', 'staging', 'broken-off');
       await mkdir(staged, { recursive: true });
@@ -363,10 +366,10 @@ describe.each([
       const gone: string[] = [];
       store.onRemoved((digest) => gone.push(digest));
       const { version } = await push('acme/support', 0);
-      await lose((await store.weights(version.digest)).file);
+      await lose((await store.weights(version.digest)).files[0].path);
       await expect(store.weights(version.digest)).rejects.toMatchObject({ code: 'blob_missing' });
       expect((await push('acme/support', 0)).number).toBe(1);
-      expect((await store.weights(version.digest)).pairs).toHaveLength(7);
+      expect((await store.weights(version.digest)).modules).toHaveLength(7);
       expect(gone).toEqual([version.digest]);
     });
 

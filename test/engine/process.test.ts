@@ -94,10 +94,11 @@ describe('engine process', () => {
   });
 
   it('comes back although an adapter was refused, and each time it is killed', async () => {
-    const tensor = { dtype: 'F16', shape: [1, 1], begin: 0 } as const;
-    const pair = { layer: 0, module: 'no_such_module' as 'q_proj', rank: 1, scale: 1, a: tensor, b: tensor };
-    const file = { file: 'nowhere', fileSize: 0, fileModifiedMs: 0 };
-    const broken = { digest: 'broken', ...file, pairs: [pair] };
+    const tensor = { file: 0, dtype: 'F16', shape: [1, 1], begin: 0 } as const;
+    const change = { rank: 1, scale: 1, a: { tensor }, b: { tensor } };
+    const module = { layer: 0, module: 'no_such_module' as 'q_proj', lowRank: [change] };
+    const files = [{ path: 'nowhere', bytes: 0, modifiedMs: 0 }];
+    const broken = { digest: 'broken', files, modules: [module] };
     await expect(engine.addAdapter(broken)).rejects.toMatchObject({ code: 'internal_error' });
     for (let kill = 0; kill < 2; kill++) {
       const { restarts: before } = engine;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { f32, safetensors, type Tensor, type Tensors, u16 } from '../../../test/support/safetensors.ts';
 import { AdapterError, type BaseModelShape, readAdapter } from '../index.ts';
 
 const model: BaseModelShape = {
@@ -17,24 +18,6 @@ beforeAll(() => {
 afterAll(() => {
   rmSync(root, { recursive: true });
 });
-
-interface Tensor {
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
-type Tensors = Record<string, Tensor>;
-
-function f32(shape: readonly [number, number], value: (index: number) => number): Tensor {
-  const values = Float32Array.from({ length: shape[0] * shape[1] }, (_, index) => value(index));
-  return { dtype: 'F32', shape, bytes: new Uint8Array(values.buffer) };
-}
-
-function u16(dtype: 'F16' | 'BF16', shape: readonly [number, number], bits: number): Tensor {
-  const values = new Uint16Array(shape[0] * shape[1]).fill(0x3800);
-  values[values.length - 1] = bits;
-  return { dtype, shape, bytes: new Uint8Array(values.buffer) };
-}
 
 const nameOf = (layer: number, side: string) =>
   `base_model.model.model.layers.${layer}.self_attn.q_proj.lora_${side}.weight`;
@@ -53,21 +36,6 @@ const tensors = (): Tensors => ({
   [nameOf(1, 'A')]: f32([2, 4], () => 65504),
   [B1]: f32([4, 2], () => 1e-30),
 });
-
-function safetensors(entries: Tensors): Buffer {
-  let end = 0;
-  const header = Object.fromEntries(
-    Object.entries(entries).map(([name, { dtype, shape, bytes }]) => {
-      const begin = end;
-      end += bytes.length;
-      return [name, { dtype, shape, data_offsets: [begin, end] }];
-    }),
-  );
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([length, text, ...Object.values(entries).map(({ bytes }) => bytes)]);
-}
 
 let count = 0;
 /** Writes an adapter's folder; null leaves a file out. */
@@ -103,17 +71,19 @@ describe('a valid adapter', () => {
       name: 'support.v1',
       config: expect.stringContaining('lora_alpha') as string,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
-      file,
       createdAt: 1_700_000_000,
-      fileSize: dataBegin + 128,
-      fileModifiedMs: statSync(file).mtimeMs,
-      pairs: [0, 1].map((layer) => ({
+      files: [{ path: file, bytes: dataBegin + 128, modifiedMs: statSync(file).mtimeMs }],
+      modules: [0, 1].map((layer) => ({
         layer,
         module: 'q_proj',
-        rank: 2,
-        scale: 2,
-        a: { dtype: 'F32', shape: [2, 4], begin: dataBegin + 64 * layer },
-        b: { dtype: 'F32', shape: [4, 2], begin: dataBegin + 64 * layer + 32 },
+        lowRank: [
+          {
+            rank: 2,
+            scale: 2,
+            a: { tensor: { file: 0, dtype: 'F32', shape: [2, 4], begin: dataBegin + 64 * layer } },
+            b: { tensor: { file: 0, dtype: 'F32', shape: [4, 2], begin: dataBegin + 64 * layer + 32 } },
+          },
+        ],
       })),
     });
   });
@@ -132,8 +102,9 @@ describe('a valid adapter', () => {
       [nameOf(1, 'A')]: f32([4, 4], () => 1),
       [B1]: f32([4, 4], () => 1),
     };
-    const { pairs } = await readAdapter(write(mixed, weights), model);
-    expect(pairs.map((pair) => [pair.rank, pair.scale, pair.a.dtype, pair.b.dtype])).toEqual([
+    const { modules } = await readAdapter(write(mixed, weights), model);
+    const changes = modules.flatMap(({ lowRank }) => lowRank);
+    expect(changes.map(({ rank, scale, a, b }) => [rank, scale, a.tensor.dtype, b.tensor.dtype])).toEqual([
       [2, 6 / Math.sqrt(2), 'F16', 'BF16'],
       [4, 2, 'F32', 'F32'],
     ]);
@@ -143,7 +114,7 @@ describe('a valid adapter', () => {
     const wide: BaseModelShape = { layerCount: 1, projection: () => ({ in: 1_000_000, out: 3 }) };
     const values = f32([2, 1_000_000], () => 0.5);
     const weights = { [A0]: values, [nameOf(0, 'B')]: f32([3, 2], () => 1) };
-    expect((await readAdapter(write(config, weights), wide)).pairs).toHaveLength(1);
+    expect((await readAdapter(write(config, weights), wide)).modules).toHaveLength(1);
     new Float32Array(values.bytes.buffer)[1_999_999] = Number.NaN;
     const error = await readAdapter(write(config, weights), wide).catch((thrown: unknown) => thrown);
     expect((error as AdapterError).issues).toEqual([
@@ -308,9 +279,9 @@ describe('files', () => {
   });
 
   test('of configuration that are wrong are refused with every option named', async () => {
-    const error = await refusal(write({ ...config, use_dora: true, bias: 'all' }, tensors()));
+    const error = await refusal(write({ ...config, lora_bias: true, bias: 'all' }, tensors()));
     expect(error.code).toBe('adapter_config_invalid');
-    expect(error.issues.map(({ where }) => where).sort()).toEqual(['bias', 'use_dora']);
+    expect(error.issues.map(({ where }) => where).sort()).toEqual(['bias', 'lora_bias']);
     expect((await refusal(write('{', tensors()))).code).toBe('adapter_config_invalid');
     expect((await refusal(write(`"${'x'.repeat(2 << 20)}"`, tensors()))).code).toBe('adapter_unreadable');
   });
@@ -323,7 +294,7 @@ describe('files', () => {
     const inside = write(config, null);
     writeFileSync(join(inside, 'weights'), safetensors(tensors()));
     symlinkSync('weights', join(inside, 'adapter_model.safetensors'));
-    expect((await readAdapter(inside, model)).pairs).toHaveLength(2);
+    expect((await readAdapter(inside, model)).modules).toHaveLength(2);
   });
 
   test('spliced at random are refused or sound, nothing else', async () => {
@@ -336,7 +307,7 @@ describe('files', () => {
         writeFileSync(join(directory, 'adapter_model.safetensors'), bytes);
         const result = await readAdapter(directory, model).catch((thrown: unknown) => thrown);
         if (!(result instanceof AdapterError))
-          expect(result).toMatchObject({ pairs: [{ rank: 2 }, { rank: 2 }] });
+          expect(result).toMatchObject({ modules: [{ lowRank: [{ rank: 2 }] }, { lowRank: [{ rank: 2 }] }] });
       }),
       { numRuns: 1_000 },
     );

@@ -1,15 +1,22 @@
 import type { FileHandle } from 'node:fs/promises';
 import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { openSafetensors, readSafetensorsHeaderFrom, SafetensorsError } from '@polylora/safetensors';
+import {
+  openSafetensors,
+  readSafetensorsHeaderFrom,
+  SafetensorsError,
+  type SafetensorsHeader,
+} from '@polylora/safetensors';
 import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
 import { isAdapterName, NAME_RULE } from '../name.ts';
-import type { Adapter, BaseModelShape, LoraPair } from '../types.ts';
+import type { AdaptedModule, Adapter, BaseModelShape } from '../types.ts';
 import { readContent } from './content.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
+import { type AdapterMethod, adaptedModule } from './methods/index.ts';
+import { unusableScale } from './methods/lora.ts';
 import { parsePeftConfig } from './peft-config.ts';
-import { resolveTargetModules, type TargetModule } from './target-modules.ts';
-import { pairTensors } from './tensors.ts';
+import { resolveTargetModules, type TargetModule } from './targeting.ts';
+import { TensorFinder } from './tensor-finder.ts';
 
 export const CONFIG_FILE = 'adapter_config.json';
 export const WEIGHTS_FILE = 'adapter_model.safetensors';
@@ -57,10 +64,10 @@ export async function readAdapterInside(
     throw failure('adapter_config_missing', name, [{ where: CONFIG_FILE, message: 'is missing' }]);
   }
   const config = await readSmallText(configFile, MAX_CONFIG_BYTES);
-  const targets = readTargets(config, name, model);
+  const plan = readPlan(config, name, model);
   const file = await findWeights(root, name, directory);
-  const weights = await readWeights(file, name, targets, model, checkedDigest);
-  return { name, file, config, ...weights };
+  const weights = await readWeights(file, name, plan, model, checkedDigest);
+  return { name, config, ...weights };
 }
 
 /**
@@ -73,8 +80,8 @@ export async function readCheckedAdapter(
   { name, config, file, digest }: CheckedAdapter,
   model: BaseModelShape,
 ): Promise<Adapter> {
-  const targets = readTargets(config, name, model);
-  return { name, file, config, ...(await readWeights(file, name, targets, model, digest)) };
+  const plan = readPlan(config, name, model);
+  return { name, config, ...(await readWeights(file, name, plan, model, digest)) };
 }
 
 export interface CheckedAdapter {
@@ -85,12 +92,31 @@ export interface CheckedAdapter {
   readonly digest: string;
 }
 
-function readTargets(config: string, name: string, model: BaseModelShape): readonly TargetModule[] {
+/** What a configuration does, and to which modules. */
+interface AdapterPlan {
+  readonly method: AdapterMethod;
+  readonly targets: readonly TargetModule[];
+}
+
+function readPlan(config: string, name: string, model: BaseModelShape): AdapterPlan {
   const parsed = parsePeftConfig(config);
   if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
-  const { targets, issues } = resolveTargetModules(parsed.config, model);
-  if (issues.length > 0) throw failure('adapter_config_invalid', name, issues);
-  return targets;
+  const { targeting, method } = parsed.config;
+  const { targets, issues } = resolveTargetModules(targeting, model);
+  const scale = method.kind === 'LoRA' ? unusableScale(method, targets) : null;
+  const all = scale === null ? issues : [...issues, scale];
+  if (all.length > 0) throw failure('adapter_config_invalid', name, all);
+  return { method, targets };
+}
+
+/** The modules in the order of the plan, and all that is wrong with their tensors. */
+function findModules(header: SafetensorsHeader, { method, targets }: AdapterPlan, model: BaseModelShape) {
+  const finder = new TensorFinder(header);
+  const modules = targets.flatMap(
+    (target) => adaptedModule(method, target, model.projection(target.module), finder) ?? [],
+  );
+  const issues = finder.issues(header, method.kind, new Set(targets.map(({ name }) => name)));
+  return { modules, issues };
 }
 
 async function findWeights(root: string, name: string, directory: string): Promise<string> {
@@ -109,24 +135,23 @@ async function findWeights(root: string, name: string, directory: string): Promi
 async function readWeights(
   file: string,
   name: string,
-  targets: readonly TargetModule[],
+  plan: AdapterPlan,
   model: BaseModelShape,
   checkedDigest: string | null,
-): Promise<Omit<Adapter, 'name' | 'file' | 'config'>> {
+): Promise<Omit<Adapter, 'name' | 'config'>> {
   let handle: FileHandle | undefined;
   try {
     handle = await openSafetensors(file);
     // Before reading: a file that is written while it is read is then seen to have changed.
     const { size, mtimeMs } = await handle.stat();
     const header = await readSafetensorsHeaderFrom(handle, file, { maxHeaderBytes: MAX_HEADER_BYTES });
-    const { pairs, issues } = pairTensors(header, targets, model);
+    const { modules, issues } = findModules(header, plan, model);
     if (issues.length > 0) throw failure('adapter_tensors_invalid', name, issues);
     return {
-      digest: checkedDigest ?? (await checkedContent(handle, file, name, pairs)),
+      digest: checkedDigest ?? (await checkedContent(handle, file, name, header, modules)),
       createdAt: Math.floor(mtimeMs / 1000),
-      fileSize: size,
-      fileModifiedMs: mtimeMs,
-      pairs,
+      files: [{ path: file, bytes: size, modifiedMs: mtimeMs }],
+      modules,
     };
   } catch (error) {
     if (error instanceof AdapterError) throw error;
@@ -144,9 +169,16 @@ async function checkedContent(
   handle: FileHandle,
   file: string,
   name: string,
-  pairs: readonly LoraPair[],
+  header: SafetensorsHeader,
+  modules: readonly AdaptedModule[],
 ): Promise<string> {
-  const { digest, issues } = await readContent(handle, file, pairs);
+  const names = new Map([...header.tensors.values()].map(({ begin, name }) => [begin, name]));
+  const { digest, issues } = await readContent(
+    handle,
+    file,
+    modules,
+    (begin) => names.get(begin) ?? WEIGHTS_FILE,
+  );
   if (issues.length > 0) throw failure('adapter_values_invalid', name, issues);
   return digest;
 }

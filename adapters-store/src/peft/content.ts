@@ -2,13 +2,23 @@ import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { SafetensorsError } from '@polylora/safetensors';
 import type { AdapterIssue } from '../errors.ts';
-import type { LoraPair, TensorLocation } from '../types.ts';
-import { moduleName } from './target-modules.ts';
+import type { AdaptedModule, LowRankFactor, OutputChange, TensorLocation } from '../types.ts';
+import { moduleName } from './targeting.ts';
 
 /** A whole number of values of each type. */
 const CHUNK_BYTES = 1 << 20;
 const DIGEST_TAG = 'polylora-adapter-v1';
-const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
+const VALUE_BYTES = { F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1 } as const;
+/** The largest code of a sparse part: four zeros. */
+const LARGEST_CODE = 216;
+
+/** A tensor's place in the digest, and what its values may be. */
+interface Labelled {
+  readonly label: string;
+  readonly tensor: TensorLocation;
+  /** The largest of an I32 or U8 tensor; those of others are finite in float16. */
+  readonly largest?: number;
+}
 
 /** Bytes that a tensor takes in the file. */
 function storedBytes({ dtype, shape }: TensorLocation): number {
@@ -18,43 +28,98 @@ function storedBytes({ dtype, shape }: TensorLocation): number {
 /**
  * Reads every weight once, in bounded memory: checks the values and computes the adapter's digest.
  *
- * The digest is SHA-256 over, for each pair in order, its module, rank and scale and both tensors' dtype, shape and
- * bytes; every field has its length in front, so that no two contents give the same input.
+ * The digest is SHA-256 over, for each module in order, its name and what is done to it: for each part its numbers and its
+ * tensors' dtypes, shapes and bytes. A tensor that was met before is named by its number. Every field has its length in
+ * front, so that no two contents give the same input.
  *
+ * @param nameOf the tensor that begins at a byte of the file, for issues
  * @throws SafetensorsError where the file has become shorter, or the file system's own error
  */
 export async function readContent(
   handle: FileHandle,
   file: string,
-  pairs: readonly LoraPair[],
+  modules: readonly AdaptedModule[],
+  nameOf: (begin: number) => string,
 ): Promise<{ readonly digest: string; readonly issues: readonly AdapterIssue[] }> {
   const hash = createHash('sha256');
   const buffer = new ArrayBuffer(CHUNK_BYTES);
   const issues: AdapterIssue[] = [];
+  const met = new Map<number, number>();
   addField(hash, DIGEST_TAG);
-  for (const { layer, module, rank, scale, a, b } of pairs) {
-    const name = moduleName(layer, module);
-    addField(hash, name);
-    addField(hash, numbers(rank, scale));
-    for (const [side, tensor] of [['lora_A', a] as const, ['lora_B', b] as const]) {
-      addField(hash, side);
+  for (const adapted of modules) {
+    addField(hash, moduleName(adapted.layer, adapted.module));
+    for (const field of fieldsOf(adapted)) {
+      if (typeof field === 'string' || field instanceof Uint8Array) {
+        addField(hash, field);
+        continue;
+      }
+      const { label, tensor } = field;
+      addField(hash, label);
+      const before = met.get(tensor.begin);
+      if (before !== undefined) {
+        addField(hash, 'again');
+        addField(hash, numbers(before));
+        continue;
+      }
+      met.set(tensor.begin, met.size);
       addField(hash, tensor.dtype);
       addField(hash, numbers(...tensor.shape));
-      const problem = await readTensor(handle, file, tensor, buffer, hash);
-      if (problem !== null)
-        issues.push({ where: `base_model.model.${name}.${side}.weight`, message: problem });
+      const problem = await readTensor(handle, file, field, buffer, hash);
+      if (problem !== null) issues.push({ where: nameOf(tensor.begin), message: problem });
     }
   }
   return { digest: hash.digest('hex'), issues };
 }
 
+/** Everything that tells what is done to a module, in one order. No two kinds of fields can be taken for each other. */
+function* fieldsOf({
+  input,
+  lowRank,
+  sparse,
+  output,
+}: AdaptedModule): Generator<string | Uint8Array | Labelled> {
+  if (input !== undefined) yield { label: 'input', tensor: input };
+  for (const { rank, scale, a, b } of lowRank) {
+    yield numbers(rank, scale);
+    yield* factorFields('lora_A', a);
+    yield* factorFields('lora_B', b);
+  }
+  if (sparse !== undefined) {
+    yield { label: 'sparse_codes', tensor: sparse.codes, largest: LARGEST_CODE };
+    yield { label: 'sparse_scales', tensor: sparse.scales };
+  }
+  if (output !== undefined) yield* outputFields(output);
+}
+
+function* factorFields(label: string, { tensor, pieces, rowScales }: LowRankFactor): Generator<Labelled> {
+  yield { label, tensor };
+  if (pieces !== undefined) yield { label: 'pieces', tensor: pieces, largest: tensor.shape[0] - 1 };
+  if (rowScales !== undefined) yield { label: 'row_scales', tensor: rowScales };
+}
+
+function* outputFields(output: OutputChange): Generator<Uint8Array | Labelled> {
+  switch (output.kind) {
+    case 'scale':
+      yield { label: output.kind, tensor: output.factors };
+      break;
+    case 'magnitude':
+      yield { label: output.kind, tensor: output.magnitudes };
+      break;
+    case 'rotation':
+      yield { label: output.kind, tensor: output.angles };
+      yield { label: 'rotation_scales', tensor: output.scales };
+      yield numbers(output.variant, output.groupSize);
+  }
+}
+
 async function readTensor(
   handle: FileHandle,
   file: string,
-  tensor: TensorLocation,
+  labelled: Labelled,
   buffer: ArrayBuffer,
   hash: Hash,
 ): Promise<string | null> {
+  const { tensor } = labelled;
   const total = storedBytes(tensor);
   addLength(hash, total);
   let problem: string | null = null;
@@ -63,8 +128,8 @@ async function readTensor(
     await fill(handle, file, chunk, tensor.begin + done);
     hash.update(chunk);
     if (problem === null) {
-      const bad = findUnusable(tensor.dtype, buffer, chunk.length);
-      if (bad !== null) problem = describe(bad.value, done / VALUE_BYTES[tensor.dtype] + bad.index, tensor);
+      const bad = findUnusable(labelled, buffer, chunk.length);
+      if (bad !== null) problem = describe(bad.value, done / VALUE_BYTES[tensor.dtype] + bad.index, labelled);
     }
     done += chunk.length;
   }
@@ -80,31 +145,47 @@ async function fill(handle: FileHandle, file: string, chunk: Uint8Array, positio
   }
 }
 
-/** The first value that is not finite in float16, with its index in the buffer. */
+/** The first value that is not finite in float16, or too large an index or code, with its index in the buffer. */
 function findUnusable(
-  dtype: TensorLocation['dtype'],
+  { tensor: { dtype }, largest = 0 }: Labelled,
   buffer: ArrayBuffer,
   bytes: number,
 ): { readonly index: number; readonly value: number } | null {
-  if (dtype === 'F32') {
-    const bits = new Uint32Array(buffer, 0, bytes / 4);
-    // Magnitudes order as their bits do, and 0x477fe000 is 65504; infinity and NaN are above.
-    const index = findAbove(bits, 0x7fff_ffff, 0x477f_e000);
-    return index < 0 ? null : { index, value: float32(bits[index]!) };
+  switch (dtype) {
+    case 'F32': {
+      const bits = new Uint32Array(buffer, 0, bytes / 4);
+      // Magnitudes order as their bits do, and 0x477fe000 is 65504; infinity and NaN are above.
+      const index = findAbove(bits, 0x7fff_ffff, 0x477f_e000);
+      return index < 0 ? null : { index, value: float32(bits[index]!) };
+    }
+    case 'BF16': {
+      const bits = new Uint16Array(buffer, 0, bytes / 2);
+      // The upper half of a float32: 0x477f is 65280, the next is 65536.
+      const index = findAbove(bits, 0x7fff, 0x477f);
+      return index < 0 ? null : { index, value: float32(bits[index]! << 16) };
+    }
+    case 'F16': {
+      const bits = new Uint16Array(buffer, 0, bytes / 2);
+      const index = findAbove(bits, 0x7c00, 0x7bff);
+      return index < 0 ? null : { index, value: (bits[index]! & 0x3ff) === 0 ? Infinity : Number.NaN };
+    }
+    case 'I32': {
+      // A negative one is larger than any as an unsigned number.
+      const index = findAbove(new Uint32Array(buffer, 0, bytes / 4), 0xffff_ffff, largest);
+      return index < 0 ? null : { index, value: new Int32Array(buffer, 0, bytes / 4)[index]! };
+    }
+    case 'U8': {
+      const codes = new Uint8Array(buffer, 0, bytes);
+      const index = findAbove(codes, 0xff, largest);
+      return index < 0 ? null : { index, value: codes[index]! };
+    }
   }
-  const bits = new Uint16Array(buffer, 0, bytes / 2);
-  if (dtype === 'BF16') {
-    // The upper half of a float32: 0x477f is 65280, the next is 65536.
-    const index = findAbove(bits, 0x7fff, 0x477f);
-    return index < 0 ? null : { index, value: float32(bits[index]! << 16) };
-  }
-  const index = findAbove(bits, 0x7c00, 0x7bff);
-  return index < 0 ? null : { index, value: (bits[index]! & 0x3ff) === 0 ? Infinity : Number.NaN };
 }
 
 /** Index of the first of the values whose masked bits are more than `most`, or -1. A loop, because `findIndex` is ten times slower. */
-function findAbove(values: Uint16Array | Uint32Array, mask: number, most: number): number {
-  for (let index = 0; index < values.length; index++) if ((values[index]! & mask) > most) return index;
+function findAbove(values: Uint8Array | Uint16Array | Uint32Array, mask: number, most: number): number {
+  // Unsigned: a mask of all 32 bits would give negative numbers.
+  for (let index = 0; index < values.length; index++) if ((values[index]! & mask) >>> 0 > most) return index;
   return -1;
 }
 
@@ -112,8 +193,10 @@ function float32(bits: number): number {
   return new Float32Array(new Uint32Array([bits]).buffer)[0]!;
 }
 
-function describe(value: number, index: number, { shape }: TensorLocation): string {
+function describe(value: number, index: number, { tensor: { dtype, shape }, largest }: Labelled): string {
   const at = `row ${Math.floor(index / shape[1])}, column ${index % shape[1]}`;
+  if (dtype === 'I32' || dtype === 'U8')
+    return `holds ${value} at ${at}, only 0 to ${largest} have a meaning`;
   if (Number.isNaN(value)) return `holds NaN at ${at}`;
   if (!Number.isFinite(value)) return `holds an infinite value at ${at}`;
   return `holds ${value} at ${at}, beyond float16's 65504`;

@@ -45,7 +45,14 @@ async function scan(path: string, model: BaseModelShape) {
 test('the example adapters are all served', async () => {
   const { adapters, problems } = await scan(EXAMPLES, smollm2);
   expect(problems).toEqual([]);
-  expect(adapters.map(({ name, pairs }) => [name, pairs[0]?.rank, pairs.length, pairs[0]?.scale])).toEqual([
+  expect(
+    adapters.map(({ name, modules }) => [
+      name,
+      modules[0]?.lowRank[0]?.rank,
+      modules.length,
+      modules[0]?.lowRank[0]?.scale,
+    ]),
+  ).toEqual([
     ['headline', 4, 60, 4],
     ['pirate', 8, 120, 2],
     ['support-triage', 8, 210, 2],
@@ -80,14 +87,14 @@ test('an adapter that is refused is reported and stops no other', async () => {
       peft_type: 'LORA',
       r: 4,
       target_modules: ['q_proj', 'k_proj', 'v_proj'],
-      use_dora: true,
+      lora_bias: true,
     }),
   );
   const { adapters, problems } = await scan(root, smollm2);
   expect(adapters.map(({ name }) => name)).toEqual(['good']);
   expect(problems).toMatchObject([
     { name: 'empty', code: 'adapter_config_missing' },
-    { name: 'other-base', code: 'adapter_config_invalid', issues: [{ where: 'use_dora' }] },
+    { name: 'other-base', code: 'adapter_config_invalid', issues: [{ where: 'lora_bias' }] },
   ]);
 });
 
@@ -110,7 +117,7 @@ describe('scanning again', () => {
   const names = async (directory: AdapterDirectory) =>
     Promise.all(
       (await directory.scan(settled)).adapters.map(
-        async ({ name }) => `${name} ${(await directory.read(name)).pairs.length}`,
+        async ({ name }) => `${name} ${(await directory.read(name)).modules.length}`,
       ),
     );
 

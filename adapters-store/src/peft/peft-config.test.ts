@@ -59,11 +59,8 @@ describe('accepts', () => {
     const { config, issues } = parse({});
     expect(issues).toEqual([]);
     expect(config).toMatchObject({
-      rank: 8,
-      alpha: 8,
-      target: new Set(['q_proj', 'v_proj']),
-      rslora: false,
-      layers: null,
+      method: { kind: 'LoRA', rank: 8, alpha: 8, rslora: false, dora: false },
+      targeting: { target: new Set(['q_proj', 'v_proj']), excluded: new Set(), layers: null },
     });
   });
 
@@ -71,12 +68,18 @@ describe('accepts', () => {
     const parsed = parsePeftConfig(
       '{"peft_type":"LORA","r":4,"lora_alpha":16.5,"merge_weights":false,"enable_lora":null}',
     );
-    expect(parsed).toMatchObject({ config: { rank: 4, alpha: 16.5 } });
+    expect(parsed).toMatchObject({ config: { method: { rank: 4, alpha: 16.5 } } });
   });
 
   test.each([
-    ['text-to-sql', { rank: 16, alpha: 32, rslora: false }],
-    ['headline', { rank: 4, alpha: 8, rslora: true, target: new Set(['v_proj', 'q_proj']) }],
+    ['text-to-sql', { method: { rank: 16, alpha: 32, rslora: false } }],
+    [
+      'headline',
+      {
+        method: { rank: 4, alpha: 8, rslora: true },
+        targeting: { target: new Set(['v_proj', 'q_proj']) },
+      },
+    ],
   ])('the example %s', (name, expected) => {
     const file = new URL(`../../../examples/adapters/${name}/adapter_config.json`, import.meta.url);
     expect(parsePeftConfig(readFileSync(file, 'utf8'))).toMatchObject({ config: expected });
@@ -103,7 +106,8 @@ describe('accepts', () => {
 
 describe('refuses, by its name,', () => {
   test.each<[string, object]>([
-    ['peft_type', { peft_type: 'IA3' }],
+    ['peft_type', { peft_type: 'LOHA' }],
+    ['peft_type', { peft_type: '__proto__' }],
     ['peft_type', { peft_type: undefined }],
     ['task_type', { task_type: 'SEQ_CLS' }],
     ['bias', { bias: 'all' }],
@@ -115,9 +119,10 @@ describe('refuses, by its name,', () => {
     ['rank_pattern.q_proj', { rank_pattern: { q_proj: 0 } }],
     ['alpha_pattern.q_proj', { alpha_pattern: { q_proj: 'x' } }],
     ['target_modules', { target_modules: 7 }],
-    ['exclude_modules', { exclude_modules: ['q_proj'] }],
+    ['exclude_modules', { exclude_modules: '(' }],
+    ['exclude_modules', { exclude_modules: 7 }],
     ['modules_to_save', { modules_to_save: ['lm_head'] }],
-    ['use_dora', { use_dora: true }],
+    ['use_dora', { use_dora: 'yes' }],
     ['lora_bias', { lora_bias: true }],
     ['layer_replication', { layer_replication: [[0, 4]] }],
     ['trainable_token_indices', { trainable_token_indices: [1] }],
@@ -144,8 +149,8 @@ describe('refuses, by its name,', () => {
   });
 
   test('all that is wrong at once', () => {
-    const wrong = { r: 0, bias: 'lora_only', use_dora: true, target_modules: '(', unknown: 'yes' };
-    expect(refusedOptions(wrong).sort()).toEqual(['bias', 'r', 'target_modules', 'unknown', 'use_dora']);
+    const wrong = { r: 0, bias: 'lora_only', lora_bias: true, target_modules: '(', unknown: 'yes' };
+    expect(refusedOptions(wrong).sort()).toEqual(['bias', 'lora_bias', 'r', 'target_modules', 'unknown']);
   });
 
   test.each([

@@ -1,77 +1,61 @@
-import type { RE2JS } from 're2js';
 import { z } from 'zod';
 import { type AdapterIssue, printable } from '../errors.ts';
-import { PatternCompiler, PatternError } from './pattern.ts';
+import { deltaOptions, readDelta } from './methods/delta.ts';
+import { IA3_WITHOUT_EFFECT, ia3Options, readIa3 } from './methods/ia3.ts';
+import type { AdapterMethod } from './methods/index.ts';
+import { LORA_WITHOUT_EFFECT, loraOptions, readLora } from './methods/lora.ts';
+import { mosOptions, readMos } from './methods/mos.ts';
+import { ROAD_WITHOUT_EFFECT, readRoad, roadOptions } from './methods/road.ts';
+import { readVera, VERA_WITHOUT_EFFECT, veraOptions } from './methods/vera.ts';
+import { compiled, shown, stringOrList } from './options.ts';
+import { PatternCompiler } from './pattern.ts';
+import type { Targeting } from './targeting.ts';
 
-/** The options of a PEFT LoRA configuration that decide what its weights do, with patterns compiled. */
+/** The options of a configuration that decide what its weights do, with patterns compiled. */
 export interface PeftConfig {
-  readonly rank: number;
-  readonly alpha: number;
-  /** Suffixes of module names, a pattern for whole module names, or every linear layer but the output. */
-  readonly target: ReadonlySet<string> | RE2JS | 'all-linear';
-  /** The first pattern that matches a module's name decides, as in PEFT's `get_pattern_key`. */
-  readonly rankPattern: readonly (readonly [RE2JS, number])[];
-  readonly alphaPattern: readonly (readonly [RE2JS, number])[];
-  readonly rslora: boolean;
-  /** null: every layer. */
-  readonly layers: ReadonlySet<number> | null;
-  /** Patterns whose group `idx` is the layer's index; empty: any. */
-  readonly layersPattern: readonly RE2JS[];
+  readonly targeting: Targeting;
+  readonly method: AdapterMethod;
 }
 
 /** PEFT's choice for Llama, Mistral and Qwen where a configuration names no modules. */
 const DEFAULT_TARGET_MODULES = ['q_proj', 'v_proj'];
 
-/**
- * Ways to initialise that leave the base model as it is, so that the saved weights are all there is. The others
- * (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) train against a changed base.
- */
-const SUPPORTED_INITIALISATIONS = ['gaussian', 'eva', 'orthogonal', 'mica'];
-
-/** Options that say nothing about what the trained weights do. */
-const WITHOUT_EFFECT = new Set([
+/** Options of every method that say nothing about what the trained weights do. */
+const WITHOUT_EFFECT = [
   'auto_mapping',
   'fan_in_fan_out', // how the base stores its weight; A and B are stored in one way
   'inference_mode',
-  'lora_dropout', // in training only
-  'megatron_core', // without megatron_config
-  'merge_weights', // of PEFT before 0.3
   'peft_version',
-  'qalora_group_size', // without use_qalora
   'revision',
   'runtime_config',
-]);
+];
 
-const rank = z.int().min(1, 'must be a rank of at least 1');
-const stringOrList = z.union([z.string(), z.array(z.string())], 'must be a string or a list of strings');
-
-/** Runs `compile` as a zod transform: a pattern that is refused becomes an issue of the option. */
-function compiled<Input, Output>(compile: (input: Input) => Output) {
-  return (input: Input, context: z.core.$RefinementCtx<Input>): Output => {
-    try {
-      return compile(input);
-    } catch (error) {
-      if (!(error instanceof PatternError)) throw error;
-      context.issues.push({ code: 'custom', message: error.message, input });
-      return z.NEVER;
-    }
-  };
+/** A method's own options, those without effect, and what it makes of a configuration. */
+interface MethodReader {
+  options(patterns: PatternCompiler): z.core.$ZodLooseShape;
+  readonly withoutEffect: readonly string[];
+  read(options: never): AdapterMethod;
+  /** Whether some layers may be chosen. */
+  readonly hasLayers: boolean;
 }
 
-/** Defaults are those of PEFT 0.21. The schema is per configuration, since its patterns share a budget. */
-function schemaWith(patterns: PatternCompiler) {
-  const byModule = (map: Readonly<Record<string, number>> | null) =>
-    Object.entries(map ?? {}).map(
-      ([pattern, value]) => [patterns.compile(pattern, (key) => `(.*\\.)?(${key})$`), value] as const,
-    );
-  return z.looseObject({
-    peft_type: z.literal('LORA', { error: ({ input }) => `${shown(input)} is not supported, only "LORA"` }),
+const METHODS: Readonly<Record<string, MethodReader>> = {
+  LORA: { options: loraOptions, withoutEffect: LORA_WITHOUT_EFFECT, read: readLora, hasLayers: true },
+  IA3: { options: ia3Options, withoutEffect: IA3_WITHOUT_EFFECT, read: readIa3, hasLayers: false },
+  ROAD: { options: roadOptions, withoutEffect: ROAD_WITHOUT_EFFECT, read: readRoad, hasLayers: false },
+  VERA: { options: veraOptions, withoutEffect: VERA_WITHOUT_EFFECT, read: readVera, hasLayers: true },
+  MOS: { options: mosOptions, withoutEffect: [], read: readMos, hasLayers: true },
+  POLYLORA_DELTA: { options: deltaOptions, withoutEffect: [], read: readDelta, hasLayers: false },
+};
+
+/** What every configuration has; defaults are those of PEFT 0.21. */
+function commonOptions(patterns: PatternCompiler) {
+  return {
+    peft_type: z.string(),
     task_type: z
       .literal('CAUSAL_LM', { error: ({ input }) => `${shown(input)} is not supported, only "CAUSAL_LM"` })
       .nullish(),
     base_model_name_or_path: z.string().nullish(),
-    r: rank.default(8),
-    lora_alpha: z.number().default(8),
     target_modules: stringOrList.nullish().transform(
       compiled((target) => {
         if (typeof target !== 'string') return new Set(target ?? DEFAULT_TARGET_MODULES);
@@ -80,9 +64,17 @@ function schemaWith(patterns: PatternCompiler) {
           : patterns.compile(target, (whole) => whole);
       }),
     ),
-    rank_pattern: z.record(z.string(), rank).nullable().default({}).transform(compiled(byModule)),
-    alpha_pattern: z.record(z.string(), z.number()).nullable().default({}).transform(compiled(byModule)),
-    use_rslora: z.boolean().nullish(),
+    exclude_modules: stringOrList.nullish().transform(
+      compiled((excluded) => {
+        if (typeof excluded !== 'string') return new Set(excluded ?? []);
+        return excluded === '' ? new Set<string>() : patterns.compile(excluded, (whole) => whole);
+      }),
+    ),
+  };
+}
+
+function layerOptions(patterns: PatternCompiler) {
+  return {
     layers_to_transform: z
       .union([z.int(), z.array(z.int())], 'must be a layer index or a list of them')
       .nullish(),
@@ -94,19 +86,7 @@ function schemaWith(patterns: PatternCompiler) {
           .map((pattern) => patterns.compile(pattern, (name) => `(?:^|.*?\\.)${name}\\.(?P<idx>\\d+)\\.`));
       }),
     ),
-    bias: z
-      .literal('none', { error: ({ input }) => `${shown(input)} is not supported, only "none"` })
-      .default('none'),
-    init_lora_weights: z
-      .union([z.boolean(), z.string()])
-      .nullish()
-      .refine((init) => typeof init !== 'string' || SUPPORTED_INITIALISATIONS.includes(init.toLowerCase()), {
-        error: ({ input }) =>
-          `${shown(input)} is not supported: only true, false, ${SUPPORTED_INITIALISATIONS.join(', ')} are known to ` +
-          'leave the base model unchanged; PEFT converts PiSSA, OLoRA, CorDA and LoRA-GA adapters on saving with ' +
-          'path_initial_model_for_weight_conversion',
-      }),
-  });
+  };
 }
 
 /**
@@ -131,25 +111,52 @@ export function parsePeftConfig(
     return { issues: [{ where: 'adapter_config.json', message: 'is not a JSON object' }] };
   }
   const options = new Map(Object.entries(raw));
-  const schema = schemaWith(new PatternCompiler());
-  const result = schema.safeParse(raw);
+  const type = options.get('peft_type');
+  const reader = typeof type === 'string' && Object.hasOwn(METHODS, type) ? METHODS[type] : undefined;
+  if (reader === undefined) {
+    const supported = new Intl.ListFormat('en').format(Object.keys(METHODS).map((name) => `"${name}"`));
+    return {
+      issues: [{ where: 'peft_type', message: `${shown(type)} is not supported, only ${supported}` }],
+    };
+  }
+  return readConfig(raw, options, reader);
+}
+
+function readConfig(
+  raw: object,
+  options: ReadonlyMap<string, unknown>,
+  reader: MethodReader,
+): { readonly config: PeftConfig } | { readonly issues: readonly AdapterIssue[] } {
+  // The schemas are per configuration, since its patterns share a budget.
+  const patterns = new PatternCompiler();
+  const common = z.looseObject({ ...commonOptions(patterns), ...layerOptions(patterns) });
+  const own = z.looseObject(reader.options(patterns));
+  const read = common.safeParse(raw);
+  const readOwn = own.safeParse(raw);
+  const known = new Set([
+    ...Object.keys(commonOptions(patterns)),
+    ...(reader.hasLayers ? Object.keys(layerOptions(patterns)) : []),
+    ...Object.keys(own.shape),
+    ...WITHOUT_EFFECT,
+    ...reader.withoutEffect,
+  ]);
+  const malformed = [...(read.error?.issues ?? []), ...(readOwn.error?.issues ?? [])];
   const issues = [
-    ...(result.error?.issues ?? []).map(({ path, message }) => ({ where: path.join('.'), message })),
-    ...unsupportedOptions(options, new Set(Object.keys(schema.shape))),
+    ...malformed.map(({ path, message }) => ({ where: path.join('.'), message })),
+    ...unsupportedOptions(options, known),
     ...contradictions(options),
   ];
-  if (!result.success || issues.length > 0) return { issues };
-  const { data } = result;
+  if (!read.success || !readOwn.success || issues.length > 0) return { issues };
+  const { data } = read;
   return {
     config: {
-      rank: data.r,
-      alpha: data.lora_alpha,
-      target: data.target_modules,
-      rankPattern: data.rank_pattern,
-      alphaPattern: data.alpha_pattern,
-      rslora: data.use_rslora ?? false,
-      layers: layerSet(data.layers_to_transform ?? null),
-      layersPattern: data.layers_pattern,
+      targeting: {
+        target: data.target_modules,
+        excluded: data.exclude_modules,
+        layers: layerSet(data.layers_to_transform ?? null),
+        layersPattern: data.layers_pattern,
+      },
+      method: reader.read(readOwn.data as never),
     },
   };
 }
@@ -161,14 +168,14 @@ function layerSet(layers: number | readonly number[] | null): ReadonlySet<number
   return list.length === 0 ? null : new Set(list);
 }
 
-/** Everything else that a configuration can hold asks for more than plain LoRA, unless it is empty. */
+/** Everything else that a configuration can hold asks for more than its method does here, unless it is empty. */
 function unsupportedOptions(
   options: ReadonlyMap<string, unknown>,
   supported: ReadonlySet<string>,
 ): AdapterIssue[] {
   const init = options.get('init_lora_weights');
   return [...options]
-    .filter(([name, value]) => !supported.has(name) && !WITHOUT_EFFECT.has(name) && !isEmpty(value))
+    .filter(([name, value]) => !supported.has(name) && !isEmpty(value))
     .filter(([name]) => !(name === 'eva_config' && init === 'eva'))
     .map(([name, value]) => ({ where: name, message: `${shown(value)} is not supported` }));
 }
@@ -189,10 +196,4 @@ function contradictions(options: ReadonlyMap<string, unknown>): AdapterIssue[] {
 function isEmpty(value: unknown): boolean {
   if (value === null || value === undefined || value === false || value === '') return true;
   return typeof value === 'object' && Object.keys(value).length === 0;
-}
-
-/** A value as it may stand in a message. */
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }

@@ -71,7 +71,7 @@ export class Pushing {
       if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
       const blob = blobId(adapter.digest);
       // Before it has a name: a name never stands for what is not there. Without one it is collected some day.
-      await this.#options.blobs.put(blob, adapter.file);
+      await this.#options.blobs.put(blob, adapter.files[0].path);
       const { release, keepsNew, isMended } = await this.#changes
         .inTurn(async (transaction) => {
           const at = this.#changes.now();
@@ -80,7 +80,7 @@ export class Pushing {
             digest: adapter.digest,
             base_digest: this.#options.model.digest,
             blob,
-            bytes: adapter.fileSize,
+            bytes: adapter.files[0].bytes,
             config: adapter.config,
             ranks: JSON.stringify(ranks),
             source: JSON.stringify(push.source),
@@ -205,13 +205,13 @@ export class Pushing {
 
 function assertWithin(
   { maxBytes, maxRank }: NonNullable<Push['limits']>,
-  { fileSize }: Adapter,
+  { files: [{ bytes }] }: Adapter,
   rank: number,
 ): void {
-  if (fileSize > maxBytes) {
+  if (bytes > maxBytes) {
     throw new StoreError(
       'adapter_too_large',
-      `the weights have ${fileSize} bytes, at most ${maxBytes} are allowed`,
+      `the weights have ${bytes} bytes, at most ${maxBytes} are allowed`,
     );
   }
   if (rank > maxRank) {

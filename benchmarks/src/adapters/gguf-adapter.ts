@@ -5,7 +5,7 @@
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { type Adapter, type LoraPair, readAdapter, type TensorLocation } from '@polylora/adapters-store';
+import { type Adapter, readAdapter, type TensorLocation } from '@polylora/adapters-store';
 import type { LoraModule } from '@polylora/engine';
 import { PROJECTIONS, SHAPE } from '../default-model.ts';
 
@@ -45,8 +45,8 @@ export async function convertToGguf(peftFolder: string, ggufFile: string): Promi
 }
 
 /** llama.cpp knows one alpha for the whole adapter and divides it by each pair's rank. */
-function alphaOf({ name, pairs }: Adapter): number {
-  const alphas = new Set(pairs.map(({ scale, rank }) => scale * rank));
+function alphaOf({ name, modules }: Adapter): number {
+  const alphas = new Set(modules.flatMap(({ lowRank }) => lowRank.map(({ scale, rank }) => scale * rank)));
   const [alpha] = alphas;
   if (alpha === undefined || alphas.size > 1) {
     throw new Error(`adapter ${name} has ${alphas.size} values of alpha; GGUF holds exactly one`);
@@ -55,12 +55,17 @@ function alphaOf({ name, pairs }: Adapter): number {
 }
 
 function tensorsOf(adapter: Adapter): Tensor[] {
-  const file = readFileSync(adapter.file);
-  return adapter.pairs.flatMap((pair) => {
-    const name = `blk.${pair.layer}.${TENSOR_NAMES[pair.module]}.weight`;
+  const file = readFileSync(adapter.files[0].path);
+  return adapter.modules.flatMap(({ layer, module, lowRank }) => {
+    const { rank, a, b } = lowRank[0]!;
+    const name = `blk.${layer}.${TENSOR_NAMES[module]}.weight`;
     return [
-      { name: `${name}.lora_a`, shape: pair.a.shape, data: read(file, pair.a) },
-      { name: `${name}.lora_b`, shape: pair.b.shape, data: rotaryOrder(pair, read(file, pair.b)) },
+      { name: `${name}.lora_a`, shape: a.tensor.shape, data: read(file, a.tensor) },
+      {
+        name: `${name}.lora_b`,
+        shape: b.tensor.shape,
+        data: rotaryOrder(module, rank, read(file, b.tensor)),
+      },
     ];
   });
 }
@@ -74,7 +79,7 @@ function read(file: Buffer, { dtype, shape, begin }: TensorLocation): Buffer {
  * llama.cpp's Llama rotates neighbouring rows of the query and key projections where Hugging Face's rotates the two
  * halves of a head, so their rows are interleaved on conversion, and B's rows with them.
  */
-function rotaryOrder({ module, rank }: LoraPair, data: Buffer): Buffer {
+function rotaryOrder(module: LoraModule, rank: number, data: Buffer): Buffer {
   if (module !== 'q_proj' && module !== 'k_proj') return data;
   const rowBytes = rank * F16_BYTES;
   const half = SHAPE.headDim / 2;

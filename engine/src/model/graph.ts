@@ -12,11 +12,9 @@ import {
   type NodeProto,
   type ValueInfoProto,
 } from './onnx-schema.ts';
-import { BLOCK, quantizationGroup, type WeightJob, WeightsFile } from './weights-file.ts';
+import { quantizationGroup, type WeightJob, WeightsFile } from './weights-file.ts';
 
 const CUSTOM_DOMAIN = 'polylora';
-/** Of ONNX Runtime's own additions to the standard. */
-const MICROSOFT_DOMAIN = 'com.microsoft';
 const IR_VERSION = 10;
 const OPSET = 21;
 
@@ -91,7 +89,6 @@ class GraphBuilder {
       opsetImport: [
         { domain: '', version: OPSET },
         { domain: CUSTOM_DOMAIN, version: 1 },
-        { domain: MICROSOFT_DOMAIN, version: 1 },
       ],
       graph: {
         name: this.#model.config.architecture,
@@ -158,15 +155,10 @@ class GraphBuilder {
     });
   }
 
-  /** A linear layer in one operator, where its kernel can take the width. */
+  /** A linear layer in one operator: norm, projections side by side with their adapters, and gated activation or residual sum. */
   #linear(plan: LinearPlan): string {
     const sources = plan.projections.map((name) => this.#tensor(`${name}.weight`));
     const group = this.#weights === 'int8' ? quantizationGroup(sources[0]!.cols) : undefined;
-    return group === null ? this.#unfused(plan, sources) : this.#fused(plan, sources, group);
-  }
-
-  /** Norm, projections side by side with their adapters, and gated activation or residual sum at once. */
-  #fused(plan: LinearPlan, sources: readonly StoredTensor[], group: number | undefined): string {
     const { output } = plan;
     const epilogue = plan.gated ? 'swiglu' : plan.residual === undefined ? 'store' : 'add';
     const attributes = this.#layerAttributes(plan, sources, epilogue);
@@ -180,39 +172,6 @@ class GraphBuilder {
     ];
     while (inputs.at(-1) === '') inputs.pop();
     return this.#custom(group === undefined ? 'Linear' : 'QuantizedLinear', output, inputs, attributes);
-  }
-
-  /** The same in single operators around ONNX Runtime's own product, for widths that int8 groups do not divide. */
-  #unfused(plan: LinearPlan, sources: readonly StoredTensor[]): string {
-    const { output, layer, residual } = plan;
-    const epsilon = attribute.float('epsilon', this.#model.config.rmsNormEpsilon);
-    const input =
-      plan.norm === undefined
-        ? plan.input
-        : this.#custom('RmsNorm', plan.norm, [plan.input, this.#vector(`${plan.norm}.weight`)], [epsilon]);
-    const n = sources.reduce((sum, source) => sum + source.rows, 0);
-    const weights = this.#file.addBlocks(`${output}.weight`, sources);
-    const bias = this.#bias(plan);
-    let result = this.#node(
-      MICROSOFT_DOMAIN,
-      'MatMulNBits',
-      `${output}.base`,
-      [input, ...weights, ...(bias === undefined ? [] : ['', '', bias])],
-      [
-        attribute.int('K', sources[0]!.cols),
-        attribute.int('N', n),
-        attribute.int('bits', 8),
-        attribute.int('block_size', BLOCK),
-        // With activations in eight bits, each row by itself; at the default level the weights are unpacked in every call.
-        attribute.int('accuracy_level', 4),
-      ],
-    );
-    if (layer !== undefined) {
-      const attributes = this.#layerAttributes(plan, sources, 'add');
-      result = this.#custom('BatchedLora', `${output}.adapted`, [input, result], attributes);
-    }
-    if (plan.gated) result = this.#custom('SwiGlu', output, [result], []);
-    return residual === undefined ? result : this.#standard('Add', output, [residual, result], []);
   }
 
   #layerAttributes(

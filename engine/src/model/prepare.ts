@@ -20,7 +20,7 @@ import type { OnProgress } from './progress.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
 
 /** Of the graph, the packed weights and the manifest: anything kept under another number is made anew. */
-const LAYOUT_VERSION = 5;
+const LAYOUT_VERSION = 6;
 
 const GRAPH_FILE = 'model.onnx';
 const TOKENIZER_FILE = 'tokenizer.json';
@@ -50,14 +50,15 @@ export interface PreparedModel {
 export async function prepareModel(options: PrepareOptions): Promise<PreparedModel> {
   const { home, weights, onProgress } = options;
   const local = await fetchModel(options);
-  const digest = await preparedDigest(local, options);
+  const sourceDigest = await digestOf(local, options);
+  const digest = preparedDigest(sourceDigest, weights);
   const directory = join(home, 'prepared', digest);
   let manifest = await readManifest(directory);
   manifest ??= await withFileLock(`${directory}.lock`, async () => {
     const byAnother = await readManifest(directory);
     return byAnother ?? (await build(local, weights, directory, onProgress));
   });
-  const info = modelInfo(local.name, digest, manifest, options.maxModelLen);
+  const info = modelInfo(local.name, { digest, sourceDigest }, manifest, options.maxModelLen);
   const { chatTemplate, bosToken, eosToken, eosTokenIds } = manifest;
   return {
     directory,
@@ -72,11 +73,13 @@ export async function prepareModel(options: PrepareOptions): Promise<PreparedMod
 }
 
 /** Identifies what the engine computes: the files' content and how it is packed. */
-async function preparedDigest(
-  local: LocalModel,
-  { home, weights, onProgress }: PrepareOptions,
-): Promise<string> {
-  const hash = createHash('sha256').update(`polylora ${LAYOUT_VERSION} ${weights} ${local.kind}\n`);
+function preparedDigest(sourceDigest: string, weights: ModelInfo['weights']): string {
+  return createHash('sha256').update(`polylora ${LAYOUT_VERSION} ${weights} ${sourceDigest}\n`).digest('hex');
+}
+
+/** Identifies the files' content. */
+async function digestOf(local: LocalModel, { home, onProgress }: PrepareOptions): Promise<string> {
+  const hash = createHash('sha256').update(`polylora model ${local.kind}\n`);
   const files = local.kind === 'gguf' ? [local.file] : await huggingFaceFiles(local.directory);
   for (const file of files) {
     const name = local.kind === 'gguf' ? '' : basename(file);
@@ -85,7 +88,12 @@ async function preparedDigest(
   return hash.digest('hex');
 }
 
-function modelInfo(name: string, digest: string, manifest: Manifest, maxModelLen?: number): ModelInfo {
+function modelInfo(
+  name: string,
+  digests: Pick<ModelInfo, 'digest' | 'sourceDigest'>,
+  manifest: Manifest,
+  maxModelLen?: number,
+): ModelInfo {
   const { contextLength, ...shape } = manifest.model;
   if (maxModelLen !== undefined && maxModelLen > contextLength) {
     throw new EngineError(
@@ -93,7 +101,7 @@ function modelInfo(name: string, digest: string, manifest: Manifest, maxModelLen
       `A maximum model length of ${maxModelLen} exceeds the context length of ${name}, ${contextLength} tokens.`,
     );
   }
-  return { name, digest, ...shape, maxModelLen: maxModelLen ?? contextLength };
+  return { name, ...digests, ...shape, maxModelLen: maxModelLen ?? contextLength };
 }
 
 /** The manifest of a prepared model, or null where there is none or a file beside it is not as it was written. */

@@ -16,7 +16,7 @@ const PANEL = 16;
 /** One tensor for the addon's `writeWeights` to write, `output` excepted. */
 export interface WeightJob {
   readonly sources: readonly StoredTensor[];
-  readonly layout: 'int8-panels' | 'f32-panels' | 'uint8-blocks' | 'f32' | 'f16';
+  readonly layout: 'int8-panels' | 'f32-panels' | 'f32' | 'f16';
   readonly offset: number;
   readonly group?: number;
   readonly scalesOffset?: number;
@@ -24,14 +24,10 @@ export interface WeightJob {
 
 const BYTES: Record<number, number> = { [DataType.float]: 4, [DataType.float16]: 2, [DataType.uint8]: 1 };
 
-/** Input channels that share a scale in a packed matrix of width k; null where no group divides it. */
-export function quantizationGroup(k: number): 64 | 32 | null {
-  if (k % 64 === 0) return 64;
-  return k % 32 === 0 ? 32 : null;
+/** Input channels that share a scale in a packed matrix of width k; the last group of a row is filled up with zeros. */
+export function quantizationGroup(k: number): 64 | 32 {
+  return k % 64 === 0 ? 64 : 32;
 }
-
-/** Input channels that share a scale in a matrix for `MatMulNBits`; the last block of a row is padded. */
-export const BLOCK = 32;
 
 /** Collects tensors in the order they are added; `jobs` then writes them and `initializers` describes them. */
 export class WeightsFile {
@@ -80,26 +76,15 @@ export class WeightsFile {
       return [name];
     }
     const group = quantizationGroup(k);
-    if (group === null) throw new Error(`unchecked model: no group divides the ${k} columns of ${name}`);
+    const groups = Math.ceil(k / group);
     const [codes, scales] = [`${name}.codes`, `${name}.scales`];
-    const codesStart = this.#place(codes, [all, k / group, group / 4, PANEL, 4], DataType.uint8);
-    const scalesStart = this.#place(scales, [all, k / group, PANEL], DataType.float);
+    const codesStart = this.#place(codes, [all, groups, group / 4, PANEL, 4], DataType.uint8);
+    const scalesStart = this.#place(scales, [all, groups, PANEL], DataType.float);
     for (const [index, source] of sources.entries()) {
-      const offset = codesStart + before[index]! * k * PANEL;
-      const scalesOffset = scalesStart + before[index]! * (k / group) * PANEL * 4;
+      const offset = codesStart + before[index]! * groups * group * PANEL;
+      const scalesOffset = scalesStart + before[index]! * groups * PANEL * 4;
       this.jobs.push({ sources: [source], layout: 'int8-panels', offset, group, scalesOffset });
     }
-    return [codes, scales];
-  }
-
-  /** Matrices as ONNX Runtime's `MatMulNBits` takes them, one below the other; returns its weight inputs. */
-  addBlocks(name: string, sources: readonly StoredTensor[]): string[] {
-    const n = sources.reduce((sum, source) => sum + source.rows, 0);
-    const blocks = Math.ceil(sources[0]!.cols / BLOCK);
-    const [codes, scales] = [`${name}.codes`, `${name}.scales`];
-    const offset = this.#place(codes, [n, blocks, BLOCK], DataType.uint8);
-    const scalesOffset = this.#place(scales, [n, blocks], DataType.float);
-    this.jobs.push({ sources, layout: 'uint8-blocks', offset, group: BLOCK, scalesOffset });
     return [codes, scales];
   }
 

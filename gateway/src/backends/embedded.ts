@@ -206,6 +206,6 @@ function fingerprint(...digests: readonly string[]): string {
 }
 
 /** An adapter as the engine knows it: names and dates are none of its business. */
-function weightsOf({ digest, file, fileSize, fileModifiedMs, pairs }: AdapterWeights): AdapterWeights {
-  return { digest, file, fileSize, fileModifiedMs, pairs };
+function weightsOf({ digest, files, modules }: AdapterWeights): AdapterWeights {
+  return { digest, files, modules };
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use polylora_kernels::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Norm, Scratch};
-use polylora_kernels::lora::{LoraDtype, Pair, ResidentAdapter, SLAB_ALIGNMENT, Slab};
+use polylora_kernels::adapter::{ModuleChange, ResidentAdapter};
+use polylora_kernels::lora::{LoraDtype, Pair, SLAB_ALIGNMENT, Slab};
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
@@ -88,7 +89,7 @@ fn aligned(bytes: usize) -> usize {
 /// An adapter on all projections, in consecutive pages.
 fn adapter(pool: &PagePool, first_page: u32, dtype: LoraDtype) -> Adapter {
     let mut resident = ResidentAdapter::new(LAYERS, MODULES);
-    let mut end = Slab { page: first_page, offset: 0, ranks: RANK as u32 };
+    let mut end = Slab { page: first_page, offset: 0, ranks: RANK as u32, scale: 1.0 };
     let mut bytes = 0;
     for layer in 0..LAYERS {
         for (inputs, outputs, module) in projections() {
@@ -97,7 +98,8 @@ fn adapter(pool: &PagePool, first_page: u32, dtype: LoraDtype) -> Adapter {
             dtype.write(&a, &b, RANK, 0..RANK, &mut numbers);
             bytes += numbers.len();
             let slabs = vec![put(pool, &mut end, &numbers)];
-            resident.set(layer, module, Pair { scale: 1.0, inputs, outputs, dtype, slabs });
+            let pair = Some(Pair { inputs, outputs, dtype, slabs });
+            resident.set(layer, module, ModuleChange { pair, ..ModuleChange::default() });
         }
     }
     Adapter { resident: Arc::new(resident), bytes }

@@ -1,16 +1,18 @@
 //! A linear layer with everything that surrounds it in a decoder, in two passes over the rows:
 //!
-//! 1. *Prepare*, by rows: RMSNorm, quantization, and each adapter's first half (A·x, "shrink").
+//! 1. *Prepare*, by rows: RMSNorm, the adapters' factors of inputs, quantization, and each adapter's first half (A·x,
+//!    "shrink").
 //! 2. *Multiply*, by columns: the product with the base weights and, while it is in the cache, the adapters' second
-//!    half (B·(A·x), "expand"), then the residual sum or the gated activation.
+//!    half (B·(A·x), "expand"), sparse parts and changes of outputs, then the residual sum or the gated activation.
 //!
 //! So an adapter's pages are read once for all its rows of the step, and nothing between the norm and the next
 //! layer's input goes through memory.
 
 use std::ops::Range;
 
+use crate::adapter::{ModuleChange, ResidentAdapter};
 use crate::linear::Linear;
-use crate::lora::{Pair, ResidentAdapter};
+use crate::lora::Pair;
 use crate::norm::rms_norm_row;
 use crate::parallel::{Parallel, Serial, Shared};
 use crate::pool::PagePool;
@@ -28,12 +30,12 @@ const BLOCK_VALUES: usize = 8 * 1024;
 /// Values below which the first pass is not worth sharing out.
 const SERIAL_VALUES: usize = 8 * 1024;
 
-/// The base model's weights; `None` for what another operator has computed and left in the output.
+/// The base model's weights.
 #[derive(Clone, Copy)]
 pub enum Weights<'a> {
+    /// Their width is that of the input, filled up to whole groups.
     Int8(QuantizedLinear<'a>),
     Float(Linear<'a>),
-    None,
 }
 
 /// Root-mean-square normalization of the input.
@@ -79,17 +81,33 @@ pub struct AdaptedLinear<'a> {
 /// Buffers that only save allocations.
 #[derive(Default)]
 pub struct Scratch {
-    quantized: QuantizedRows,
-    /// Prepared rows for float weights, by place.
-    floats: Vec<f32>,
+    /// One for each input that is prepared; see [`AdaptedLinear::prepared_inputs`].
+    inputs: Vec<PreparedInput>,
     /// What the adapters' first half gave: for each group of rows and projection, `[rank][row of the group]`.
     factors: Vec<f32>,
 }
 
-/// A group's adapter on one projection, and where its factors lie.
+/// Rows as a projection takes them, by place.
+#[derive(Default)]
+struct PreparedInput {
+    quantized: QuantizedRows,
+    /// For float weights; beside quantized ones only the rows of adapters with a sparse part.
+    floats: Vec<f32>,
+}
+
+/// What a group's adapter does to one projection, and where its factors lie.
 struct Site<'a> {
-    pair: &'a Pair,
+    change: &'a ModuleChange,
     factors: Range<usize>,
+}
+
+/// Some ranks of a group's pair on a projection.
+struct Part<'a> {
+    projection: usize,
+    pair: &'a Pair,
+    ranks: Range<usize>,
+    /// Where the ranks' factors start.
+    start: usize,
 }
 
 impl AdaptedLinear<'_> {
@@ -104,7 +122,7 @@ impl AdaptedLinear<'_> {
     /// Computes `out[rows, out_width]` from `x[rows, k]`.
     ///
     /// # Panics
-    /// When shapes do not fit, or an adapter's pair has not `k` inputs and its projection's width, or lies outside the
+    /// When shapes do not fit, or an adapter's change has not `k` inputs and its projection's width, or lies outside the
     /// pool.
     pub fn forward(
         &self,
@@ -121,8 +139,10 @@ impl AdaptedLinear<'_> {
         }
         let (sites, factors) = self.sites(order);
         scratch.factors.resize(scratch.factors.len().max(factors), 0.0);
-        self.prepare(x, order, &sites, scratch, variant, parallel);
-        self.multiply(order, &sites, scratch, out, variant, parallel);
+        let inputs = self.prepared_inputs(&sites);
+        scratch.inputs.resize_with(scratch.inputs.len().max(inputs), PreparedInput::default);
+        self.prepare(x, order, &sites, inputs, scratch, variant, parallel);
+        self.multiply(order, &sites, inputs, scratch, out, variant, parallel);
     }
 
     fn check(&self, x: &[f32], order: &RowOrder, out: &[f32]) {
@@ -133,13 +153,12 @@ impl AdaptedLinear<'_> {
         match self.weights {
             Weights::Int8(weights) => {
                 weights.check();
-                assert_eq!((weights.k, weights.panels), (self.k, all));
+                assert_eq!((weights.k, weights.panels), (self.k.next_multiple_of(weights.group), all));
             }
             Weights::Float(weights) => {
                 weights.check();
                 assert_eq!((weights.k, weights.panels), (self.k, all));
             }
-            Weights::None => assert!(self.epilogue == Epilogue::Add),
         }
         assert!(self.bias.is_none_or(|bias| bias.len() == self.widths.iter().sum::<usize>()));
         assert!(self.norm.is_none_or(|norm| norm.weight.len() == self.k));
@@ -149,7 +168,7 @@ impl AdaptedLinear<'_> {
         );
     }
 
-    /// For each group and projection, the adapter's pair if it has one; and how many factors there are in all.
+    /// For each group and projection, what the adapter does if anything; and how many factors there are in all.
     fn sites<'s>(&self, order: &'s RowOrder) -> (Vec<Option<Site<'s>>>, usize) {
         let Some(adapters) = self.adapters else {
             return (Vec::new(), 0);
@@ -158,19 +177,26 @@ impl AdaptedLinear<'_> {
         let mut end = 0;
         for group in &order.groups {
             for (module, width) in adapters.modules.iter().zip(self.widths) {
-                let pair = group
+                let change = group
                     .adapter
                     .as_deref()
                     .and_then(|adapter: &ResidentAdapter| adapter.get(adapters.layer, *module));
-                sites.push(pair.map(|pair| {
-                    assert_eq!((pair.inputs, pair.outputs), (self.k, *width));
+                sites.push(change.map(|change| {
+                    change.check(self.k, *width);
                     let start = end;
-                    end += pair.rank() * group.places.len();
-                    Site { pair, factors: start..end }
+                    end += change.pair.as_ref().map_or(0, Pair::rank) * group.places.len();
+                    Site { change, factors: start..end }
                 }));
             }
         }
         (sites, end)
+    }
+
+    /// How many inputs are prepared: one for all projections or, where an adapter has factors for the inputs of some, one for
+    /// each. A row is the same in all of them unless its own adapter says otherwise.
+    fn prepared_inputs(&self, sites: &[Option<Site<'_>>]) -> usize {
+        let own = self.widths.len() > 1 && sites.iter().flatten().any(|site| site.change.input.is_some());
+        if own { self.widths.len() } else { 1 }
     }
 
     /// The sites of a group; none without adapters.
@@ -194,25 +220,20 @@ impl AdaptedLinear<'_> {
         x: &[f32],
         order: &RowOrder,
         sites: &[Option<Site<'_>>],
+        inputs: usize,
         scratch: &mut Scratch,
         variant: Variant,
         parallel: &dyn Parallel,
     ) {
         let rows = order.rows.len();
         let adapted = sites.iter().any(Option::is_some);
-        let prepared = match self.weights {
-            Weights::Int8(weights) => {
-                PreparedRows::Int8(scratch.quantized.writer(rows, self.k, weights.group, variant))
-            }
-            Weights::Float(_) => {
-                scratch.floats.resize(scratch.floats.len().max(rows * self.k), 0.0);
-                PreparedRows::Float(Shared::new(&mut scratch.floats))
-            }
-            Weights::None if !adapted => return,
-            Weights::None => PreparedRows::None,
-        };
+        let sparse = sites.iter().flatten().any(|site| site.change.sparse.is_some());
+        let inputs = &mut scratch.inputs[..inputs];
+        let prepared: Vec<InputWriter> = inputs
+            .iter_mut()
+            .map(|input| input.writer(rows, self.k, self.weights, sparse, variant))
+            .collect();
         let factors = Shared::new(&mut scratch.factors);
-        let pool = self.adapters.map(|adapters| adapters.pool);
         // A few groups of large rank are shared out by rank.
         let parts = if adapted { (2 * parallel.threads()).div_ceil(order.groups.len()) } else { 1 };
         let serial = !adapted && rows * self.k <= SERIAL_VALUES;
@@ -221,43 +242,53 @@ impl AdaptedLinear<'_> {
             let (index, part) = (item / parts, item % parts);
             let group = &order.groups[index];
             let sites = self.sites_of(sites, index);
-            if part > 0 && sites.iter().all(Option::is_none) {
+            let own = parts_of(sites, part, parts);
+            if part > 0 && own.is_empty() {
                 return;
             }
-            let pairs = self.pairs_of(sites, part, parts);
             let mut normed = Vec::new();
             let rows = self.normalize(x, order, group, &mut normed, variant);
+            let multiplied = self.multiply_inputs(&rows, sites);
+            let rows_of = |projection: usize| -> Vec<&[f32]> {
+                match multiplied.get(projection) {
+                    Some(Some(own)) => own.chunks_exact(self.k).collect(),
+                    _ => rows.clone(),
+                }
+            };
             if part == 0 {
-                for (place, row) in group.places.clone().zip(&rows) {
-                    // SAFETY: a place is in one group, and its first part alone writes it.
-                    unsafe { prepared.write(place, row) };
+                for (projection, input) in prepared.iter().enumerate() {
+                    let keeps_floats = sites.iter().enumerate().any(|(index, site)| {
+                        let is_its = prepared.len() == 1 || index == projection;
+                        is_its && site.as_ref().is_some_and(|site| site.change.sparse.is_some())
+                    });
+                    for (place, row) in group.places.clone().zip(rows_of(projection)) {
+                        // SAFETY: a place is in one group, and its first part alone writes it.
+                        unsafe { input.write(place, row, keeps_floats) };
+                    }
                 }
             }
-            let Some(pool) = pool else { return };
-            for (index, (pair, ranks, start)) in pairs.iter().enumerate() {
-                let start = start + ranks.start * rows.len();
+            let Some(adapters) = self.adapters else { return };
+            for (index, Part { projection, pair, ranks, start }) in own.iter().enumerate() {
+                let rows = rows_of(*projection);
                 // SAFETY: a site's factors belong to one group, and its ranks to one part each.
-                let factors = unsafe { factors.range(start, ranks.len() * rows.len()) };
-                let next = pairs.get(index + 1).map(|(pair, ranks, _)| (*pair, ranks.start));
-                pair.shrink(ranks.clone(), &rows, factors, next, pool, variant);
+                let factors =
+                    unsafe { factors.range(start + ranks.start * rows.len(), ranks.len() * rows.len()) };
+                let next = own.get(index + 1).map(|next| (next.pair, next.ranks.start));
+                pair.shrink(ranks.clone(), &rows, factors, next, adapters.pool, variant);
             }
         });
     }
 
-    /// The part of a group's pairs that one work item of the first pass takes: each pair's ranks in it, and where the
-    /// pair's factors start.
-    fn pairs_of<'p>(
-        &self,
-        sites: &[Option<Site<'p>>],
-        part: usize,
-        parts: usize,
-    ) -> Vec<(&'p Pair, Range<usize>, usize)> {
-        let pairs = sites.iter().flatten().map(|site| {
-            let (rank, per_part) = (site.pair.rank(), site.pair.rank().div_ceil(parts));
-            let ranks = rank.min(part * per_part)..rank.min((part + 1) * per_part);
-            (site.pair, ranks, site.factors.start)
+    /// For each projection whose inputs the adapter multiplies, the rows after that.
+    fn multiply_inputs(&self, rows: &[&[f32]], sites: &[Option<Site<'_>>]) -> Vec<Option<Vec<f32>>> {
+        let Some(adapters) = self.adapters else {
+            return Vec::new();
+        };
+        let multiplied = sites.iter().map(|site| {
+            let factors = site.as_ref()?.change.input.as_ref()?.values(adapters.pool);
+            Some(rows.iter().flat_map(|row| row.iter().zip(factors).map(|(x, factor)| x * factor)).collect())
         });
-        pairs.filter(|(_, ranks, _)| !ranks.is_empty()).collect()
+        multiplied.collect()
     }
 
     /// A group's input rows, normalized into `normed` where there is a norm.
@@ -285,13 +316,14 @@ impl AdaptedLinear<'_> {
         &self,
         order: &RowOrder,
         sites: &[Option<Site<'_>>],
+        inputs: usize,
         scratch: &Scratch,
         out: &mut [f32],
         variant: Variant,
         parallel: &dyn Parallel,
     ) {
         let bands = bands(order);
-        let columns = self.columns(bands.len(), parallel.threads());
+        let columns = self.columns(sites, bands.len(), parallel.threads());
         let out = Shared::new(out);
         parallel.for_each(bands.len() * columns.len(), &|item| {
             let (band, columns) = (&bands[item / columns.len()], &columns[item % columns.len()]);
@@ -303,23 +335,57 @@ impl AdaptedLinear<'_> {
                 (columns.projection..).zip(block.chunks_exact_mut(places.len() * stride))
             {
                 let adapted = self.adapted(sites, band.clone(), projection);
+                let input = &scratch.inputs[if inputs == 1 { 0 } else { projection }];
                 let mut beside = FetchQueue::default();
                 if let Some(adapters) = self.adapters {
-                    for (_, site) in &adapted {
-                        site.pair.queue_outputs(columns.panels.clone(), adapters.pool, &mut beside);
+                    for pair in adapted.iter().filter_map(|(_, site)| site.change.pair.as_ref()) {
+                        pair.queue_outputs(columns.panels.clone(), adapters.pool, &mut beside);
                     }
                 }
-                self.product(projection, &columns.panels, &places, scratch, block, &beside, variant);
+                self.product(projection, &columns.panels, &places, input, block, &beside, variant);
                 let Some(adapters) = self.adapters else { continue };
                 for (group, site) in &adapted {
                     let own = &order.groups[*group].places;
                     let target = &mut block[(own.start - places.start) * stride..][..own.len() * stride];
                     let factors = &scratch.factors[site.factors.clone()];
-                    site.pair.expand(columns.panels.clone(), factors, target, stride, adapters.pool, variant);
+                    let rows = || input.rows(own.clone(), self.k);
+                    let cut = ChangedColumns { projection, panels: columns.panels.clone(), stride };
+                    self.change(&cut, site.change, factors, rows, target, adapters.pool, variant);
                 }
             }
             self.finish(&order.rows[places], columns, &block, stride, &out, variant);
         });
+    }
+
+    /// What an adapter does to a projection's panels of some rows.
+    fn change<'r>(
+        &self,
+        columns: &ChangedColumns,
+        change: &ModuleChange,
+        factors: &[f32],
+        rows: impl Fn() -> Vec<&'r [f32]>,
+        target: &mut [f32],
+        pool: &PagePool,
+        variant: Variant,
+    ) {
+        let ChangedColumns { projection, panels, stride } = columns;
+        if let Some(pair) = &change.pair {
+            pair.expand(panels.clone(), factors, target, *stride, pool, variant);
+        }
+        if let Some(sparse) = &change.sparse {
+            sparse.add(panels.clone(), &rows(), target, *stride, pool, variant);
+        }
+        if let Some(output) = &change.output {
+            let first = panels.start * PANEL;
+            let count = self.widths[*projection].min(panels.end * PANEL) - first;
+            let bias = self.bias_of(*projection).map(|bias| &bias[first..first + count]);
+            output.apply(target, *stride, first, count, bias, pool);
+        }
+    }
+
+    fn bias_of(&self, projection: usize) -> Option<&[f32]> {
+        let column: usize = self.widths[..projection].iter().sum();
+        self.bias.map(|bias| &bias[column..][..self.widths[projection]])
     }
 
     /// The base product of one projection's panels, bias included.
@@ -328,7 +394,7 @@ impl AdaptedLinear<'_> {
         projection: usize,
         panels_of_it: &Range<usize>,
         places: &Range<usize>,
-        scratch: &Scratch,
+        input: &PreparedInput,
         block: &mut [f32],
         beside: &FetchQueue,
         variant: Variant,
@@ -338,17 +404,15 @@ impl AdaptedLinear<'_> {
         let stride = panels_of_it.len() * PANEL;
         match self.weights {
             Weights::Int8(weights) => {
-                weights.block(all, places.clone(), &scratch.quantized, block, stride, beside, variant);
+                weights.block(all, places.clone(), &input.quantized, block, stride, beside, variant);
             }
             Weights::Float(weights) => {
-                let x = &scratch.floats[places.start * self.k..places.end * self.k];
+                let x = &input.floats[places.start * self.k..places.end * self.k];
                 weights.block(all, x, block, stride, variant);
             }
-            Weights::None => {}
         }
-        if let Some(bias) = self.bias {
-            let column: usize = self.widths[..projection].iter().sum();
-            let bias = &bias[column..][..self.widths[projection]][panels_of_it.start * PANEL..];
+        if let Some(bias) = self.bias_of(projection) {
+            let bias = &bias[panels_of_it.start * PANEL..];
             for row in block.chunks_exact_mut(stride) {
                 row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
             }
@@ -385,12 +449,18 @@ impl AdaptedLinear<'_> {
     }
 
     /// The second pass's columns, cut so that all threads have work and a block stays in the cache.
-    fn columns(&self, bands: usize, threads: usize) -> Vec<Columns> {
+    fn columns(&self, sites: &[Option<Site<'_>>], bands: usize, threads: usize) -> Vec<Columns> {
         let projections = if self.epilogue == Epilogue::SwiGlu { 1 } else { self.widths.len() };
         let all: usize = self.widths[..projections].iter().map(|width| panels(*width)).sum();
         let rows = BLOCK_ROWS; // A block's rows are rarely fewer when there is more than one band.
         let largest = if bands > 1 { BLOCK_VALUES / (rows * PANEL) } else { 16 };
-        let per_item = (all * bands / (threads * 4)).clamp(1, largest);
+        // Outputs that an adapter rotates against each other stay together.
+        let together = sites
+            .iter()
+            .flatten()
+            .fold(1, |together, site| least_common_multiple(together, site.change.output_group()));
+        let together = least_common_multiple(together, PANEL) / PANEL;
+        let per_item = (all * bands / (threads * 4)).clamp(1, largest).next_multiple_of(together);
         let mut columns = Vec::new();
         for (projection, width) in self.widths[..projections].iter().enumerate() {
             let end = panels(*width);
@@ -402,6 +472,33 @@ impl AdaptedLinear<'_> {
         }
         columns
     }
+}
+
+/// The part of a group's pairs that one work item of the first pass takes.
+fn parts_of<'p>(sites: &[Option<Site<'p>>], part: usize, parts: usize) -> Vec<Part<'p>> {
+    let parts = sites.iter().enumerate().filter_map(|(projection, site)| {
+        let Site { change, factors } = site.as_ref()?;
+        let pair = change.pair.as_ref()?;
+        let (rank, per_part) = (pair.rank(), pair.rank().div_ceil(parts));
+        let ranks = rank.min(part * per_part)..rank.min((part + 1) * per_part);
+        Some(Part { projection, pair, ranks, start: factors.start })
+    });
+    parts.filter(|part| !part.ranks.is_empty()).collect()
+}
+
+fn least_common_multiple(a: usize, b: usize) -> usize {
+    let (mut divisor, mut rest) = (a, b);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    a / divisor * b
+}
+
+/// Some panels of a projection in a block of rows `stride` values apart.
+struct ChangedColumns {
+    projection: usize,
+    panels: Range<usize>,
+    stride: usize,
 }
 
 /// Some panels of a projection (with SwiGLU: and the same ones of the next).
@@ -429,22 +526,54 @@ fn bands(order: &RowOrder) -> Vec<Range<usize>> {
     bands
 }
 
-enum PreparedRows {
-    Int8(RowWriter),
-    Float(Shared<f32>),
-    None,
+impl PreparedInput {
+    /// Makes room for so many rows, to be written in any order. `sparse`: some of them as floats too.
+    fn writer(
+        &mut self,
+        rows: usize,
+        k: usize,
+        weights: Weights<'_>,
+        sparse: bool,
+        variant: Variant,
+    ) -> InputWriter {
+        let is_float = matches!(weights, Weights::Float(_));
+        if is_float || sparse {
+            self.floats.resize(self.floats.len().max(rows * k), 0.0);
+        }
+        InputWriter {
+            codes: match weights {
+                Weights::Int8(weights) => {
+                    Some(self.quantized.writer(rows, weights.k, weights.group, variant))
+                }
+                Weights::Float(_) => None,
+            },
+            floats: Shared::new(&mut self.floats),
+        }
+    }
+
+    /// Rows that were written as floats.
+    fn rows(&self, places: Range<usize>, k: usize) -> Vec<&[f32]> {
+        self.floats[places.start * k..places.end * k].chunks_exact(k).collect()
+    }
 }
 
-impl PreparedRows {
+/// Writes rows of a [`PreparedInput`].
+struct InputWriter {
+    codes: Option<RowWriter>,
+    floats: Shared<f32>,
+}
+
+impl InputWriter {
     /// # Safety
     /// No other thread may use this row meanwhile.
-    unsafe fn write(&self, place: usize, x: &[f32]) {
-        match self {
+    unsafe fn write(&self, place: usize, x: &[f32], keeps_floats: bool) {
+        if let Some(codes) = &self.codes {
             // SAFETY: passed on; the scratch outlives the pass.
-            Self::Int8(writer) => unsafe { writer.write(place, x) },
-            // SAFETY: as above.
-            Self::Float(rows) => unsafe { rows.range(place * x.len(), x.len()) }.copy_from_slice(x),
-            Self::None => {}
+            unsafe { codes.write(place, x) };
+        }
+        if self.codes.is_none() || keeps_floats {
+            // SAFETY: as above; there is room for floats wherever they are kept.
+            unsafe { self.floats.range(place * x.len(), x.len()) }.copy_from_slice(x);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! and nothing is quantized across rows.
 
 pub mod adapted_linear;
+pub mod adapter;
 pub mod attention;
 pub mod dequantize;
 pub mod linear;
@@ -16,8 +17,10 @@ pub mod parallel;
 pub mod pool;
 pub mod prefetch;
 pub mod quantized_linear;
+pub mod row_norms;
 pub mod sampling;
 pub mod simd;
+pub mod sparse;
 pub mod step;
 pub mod swiglu;
 mod wide;

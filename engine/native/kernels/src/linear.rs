@@ -42,6 +42,12 @@ impl Linear<'_> {
         assert_eq!(self.weights.len(), self.panels * PANEL * self.k);
     }
 
+    /// The weights of an output channel, counted with the panels' padding.
+    pub fn row(&self, channel: usize) -> Vec<f32> {
+        let panel = &self.weights[channel / PANEL * PANEL * self.k..][..PANEL * self.k];
+        panel[channel % PANEL..].iter().step_by(PANEL).copied().collect()
+    }
+
     /// Multiplies rows `x` `[rows, k]` with some panels: `out[row * stride + (panel - panels.start) * 16 + lane]`,
     /// the panels' padding included.
     ///

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::lora::ResidentAdapter;
+use crate::adapter::ResidentAdapter;
 
 /// Tokens in one KV block; a block fills one page.
 pub const BLOCK_TOKENS: usize = 16;

@@ -14,14 +14,15 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
-use polylora_kernels::lora::{LoraDtype, ResidentAdapter, Slab};
+use polylora_kernels::adapter::ResidentAdapter;
+use polylora_kernels::lora::LoraDtype;
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::sampling::{Sampler, SamplerParams};
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
 
-use crate::adapter::{self, AdapterPair};
-use crate::operators::{ExecutorState, SampleJob, SampleOutcome, domain};
+use crate::adapter::{self, AdapterModule, Place, Target};
+use crate::operators::{BaseWeights, ExecutorState, SampleJob, SampleOutcome, domain};
 
 fn failure(reason: impl ToString) -> Error {
     Error::new(Status::GenericFailure, reason.to_string())
@@ -136,19 +137,19 @@ impl Executor {
         AsyncTask::new(OpenTask(options))
     }
 
-    /// Reads an adapter into its pages. `slabs` holds page, byte offset and number of ranks of each slab, in the order of
-    /// the pairs. Rejects when the file or a value in it is unusable; the slot is then still free.
+    /// Reads an adapter into its pages. `places` holds page, byte offset and a count (of ranks, of sparse panels, 1 for a
+    /// vector) of each part, in the order of the modules. Rejects when the file or a value in it is unusable; the slot is then still free.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn load_adapter(
         &self,
         slot: u32,
-        file: String,
-        pairs: Vec<AdapterPair>,
-        slabs: Uint32Array,
+        files: Vec<String>,
+        modules: Vec<AdapterModule>,
+        places: Uint32Array,
     ) -> AsyncTask<LoadTask> {
-        let slab = |fields: &[u32]| Slab { page: fields[0], offset: fields[1], ranks: fields[2] };
-        let slabs = slabs.chunks_exact(3).map(slab).collect();
-        AsyncTask::new(LoadTask { inner: self.inner.clone(), slot, file, pairs, slabs })
+        let place = |fields: &[u32]| Place { page: fields[0], offset: fields[1], count: fields[2] };
+        let places = places.chunks_exact(3).map(place).collect();
+        AsyncTask::new(LoadTask { inner: self.inner.clone(), slot, files, modules, places })
     }
 
     /// Forgets an adapter, whose pages may be reused once no step that reads it is running.
@@ -226,6 +227,7 @@ impl Task for OpenTask {
             variant: Variant::detect().map_err(failure)?,
             threads: options.threads.max(1) as usize,
             inverse_frequencies: OnceLock::new(),
+            base: BaseWeights::default(),
             step: RwLock::default(),
             scratch: Mutex::default(),
             sampling: Mutex::default(),
@@ -283,9 +285,9 @@ fn environment(library: &str) -> ort::Result<Environment> {
 pub struct LoadTask {
     inner: Arc<Inner>,
     slot: u32,
-    file: String,
-    pairs: Vec<AdapterPair>,
-    slabs: Vec<Slab>,
+    files: Vec<String>,
+    modules: Vec<AdapterModule>,
+    places: Vec<Place>,
 }
 
 impl Task for LoadTask {
@@ -294,10 +296,15 @@ impl Task for LoadTask {
 
     fn compute(&mut self) -> Result<()> {
         let inner = &self.inner;
-        let pool = &inner.state.pool;
-        let adapter =
-            adapter::load(pool, inner.layers, inner.lora_dtype, &self.file, &self.pairs, &self.slabs)
-                .map_err(failure)?;
+        let state = &inner.state;
+        let target = Target {
+            pool: &state.pool,
+            layers: inner.layers,
+            dtype: inner.lora_dtype,
+            base: &state.base,
+            variant: state.variant,
+        };
+        let adapter = adapter::load(&target, &self.files, &self.modules, &self.places).map_err(failure)?;
         inner.adapters.write().expect("no writer panicked").insert(self.slot, Arc::new(adapter));
         Ok(())
     }

@@ -44,7 +44,7 @@ pub struct StoredTensor {
 pub struct WeightJob {
     /// All of the same width.
     pub sources: Vec<StoredTensor>,
-    /// `int8-panels` or `uint8-blocks` (codes, with scales elsewhere), `f32-panels`, `f32` or `f16` (row-major).
+    /// `int8-panels` (codes, with scales elsewhere), `f32-panels`, `f32` or `f16` (row-major).
     pub layout: String,
     /// An existing file that is long enough.
     pub output: String,
@@ -82,7 +82,6 @@ impl Task for WriteWeights {
 enum Layout {
     Int8Panels { group: usize, scales_offset: u64 },
     F32Panels,
-    Uint8Blocks { block: usize, scales_offset: u64 },
     F32,
     F16,
 }
@@ -127,15 +126,9 @@ impl Job {
             return Err(invalid("a weight without sources or columns".into()));
         }
         let layout = match (job.layout.as_str(), job.group, job.scales_offset) {
-            ("int8-panels", Some(group), Some(scales))
-                if group > 0 && cols.is_multiple_of(group as usize) =>
-            {
+            ("int8-panels", Some(group), Some(scales)) if group > 0 => {
                 Layout::Int8Panels { group: group as usize, scales_offset: unsigned("scalesOffset", scales)? }
             }
-            ("uint8-blocks", Some(block), Some(scales)) if block > 0 => Layout::Uint8Blocks {
-                block: block as usize,
-                scales_offset: unsigned("scalesOffset", scales)?,
-            },
             ("f32-panels", None, None) => Layout::F32Panels,
             ("f32", None, None) => Layout::F32,
             ("f16", None, None) => Layout::F16,
@@ -191,6 +184,7 @@ impl Job {
         match self.layout {
             Layout::Int8Panels { group, scales_offset } => {
                 let packed = quantized_linear::pack(&weights, n, k, group);
+                let k = k.next_multiple_of(group);
                 self.write(self.offset + panels_before * (PANEL * k) as u64, &packed.codes)?;
                 let scales = to_bytes(packed.scales.iter().map(|v| v.to_le_bytes()));
                 self.write(scales_offset + panels_before * (PANEL * k / group * 4) as u64, &scales)
@@ -199,13 +193,6 @@ impl Job {
                 let packed = linear::pack(&weights, n, k);
                 let bytes = to_bytes(packed.iter().map(|v| v.to_le_bytes()));
                 self.write(self.offset + panels_before * (PANEL * k * 4) as u64, &bytes)
-            }
-            Layout::Uint8Blocks { block, scales_offset } => {
-                let (codes, scales) = quantize_blocks(&weights, k, block);
-                let blocks_before = (rows.start * k.div_ceil(block)) as u64;
-                self.write(self.offset + blocks_before * block as u64, &codes)?;
-                let scales = to_bytes(scales.iter().map(|v| v.to_le_bytes()));
-                self.write(scales_offset + blocks_before * 4, &scales)
             }
             Layout::F32 => {
                 let bytes = to_bytes(weights.iter().map(|v| v.to_le_bytes()));
@@ -311,22 +298,6 @@ fn interleaved_row(row: usize, head_dim: usize) -> usize {
     let (head, within) = (row / head_dim, row % head_dim);
     let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
     head * head_dim + pair * 2 + half
-}
-
-/// Codes and scales of rows of `k` weights as `MatMulNBits` takes them: `(code - 128) * scale`, in blocks along a
-/// row, the last one padded.
-fn quantize_blocks(weights: &[f32], k: usize, block: usize) -> (Vec<u8>, Vec<f32>) {
-    const ZERO: f32 = 128.0;
-    let blocks = weights.len() / k * k.div_ceil(block);
-    let (mut codes, mut scales) = (Vec::with_capacity(blocks * block), Vec::with_capacity(blocks));
-    for values in weights.chunks_exact(k).flat_map(|row| row.chunks(block)) {
-        let largest = values.iter().fold(0f32, |m, w| m.max(w.abs()));
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        scales.push(largest / 127.0);
-        codes.extend(values.iter().map(|w| ((w * inverse).round_ties_even() + ZERO) as u8));
-        codes.resize(codes.len().next_multiple_of(block), ZERO as u8);
-    }
-    (codes, scales)
 }
 
 fn to_bytes<const N: usize>(values: impl ExactSizeIterator<Item = [u8; N]>) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Low-rank adapters for any mix of adapters, ranks and rows: y += scale · B·(A·x).
+//! Low-rank changes for any mix of adapters, ranks and rows: y += scale · B·(A·x).
 //!
 //! An adapter lies in pages of the pool as slabs of up to sixteen ranks of a pair, no slab crossing a page (after
 //! S-LoRA's unified paging, Sheng et al., 2023, section 5). Both halves of the product take several ranks and several
@@ -21,18 +21,19 @@ pub use slab::{LoraDtype, SLAB_ALIGNMENT, SLAB_RANKS};
 use slab::{Numbers, Weight};
 
 /// Where a slab begins, and how many ranks it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slab {
     pub page: u32,
     /// In bytes from the start of the page, a multiple of [`SLAB_ALIGNMENT`].
     pub offset: u32,
     pub ranks: u32,
+    /// What the ranks are multiplied by.
+    pub scale: f32,
 }
 
 /// One projection of one layer that an adapter changes.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    pub scale: f32,
     pub inputs: usize,
     pub outputs: usize,
     pub dtype: LoraDtype,
@@ -40,38 +41,13 @@ pub struct Pair {
     pub slabs: Vec<Slab>,
 }
 
-/// An adapter whose weights are in the pool.
-#[derive(Default, Debug)]
-pub struct ResidentAdapter {
-    /// Indexed `[layer * modules + module]`; `None` where the adapter changes nothing.
-    pairs: Vec<Option<Pair>>,
-    modules: usize,
-}
-
-impl ResidentAdapter {
-    pub fn new(layers: usize, modules: usize) -> Self {
-        Self { pairs: vec![None; layers * modules], modules }
-    }
-
-    /// # Panics
-    /// When there is no such layer or module.
-    pub fn set(&mut self, layer: usize, module: usize, pair: Pair) {
-        assert!(module < self.modules);
-        self.pairs[layer * self.modules + module] = Some(pair);
-    }
-
-    pub fn get(&self, layer: usize, module: usize) -> Option<&Pair> {
-        self.pairs.get(layer * self.modules + module)?.as_ref()
-    }
-}
-
 impl Pair {
     pub fn rank(&self) -> usize {
         self.slabs.iter().map(|slab| slab.ranks as usize).sum()
     }
 
-    /// Computes the first half for some ranks: `factors[rank * x.len() + row] = scale · (A[rank] · x[row])`, ranks
-    /// counted from the first of `ranks`. Meanwhile what comes `next` is fetched.
+    /// Computes the first half for some ranks: `factors[rank * x.len() + row] = scale · (A[rank] · x[row])` with
+    /// the scale of the rank's slab, ranks counted from the first of `ranks`. Meanwhile what comes `next` is fetched.
     ///
     /// # Panics
     /// When lengths differ or a slab lies outside the pool.
@@ -115,7 +91,7 @@ impl Pair {
             W::shrink(a, next.cast(), x, own, variant);
             for (rank, factors) in (from - first..).zip(own.chunks_exact_mut(x.len())) {
                 // SAFETY: `address` has checked the slab.
-                let scale = self.scale * unsafe { W::scale(self.address(slab, pool), rank) };
+                let scale = slab.scale * unsafe { W::scale(self.address(slab, pool), rank) };
                 factors.iter_mut().for_each(|factor| *factor *= scale);
             }
         }
@@ -235,14 +211,14 @@ mod tests {
     /// A pair of that rank in slabs of the given numbers of ranks, over and over.
     fn pair(dtype: LoraDtype, rank: usize, slabs: &[u32], pool: &PagePool) -> Pair {
         let (a, columns) = (numbers(rank * K, 1), numbers(N * rank, 2));
-        let mut pair = Pair { scale: 0.75, inputs: K, outputs: N, dtype, slabs: Vec::new() };
+        let mut pair = Pair { inputs: K, outputs: N, dtype, slabs: Vec::new() };
         let mut first = 0;
         for (index, most) in slabs.iter().cycle().enumerate() {
             if first == rank {
                 break;
             }
             let ranks = (*most).min((rank - first) as u32);
-            let slab = Slab { page: 2 * index as u32, offset: 64 * (index as u32 % 3), ranks };
+            let slab = Slab { page: 2 * index as u32, offset: 64 * (index as u32 % 3), ranks, scale: 0.75 };
             // SAFETY: within the page, and nothing else refers to it.
             let bytes = unsafe {
                 let start = pool.page(slab.page).add(slab.offset as usize);
@@ -315,8 +291,8 @@ mod tests {
     }
 
     fn misplaced(offset: u32, ranks: u32) -> Pair {
-        let slabs = vec![Slab { page: 0, offset, ranks }];
-        Pair { scale: 1.0, inputs: K, outputs: N, dtype: LoraDtype::F16, slabs }
+        let slabs = vec![Slab { page: 0, offset, ranks, scale: 1.0 }];
+        Pair { inputs: K, outputs: N, dtype: LoraDtype::F16, slabs }
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub struct QuantizedLinear<'a> {
     pub scales: &'a [f32],
     /// Of sixteen output channels each.
     pub panels: usize,
+    /// Inputs, a multiple of `group`: [`pack`] fills rows up with zeros.
     pub k: usize,
     pub group: usize,
 }
@@ -75,6 +76,20 @@ impl QuantizedLinear<'_> {
         assert!(is_group(group) && k.is_multiple_of(group));
         assert_eq!(codes.len(), panels * PANEL * k);
         assert_eq!(scales.len(), panels * PANEL * (k / group));
+    }
+
+    /// The weights of an output channel as numbers, counted with the panels' padding; `k` of them.
+    pub fn row(&self, channel: usize) -> Vec<f32> {
+        let (panel, lane) = (channel / PANEL, channel % PANEL);
+        let (groups, steps) = (self.k / self.group, self.k / QUAD);
+        let scales = &self.scales[panel * groups * PANEL..][..groups * PANEL];
+        let codes = &self.codes[panel * PANEL * self.k..][..PANEL * self.k];
+        let quad = |step: usize| {
+            let scale = scales[step * QUAD / self.group * PANEL + lane];
+            let quad = &codes[(step * PANEL + lane) * QUAD..][..QUAD];
+            quad.iter().map(move |code| f32::from(code.wrapping_sub(OFFSET).cast_signed()) * scale)
+        };
+        (0..steps).flat_map(quad).collect()
     }
 
     /// Multiplies some rows with some panels: `out[(row - rows.start) * stride + (panel - panels.start) * 16 + lane]`,

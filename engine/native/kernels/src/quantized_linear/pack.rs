@@ -8,20 +8,20 @@ pub struct PackedWeights {
     pub scales: Vec<f32>,
 }
 
-/// Quantizes and packs weights `[n, k]`, row-major.
+/// Quantizes and packs weights `[n, k]`, row-major. Rows are filled up to whole groups with zeros.
 ///
 /// # Panics
-/// When `weights` is not `n * k` long, or `group` is not a multiple of 32 up to 512 that divides `k`.
+/// When `weights` is not `n * k` long, or `group` is not a multiple of 32 up to 512.
 pub fn pack(weights: &[f32], n: usize, k: usize, group: usize) -> PackedWeights {
     assert_eq!(weights.len(), n * k);
-    assert!(is_group(group) && k.is_multiple_of(group));
-    let groups = k / group;
-    let mut codes = vec![OFFSET; panels(n) * PANEL * k];
+    assert!(is_group(group));
+    let groups = k.div_ceil(group);
+    let mut codes = vec![OFFSET; panels(n) * PANEL * groups * group];
     let mut scales = vec![0f32; panels(n) * PANEL * groups];
     for channel in 0..n {
         let (panel, lane) = (channel / PANEL, channel % PANEL);
         for g in 0..groups {
-            let source = &weights[channel * k + g * group..][..group];
+            let source = &weights[channel * k..][g * group..k.min((g + 1) * group)];
             let largest = source.iter().fold(0f32, |m, w| m.max(w.abs()));
             let inverse = if largest >= TINY { 127.0 / largest } else { 0.0 };
             scales[(panel * groups + g) * PANEL + lane] = largest / 127.0;

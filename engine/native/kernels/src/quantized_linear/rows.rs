@@ -89,13 +89,20 @@ pub(crate) struct RowWriter {
 }
 
 impl RowWriter {
-    /// Quantizes `x` `[k]` into row `row`. A group that holds NaN or infinity gets a NaN scale, so that the row's
+    /// Quantizes `x` into row `row`; inputs missing from the last group count as zero. A group that holds NaN or infinity gets a NaN scale, so that the row's
     /// results are NaN (and its request fails) rather than plausible; other rows are untouched.
     ///
     /// # Safety
     /// The [`QuantizedRows`] must be alive and unmoved, and no other thread may write or read this row.
     pub(crate) unsafe fn write(&self, row: usize, x: &[f32]) {
-        assert_eq!(x.len(), self.k);
+        let filled;
+        let x = if x.len() == self.k {
+            x
+        } else {
+            assert!(x.len() < self.k && x.len() > self.k - self.group);
+            filled = [x, &vec![0.0; self.k - x.len()]].concat();
+            &filled
+        };
         let (groups, bytes) = (self.k / self.group, self.k * Form::of(self.variant).bytes());
         // SAFETY: passed on.
         let (codes, scales, starts) = unsafe {

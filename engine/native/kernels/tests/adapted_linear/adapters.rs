@@ -3,16 +3,28 @@
 use std::sync::Arc;
 
 use half::f16;
-use polylora_kernels::lora::{LoraDtype, Pair, ResidentAdapter, Slab};
+use polylora_kernels::adapter::{ModuleChange, OutputChange, Partners, ResidentAdapter, Vector};
+use polylora_kernels::lora::{LoraDtype, Pair, Slab};
 use polylora_kernels::pool::PagePool;
 
 use super::{LAYER, numbers};
 
-/// An adapter's matrices as plain numbers: A `[rank][k]`, B `[rank][width]`.
+/// What an adapter does to a projection, as plain numbers: A `[rank][k]`, B `[rank][width]`.
+#[derive(Clone, Default)]
 pub struct Plain {
     pub scale: f32,
     pub a: Vec<Vec<f32>>,
     pub b: Vec<Vec<f32>>,
+    pub input: Option<Vec<f32>>,
+    pub output: Option<PlainOutput>,
+}
+
+#[derive(Clone)]
+pub struct PlainOutput {
+    pub factors: Vec<f32>,
+    /// Multiples of the partners, and how many outputs are in a group of them.
+    pub partners: Option<(Vec<f32>, usize)>,
+    pub is_before_bias: bool,
 }
 
 /// Gives slabs places in a pool, with gaps between them.
@@ -24,35 +36,65 @@ pub struct Pages {
 
 impl Pages {
     fn new(dtype: LoraDtype) -> Self {
-        let next = Slab { page: 0, offset: 64, ranks: 0 };
+        let next = Slab { page: 0, offset: 64, ranks: 0, scale: 0.0 };
         Self { pool: PagePool::new(16384, 2000).unwrap(), dtype, next }
     }
 
+    /// A place of so many bytes, in a page that others may have left room in.
+    fn place(&mut self, bytes: usize) -> (Slab, &mut [u8]) {
+        if self.next.offset as usize + bytes > self.pool.page_bytes() {
+            self.next = Slab { page: self.next.page + 2, offset: 0, ..self.next };
+        }
+        let slab = self.next;
+        self.next.offset += (bytes as u32).next_multiple_of(64);
+        // SAFETY: within the page by the check above, and nothing refers to it yet.
+        let place = unsafe {
+            let start = self.pool.page(slab.page).add(slab.offset as usize);
+            std::slice::from_raw_parts_mut(start, bytes)
+        };
+        (slab, place)
+    }
+
+    fn write(&mut self, plain: &Plain) -> ModuleChange {
+        let output = plain.output.as_ref().map(|output| OutputChange {
+            factors: self.write_vector(&output.factors),
+            partners: output.partners.as_ref().map(|(multiples, group)| Partners {
+                multiples: self.write_vector(multiples),
+                group: *group,
+            }),
+            is_before_bias: output.is_before_bias,
+        });
+        ModuleChange {
+            input: plain.input.as_ref().map(|factors| self.write_vector(factors)),
+            pair: (!plain.a.is_empty()).then(|| self.write_pair(plain)),
+            sparse: None,
+            output,
+        }
+    }
+
+    fn write_vector(&mut self, values: &[f32]) -> Vector {
+        let (Slab { page, offset, .. }, place) = self.place(values.len() * 4);
+        for (value, place) in values.iter().zip(place.chunks_exact_mut(4)) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
+        Vector { page, offset, length: values.len() }
+    }
+
     /// In slabs of one to five ranks.
-    fn write(&mut self, plain: &Plain) -> Pair {
+    fn write_pair(&mut self, plain: &Plain) -> Pair {
         let (rank, inputs, outputs) = (plain.a.len(), plain.a[0].len(), plain.b[0].len());
         let dtype = self.dtype;
         let columns: Vec<f32> = (0..outputs).flat_map(|i| plain.b.iter().map(move |b| b[i])).collect();
-        let mut slabs = Vec::new();
+        let mut slabs: Vec<Slab> = Vec::new();
         let mut first = 0;
         while first < rank {
             let ranks = (slabs.len() % 5 + 1).min(rank - first);
-            let bytes = dtype.slab_bytes(ranks, inputs, outputs);
-            if self.next.offset as usize + bytes > self.pool.page_bytes() {
-                self.next = Slab { page: self.next.page + 2, offset: 0, ranks: 0 };
-            }
-            let slab = Slab { ranks: ranks as u32, ..self.next };
-            // SAFETY: within the page by the check above, and nothing refers to it yet.
-            let place = unsafe {
-                let start = self.pool.page(slab.page).add(slab.offset as usize);
-                std::slice::from_raw_parts_mut(start, bytes)
-            };
+            let (slab, place) = self.place(dtype.slab_bytes(ranks, inputs, outputs));
             dtype.write(&plain.a.concat(), &columns, rank, first..first + ranks, place);
-            slabs.push(slab);
-            self.next.offset += (bytes as u32).next_multiple_of(64);
+            slabs.push(Slab { ranks: ranks as u32, scale: plain.scale, ..slab });
             first += ranks;
         }
-        Pair { scale: plain.scale, inputs, outputs, dtype, slabs }
+        Pair { inputs, outputs, dtype, slabs }
     }
 }
 
@@ -82,9 +124,40 @@ impl AdapterSet {
                     scale: 1.5 / (*rank as f32).sqrt(),
                     a: matrix(k, 3),
                     b: matrix(*width, 5),
+                    ..Plain::default()
                 })
             });
             set.add(pairs.collect());
+        }
+        set
+    }
+
+    /// Four adapters: a sum with factors beside the bias; factors of inputs, of one projection only; pairs of outputs rotated
+    /// in groups of `group`; and all of it at once.
+    pub fn element_wise(dtype: LoraDtype, k: usize, widths: &[usize], group: usize) -> Self {
+        let sums = Self::new(dtype, &[7, 1, 1, 20], k, widths).plain;
+        let factors = |length: usize, seed: usize| -> Vec<f32> {
+            numbers(length, seed).iter().map(|value| 1.0 + 0.5 * value).collect()
+        };
+        let mut set = Self { pages: Pages::new(dtype), plain: Vec::new(), resident: Vec::new() };
+        for (kind, sums) in sums.into_iter().enumerate() {
+            let changes = sums.into_iter().zip(widths).enumerate().map(|(projection, (sum, width))| {
+                let seed = 7 * kind + projection;
+                let output = |partners: bool, is_before_bias: bool| PlainOutput {
+                    factors: factors(*width, 300 + seed),
+                    partners: partners.then(|| (numbers(*width, 400 + seed), group)),
+                    is_before_bias,
+                };
+                let input = Some(factors(k, 500 + seed));
+                match kind {
+                    0 => sum.map(|sum| Plain { output: Some(output(false, true)), ..sum }),
+                    1 if projection + 1 == widths.len() => Some(Plain { input, ..Plain::default() }),
+                    1 => Some(Plain { output: Some(output(false, false)), ..Plain::default() }),
+                    2 => Some(Plain { output: Some(output(true, false)), ..Plain::default() }),
+                    _ => sum.map(|sum| Plain { input, output: Some(output(true, true)), ..sum }),
+                }
+            });
+            set.add(changes.collect());
         }
         set
     }

@@ -7,7 +7,7 @@ use polylora_kernels::quantized_linear::{self, QuantizedLinear, panels};
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{BLOCK_TOKENS, SequenceInput, Step};
 
-use super::adapters::{AdapterSet, Plain, modules};
+use super::adapters::{AdapterSet, Plain, PlainOutput, modules};
 use super::{LAYER, numbers};
 
 /// Inputs in an int8 group.
@@ -18,7 +18,6 @@ const EPSILON: f32 = 1e-5;
 pub enum Base {
     Int8,
     Float,
-    None,
 }
 
 /// A layer with its numbers.
@@ -95,11 +94,10 @@ impl Case {
                     codes: &self.codes,
                     scales: &self.scales,
                     panels: all,
-                    k: self.k,
+                    k: self.k.next_multiple_of(GROUP),
                     group: GROUP,
                 }),
                 Base::Float => Weights::Float(Linear { weights: &self.floats, panels: all, k: self.k }),
-                Base::None => Weights::None,
             },
             bias: self.bias.as_deref(),
             norm: self.norm.as_deref().map(|weight| Norm { weight, epsilon: EPSILON }),
@@ -127,22 +125,27 @@ impl Case {
             let factor = 1.0 / (mean + f64::from(EPSILON)).sqrt();
             x.iter_mut().zip(weight).for_each(|(v, w)| *v *= factor * f64::from(*w));
         }
-        let dot = |w: &[f32]| -> f64 { w.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum() };
         let mut product = Vec::new();
         for (projection, width) in self.widths.iter().enumerate() {
-            let plain = adapter.and_then(|pairs| pairs[projection].as_ref());
+            let plain = adapter.and_then(|changes| changes[projection].as_ref());
+            let mut x = x.clone();
+            if let Some(factors) = plain.and_then(|plain| plain.input.as_ref()) {
+                x.iter_mut().zip(factors).for_each(|(x, factor)| *x *= f64::from(*factor));
+            }
+            let dot = |w: &[f32]| -> f64 { w.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum() };
             let factors: Vec<f64> =
                 plain.map_or_else(Vec::new, |p| p.a.iter().map(|a| dot(a) * f64::from(p.scale)).collect());
+            let first = product.len();
             for channel in 0..*width {
-                let index = product.len();
-                let base = match self.base {
-                    Base::None => 0.0,
-                    _ => dot(&self.weights[index * self.k..][..self.k]),
-                };
+                let index = first + channel;
+                let base = dot(&self.weights[index * self.k..][..self.k]);
                 let bias = self.bias.as_ref().map_or(0.0, |bias| f64::from(bias[index]));
                 let b = plain.iter().flat_map(|p| &p.b).map(|b| f64::from(b[channel]));
                 let delta: f64 = factors.iter().zip(b).map(|(f, b)| f * b).sum();
                 product.push(base + bias + delta);
+            }
+            if let Some(output) = plain.and_then(|plain| plain.output.as_ref()) {
+                self.change_outputs(output, first, &mut product[first..]);
             }
         }
         let before = before.iter().map(|v| f64::from(*v));
@@ -152,6 +155,22 @@ impl Case {
             Epilogue::SwiGlu => {
                 let (gate, up) = product.split_at(self.widths[0]);
                 gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+            }
+        }
+    }
+
+    fn change_outputs(&self, output: &PlainOutput, first: usize, values: &mut [f64]) {
+        let bias = |i: usize| match &self.bias {
+            Some(bias) if output.is_before_bias => f64::from(bias[first + i]),
+            _ => 0.0,
+        };
+        let before: Vec<f64> = values.iter().enumerate().map(|(i, value)| value - bias(i)).collect();
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = f64::from(output.factors[i]) * before[i] + bias(i);
+            if let Some((multiples, group)) = &output.partners {
+                let (half, within) = (group / 2, i % group);
+                let partner = if within < half { i + half } else { i - half };
+                *value += f64::from(multiples[i]) * before[partner];
             }
         }
     }

@@ -31,10 +31,7 @@ fn every_base_and_epilogue_with_and_without_norm_bias_and_adapters() {
     for (epilogue, widths) in
         [(Epilogue::Store, &[40, 9][..]), (Epilogue::Add, &[37]), (Epilogue::SwiGlu, &[23, 23])]
     {
-        for base in [Base::Int8, Base::Float, Base::None] {
-            if base == Base::None && epilogue != Epilogue::Add {
-                continue;
-            }
+        for base in [Base::Int8, Base::Float] {
             for (norm, bias) in [(false, false), (true, false), (false, true), (true, true)] {
                 let case = Case::new(k, widths, base, epilogue, norm, bias);
                 case.check(&PLAN, None);
@@ -51,11 +48,39 @@ fn any_width_of_input_and_output() {
     for (k, widths) in [(1, vec![1]), (7, vec![3, 8]), (44, vec![37, 24]), (100, vec![300, 1, 16])] {
         for format in FORMATS {
             let adapters = AdapterSet::new(format, &[1, 7, 33, 256], k, &widths);
-            for base in [Base::Float, Base::None] {
+            for base in [Base::Float, Base::Int8] {
                 Case::new(k, &widths, base, Epilogue::Add, true, false).check(&PLAN, Some(&adapters));
             }
         }
     }
+}
+
+#[test]
+fn factors_and_rotations_of_any_projection() {
+    let k = 72;
+    for (epilogue, widths, group) in [
+        (Epilogue::Store, &[48, 24, 24][..], 24),
+        (Epilogue::Store, &[40, 8], 2),
+        (Epilogue::Add, &[64], 64),
+        (Epilogue::SwiGlu, &[96, 96], 12),
+    ] {
+        for base in [Base::Int8, Base::Float] {
+            for (norm, bias) in [(false, false), (true, true)] {
+                let case = Case::new(k, widths, base, epilogue, norm, bias);
+                for format in FORMATS {
+                    case.check(&PLAN, Some(&AdapterSet::element_wise(format, k, widths, group)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rotations_across_many_blocks() {
+    let (k, widths) = (32, [PANEL * 40, 96]);
+    let plan = [(150, Some(2)), (1, Some(1)), (33, None), (90, Some(3)), (20, Some(0))];
+    let adapters = AdapterSet::element_wise(LoraDtype::F16, k, &widths, 32);
+    Case::new(k, &widths, Base::Int8, Epilogue::Store, true, true).check(&plan, Some(&adapters));
 }
 
 #[test]
@@ -74,7 +99,7 @@ fn an_adapter_of_nan_spoils_its_own_rows_only() {
     let mut adapters = AdapterSet::new(LoraDtype::F16, &[4, 4, 4, 4], k, &widths);
     let clean = adapters.resident[2].clone();
     let poison = |length: usize| vec![vec![f32::NAN; length]; 4];
-    adapters.add(vec![Some(Plain { scale: 1.0, a: poison(k), b: poison(widths[0]) })]);
+    adapters.add(vec![Some(Plain { scale: 1.0, a: poison(k), b: poison(widths[0]), ..Plain::default() })]);
     let poisoned = adapters.resident[4].clone();
     let case = Case::new(k, &widths, Base::Int8, Epilogue::Add, true, true);
     let (rows, n) = (28, widths[0]);

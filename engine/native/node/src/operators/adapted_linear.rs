@@ -1,15 +1,16 @@
-//! `QuantizedLinear`, `Linear` and `BatchedLora`: a linear layer with norm, adapters and epilogue; they differ in
-//! where the base product comes from. The result may lie over the second input, which it is then added to.
+//! `QuantizedLinear` and `Linear`: a linear layer with norm, adapters and epilogue, with weights in eight bits or floats. The
+//! result may lie over the second input, which it is then added to.
 
 use std::sync::Arc;
 
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext, ShapeInferenceContext};
-use ort::value::ValueRef;
+use ort::value::{PrimitiveTensorElementType, ValueRef};
 use polylora_kernels::adapted_linear::{AdaptedLinear, Adapters, Epilogue, Norm, Weights};
 use polylora_kernels::linear::Linear;
 use polylora_kernels::quantized_linear::{QuantizedLinear, panels};
 use polylora_kernels::step::RowOrder;
 
+use super::state::Constant;
 use super::{ExecutorState, MODULES, OrtThreads, attribute, float_attribute, optional, required};
 
 /// `x`, `residual`?, `codes`, `scales`, `norm`?, `bias`? with attributes `widths`, `k`, `group`, `epsilon`,
@@ -20,13 +21,22 @@ pub fn quantized_linear<'a>(
 ) -> ort::Result<BoxedKernel<'a>> {
     let layer = Layer::new(context, state)?;
     let group = attribute(context, "group")?;
+    let k = layer.k.next_multiple_of(group);
+    let (codes, scales) = (context.constant_input(2)?, context.constant_input(3)?);
+    layer.remember(Constant::Int8 {
+        codes: constant::<u8>(&codes)?,
+        scales: constant::<f32>(&scales)?,
+        panels: layer.panels(),
+        k,
+        group,
+    });
     Ok(Box::new(move |context: &ComputeContext| {
         let (codes, scales) = (required(context, 2)?, required(context, 3)?);
         let weights = QuantizedLinear {
             codes: codes.try_extract_tensor::<u8>()?.1,
             scales: scales.try_extract_tensor::<f32>()?.1,
             panels: layer.panels(),
-            k: layer.k,
+            k,
             group,
         };
         layer.run(context, Weights::Int8(weights), 4)
@@ -36,21 +46,18 @@ pub fn quantized_linear<'a>(
 /// As [`quantized_linear`] with one input of float weights in place of codes and scales.
 pub fn linear<'a>(context: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Result<BoxedKernel<'a>> {
     let layer = Layer::new(context, state)?;
+    let weights = context.constant_input(2)?;
+    layer.remember(Constant::Float {
+        weights: constant::<f32>(&weights)?,
+        panels: layer.panels(),
+        k: layer.k,
+    });
     Ok(Box::new(move |context: &ComputeContext| {
         let weights = required(context, 2)?;
         let weights =
             Linear { weights: weights.try_extract_tensor::<f32>()?.1, panels: layer.panels(), k: layer.k };
         layer.run(context, Weights::Float(weights), 3)
     }))
-}
-
-/// Adds the adapters of `x` to `base`, which another operator has computed.
-pub fn batched_lora<'a>(
-    context: &KernelContext<'a>,
-    state: &Arc<ExecutorState>,
-) -> ort::Result<BoxedKernel<'a>> {
-    let layer = Layer::new(context, state)?;
-    Ok(Box::new(move |context: &ComputeContext| layer.run(context, Weights::None, 2)))
 }
 
 /// Columns of the output, as a shape inference finds them.
@@ -94,6 +101,17 @@ impl Layer {
             epsilon: float_attribute(context, "epsilon")?,
             adapters,
         })
+    }
+
+    /// Lets adapters that depend on the base model's weights find them.
+    fn remember(&self, weights: Constant) {
+        let Some((layer, modules)) = &self.adapters else { return };
+        let mut first = 0;
+        for (module, width) in modules.iter().zip(&self.widths) {
+            // SAFETY: the state is used for loading adapters only while the session lives; see `executor.rs`.
+            unsafe { self.state.base.set(*layer, *module, weights, first) };
+            first += panels(*width);
+        }
     }
 
     fn panels(&self) -> usize {
@@ -155,6 +173,10 @@ fn start_from(residual: &ValueRef<'_>, out: &mut [f32]) -> ort::Result<()> {
         out.copy_from_slice(unsafe { std::slice::from_raw_parts(source, length) });
     }
     Ok(())
+}
+
+fn constant<T: PrimitiveTensorElementType>(value: &ValueRef<'_>) -> ort::Result<*const [T]> {
+    Ok(std::ptr::from_ref(value.try_extract_tensor::<T>()?.1))
 }
 
 fn module_numbers(names: &str) -> ort::Result<Vec<usize>> {

@@ -2,7 +2,6 @@
 
 mod adapted_linear;
 mod attention;
-mod dense;
 mod sample;
 mod state;
 
@@ -18,7 +17,7 @@ use ort::value::{Shape, TensorElementType, ValueRef, ValueType};
 use polylora_kernels::parallel::Parallel;
 
 pub use sample::{SampleJob, SampleOutcome};
-pub use state::ExecutorState;
+pub use state::{BaseWeights, ExecutorState};
 
 /// The modules an adapter can change, in the order of their numbers; as `LORA_MODULES` in TypeScript.
 pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -27,8 +26,6 @@ type Factory = for<'a> fn(&KernelContext<'a>, &Arc<ExecutorState>) -> ort::Resul
 
 /// Where an output's shape comes from.
 enum OutputShape {
-    /// That input's.
-    Input(usize),
     /// The first input's, with this done to its last dimension by the attributes.
     Last(fn(&ShapeInferenceContext, i64) -> ort::Result<i64>),
     /// One value for each row of the first input.
@@ -85,11 +82,7 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
         let inputs = context.inputs();
-        let source = match self.shape {
-            OutputShape::Input(index) => &inputs[index],
-            _ => &inputs[0],
-        };
-        let ValueType::Tensor { shape, dimension_symbols, .. } = source else {
+        let ValueType::Tensor { shape, dimension_symbols, .. } = &inputs[0] else {
             return Ok(());
         };
         let mut dimensions = shape.to_vec();
@@ -98,7 +91,6 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
             return Ok(());
         };
         match &self.shape {
-            OutputShape::Input(_) => {}
             OutputShape::Last(change) => *last = change(context, *last)?,
             OutputShape::Rows => {
                 dimensions.pop();
@@ -137,27 +129,6 @@ pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
             &[Required(Float32), Optional(Float32), Required(Float32), Optional(Float32), Optional(Float32)],
             OutputShape::Last(|context, _| out_width(context)),
             adapted_linear::linear,
-        ))?
-        .add(operator::<true>(
-            state,
-            "BatchedLora",
-            &[Required(Float32), Required(Float32)],
-            OutputShape::Input(1),
-            adapted_linear::batched_lora,
-        ))?
-        .add(operator::<false>(
-            state,
-            "RmsNorm",
-            &[Required(Float32), Required(Float32)],
-            OutputShape::Input(0),
-            dense::rms_norm,
-        ))?
-        .add(operator::<false>(
-            state,
-            "SwiGlu",
-            &[Required(Float32)],
-            OutputShape::Last(|_, width| Ok(width / 2)),
-            dense::swiglu,
         ))?
         .add(operator::<false>(
             state,

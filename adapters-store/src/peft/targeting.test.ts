@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { rankAndScale, unusableScale } from './methods/lora.ts';
 import { parsePeftConfig } from './peft-config.ts';
-import { resolveTargetModules } from './target-modules.ts';
+import { resolveTargetModules } from './targeting.ts';
 
 interface PeftCase {
   readonly config: Record<string, unknown>;
@@ -15,7 +16,15 @@ const cases = JSON.parse(
 function resolve(config: object, layerCount = 4) {
   const parsed = parsePeftConfig(JSON.stringify({ peft_type: 'LORA', ...config }));
   if ('issues' in parsed) return { targets: [], issues: parsed.issues };
-  return resolveTargetModules(parsed.config, { layerCount, projection: () => ({ in: 8, out: 8 }) });
+  const { targeting, method } = parsed.config;
+  if (method.kind !== 'LoRA') throw new Error('these tests are of LoRA');
+  const model = { layerCount, projection: () => ({ in: 8, out: 8 }) };
+  const { targets, issues } = resolveTargetModules(targeting, model);
+  const scale = unusableScale(method, targets);
+  return {
+    targets: targets.map((target) => ({ ...target, ...rankAndScale(method, target.name) })),
+    issues: scale === null ? issues : [...issues, scale],
+  };
 }
 
 test.each(cases)('adapts what PEFT adapts, with its rank and scale: $config', ({ config, modules }) => {
