@@ -22,6 +22,7 @@ describe('a store whose files are in S3', () => {
   let location: string;
   let home: string;
   let bytes: number;
+  let ahead: number;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'polylora-s3-store-'));
@@ -39,6 +40,7 @@ describe('a store whose files are in S3', () => {
   beforeEach(async () => {
     home = join(folder, `home-${homes++}`);
     location = s3.location();
+    ahead = 0;
     database = await openDatabase(join(home, 'polylora.db'));
     return () => database.destroy();
   });
@@ -55,6 +57,7 @@ describe('a store whose files are in S3', () => {
       staging: join(home, 'staging'),
       model: SHAPE,
       graceSeconds: 60,
+      clock: () => Date.now() + ahead,
     });
   const push = (store: AdaptersStore, seed: number, name = `acme/a${seed}`) =>
     store.push({ name, directory: join(folder, `adapter-${seed}`), source: { kind: 'upload' } }, OWNER);
@@ -141,6 +144,31 @@ describe('a store whose files are in S3', () => {
     }
     expect((await store.weights(there.version.digest)).modules).toHaveLength(7);
     expect((await push(store, 2)).number).toBe(1);
+  });
+
+  it('removes what it could not while S3 was away, and what no version speaks of, but nothing that is new', async () => {
+    const store = open('a');
+    const { bucket: Bucket, prefix: Prefix } = parseS3Location(location)!;
+    const kept = await push(store, 0);
+    await push(store, 1);
+    const objects = async () => (await s3.client.send(new ListObjectsV2Command({ Bucket, Prefix }))).KeyCount;
+    await s3.goAway();
+    try {
+      await store.remove('acme/a1', OWNER);
+      await expect(store.collect()).rejects.toMatchObject({ code: 'storage_unavailable' });
+    } finally {
+      await s3.comeBack();
+    }
+    const orphan = `${Prefix}${'a'.repeat(64)}-${'0'.repeat(16)}.safetensors`;
+    const foreign = `${Prefix}README.md`;
+    for (const Key of [orphan, foreign])
+      await s3.client.send(new PutObjectCommand({ Bucket, Key, Body: 'x' }));
+    await store.collect();
+    expect(await objects()).toBe(4);
+    ahead = 2 * 60 * 60 * 1000;
+    await store.collect();
+    expect(await objects()).toBe(2);
+    expect((await open('b').weights(kept.version.digest)).modules).toHaveLength(7);
   });
 
   it('uses nothing that is not what was put', async () => {
