@@ -1,4 +1,5 @@
 /** Files of the store in S3: what it does when S3 is away, refuses or sends something else, and what it keeps here. */
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +11,7 @@ import { BlobCache, createS3Client, S3Blobs } from '@polylora/adapters-store/s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 import { type S3Server, startS3 } from '../support/s3.ts';
+import { mountSmallDisk } from '../support/small-disk.ts';
 import { MODEL, SHAPE } from '../support/store-model.ts';
 
 const OWNER = { tenant: 'acme', key: null };
@@ -214,6 +216,27 @@ describe('a store whose files are in S3', () => {
       code: 'storage_unavailable',
       message: /NoSuchBucket/,
     });
+  });
+
+  it('keeps a large file in parts, and leaves nothing of one that the disk has no room for', async () => {
+    const client = createS3Client({ endpoint: s3.endpoint, region: null });
+    const content = randomBytes(20 << 20);
+    const id = `${'c'.repeat(64)}-${'1'.repeat(16)}`;
+    await writeFile(join(home, 'large'), content);
+    const blobs = (cache: string) =>
+      new S3Blobs(client, parseS3Location(location)!, new BlobCache(cache, 1 << 30));
+    await blobs(join(home, 'a')).put(id, join(home, 'large'));
+    expect(existsSync(join(home, 'large'))).toBe(false);
+    expect((await readFile(await blobs(join(home, 'b')).locate(id))).equals(content)).toBe(true);
+    const disk = join(home, 'disk');
+    const unmount = mountSmallDisk(disk, 3);
+    if (unmount === null) return;
+    try {
+      await expect(blobs(join(disk, 'cache')).locate(id)).rejects.toMatchObject({ code: 'storage_full' });
+      expect(await readdir(join(disk, 'cache'))).toEqual([]);
+    } finally {
+      unmount();
+    }
   });
 
   it('finds its copies again after a restart, without what was broken off', async () => {
