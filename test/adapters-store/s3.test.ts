@@ -1,4 +1,5 @@
 /** Files of the store in S3: what it does when S3 is away, refuses or sends something else, and what it keeps here. */
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +11,7 @@ import { BlobCache, createS3Client, S3Blobs } from '@polylora/adapters-store/s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 import { type S3Server, startS3 } from '../support/s3.ts';
+import { mountSmallDisk } from '../support/small-disk.ts';
 import { MODEL, SHAPE } from '../support/store-model.ts';
 
 const OWNER = { tenant: 'acme', key: null };
@@ -22,6 +24,7 @@ describe('a store whose files are in S3', () => {
   let location: string;
   let home: string;
   let bytes: number;
+  let ahead: number;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'polylora-s3-store-'));
@@ -39,6 +42,7 @@ describe('a store whose files are in S3', () => {
   beforeEach(async () => {
     home = join(folder, `home-${homes++}`);
     location = s3.location();
+    ahead = 0;
     database = await openDatabase(join(home, 'polylora.db'));
     return () => database.destroy();
   });
@@ -55,6 +59,7 @@ describe('a store whose files are in S3', () => {
       staging: join(home, 'staging'),
       model: SHAPE,
       graceSeconds: 60,
+      clock: () => Date.now() + ahead,
     });
   const push = (store: AdaptersStore, seed: number, name = `acme/a${seed}`) =>
     store.push({ name, directory: join(folder, `adapter-${seed}`), source: { kind: 'upload' } }, OWNER);
@@ -62,7 +67,7 @@ describe('a store whose files are in S3', () => {
 
   it('serves at one gateway what was pushed at another, byte for byte', async () => {
     const { version } = await push(open('a'), 0);
-    const [{ path: file }] = (await open('b').weights(version.digest)).files;
+    const file = (await open('b').weights(version.digest)).files[0].path;
     expect(file).toContain(join(home, 'b'));
     expect(await readFile(file)).toEqual(
       await readFile(join(folder, 'adapter-0', 'adapter_model.safetensors')),
@@ -90,7 +95,7 @@ describe('a store whose files are in S3', () => {
     const gone: string[] = [];
     store.onRemoved((digest) => gone.push(digest));
     const release = store.hold(digests[0]!);
-    const [{ path: file }] = (await store.weights(digests[0]!)).files;
+    const file = (await store.weights(digests[0]!)).files[0].path;
     await store.weights(digests[1]!);
     await store.weights(digests[2]!);
     await store.weights(digests[1]!);
@@ -143,6 +148,31 @@ describe('a store whose files are in S3', () => {
     expect((await push(store, 2)).number).toBe(1);
   });
 
+  it('removes what it could not while S3 was away, and what no version speaks of, but nothing that is new', async () => {
+    const store = open('a');
+    const { bucket: Bucket, prefix: Prefix } = parseS3Location(location)!;
+    const kept = await push(store, 0);
+    await push(store, 1);
+    const objects = async () => (await s3.client.send(new ListObjectsV2Command({ Bucket, Prefix }))).KeyCount;
+    await s3.goAway();
+    try {
+      await store.remove('acme/a1', OWNER);
+      await expect(store.collect()).rejects.toMatchObject({ code: 'storage_unavailable' });
+    } finally {
+      await s3.comeBack();
+    }
+    const orphan = `${Prefix}${'a'.repeat(64)}-${'0'.repeat(16)}.safetensors`;
+    const foreign = `${Prefix}README.md`;
+    for (const Key of [orphan, foreign])
+      await s3.client.send(new PutObjectCommand({ Bucket, Key, Body: 'x' }));
+    await store.collect();
+    expect(await objects()).toBe(4);
+    ahead = 2 * 60 * 60 * 1000;
+    await store.collect();
+    expect(await objects()).toBe(2);
+    expect((await open('b').weights(kept.version.digest)).modules).toHaveLength(7);
+  });
+
   it('uses nothing that is not what was put', async () => {
     const { version } = await push(open('a'), 0);
     const { bucket, prefix } = parseS3Location(location)!;
@@ -186,6 +216,27 @@ describe('a store whose files are in S3', () => {
       code: 'storage_unavailable',
       message: /NoSuchBucket/,
     });
+  });
+
+  it('keeps a large file in parts, and leaves nothing of one that the disk has no room for', async () => {
+    const client = createS3Client({ endpoint: s3.endpoint, region: null });
+    const content = randomBytes(20 << 20);
+    const id = `${'c'.repeat(64)}-${'1'.repeat(16)}`;
+    await writeFile(join(home, 'large'), content);
+    const blobs = (cache: string) =>
+      new S3Blobs(client, parseS3Location(location)!, new BlobCache(cache, 1 << 30));
+    await blobs(join(home, 'a')).put(id, join(home, 'large'));
+    expect(existsSync(join(home, 'large'))).toBe(false);
+    expect((await readFile(await blobs(join(home, 'b')).locate(id))).equals(content)).toBe(true);
+    const disk = join(home, 'disk');
+    const unmount = mountSmallDisk(disk, 3);
+    if (unmount === null) return;
+    try {
+      await expect(blobs(join(disk, 'cache')).locate(id)).rejects.toMatchObject({ code: 'storage_full' });
+      expect(await readdir(join(disk, 'cache'))).toEqual([]);
+    } finally {
+      unmount();
+    }
   });
 
   it('finds its copies again after a restart, without what was broken off', async () => {

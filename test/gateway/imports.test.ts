@@ -157,7 +157,7 @@ describe('imports through the gateway, whose adapters are kept in S3', () => {
     const again = await admin('POST', 'adapters/imports', { source: 'hf:acme/pirate', name: 'acme/slow' });
     expect((await bodyOf(again)).id).toBe(job.id);
     const state = async () => bodyOf(await admin('GET', `adapters/imports/${job.id}`));
-    await until(async () => (await state()).bytes_done > 500);
+    await until(async () => (await state()).bytes_done > 100);
     expect(await state()).toMatchObject({ state: 'fetching', error: null, result: null });
     expect(await run('cancel', job.id)).toMatchObject({
       status: 0,
@@ -176,7 +176,7 @@ describe('imports through the gateway, whose adapters are kept in S3', () => {
       const asked = await admin('POST', 'adapters/imports', { source: 'hf:acme/pirate', name: 'acme/crash' });
       const { id } = await bodyOf(asked);
       const state = async () => bodyOf(await admin('GET', `adapters/imports/${id}`));
-      await until(async () => (await state()).bytes_done > 500);
+      await until(async () => (await state()).bytes_done > 100);
       gateway.child.kill('SIGKILL');
       await gateway.exited;
       gateway = await start();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-const FIRST_BYTES = 1000;
+const FIRST_BYTES = 200;
 
 interface Repository {
   readonly files: ReadonlyMap<string, Buffer>;
@@ -25,6 +25,8 @@ export class LocalHub {
   redirect: string | null = null;
   /** What the next large file is instead of what is listed; null: as listed. */
   instead: Buffer | null = null;
+  /** So many of the next answers with a large file break off after their first bytes. */
+  breaks = 0;
   #held: Promise<void> = Promise.resolve();
   readonly #revisions = new Map<string, string>();
   readonly #commits = new Map<string, Repository>();
@@ -108,10 +110,16 @@ export class LocalHub {
       response.writeHead(404).end();
       return;
     }
-    response.writeHead(200, { 'content-length': content.length });
-    response.write(content.subarray(0, FIRST_BYTES));
+    const [, from = '0'] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? [];
+    const part = content.subarray(Number(from));
+    response.writeHead(request.headers.range === undefined ? 200 : 206, { 'content-length': part.length });
+    response.write(part.subarray(0, FIRST_BYTES));
     await this.#held;
-    response.end(content.subarray(FIRST_BYTES));
+    if (this.breaks > 0) {
+      this.breaks--;
+      // Once they are on their way.
+      setTimeout(() => response.destroy(), 50);
+    } else response.end(part.subarray(FIRST_BYTES));
   }
 
   #note(host: 'hub' | 'cdn', request: IncomingMessage): string {

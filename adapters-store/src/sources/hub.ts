@@ -3,7 +3,7 @@ import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingf
 import { StorageError } from '../blobs/blob-store.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../peft/adapter.ts';
 import type { VersionSource } from '../version.ts';
-import { assertWithin, type Bounds, MOST_CONFIG_BYTES, saveStream } from './download.ts';
+import { assertWithin, type Bounds, MOST_CONFIG_BYTES, saveFile } from './download.ts';
 import { unreachable } from './egress/guarded-fetch.ts';
 import { SourceError } from './source-error.ts';
 
@@ -81,14 +81,19 @@ async function download(
   file: string,
   { fetch, token, bounds }: { fetch: typeof globalThis.fetch; token: string | null; bounds: Bounds },
 ): Promise<void> {
-  const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
-  const response = await fetch(url, { headers, signal: bounds.signal });
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel();
-    throw new SourceError(codeOf(response.status), `the hub answered ${response.status} for ${path}`);
-  }
-  const content = response.body as unknown as AsyncIterable<Uint8Array>;
-  const digest = await saveStream({ name: path, bytes: size, content }, file, bounds);
+  const open = async (from: number) => {
+    const headers = {
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...(from === 0 ? {} : { range: `bytes=${from}-` }),
+    };
+    const response = await fetch(url, { headers, signal: bounds.signal });
+    if (response.status !== (from === 0 ? 200 : 206) || response.body === null) {
+      await response.body?.cancel();
+      throw new SourceError(codeOf(response.status), `the hub answered ${response.status} for ${path}`);
+    }
+    return response.body as unknown as AsyncIterable<Uint8Array>;
+  };
+  const digest = await saveFile({ name: path, bytes: size, open }, file, bounds);
   // Large files are listed with their digest.
   const expected = lfs?.oid.replace(/^sha256:/, '');
   if (expected !== undefined && digest !== expected)
