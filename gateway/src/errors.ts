@@ -59,6 +59,7 @@ export const ERRORS = {
   adapter_tag_invalid: badRequest('The tag is none, or cannot be moved or taken away.'),
   adapter_field_invalid: badRequest('A field of an adapter is not allowed.'),
   adapter_too_large: badRequest('The adapter has more bytes or a larger rank than is allowed.', 413),
+  adapters_not_mixable: badRequest('Only adapters that are sums (LoRA, rsLoRA, VeRA, MoS) can be mixed.'),
   adapter_invalid: badRequest(
     'The files are no adapter that this base model can serve; the message says why.',
   ),
