@@ -20,43 +20,69 @@ export function writeRandomAdapter(
   seed: number,
   modules: readonly LoraModule[] = LORA_MODULES,
 ): void {
-  const header: Record<string, { dtype: 'F16'; shape: [number, number]; data_offsets: [number, number] }> =
-    {};
-  let bytes = 0;
-  const add = (name: string, shape: [number, number]) => {
-    const end = bytes + shape[0] * shape[1] * 2;
-    header[name] = { dtype: 'F16', shape, data_offsets: [bytes, end] };
-    bytes = end;
-  };
-  for (let layer = 0; layer < SHAPE.layerCount; layer++) {
-    for (const module of modules) {
-      const prefix = `base_model.model.model.layers.${layer}.${parentOf(module)}.${module}`;
-      add(`${prefix}.lora_A.weight`, [rank, PROJECTIONS[module].in]);
-      add(`${prefix}.lora_B.weight`, [PROJECTIONS[module].out, rank]);
-    }
-  }
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify(config(rank, modules), null, 2));
-  writeFileSync(
-    join(folder, 'adapter_model.safetensors'),
-    Buffer.concat([encode(header), weights(bytes, seed)]),
-  );
+  const tensors = forEachModule(modules, (prefix, { in: inputs, out }) => [
+    { name: `${prefix}.lora_A.weight`, dtype: 'F16', shape: [rank, inputs] },
+    { name: `${prefix}.lora_B.weight`, dtype: 'F16', shape: [out, rank] },
+  ]);
+  const config = { peft_type: 'LORA', r: rank, lora_alpha: rank, target_modules: modules, bias: 'none' };
+  writeTensors(folder, config, tensors, seed);
 }
+
+/** A tensor of random values: small halves of either sign, bytes up to 215, or floats around one. */
+export interface RandomTensor {
+  readonly name: string;
+  readonly dtype: 'F16' | 'U8' | 'F32';
+  readonly shape: readonly number[];
+}
+
+/** The tensors of each module in every layer. */
+export function forEachModule(
+  modules: readonly LoraModule[],
+  tensors: (prefix: string, shape: { readonly in: number; readonly out: number }) => readonly RandomTensor[],
+): RandomTensor[] {
+  return Array.from({ length: SHAPE.layerCount }, (_, layer) =>
+    modules.flatMap((module) =>
+      tensors(`base_model.model.model.layers.${layer}.${parentOf(module)}.${module}`, PROJECTIONS[module]),
+    ),
+  ).flat();
+}
+
+/** Writes an adapter of random tensors in PEFT format. */
+export function writeTensors(
+  folder: string,
+  config: object,
+  tensors: readonly RandomTensor[],
+  seed: number,
+): void {
+  let bytes = 0;
+  const header: Record<string, object> = {};
+  for (const { name, dtype, shape } of tensors) {
+    const end = bytes + shape.reduce((product, size) => product * size, BYTES[dtype]);
+    header[name] = { dtype, shape, data_offsets: [bytes, end] };
+    bytes = end;
+  }
+  const random = randomBits(seed);
+  const values = tensors.map(({ dtype, shape }) => {
+    return randomValues(
+      dtype,
+      shape.reduce((product, size) => product * size, 1),
+      random,
+    );
+  });
+  mkdirSync(folder, { recursive: true });
+  const whole = {
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: 'HuggingFaceTB/SmolLM2-135M-Instruct',
+    ...config,
+  };
+  writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify(whole, null, 2));
+  writeFileSync(join(folder, 'adapter_model.safetensors'), Buffer.concat([encode(header), ...values]));
+}
+
+const BYTES = { F16: 2, U8: 1, F32: 4 } as const;
 
 function parentOf(module: LoraModule): string {
   return ['gate_proj', 'up_proj', 'down_proj'].includes(module) ? 'mlp' : 'self_attn';
-}
-
-function config(rank: number, modules: readonly LoraModule[]) {
-  return {
-    peft_type: 'LORA',
-    task_type: 'CAUSAL_LM',
-    base_model_name_or_path: 'HuggingFaceTB/SmolLM2-135M-Instruct',
-    r: rank,
-    lora_alpha: rank,
-    target_modules: modules,
-    bias: 'none',
-  };
 }
 
 /** A safetensors header: its length as a 64-bit integer, then JSON padded to a multiple of eight bytes. */
@@ -68,17 +94,35 @@ function encode(header: object): Buffer {
   return Buffer.concat([length, padded]);
 }
 
-/** Numbers of either sign from 2⁻⁸ up to 2⁻⁷, written as float16 bits: random sign and fraction, fixed exponent. */
-function weights(bytes: number, seed: number): Buffer {
-  const values = new Uint16Array(bytes / 2);
-  const exponent = (15 - 8) << 10;
+/** xorshift32 (Marsaglia, 2003). */
+function randomBits(seed: number): () => number {
   let state = seed * 2_654_435_761 + 1;
-  for (let index = 0; index < values.length; index++) {
-    // xorshift32 (Marsaglia, 2003).
+  return () => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    values[index] = (state & 0x83ff) | exponent;
+    return state;
+  };
+}
+
+function randomValues(dtype: RandomTensor['dtype'], count: number, random: () => number): Buffer {
+  switch (dtype) {
+    case 'F16': {
+      // From 2⁻⁸ up to 2⁻⁷: random sign and fraction, fixed exponent.
+      const exponent = (15 - 8) << 10;
+      const values = new Uint16Array(count);
+      for (let index = 0; index < count; index++) values[index] = (random() & 0x83ff) | exponent;
+      return Buffer.from(values.buffer);
+    }
+    case 'U8': {
+      const values = new Uint8Array(count);
+      for (let index = 0; index < count; index++) values[index] = (random() >>> 1) % 216;
+      return Buffer.from(values.buffer);
+    }
+    case 'F32': {
+      const values = new Float32Array(count);
+      for (let index = 0; index < count; index++) values[index] = 1 + ((random() & 0xff) - 128) / 4096;
+      return Buffer.from(values.buffer);
+    }
   }
-  return Buffer.from(values.buffer);
 }
