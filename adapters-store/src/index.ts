@@ -19,12 +19,14 @@ export { Sources } from './sources/sources.ts';
 export {
   type AdapterDetails,
   type AdapterEntry,
+  type AdapterFiles,
   EVERYONE,
   type Grantee,
   type Principal,
 } from './store/access.ts';
-export type { Release } from './store/push.ts';
+export type { PushLimits, Release } from './store/push.ts';
 export { AdaptersStore } from './store.ts';
-export { StoreError, type StoreErrorCode } from './store-error.ts';
+export { StoreError, type StoreErrorCode, UploadOffsetError } from './store-error.ts';
 export type { AdaptedModule, Adapter, BaseModelShape, LoraModule, TensorLocation } from './types.ts';
+export { AdapterUploads, type NewUpload, type Upload } from './uploads/adapter-uploads.ts';
 export type { Version, VersionSource } from './version.ts';

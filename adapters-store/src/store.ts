@@ -4,12 +4,13 @@ import {
   Access,
   type AdapterDetails,
   type AdapterEntry,
+  type AdapterFiles,
   type Grantee,
   type Principal,
 } from './store/access.ts';
 import { Changes } from './store/changes.ts';
 import type { AdaptersStoreOptions } from './store/options.ts';
-import { type Push, Pushing, type Release } from './store/push.ts';
+import { type Push, type PushIntent, Pushing, type Release } from './store/push.ts';
 import { Removal } from './store/removal.ts';
 import { Tags } from './store/tags.ts';
 import type { Adapter } from './types.ts';
@@ -56,7 +57,7 @@ export class AdaptersStore {
   }
 
   /** Whether there may be such a push, before its files are here. @throws StoreError */
-  assertPushable(push: Pick<Push, 'name' | 'tags' | 'parent' | 'note'>, actor: Principal): Promise<void> {
+  assertPushable(push: PushIntent, actor: Principal): Promise<void> {
     return this.#pushing.assertPushable(push, actor);
   }
 
@@ -79,6 +80,15 @@ export class AdaptersStore {
   /** Keeps the file of a version where `weights` found it, until what is returned is called. */
   hold(digest: string): () => void {
     return this.#options.blobs.hold(digest);
+  }
+
+  /**
+   * The files of one of a name's versions.
+   * @param which a reference's part behind the `@`, such as `v3`
+   * @throws StoreError `adapter_not_found`, StorageError
+   */
+  files(name: string, which: string, principal: Principal): Promise<AdapterFiles> {
+    return this.#access.files(name, which, principal);
   }
 
   /**

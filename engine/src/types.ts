@@ -277,6 +277,7 @@ export type EngineErrorCode =
   | 'adapter_not_loaded'
   | 'adapter_load_failed'
   | 'adapter_does_not_fit'
+  | 'adapters_not_mixable'
   | 'numerical_error'
   | 'engine_unavailable'
   | 'engine_overloaded'

@@ -11,6 +11,7 @@ import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
+import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 
@@ -35,6 +36,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/batches', createBatchRoute(deps)).get(batchesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/batches/:id', batchRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
+  app.get('/lora-adapters', loraAdaptersRoute(deps)).post(setLoraAdaptersRoute()).all(notAllowed('GET'));
   if (deps.runtimeLora !== null) {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));

@@ -59,9 +59,28 @@ export const ERRORS = {
   adapter_tag_invalid: badRequest('The tag is none, or cannot be moved or taken away.'),
   adapter_field_invalid: badRequest('A field of an adapter is not allowed.'),
   adapter_too_large: badRequest('The adapter has more bytes or a larger rank than is allowed.', 413),
+  adapters_not_mixable: badRequest('Only adapters that are sums (LoRA, rsLoRA, VeRA, MoS) can be mixed.'),
   adapter_invalid: badRequest(
     'The files are no adapter that this base model can serve; the message says why.',
   ),
+  upload_not_found: badRequest('The tenant has no such upload of an adapter, or not any more.', 404),
+  upload_offset_mismatch: badRequest(
+    'The bytes are not those that come next, or another request took over; `upload-offset` says where it is.',
+    409,
+  ),
+  upload_incomplete: badRequest(
+    'The upload is to be completed before all of it has come; `upload-offset` says where it is.',
+    409,
+  ),
+  upload_too_long: badRequest('More bytes come than the upload was announced with.', 413),
+  upload_damaged: badRequest('What has come is not what was sent, by its SHA-256; begin the upload again.'),
+  uploads_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      'As many uploads are open as `maxAdapterUploads` allows, or have announced as much as `maxAdapterUploadBytes`.',
+  },
   source_invalid: badRequest('The source is none: `hf:owner/name@revision` or `s3://bucket/prefix`.'),
   source_refused: badRequest(
     'The source, or where it redirects to, is at a host or an address that `importHosts` does not allow.',

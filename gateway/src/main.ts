@@ -22,7 +22,7 @@ import { type Config, hostsOf } from './config/schema.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
-import { OPERATOR } from './routes/admin/adapters.ts';
+import { OPERATOR } from './routes/admin/operator.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 
 /** The only window that OpenAI offers. */
@@ -63,6 +63,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   let directory = null as DirectoryCatalog | null;
+  const limits = { maxBytes: config.adapterLimitBytes, maxRank: config.adapterLimitRank };
   const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
@@ -94,11 +95,17 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     runtimeLora:
       config.runtimeLoraRoot === null
         ? null
-        : { backend: () => backend, store: () => adapters?.store ?? null, root: config.runtimeLoraRoot },
+        : {
+            backend: () => backend,
+            store: () => adapters?.store ?? null,
+            root: config.runtimeLoraRoot,
+            limits,
+          },
     adminAdapters: {
       store: () => adapters?.store ?? null,
-      uploads: stagingOf(storeDirectory),
-      weightsLimitBytes: config.adapterLimitBytes,
+      uploads: () => adapters?.uploads ?? null,
+      staging: stagingOf(storeDirectory),
+      limits,
     },
     imports: () => adapters?.imports ?? null,
     secrets: () => adapters?.secrets ?? null,
@@ -133,6 +140,8 @@ export async function serve(config: Config, say: (line: string) => void): Promis
         // The directory's adapters come first: one that was pushed under such a name would never be found.
         isReserved: (name) => reserved.has(name) || PATHS.has(name) || (directory?.has(name) ?? false),
         model: { digest: engine.model.sourceDigest, ...shapeOf(engine) },
+        limits,
+        mostUploads: { uploads: config.maxAdapterUploads, bytes: config.maxAdapterUploadBytes },
         logger,
       });
       directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);

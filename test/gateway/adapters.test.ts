@@ -202,6 +202,50 @@ describe('the adapters store behind the gateway', () => {
     });
   });
 
+  it('mixes adapters by weights', async () => {
+    const asked = async (fields: Record<string, unknown>) => {
+      const response = await fetch(`${gateway.url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Ahoy', max_tokens: 8, temperature: 0, logprobs: 0, ...fields }),
+      });
+      const { choices, error, model } = (await response.json()) as {
+        choices?: { text: string; logprobs: { token_logprobs: number[] } }[];
+        model: string;
+        error?: { code: string; param: string };
+      };
+      return error ?? { model, text: choices![0]!.text, logprobs: choices![0]!.logprobs.token_logprobs };
+    };
+    const pirate = await asked({ model: 'pirate' });
+    const one = (name: string, weight: number) => ({ name, weight });
+    // What counts nothing changes no bit.
+    const alone = await asked({ model: 'base', adapters: [one('pirate', 1), one('headline', 0)] });
+    expect(alone).toEqual({ ...pirate, model: '1*pirate+0*headline' });
+    expect(await asked({ adapters: [{ name: 'pirate' }] })).toEqual(pirate);
+    const both = await asked({ adapters: [one('pirate', 0.5), one('headline', 0.5)] });
+    expect(both).not.toMatchObject({ logprobs: (pirate as { logprobs: number[] }).logprobs });
+    const turned = await asked({ adapters: [one('headline', 0.5), one('pirate', 0.5)] });
+    expect(turned).toEqual({ ...both, model: '0.5*headline+0.5*pirate' });
+    const base = await asked({ model: 'base' });
+    const none = await asked({ adapters: [one('pirate', 0), one('headline', 0)] });
+    expect(none).toMatchObject({ logprobs: (base as { logprobs: number[] }).logprobs });
+
+    const wrong: [Record<string, unknown>, string, string | null][] = [
+      [{ adapters: [] }, 'empty_array', 'adapters'],
+      [{ adapters: 'pirate' }, 'invalid_type', 'adapters'],
+      [{ adapters: [{ weight: 1 }] }, 'missing_required_parameter', 'adapters[0].name'],
+      [{ adapters: [one('pirate', 1e9)] }, 'decimal_above_max_value', 'adapters[0].weight'],
+      [{ adapters: [{ ...one('pirate', 1), rank: 2 }] }, 'unsupported_parameter', 'adapters[0].rank'],
+      [{ adapters: Array(9).fill(one('pirate', 1)) }, 'invalid_value', 'adapters'],
+      [{ adapters: [one('pirate', 1), one('nobody', 1)] }, 'model_not_found', null],
+      [{ adapters: [one('base', 1)] }, 'invalid_value', 'adapters'],
+      [{ model: 'pirate', adapters: [one('headline', 1)] }, 'invalid_value', 'model'],
+      [{ adapter_id: 'pirate', adapters: [one('headline', 1)] }, 'invalid_value', 'adapter_id'],
+      [{ lora: [{ id: 1, scale: 1 }], adapters: [one('headline', 1)] }, 'invalid_value', 'lora'],
+    ];
+    for (const [fields, code, param] of wrong) expect(await asked(fields)).toMatchObject({ code, param });
+  });
+
   it('lets nobody but the operator administer', async () => {
     for (const path of ['', '/acme%2Fvoice', '/nothing', '/x/tags/y']) {
       const answers = await Promise.all(

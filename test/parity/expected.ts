@@ -15,7 +15,7 @@ export interface Expected {
 }
 
 export interface ExpectedCase {
-  /** `adapter`, or null for the base model. */
+  /** The adapter's directory beside the model, or null for the base model. */
   readonly adapter: string | null;
   readonly prompt: readonly number[];
   /** Of each prompt token but the first. */
@@ -34,6 +34,12 @@ export function readExpected(model: string): Expected {
     ? model.replace(/\.gguf$/, '.expected.json')
     : join(model, 'expected.json');
   return JSON.parse(readFileSync(join(FIXTURES, 'models', file), 'utf8')) as Expected;
+}
+
+/** Expected results of the adapters of every type on a model. */
+export function readExpectedTypes(model: string): readonly ExpectedCase[] {
+  const text = readFileSync(join(FIXTURES, 'models', model, 'adapter-types.json'), 'utf8');
+  return (JSON.parse(text) as { cases: ExpectedCase[] }).cases;
 }
 
 /** Mean and largest distance of two series of equal length. */

@@ -120,4 +120,16 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       for (const table of ['import', 'secret']) await db.schema.dropTable(table).execute();
     },
   },
+  '0004_adapter_kinds': {
+    async up(db: Kysely<never>) {
+      await db.schema
+        .alterTable('version')
+        // There was no other kind before.
+        .addColumn('kind', 'text', (column) => column.notNull().defaultTo('LoRA'))
+        .execute();
+    },
+    async down(db: Kysely<never>) {
+      await db.schema.alterTable('version').dropColumn('kind').execute();
+    },
+  },
 };

@@ -15,6 +15,8 @@ export interface VersionTable {
   bytes: number;
   /** adapter_config.json as it was given. */
   config: string;
+  /** What its method is called: `LoRA`, `DoRA`, `(IA)³`, … */
+  kind: string;
   /** JSON: the largest rank of each module. */
   ranks: string;
   /** JSON: where it came from. */

@@ -45,6 +45,8 @@ export interface ImportsOptions {
   readonly staging: string;
   /** Of an adapter's weights. */
   readonly maxBytes: number;
+  /** The largest rank; not given: any. */
+  readonly maxRank?: number;
   /** Told of faults of our own, which clients learn no more of than that there was one. */
   readonly onFault: (error: unknown) => void;
   /** Milliseconds since 1970. */
@@ -224,7 +226,7 @@ export class Imports {
     progress: Progress,
     cancelled: AbortSignal,
   ): Promise<void> {
-    const { sources, staging, store, maxBytes } = this.#options;
+    const { sources, staging, store, maxBytes, maxRank = Number.POSITIVE_INFINITY } = this.#options;
     const directory = join(staging, randomUUID());
     await this.#turn(cancelled);
     try {
@@ -241,7 +243,10 @@ export class Imports {
       });
       // From here on it is not cancelled any more: what is stored is stored.
       await this.#move(id, 'fetching', { state: 'storing', ...bytesOf(progress) });
-      const { number, version } = await store.push({ name, directory, tags, note, source: from }, actor);
+      const { number, version } = await store.push(
+        { name, directory, tags, note, source: from, limits: { maxBytes, maxRank } },
+        actor,
+      );
       const result = JSON.stringify({ release: `v${number}`, digest: version.digest });
       await this.#move(id, 'storing', { state: 'done', result, finished_at: this.#clock() });
     } finally {

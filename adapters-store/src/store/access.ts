@@ -1,4 +1,6 @@
+import { type FileHandle, open } from 'node:fs/promises';
 import type { ExpressionBuilder, Transaction } from 'kysely';
+import { storageError } from '../blobs/blob-store.ts';
 import type { Database } from '../metadata/database.ts';
 import type { Tables } from '../metadata/tables.ts';
 import { type AdapterReference, LATEST, parseReference } from '../name.ts';
@@ -43,6 +45,15 @@ export interface AdapterDetails {
   /** The newest first. */
   readonly releases: readonly Release[];
   readonly grants: readonly Grantee[];
+}
+
+/** A version as the files that it was pushed as. */
+export interface AdapterFiles {
+  readonly release: Release;
+  /** The text of adapter_config.json. */
+  readonly config: string;
+  /** The safetensors file, which can be read to its end whatever is removed meanwhile. */
+  readonly weights: FileHandle;
 }
 
 const LONGEST_GRANTEE = 256;
@@ -118,6 +129,40 @@ export class Access {
       return await readCheckedAdapter({ name: digest, config: row.config, file, digest }, model);
     } finally {
       release();
+    }
+  }
+
+  /**
+   * The files of one of a name's versions. Whoever asks closes the weights.
+   * @param which a reference's part behind the `@`, such as `v3`
+   * @throws StoreError `adapter_not_found`, StorageError
+   */
+  async files(name: string, which: string, principal: Principal): Promise<AdapterFiles> {
+    const { database, blobs } = this.#options;
+    const reference = parseReference(`${name}@${which}`);
+    const version = reference === null ? null : await this.find(database, reference, principal);
+    if (reference === null || version === null)
+      throw notFound(`'${name}' has no version '${which}' that this model can serve`);
+    const row = await database
+      .selectFrom('version')
+      .innerJoin('release', 'release.digest', 'version.digest')
+      .where('version.digest', '=', version.digest)
+      .where('release.name', '=', name)
+      .select(['version.config', 'version.blob', 'release.number'])
+      .orderBy('release.number', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    // Removed in between.
+    if (row === undefined) throw notFound(`'${name}' has no version '${which}' any more`);
+    const number = reference.kind === 'release' ? reference.number : row.number;
+    const letGo = blobs.hold(version.digest);
+    try {
+      const weights = await open(await blobs.locate(row.blob));
+      return { release: { name, number, version }, config: row.config, weights };
+    } catch (error) {
+      throw storageError(error, 'reading an adapter');
+    } finally {
+      letGo();
     }
   }
 

@@ -6,7 +6,6 @@ import { blobId, StorageError } from '../blobs/blob-store.ts';
 import type { Tables } from '../metadata/tables.ts';
 import { LATEST } from '../name.ts';
 import { StoreError } from '../store-error.ts';
-import type { Adapter } from '../types.ts';
 import { largestRanks, readVersion, VERSION_COLUMNS, type Version, type VersionSource } from '../version.ts';
 import type { Principal } from './access.ts';
 import type { Changes } from './changes.ts';
@@ -26,9 +25,17 @@ export interface Push {
   readonly source: VersionSource;
   readonly parent?: string | null;
   readonly note?: string | null;
-  /** The most bytes of the weights, and the largest rank, that the owner may push. */
-  readonly limits?: { readonly maxBytes: number; readonly maxRank: number };
+  readonly limits?: PushLimits;
 }
+
+/** The most bytes of the weights, and the largest rank, that an owner may push. */
+export interface PushLimits {
+  readonly maxBytes: number;
+  readonly maxRank: number;
+}
+
+/** What of a push is known before its files are. */
+export type PushIntent = Pick<Push, 'name' | 'tags' | 'parent' | 'note'>;
 
 /** A version under a name. */
 export interface Release {
@@ -68,7 +75,8 @@ export class Pushing {
       await stage(push, staged, this.#options.model);
       const adapter = await readStaged(staged, name, this.#options.model);
       const ranks = largestRanks(adapter);
-      if (limits !== undefined) assertWithin(limits, adapter, Math.max(...Object.values(ranks)));
+      if (limits !== undefined)
+        assertWithin(limits, adapter.files[0].bytes, Math.max(...Object.values(ranks)));
       const blob = blobId(adapter.digest);
       // Before it has a name: a name never stands for what is not there. Without one it is collected some day.
       await this.#options.blobs.put(blob, adapter.files[0].path);
@@ -82,6 +90,7 @@ export class Pushing {
             blob,
             bytes: adapter.files[0].bytes,
             config: adapter.config,
+            kind: adapter.kind,
             ranks: JSON.stringify(ranks),
             source: JSON.stringify(push.source),
             parent,
@@ -119,10 +128,10 @@ export class Pushing {
           const keepsNew = version.blob === blob || !(await this.#options.blobs.has(version.blob));
           const isMended = keepsNew && version.blob !== blob;
           if (isMended) {
-            const { bytes, config, ranks } = row;
+            const { bytes, config, kind, ranks } = row;
             await transaction
               .updateTable('version')
-              .set({ blob, bytes, config, ranks })
+              .set({ blob, bytes, config, kind, ranks })
               .where('digest', '=', adapter.digest)
               .execute();
           }
@@ -145,9 +154,12 @@ export class Pushing {
     }
   }
 
-  /** Whether there may be such a push, before anything is read. @throws StoreError */
+  /**
+   * Refuses what no files could make a push of.
+   * @throws StoreError
+   */
   async assertPushable(
-    { name, tags = [], parent = null, note = null }: Pick<Push, 'name' | 'tags' | 'parent' | 'note'>,
+    { name, tags = [], parent = null, note = null }: PushIntent,
     actor: Principal,
   ): Promise<void> {
     assertName(name);
@@ -203,16 +215,11 @@ export class Pushing {
   }
 }
 
-function assertWithin(
-  { maxBytes, maxRank }: NonNullable<Push['limits']>,
-  { files: [{ bytes }] }: Adapter,
-  rank: number,
-): void {
+/** @throws StoreError `adapter_too_large` */
+export function assertWithin({ maxBytes, maxRank }: PushLimits, bytes: number, rank: number): void {
   if (bytes > maxBytes) {
-    throw new StoreError(
-      'adapter_too_large',
-      `the weights have ${bytes} bytes, at most ${maxBytes} are allowed`,
-    );
+    const message = `the weights have ${bytes} bytes, at most ${maxBytes} are allowed`;
+    throw new StoreError('adapter_too_large', message);
   }
   if (rank > maxRank) {
     throw new StoreError('adapter_too_large', `the rank is ${rank}, at most ${maxRank} is allowed`, 'r');

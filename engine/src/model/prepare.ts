@@ -12,11 +12,11 @@ import type { DecoderModel } from './decoder.ts';
 import { type FetchOptions, fetchModel, type LocalModel } from './fetch-model.ts';
 import { fileDigest } from './file-digest.ts';
 import { withFileLock } from './file-lock.ts';
-import { readGguf } from './gguf-model.ts';
 import { buildGraph, type DecoderGraph } from './graph.ts';
-import { huggingFaceFiles, readHuggingFace } from './hugging-face.ts';
+import { huggingFaceFiles } from './hugging-face.ts';
 import { MANIFEST_FILE, Manifest } from './manifest.ts';
 import type { OnProgress } from './progress.ts';
+import { readModel } from './read-model.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
 
 /** Of the graph, the packed weights and the manifest: anything kept under another number is made anew. */
@@ -123,7 +123,7 @@ async function build(
   directory: string,
   onProgress?: OnProgress,
 ): Promise<Manifest> {
-  const model = local.kind === 'gguf' ? await readGguf(local.file) : await readHuggingFace(local.directory);
+  const model = await readModel(local);
   const graph = buildGraph(model, weights);
   await removeLeftovers(directory);
   const temporary = `${directory}.${randomUUID()}.tmp`;

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import {
   AdaptersStore,
+  AdapterUploads,
   type BaseModelShape,
   type BlobStore,
   DirectoryBlobs,
   Imports,
   openDatabase,
+  type PushLimits,
   readSecretKey,
   Secrets,
   Sources,
@@ -30,6 +32,9 @@ export interface StoreHostOptions {
   /** Names that no adapter may be pushed under. */
   readonly isReserved: (name: string) => boolean;
   readonly model: BaseModelShape & { readonly digest: string };
+  readonly limits: PushLimits;
+  /** Uploads that a tenant may have open at once, and the bytes that these may announce together. */
+  readonly mostUploads: { readonly uploads: number; readonly bytes: number };
   readonly logger: Logger;
 }
 
@@ -60,6 +65,8 @@ export interface BlobsOptions {
 /** An open store. */
 export interface StoreHost {
   readonly store: AdaptersStore;
+  /** Adapters that come in parts. */
+  readonly uploads: AdapterUploads;
   readonly imports: Imports;
   readonly secrets: Secrets;
   close(): Promise<void>;
@@ -75,12 +82,16 @@ export function stagingOf(directory: string): string {
  * @throws MetadataError
  */
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
-  const { directory, graceSeconds, isReserved, model, logger } = options;
+  const { directory, graceSeconds, isReserved, model, limits, mostUploads, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
   const blobs = await openBlobs(directory, options.blobs);
   const store = new AdaptersStore({
     ...{ database, blobs, model, graceSeconds, isReserved },
     staging: stagingOf(directory),
+  });
+  const uploads = new AdapterUploads({
+    ...{ store, model, limits, most: mostUploads },
+    directory: join(directory, 'uploads'),
   });
   const { hubUrl, hosts, hubToken, secretKey, secretKeyFile, maxBytes } = options.imports;
   const givenKey = secretKey === null ? null : parseSecretKey(secretKey);
@@ -92,7 +103,7 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
     s3Region: options.blobs.s3Region,
   });
   const imports = new Imports({
-    ...{ database, store, sources, maxBytes },
+    ...{ database, store, sources, maxBytes, maxRank: limits.maxRank },
     staging: stagingOf(directory),
     onFault: (error) => logger.error({ err: error }, 'an import failed'),
   });
@@ -103,12 +114,14 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
       .then((removed) => {
         if (removed.length > 0) logger.info({ removed }, 'adapter versions collected');
       })
-      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'));
+      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'))
+      .then(() => uploads.collect())
+      .catch((error: unknown) => logger.error({ err: error }, 'abandoned uploads cannot be removed'));
   };
   collect();
   const timer = setInterval(collect, COLLECT_MILLISECONDS);
   return {
-    ...{ store, imports, secrets },
+    ...{ store, uploads, imports, secrets },
     async close() {
       clearInterval(timer);
       await imports.close();

@@ -2,6 +2,7 @@ import type { Principal } from '@polylora/adapters-store';
 import type {
   EngineStats,
   FinishReason,
+  MixturePart,
   Prompt,
   SamplingParams,
   SchedulingParams,
@@ -22,8 +23,16 @@ export interface BackendModel {
   /** Longest prompt plus completion, in tokens. */
   readonly maxModelLen: number;
   readonly vocabSize: number;
+  /** The adapters that are mixed, where several are or one has a weight; null else. */
+  readonly mixture: readonly MixturePart[] | null;
   /** Identity of the weights (base and adapter), the same for equal answers to equal requests. */
   readonly fingerprint: string;
+}
+
+/** An adapter in a mixture. */
+export interface WeightedModel {
+  readonly model: BackendModel;
+  readonly weight: number;
 }
 
 export interface BackendRequest {
@@ -80,6 +89,8 @@ export interface Backend {
    * Null for what is not there and for what the client may not use, which are not told apart.
    */
   find(name: string, principal: Principal): Promise<BackendModel | null>;
+  /** Adapters added up with weights, as a model of its own. Each is what `find` gave. */
+  mix(parts: readonly WeightedModel[]): BackendModel;
   /** Never throws for what happens to the request. Aborting the signal or leaving the loop ends it. */
   generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
   stats(): Promise<BackendStats>;

@@ -5,9 +5,19 @@ import {
   type EngineProcess,
   errorEvent,
   type GenerationEvent,
+  type MixturePart,
+  mixAdapters,
+  mixtureDigest,
 } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
-import type { Backend, BackendEvent, BackendModel, BackendRequest, BackendStats } from './backend.ts';
+import type {
+  Backend,
+  BackendEvent,
+  BackendModel,
+  BackendRequest,
+  BackendStats,
+  WeightedModel,
+} from './backend.ts';
 
 export interface EmbeddedBackendOptions {
   readonly engine: EngineProcess;
@@ -35,6 +45,8 @@ export class EmbeddedBackend implements Backend {
   readonly #catalog: AdapterCatalog;
   /** Digests that the engine was told of, or is being told, in the order of their last use. */
   readonly #known = new Map<string, Promise<void>>();
+  /** Those of them that are mixtures, with what is in them. */
+  readonly #mixtures = new Map<string, readonly MixturePart[]>();
   /** Names by which each of them was asked for: the same weights may be served under several. */
   readonly #names = new Map<string, Set<string>>();
 
@@ -49,6 +61,7 @@ export class EmbeddedBackend implements Backend {
       created: startedAt,
       maxModelLen,
       vocabSize,
+      mixture: null,
       fingerprint: fingerprint(digest),
     };
   }
@@ -73,12 +86,26 @@ export class EmbeddedBackend implements Backend {
     return adapter === null ? null : this.#modelOf(adapter);
   }
 
+  mix(parts: readonly WeightedModel[]): BackendModel {
+    const mixture = parts.map(({ model, weight }) => ({ digest: model.root, weight }));
+    const digest = mixtureDigest(mixture);
+    return {
+      ...this.base,
+      id: parts.map(({ model, weight }) => `${weight}*${model.id}`).join('+'),
+      parent: this.base.id,
+      root: digest,
+      created: Math.max(...parts.map(({ model }) => model.created)),
+      mixture,
+      fingerprint: fingerprint(this.#engine.model.digest, digest),
+    };
+  }
+
   /**
    * Makes a content known to the engine, once however many ask for it.
    * @throws EngineError where the engine cannot serve it, or what the catalog throws where it cannot be read
    */
-  async load(digest: string): Promise<void> {
-    const known = this.#known.get(digest) ?? this.#tell(digest);
+  async load(digest: string, mixture: readonly MixturePart[] | null = null): Promise<void> {
+    const known = this.#known.get(digest) ?? this.#tell(digest, mixture);
     this.#known.delete(digest);
     this.#known.set(digest, known);
     try {
@@ -91,11 +118,14 @@ export class EmbeddedBackend implements Backend {
     if (this.#known.size > MOST_KNOWN && oldest !== undefined) await this.unload(oldest);
   }
 
-  /** Lets go of a content: requests that run with it end as they would have. */
+  /** Lets go of a content and of mixtures with it: requests that run with it end as they would have. */
   async unload(digest: string): Promise<void> {
     const known = this.#known.get(digest);
     this.#known.delete(digest);
     this.#names.delete(digest);
+    this.#mixtures.delete(digest);
+    const mixtures = [...this.#mixtures].filter(([, parts]) => parts.some((part) => part.digest === digest));
+    await Promise.all(mixtures.map(([mixture]) => this.unload(mixture)));
     // What is still being told would be known after all.
     await known?.catch(() => {});
     // Meanwhile somebody may have asked for it anew.
@@ -109,11 +139,12 @@ export class EmbeddedBackend implements Backend {
   ): AsyncGenerator<BackendEvent> {
     const { id, prompt, sampling, scheduling } = request;
     const adapter = model.parent === null ? null : model.root;
-    // The engine may read the file at any time until the request's end.
-    const release = adapter === null ? null : this.#catalog.hold(adapter);
+    // The engine may read their files at any time until the request's end.
+    const contents = adapter === null ? [] : (model.mixture?.map(({ digest }) => digest) ?? [adapter]);
+    const releases = contents.map((digest) => this.#catalog.hold(digest));
     try {
       if (adapter !== null) {
-        await this.load(adapter);
+        await this.load(adapter, model.mixture);
         this.#nameOf(adapter, model.id);
       }
       for await (const event of this.#engine.generate(
@@ -126,7 +157,7 @@ export class EmbeddedBackend implements Backend {
     } catch (error) {
       yield errorEvent(error instanceof EngineError ? error : unreadable(error));
     } finally {
-      release?.();
+      for (const release of releases) release();
     }
   }
 
@@ -173,10 +204,24 @@ export class EmbeddedBackend implements Backend {
     await this.unload(digest).catch(() => {});
   }
 
-  async #tell(digest: string): Promise<void> {
+  async #tell(digest: string, mixture: readonly MixturePart[] | null): Promise<void> {
+    if (mixture === null) return this.#engine.addAdapter(await this.#weights(digest));
+    // Before it is known: a part may be removed meanwhile, and takes its mixtures with it.
+    this.#mixtures.set(digest, mixture);
+    try {
+      await this.#engine.addAdapter(await mixAdapters(mixture, (part) => this.#weights(part)));
+    } catch (error) {
+      this.#mixtures.delete(digest);
+      throw error;
+    }
+  }
+
+  /** An adapter as the engine knows it: names and dates are none of its business. */
+  async #weights(digest: string): Promise<AdapterWeights> {
     const weights = await this.#catalog.weights(digest);
     if (weights === null) throw new EngineError('adapter_not_loaded', `adapter ${digest} is gone`);
-    await this.#engine.addAdapter(weightsOf(weights));
+    const { files, modules } = weights;
+    return { digest, files, modules };
   }
 
   #nameOf(digest: string, name: string): void {
@@ -203,9 +248,4 @@ function unreadable(error: unknown): EngineError {
 /** OpenAI's `system_fingerprint`: short, and different for different weights. */
 function fingerprint(...digests: readonly string[]): string {
   return `fp_${digests.map((digest) => digest.slice(0, 10)).join('_')}`;
-}
-
-/** An adapter as the engine knows it: names and dates are none of its business. */
-function weightsOf({ digest, files, modules }: AdapterWeights): AdapterWeights {
-  return { digest, files, modules };
 }

@@ -16,6 +16,10 @@ export class StartingBackend implements Backend {
     return null;
   }
 
+  mix(): never {
+    throw STARTING;
+  }
+
   async *generate(): AsyncGenerator<BackendEvent> {
     yield errorEvent(STARTING);
   }

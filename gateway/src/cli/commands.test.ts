@@ -61,6 +61,8 @@ describe('readArguments', () => {
     const commands = [...general.help.matchAll(/^ {2}([a-z]+)(?= |\n)/gm)].map(([, name = '']) => name);
     const all = [
       'push',
+      'compress',
+      'pull',
       'import',
       'imports',
       'cancel',

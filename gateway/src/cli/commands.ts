@@ -14,6 +14,8 @@ interface CommandSpec {
   readonly positionals: readonly string[];
   readonly options: readonly OptionSpec[];
   readonly help: string;
+  /** It asks no server. */
+  readonly local?: boolean;
   /** Further paragraphs for its own help. */
   readonly more?: string;
 }
@@ -33,11 +35,44 @@ const COMMANDS = {
       { name: 'tag', value: 'tag', many: true, help: 'moves this tag to it, beside latest; may be repeated' },
       { name: 'note', value: 'text', help: 'what a reader of its history should know' },
       { name: 'parent', value: 'digest', help: 'the version that it was trained from' },
+      { name: 'in-parts', value: null, help: 'resumes after a broken connection, as large ones always do' },
     ],
     help: 'sends a folder with adapter_config.json and adapter_model.safetensors',
     more:
       'It becomes the next release of its name, and its latest, at once. The same content again changes only the\n' +
       'tags. Nobody may use a new name until it is granted.',
+  },
+  compress: {
+    positionals: ['model'],
+    options: [
+      { name: 'base', value: 'model', help: 'the model that it was tuned from (required)' },
+      { name: 'out', value: 'dir', help: 'where the adapter goes; not there yet (required)' },
+      { name: 'size-target', value: 'times', help: 'how much smaller than float16, 1 to 8; 7 unless told' },
+      { name: 'rank', value: 'rank', help: 'rank of the low-rank part, in place of a size' },
+      {
+        name: 'keep-base-embeddings',
+        value: null,
+        help: "goes on where embeddings, head or final norm differ, with the base's",
+      },
+      {
+        name: 'keep-base-biases',
+        value: null,
+        help: 'the same for biases, and norms of queries and keys',
+      },
+    ],
+    help: 'makes an adapter of a full fine-tune, on this machine',
+    local: true,
+    more:
+      "A model is a folder of Hugging Face's, a .gguf file or an id (owner/name) on its hub. The fine-tune must have the\n" +
+      'architecture and shapes of the base. What it changed in the seven projections of each layer is kept as a product of\n' +
+      'low rank and a sparse matrix of two bits a weight, and what it changed in the norms before them exactly. Embeddings,\n' +
+      'head, final norm, biases, and norms of queries and keys are not carried.',
+  },
+  pull: {
+    positionals: ['name', 'dir'],
+    options: [],
+    help: 'fetches a version (acme/support@v2, or its latest) into a new folder',
+    more: 'The folder can be pushed again as it is: its content has the same digest.',
   },
   import: {
     positionals: ['source'],
@@ -101,10 +136,12 @@ const COMMANDS = {
 
 export type CommandName = keyof typeof COMMANDS;
 
+const JSON_OPTION: OptionSpec = { name: 'json', value: null, help: 'prints what the API answers, as JSON' };
 const COMMON: readonly OptionSpec[] = [
   { name: 'url', value: 'address', help: 'the server [POLYLORA_URL, else http://127.0.0.1:8080]' },
-  { name: 'json', value: null, help: 'prints what the API answers, as JSON' },
+  JSON_OPTION,
 ];
+const LOCAL: readonly OptionSpec[] = [{ ...JSON_OPTION, help: 'prints the report as JSON' }];
 
 /** A command line that is one. */
 export interface Invocation {
@@ -135,7 +172,7 @@ export function readArguments(args: readonly string[]): Invocation | { readonly 
       'Arguments show in the list of processes: set POLYLORA_OPERATOR_KEY to the operator key instead.',
     );
   }
-  const { values, positionals } = parse(rest, [...spec.options, ...COMMON], hint);
+  const { values, positionals } = parse(rest, allOptions(spec), hint);
   if (positionals.length !== spec.positionals.length) {
     throw new UsageError(`Usage: ${usage(command)}\n${hint}`);
   }
@@ -172,6 +209,10 @@ function parse(args: string[], options: readonly OptionSpec[], hint: string) {
   }
 }
 
+function allOptions({ options, local }: CommandSpec): readonly OptionSpec[] {
+  return [...options, ...(local ? LOCAL : COMMON)];
+}
+
 function isCommand(text: string): text is CommandName {
   return Object.hasOwn(COMMANDS, text);
 }
@@ -188,24 +229,24 @@ Usage:
 
 Commands:
 ${columns(rows)}
-Options of every command:
+Options of every command that asks a server:
 ${columns(COMMON.map(optionRow))}
 The server's operator key is read from POLYLORA_OPERATOR_KEY. polylora adapters <command> --help tells more.
 `;
 }
 
 function commandHelp(command: CommandName): string {
-  const { options, help, more }: CommandSpec = COMMANDS[command];
+  const spec: CommandSpec = COMMANDS[command];
+  const { help, more, local } = spec;
   const text = more === undefined ? '' : `\n${more}\n`;
+  const key = local ? '' : "\nThe server's operator key is read from POLYLORA_OPERATOR_KEY.\n";
   return `polylora adapters ${command}: ${help}.
 
 Usage:
   ${usage(command)}
 
 Options:
-${columns([...options, ...COMMON].map(optionRow))}${text}
-The server's operator key is read from POLYLORA_OPERATOR_KEY.
-`;
+${columns(allOptions(spec).map(optionRow))}${text}${key}`;
 }
 
 function usage(command: CommandName): string {

@@ -54,7 +54,12 @@ export class Progress {
   }
 
   add(bytes: number): void {
-    this.#bytes += bytes;
+    this.at(this.#bytes + bytes);
+  }
+
+  /** How much has come through: less than before where a connection broke. */
+  at(bytes: number): void {
+    this.#bytes = bytes;
     const now = this.#clock();
     const pause = this.#sink.isTTY ? REDRAW_MILLISECONDS : LINE_MILLISECONDS;
     if (now - this.#shownAt < pause) return;
@@ -63,10 +68,15 @@ export class Progress {
     else this.#sink.write(`${this.#text()}\n`);
   }
 
+  /** Says something in between. */
+  say(text: string): void {
+    if (this.#sink.isTTY) this.#line(text);
+    else this.#sink.write(`${text}\n`);
+  }
+
   /** All is sent; what is left is the server's work. */
   sent(): void {
-    if (this.#sink.isTTY) this.#line(this.#words.sent);
-    else this.#sink.write(`${this.#words.sent}\n`);
+    this.say(this.#words.sent);
   }
 
   /** Takes the bar away, so that what comes next starts on a line of its own. */

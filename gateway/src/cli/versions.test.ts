@@ -9,6 +9,7 @@ function release(number: number, digest = '', changes: Partial<AdapterRelease> =
     digest,
     base_digest: 'base',
     bytes: 1_000,
+    kind: 'LoRA',
     ranks: { q_proj: 8 },
     source: { kind: 'upload' },
   };

@@ -66,6 +66,13 @@ export const configSchema = z
     adapterLimitBytes: count
       .default(2 * 1024 ** 3)
       .describe('Largest weights of an adapter that may be pushed, in bytes'),
+    adapterLimitRank: count.default(512).describe('Largest rank of an adapter that may be pushed'),
+    maxAdapterUploads: count
+      .default(16)
+      .describe('Uploads of adapters in parts that may be open at the same time, for each tenant'),
+    maxAdapterUploadBytes: count
+      .default(16 * 1024 ** 3)
+      .describe('Bytes that these uploads may take together, for each tenant'),
     adapterGraceSeconds: z
       .number()
       .min(0)

@@ -8,6 +8,7 @@
 pub mod adapted_linear;
 pub mod adapter;
 pub mod attention;
+pub mod delta;
 pub mod dequantize;
 pub mod linear;
 pub mod lora;

@@ -2,6 +2,7 @@
 //! in `polylora-kernels`, what is decided is in TypeScript.
 
 mod adapter;
+mod delta;
 mod executor;
 mod operators;
 mod tokenizer;

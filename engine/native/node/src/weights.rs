@@ -235,6 +235,20 @@ impl Job {
     }
 }
 
+/// Reads a tensor by itself.
+pub(crate) struct TensorReader(Source);
+
+impl TensorReader {
+    pub(crate) fn open(stored: &StoredTensor) -> Result<Self> {
+        Ok(Self(Source::open(stored, 0, stored.cols as usize)?))
+    }
+
+    /// Some rows as float32, all finite.
+    pub(crate) fn read(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        self.0.read(rows, out)
+    }
+}
+
 impl Source {
     fn open(stored: &StoredTensor, first_row: usize, cols: usize) -> Result<Self> {
         let StoredTensor { name, file, kind, .. } = stored;
@@ -300,7 +314,7 @@ fn interleaved_row(row: usize, head_dim: usize) -> usize {
     head * head_dim + pair * 2 + half
 }
 
-fn to_bytes<const N: usize>(values: impl ExactSizeIterator<Item = [u8; N]>) -> Vec<u8> {
+pub(crate) fn to_bytes<const N: usize>(values: impl ExactSizeIterator<Item = [u8; N]>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len() * N);
     values.for_each(|value| bytes.extend_from_slice(&value));
     bytes

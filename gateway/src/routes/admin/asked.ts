@@ -1,14 +1,20 @@
 import { AdapterError, SourceError, StoreError } from '@polylora/adapters-store';
 import { ApiError } from '../../errors.ts';
 
-/** Tells what the store refused in the API's form. */
-export async function asked(answer: () => Promise<Response>): Promise<Response> {
+/**
+ * Tells what the store refused in the API's form.
+ * @param part of the adapter that is being looked at
+ */
+export async function asked(
+  answer: () => Promise<Response>,
+  part: 'weights' | 'config' = 'weights',
+): Promise<Response> {
   try {
     return await answer();
   } catch (error) {
     if (error instanceof StoreError) throw new ApiError(error.code, error.message, error.field);
     if (error instanceof SourceError) throw new ApiError(error.code, error.message, 'source');
-    if (error instanceof AdapterError) throw new ApiError('adapter_invalid', error.message, 'weights');
+    if (error instanceof AdapterError) throw new ApiError('adapter_invalid', error.message, part);
     throw error;
   }
 }

@@ -4,8 +4,8 @@ import { HUB_TOKEN } from '../../adapters/store-host.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { invalidValue, missing } from '../../openai/fields.ts';
-import { OPERATOR } from './adapters.ts';
 import { asked, opened } from './asked.ts';
+import { OPERATOR } from './operator.ts';
 
 const BODY_LIMIT_BYTES = 4 << 10;
 const TOKEN = /^hf_[\x21-\x7e]{1,256}$/;

@@ -3,8 +3,8 @@ import { Hono } from 'hono';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { invalidValue, missing, textValue } from '../../openai/fields.ts';
-import { OPERATOR } from './adapters.ts';
 import { asked, opened } from './asked.ts';
+import { OPERATOR } from './operator.ts';
 
 const BODY_LIMIT_BYTES = 64 << 10;
 const MOST_TAGS = 64;

@@ -16,7 +16,7 @@ use crate::prefetch::FetchQueue;
 use crate::quantized_linear::PANEL;
 use crate::simd::Variant;
 use expand::ExpandWeight;
-use shrink::ShrinkWeight;
+pub(crate) use shrink::ShrinkWeight;
 pub use slab::{LoraDtype, SLAB_ALIGNMENT, SLAB_RANKS};
 use slab::{Numbers, Weight};
 

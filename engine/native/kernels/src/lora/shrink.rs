@@ -10,7 +10,7 @@ const RANKS: usize = 4;
 const ROWS: usize = 2;
 
 /// Weights with compiled kernels.
-pub(super) trait ShrinkWeight: Weight {
+pub(crate) trait ShrinkWeight: Weight {
     /// `dots[rank * x.len() + row] = a[rank] · x[row]`, where `a` is `[rank][k]`. While some ranks are computed, the next
     /// are fetched, after the last ones those at `next`, which need not be readable.
     ///

@@ -150,7 +150,7 @@ fn quantize(values: &[f32]) -> Coded {
 }
 
 /// A number in a slab. Its value is the stored one times the scale that [`Weight::scale`] finds.
-pub(super) trait Weight: Copy {
+pub(crate) trait Weight: Copy {
     const DTYPE: LoraDtype;
 
     /// # Safety

@@ -18,6 +18,7 @@ mod truncate;
 mod tests;
 
 pub use logprobs::score;
+pub(crate) use philox::random_bits;
 pub use sampler::Sampler;
 
 use std::fmt;
