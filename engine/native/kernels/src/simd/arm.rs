@@ -20,6 +20,11 @@ impl Lanes for NeonLanes {
         unsafe { Self(vld1q_f32(source), vld1q_f32(source.add(4))) }
     }
     #[inline(always)]
+    unsafe fn load_fours(low: *const f32, high: *const f32) -> Self {
+        // SAFETY: the caller promises four readable floats each.
+        unsafe { Self(vld1q_f32(low), vld1q_f32(high)) }
+    }
+    #[inline(always)]
     unsafe fn load_half(source: *const u16) -> Self {
         // SAFETY: the caller promises eight readable half floats.
         unsafe {

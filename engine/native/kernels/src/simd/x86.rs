@@ -21,6 +21,11 @@ impl Lanes for Avx2Lanes {
         Self(unsafe { _mm256_loadu_ps(source) })
     }
     #[inline(always)]
+    unsafe fn load_fours(low: *const f32, high: *const f32) -> Self {
+        // SAFETY: see above; the caller promises four readable floats each.
+        Self(unsafe { _mm256_loadu2_m128(high, low) })
+    }
+    #[inline(always)]
     unsafe fn load_half(source: *const u16) -> Self {
         // SAFETY: see above; the caller promises eight readable half floats.
         Self(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(source.cast())) })

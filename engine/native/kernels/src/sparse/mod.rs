@@ -1,22 +1,20 @@
 //! Sparse matrices whose weights are few bits each, for fine-tunes kept as deltas: y += scale · Σ level · x.
 //!
 //! Of four neighbouring inputs two count, and a byte says which and how much ([`code`]). The matrix lies in pages of the
-//! pool as runs of panels of sixteen outputs. Codes become small integers a few outputs at a time, in a buffer that stays
-//! in the first-level cache, and are then multiplied as an adapter's int8 ranks are: so a row's bits depend on
-//! nothing else.
+//! pool as runs of panels of sixteen outputs. A table that stays in the first-level cache has each code's levels as floats, so
+//! that a code costs a look-up, whatever it says, and no conversion.
 
 pub mod code;
+mod product;
 
 use std::ops::Range;
 
-use crate::lora::{SLAB_ALIGNMENT, ShrinkWeight};
+use crate::lora::SLAB_ALIGNMENT;
 use crate::pool::PagePool;
 use crate::quantized_linear::{PANEL, panels};
 use crate::simd::Variant;
-use code::{DECODED, GROUP, ZERO};
-
-/// Outputs that are decoded at once: as many as the product takes at once.
-const AT_ONCE: usize = 4;
+use code::{GROUP, ZERO};
+use product::AT_ONCE;
 
 /// A run of panels in one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +87,6 @@ impl Sparse {
         let columns = panels.len() * PANEL;
         assert!(x.iter().all(|x| x.len() == self.inputs));
         assert!(columns <= stride && out.len() >= (x.len() - 1) * stride + columns);
-        let mut levels = vec![0i8; AT_ONCE * self.inputs];
         let mut dots = vec![0f32; AT_ONCE * x.len()];
         let mut done = panels.start;
         for (first, place) in self.numbered_places() {
@@ -103,8 +100,7 @@ impl Sparse {
             let (scales, codes) = self.numbers(place, pool);
             for output in ((from - first) * PANEL..(to - first) * PANEL).step_by(AT_ONCE) {
                 let row = self.inputs / GROUP;
-                decode(&codes[output * row..][..AT_ONCE * row], &mut levels);
-                i8::shrink(&levels, std::ptr::null(), x, &mut dots, variant);
+                product::dots(&codes[output * row..][..AT_ONCE * row], x, &mut dots, variant);
                 let column = output + first * PANEL - panels.start * PANEL;
                 for (lane, dots) in dots.chunks_exact(x.len()).enumerate() {
                     for (row, dot) in dots.iter().enumerate() {
@@ -148,12 +144,6 @@ impl Sparse {
                 std::slice::from_raw_parts(codes, panels * PANEL * (self.inputs / GROUP)),
             )
         }
-    }
-}
-
-fn decode(codes: &[u8], levels: &mut [i8]) {
-    for (code, levels) in codes.iter().zip(levels.chunks_exact_mut(GROUP)) {
-        levels.copy_from_slice(&DECODED[*code as usize]);
     }
 }
 
