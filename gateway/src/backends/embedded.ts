@@ -139,8 +139,9 @@ export class EmbeddedBackend implements Backend {
   ): AsyncGenerator<BackendEvent> {
     const { id, prompt, sampling, scheduling } = request;
     const adapter = model.parent === null ? null : model.root;
-    // The engine may read the file at any time until the request's end.
-    const release = adapter === null ? null : this.#catalog.hold(adapter);
+    // The engine may read their files at any time until the request's end.
+    const contents = adapter === null ? [] : (model.mixture?.map(({ digest }) => digest) ?? [adapter]);
+    const releases = contents.map((digest) => this.#catalog.hold(digest));
     try {
       if (adapter !== null) {
         await this.load(adapter, model.mixture);
@@ -156,7 +157,7 @@ export class EmbeddedBackend implements Backend {
     } catch (error) {
       yield errorEvent(error instanceof EngineError ? error : unreadable(error));
     } finally {
-      release?.();
+      for (const release of releases) release();
     }
   }
 
