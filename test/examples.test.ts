@@ -1,11 +1,11 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Gateway, oracleModel, START_MILLISECONDS, startGateway } from './support/gateway.ts';
+import { PYTHON, pythonHas } from './support/python.ts';
 
 const EXAMPLES = join(import.meta.dirname, '..', 'examples');
-const PYTHON = process.env.POLYLORA_TEST_PYTHON ?? 'python3';
 const CLIENT_MILLISECONDS = 120_000;
 
 let gateway: Gateway;
@@ -23,7 +23,7 @@ describe('the example clients show five different answers', () => {
     CLIENT_MILLISECONDS,
   );
 
-  it.skipIf(!pythonHasOpenai())(
+  it.skipIf(!pythonHas(['openai']))(
     'chat.py with the official package (needs `pip install openai`; see POLYLORA_TEST_PYTHON)',
     () => expectFiveAnswers(PYTHON, 'chat.py'),
     CLIENT_MILLISECONDS,
@@ -46,13 +46,4 @@ async function expectFiveAnswers(command: string, client: string): Promise<void>
 function answersByModel(output: string): Record<string, string> {
   const blocks = output.trimEnd().matchAll(/^(\S+): .*\n {2}(.*)$/gm);
   return Object.fromEntries([...blocks].map(([, model, answer]) => [model, answer]));
-}
-
-function pythonHasOpenai(): boolean {
-  try {
-    execFileSync(PYTHON, ['-c', 'import openai'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
 }
