@@ -39,7 +39,7 @@ export const SCHEDULING_OPTIONS = {
 } as const;
 
 /** Where the default model is kept: the same place as when it is served. */
-function modelHome(): string {
+export function modelHome(): string {
   return process.env.POLYLORA_HOME || defaultHome(process.env);
 }
 
