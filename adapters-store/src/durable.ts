@@ -24,7 +24,8 @@ export async function publishDirectory(from: string, to: string): Promise<void> 
   await syncDirectory(dirname(from));
 }
 
-async function writeSynced(file: string, content: string): Promise<void> {
+/** A file that is on the disk; its name is once its directory is synced. */
+export async function writeSynced(file: string, content: string): Promise<void> {
   const handle = await open(file, 'w');
   try {
     await handle.writeFile(content);

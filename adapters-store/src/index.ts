@@ -11,15 +11,22 @@ export {
   type AdapterProblem,
   type CheckedFolder,
 } from './peft/directory.ts';
+export { readSecretKey } from './secrets/secret-key.ts';
+export { Secrets } from './secrets/secrets.ts';
+export { type ImportJob, Imports } from './sources/imports.ts';
+export { SourceError, type SourceErrorCode } from './sources/source-error.ts';
+export { Sources } from './sources/sources.ts';
 export {
   type AdapterDetails,
   type AdapterEntry,
-  AdaptersStore,
+  type AdapterFiles,
   EVERYONE,
   type Grantee,
   type Principal,
-  type Release,
-} from './store.ts';
-export { StoreError, type StoreErrorCode } from './store-error.ts';
+} from './store/access.ts';
+export type { PushLimits, Release } from './store/push.ts';
+export { AdaptersStore } from './store.ts';
+export { StoreError, type StoreErrorCode, UploadOffsetError } from './store-error.ts';
 export type { AdaptedModule, Adapter, BaseModelShape, LoraModule, TensorLocation } from './types.ts';
+export { AdapterUploads, type NewUpload, type Upload } from './uploads/adapter-uploads.ts';
 export type { Version, VersionSource } from './version.ts';

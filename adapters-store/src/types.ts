@@ -109,6 +109,8 @@ export interface Adapter {
   readonly name: string;
   /** SHA-256 of its content, in hex: equal for equal weights whatever the name, file layout or key order. */
   readonly digest: string;
+  /** What its method is called: `LoRA`, `rsLoRA`, `DoRA`, `(IA)³`, `RoAd`, `VeRA`, `MoS` or `delta`. */
+  readonly kind: string;
   /** The text of adapter_config.json. */
   readonly config: string;
   /** Its safetensors file. */

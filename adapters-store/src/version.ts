@@ -6,7 +6,9 @@ import type { Adapter, LoraModule } from './types.ts';
 export type VersionSource =
   | { readonly kind: 'upload' }
   | { readonly kind: 'directory'; readonly path: string }
-  | { readonly kind: 'hub'; readonly repo: string; readonly commit: string };
+  | { readonly kind: 'hub'; readonly repo: string; readonly commit: string }
+  /** `etag` of its weights. */
+  | { readonly kind: 's3'; readonly location: string; readonly etag: string };
 
 /** A content and what is known of it. */
 export interface Version {
@@ -15,7 +17,9 @@ export interface Version {
   readonly baseDigest: string;
   /** Bytes of its safetensors file. */
   readonly bytes: number;
-  /** The largest rank of each module that it changes. */
+  /** What its method is called: `LoRA`, `DoRA`, `(IA)³`, … */
+  readonly kind: string;
+  /** The largest rank of each module that it has ranks in. */
   readonly ranks: Readonly<Partial<Record<LoraModule, number>>>;
   readonly source: VersionSource;
   /** The version that it was trained from, where that was told. */
@@ -31,6 +35,7 @@ export const VERSION_COLUMNS = [
   'version.digest',
   'version.base_digest',
   'version.bytes',
+  'version.kind',
   'version.ranks',
   'version.source',
   'version.parent',
@@ -42,13 +47,23 @@ export const VERSION_COLUMNS = [
 export function readVersion(
   row: Pick<
     Selectable<VersionTable>,
-    'digest' | 'base_digest' | 'bytes' | 'ranks' | 'source' | 'parent' | 'note' | 'created_at' | 'pinned'
+    | 'digest'
+    | 'base_digest'
+    | 'bytes'
+    | 'kind'
+    | 'ranks'
+    | 'source'
+    | 'parent'
+    | 'note'
+    | 'created_at'
+    | 'pinned'
   >,
 ): Version {
   return {
     digest: row.digest,
     baseDigest: row.base_digest,
     bytes: row.bytes,
+    kind: row.kind,
     ranks: JSON.parse(row.ranks) as Version['ranks'],
     source: JSON.parse(row.source) as VersionSource,
     parent: row.parent,
@@ -62,7 +77,7 @@ export function largestRanks({ modules }: Adapter): Version['ranks'] {
   const ranks: Partial<Record<LoraModule, number>> = {};
   for (const { module, lowRank } of modules) {
     const rank = lowRank.reduce((sum, change) => sum + change.rank, 0);
-    ranks[module] = Math.max(ranks[module] ?? 0, rank);
+    if (rank > 0) ranks[module] = Math.max(ranks[module] ?? 0, rank);
   }
   return ranks;
 }

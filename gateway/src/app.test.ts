@@ -21,7 +21,14 @@ function startingGateway() {
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     operatorKey: null,
-    adminAdapters: { store: () => null, uploads: '/nonexistent', weightsLimitBytes: 1000 },
+    adminAdapters: {
+      store: () => null,
+      uploads: () => null,
+      staging: '/nonexistent',
+      limits: { maxBytes: 1000, maxRank: 8 },
+    },
+    imports: () => null,
+    secrets: () => null,
     runtimeLora: null,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>

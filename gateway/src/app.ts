@@ -3,12 +3,15 @@ import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { operatorOnly } from './http/operator.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
+import { adminHubToken } from './routes/admin/hub-token.ts';
+import { adminImports } from './routes/admin/imports.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
+import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 
@@ -33,11 +36,14 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/batches', createBatchRoute(deps)).get(batchesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/batches/:id', batchRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
+  app.get('/lora-adapters', loraAdaptersRoute(deps)).post(setLoraAdaptersRoute()).all(notAllowed('GET'));
   if (deps.runtimeLora !== null) {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
   app.use('/admin/*', operatorOnly(deps.operatorKey));
+  app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
+  app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
   app.get('/healthz', healthRoute()).all(notAllowed('GET'));
   app.get('/readyz', readinessRoute(deps)).all(notAllowed('GET'));

@@ -18,11 +18,11 @@ import { EmbeddedBackend } from './backends/embedded.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
-import type { Config } from './config/schema.ts';
+import { type Config, hostsOf } from './config/schema.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
-import { OPERATOR } from './routes/admin/adapters.ts';
+import { OPERATOR } from './routes/admin/operator.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 
 /** The only window that OpenAI offers. */
@@ -36,6 +36,9 @@ const MOST_LINES_IN_MEMORY = 500_000;
 
 /** Adapters that the engine is told of before anybody asks for them. */
 const MOST_TOLD_AT_START = 100;
+
+/** Names that the admin API's paths mean something else by. */
+const PATHS: ReadonlySet<string> = new Set(['imports']);
 
 /** Least time for answers that were cut at the end of the drain to reach their clients. */
 const LAST_BYTES_MILLISECONDS = 1000;
@@ -60,6 +63,7 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   let directory = null as DirectoryCatalog | null;
+  const limits = { maxBytes: config.adapterLimitBytes, maxRank: config.adapterLimitRank };
   const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
@@ -91,12 +95,20 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     runtimeLora:
       config.runtimeLoraRoot === null
         ? null
-        : { backend: () => backend, store: () => adapters?.store ?? null, root: config.runtimeLoraRoot },
+        : {
+            backend: () => backend,
+            store: () => adapters?.store ?? null,
+            root: config.runtimeLoraRoot,
+            limits,
+          },
     adminAdapters: {
       store: () => adapters?.store ?? null,
-      uploads: stagingOf(storeDirectory),
-      weightsLimitBytes: config.adapterLimitBytes,
+      uploads: () => adapters?.uploads ?? null,
+      staging: stagingOf(storeDirectory),
+      limits,
     },
+    imports: () => adapters?.imports ?? null,
+    secrets: () => adapters?.secrets ?? null,
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
@@ -110,10 +122,26 @@ export async function serve(config: Config, say: (line: string) => void): Promis
       adapters = await openStore({
         directory: storeDirectory,
         database: config.database,
+        blobs: {
+          location: config.blobs,
+          cacheBytes: config.blobCacheBytes,
+          s3Endpoint: config.s3Endpoint,
+          s3Region: config.s3Region,
+        },
+        imports: {
+          hubUrl: config.hubUrl,
+          hosts: hostsOf(config.importHosts),
+          hubToken: config.hubToken,
+          secretKey: config.secretKey,
+          secretKeyFile: join(config.home, 'secret.key'),
+          maxBytes: config.adapterLimitBytes,
+        },
         graceSeconds: config.adapterGraceSeconds,
         // The directory's adapters come first: one that was pushed under such a name would never be found.
-        isReserved: (name) => reserved.has(name) || (directory?.has(name) ?? false),
+        isReserved: (name) => reserved.has(name) || PATHS.has(name) || (directory?.has(name) ?? false),
         model: { digest: engine.model.sourceDigest, ...shapeOf(engine) },
+        limits,
+        mostUploads: { uploads: config.maxAdapterUploads, bytes: config.maxAdapterUploadBytes },
         logger,
       });
       directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);

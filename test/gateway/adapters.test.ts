@@ -236,11 +236,12 @@ describe('the adapters store behind the gateway', () => {
       [{ adapters: [{ weight: 1 }] }, 'missing_required_parameter', 'adapters[0].name'],
       [{ adapters: [one('pirate', 1e9)] }, 'decimal_above_max_value', 'adapters[0].weight'],
       [{ adapters: [{ ...one('pirate', 1), rank: 2 }] }, 'unsupported_parameter', 'adapters[0].rank'],
-      [{ adapters: Array(9).fill(one('pirate', 1)) }, 'array_above_max_length', 'adapters'],
+      [{ adapters: Array(9).fill(one('pirate', 1)) }, 'invalid_value', 'adapters'],
       [{ adapters: [one('pirate', 1), one('nobody', 1)] }, 'model_not_found', null],
       [{ adapters: [one('base', 1)] }, 'invalid_value', 'adapters'],
       [{ model: 'pirate', adapters: [one('headline', 1)] }, 'invalid_value', 'model'],
-      [{ adapter_id: 'pirate', adapters: [one('headline', 1)] }, 'unsupported_parameter', 'adapter_id'],
+      [{ adapter_id: 'pirate', adapters: [one('headline', 1)] }, 'invalid_value', 'adapter_id'],
+      [{ lora: [{ id: 1, scale: 1 }], adapters: [one('headline', 1)] }, 'invalid_value', 'lora'],
     ];
     for (const [fields, code, param] of wrong) expect(await asked(fields)).toMatchObject({ code, param });
   });

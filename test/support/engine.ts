@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readAdapter } from '@polylora/adapters-store';
+import { type BaseModelShape, readAdapter } from '@polylora/adapters-store';
 import {
   type AdapterWeights,
   createEngine,
@@ -11,6 +11,7 @@ import {
   type EngineErrorCode,
   type FinishReason,
   type GenerationRequest,
+  type ModelInfo,
   type Prompt,
   projectionShape,
   type SamplingParams,
@@ -99,12 +100,14 @@ export async function startOracleEngine(options: Partial<EngineOptions> = {}): P
 
 /** Reads an adapter as the gateway does and makes it known to the engine. Returns what requests name it by. */
 export async function addAdapter(engine: Engine, directory: string): Promise<string> {
-  const adapter: AdapterWeights = await readAdapter(directory, {
-    layerCount: engine.model.layerCount,
-    projection: (module) => projectionShape(engine.model, module),
-  });
+  const adapter: AdapterWeights = await readAdapter(directory, shapeOf(engine.model));
   await engine.addAdapter(adapter);
   return adapter.digest;
+}
+
+/** What an adapter is checked against. */
+export function shapeOf(model: ModelInfo): BaseModelShape {
+  return { layerCount: model.layerCount, projection: (module) => projectionShape(model, module) };
 }
 
 /** A request without the fields that a test seldom cares about. */

@@ -17,10 +17,18 @@ export interface BlobStore {
    * @throws StorageError `blob_missing` where it is not here
    */
   locate(id: string): Promise<string>;
+  /** Whether it is kept, asked of where it is kept. */
+  has(id: string): Promise<boolean>;
   /** Forgets a content; none of that id is no error. */
   delete(id: string): Promise<void>;
   /** All that is here, and since when, in milliseconds since 1970. */
   list(): AsyncIterable<StoredBlob>;
+  /** Until what is returned is called, files of a content that were located stay where they are. */
+  hold(content: string): () => void;
+  /** Told of contents whose located files are about to go although they are still kept: they are located anew. */
+  onGone(listener: (content: string) => void): void;
+  /** Lets go of connections. */
+  close(): void;
 }
 
 export interface StoredBlob {
@@ -39,7 +47,7 @@ export function isBlobId(text: string): boolean {
   return ID.test(text);
 }
 
-export type StorageErrorCode = 'storage_full' | 'storage_unavailable' | 'blob_missing';
+export type StorageErrorCode = 'storage_full' | 'storage_unavailable' | 'storage_denied' | 'blob_missing';
 
 /** What the disk, or what stands for it, could not do. Nothing was lost; it may work later. */
 export class StorageError extends Error {

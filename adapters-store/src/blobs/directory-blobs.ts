@@ -30,6 +30,10 @@ export class DirectoryBlobs implements BlobStore {
     }
   }
 
+  has(id: string): Promise<boolean> {
+    return exists(this.#path(id));
+  }
+
   async locate(id: string): Promise<string> {
     const file = this.#path(id);
     if (!(await exists(file)))
@@ -58,6 +62,15 @@ export class DirectoryBlobs implements BlobStore {
       }
     }
   }
+
+  /** They never go by themselves. */
+  hold(): () => void {
+    return () => {};
+  }
+
+  onGone(): void {}
+
+  close(): void {}
 
   #path(id: string): string {
     return join(this.#root, id.slice(0, FAN_OUT), `${id}${SUFFIX}`);

@@ -90,4 +90,46 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.dropTable('checked_folder').execute();
     },
   },
+  '0003_sources': {
+    async up(db: Kysely<never>) {
+      await db.schema
+        .createTable('secret')
+        .addColumn('name', 'text', (column) => column.primaryKey())
+        .addColumn('sealed', 'text', (column) => column.notNull())
+        .addColumn('updated_at', 'bigint', (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('import')
+        .addColumn('id', 'text', (column) => column.primaryKey())
+        .addColumn('tenant', 'text', (column) => column.notNull())
+        .addColumn('request', 'text', (column) => column.notNull())
+        .addColumn('state', 'text', (column) => column.notNull())
+        .addColumn('worker', 'text', (column) => column.notNull())
+        .addColumn('seen_at', 'bigint', (column) => column.notNull())
+        .addColumn('bytes_done', 'bigint', (column) => column.notNull())
+        .addColumn('bytes_total', 'bigint')
+        .addColumn('result', 'text')
+        .addColumn('error_code', 'text')
+        .addColumn('error_message', 'text')
+        .addColumn('created_at', 'bigint', (column) => column.notNull())
+        .addColumn('finished_at', 'bigint')
+        .execute();
+      await db.schema.createIndex('import_state').on('import').column('state').execute();
+    },
+    async down(db: Kysely<never>) {
+      for (const table of ['import', 'secret']) await db.schema.dropTable(table).execute();
+    },
+  },
+  '0004_adapter_kinds': {
+    async up(db: Kysely<never>) {
+      await db.schema
+        .alterTable('version')
+        // There was no other kind before.
+        .addColumn('kind', 'text', (column) => column.notNull().defaultTo('LoRA'))
+        .execute();
+    },
+    async down(db: Kysely<never>) {
+      await db.schema.alterTable('version').dropColumn('kind').execute();
+    },
+  },
 };

@@ -15,6 +15,8 @@ export interface VersionTable {
   bytes: number;
   /** adapter_config.json as it was given. */
   config: string;
+  /** What its method is called: `LoRA`, `DoRA`, `(IA)³`, … */
+  kind: string;
   /** JSON: the largest rank of each module. */
   ranks: string;
   /** JSON: where it came from. */
@@ -81,7 +83,38 @@ export interface CheckedFolderTable {
   readonly digest: string;
 }
 
+/** A token or the like, encrypted. */
+export interface SecretTable {
+  readonly name: string;
+  sealed: string;
+  updated_at: Time;
+}
+
+/** An adapter on its way from a source. */
+export interface ImportTable {
+  readonly id: string;
+  /** Tenant that asked for it. */
+  readonly tenant: string;
+  /** JSON: what was asked for; the same for the same. */
+  readonly request: string;
+  state: 'queued' | 'fetching' | 'storing' | 'done' | 'failed' | 'cancelled';
+  /** Process that does it. */
+  readonly worker: string;
+  /** When that process last said that it is at it. */
+  seen_at: Time;
+  bytes_done: number;
+  bytes_total: number | null;
+  /** JSON: the release, where it is done. */
+  result: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  readonly created_at: Time;
+  finished_at: Time | null;
+}
+
 export interface Tables {
+  secret: SecretTable;
+  import: ImportTable;
   checked_folder: CheckedFolderTable;
   adapter: AdapterTable;
   version: VersionTable;

@@ -69,6 +69,7 @@ describe('a valid adapter', () => {
     const dataBegin = safetensors(tensors()).length - 128;
     expect(adapter).toEqual({
       name: 'support.v1',
+      kind: 'LoRA',
       config: expect.stringContaining('lora_alpha') as string,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
       createdAt: 1_700_000_000,

@@ -12,7 +12,7 @@ import { isAdapterName, NAME_RULE } from '../name.ts';
 import type { AdaptedModule, Adapter, BaseModelShape } from '../types.ts';
 import { readContent } from './content.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
-import { type AdapterMethod, adaptedModule } from './methods/index.ts';
+import { type AdapterMethod, adaptedModule, kindOf, rankOf } from './methods/index.ts';
 import { unusableScale } from './methods/lora.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import { resolveTargetModules, type TargetModule } from './targeting.ts';
@@ -22,7 +22,7 @@ export const CONFIG_FILE = 'adapter_config.json';
 export const WEIGHTS_FILE = 'adapter_model.safetensors';
 const PICKLE_FILES = ['bin', 'pt', 'pth', 'ckpt', 'pkl'].map((extension) => `adapter_model.${extension}`);
 /** Room for three lists (target, rank and alpha) of each module of the largest models, about 900. */
-const MAX_CONFIG_BYTES = 256 << 10;
+export const MAX_CONFIG_BYTES = 256 << 10;
 /** Room for both tensors of twice as many modules; the worst header of this length is refused within 100 ms. */
 const MAX_HEADER_BYTES = 512 << 10;
 
@@ -67,7 +67,7 @@ export async function readAdapterInside(
   const plan = readPlan(config, name, model);
   const file = await findWeights(root, name, directory);
   const weights = await readWeights(file, name, plan, model, checkedDigest);
-  return { name, config, ...weights };
+  return { name, kind: kindOf(plan.method), config, ...weights };
 }
 
 /**
@@ -81,7 +81,7 @@ export async function readCheckedAdapter(
   model: BaseModelShape,
 ): Promise<Adapter> {
   const plan = readPlan(config, name, model);
-  return { name, config, ...(await readWeights(file, name, plan, model, digest)) };
+  return { name, kind: kindOf(plan.method), config, ...(await readWeights(file, name, plan, model, digest)) };
 }
 
 export interface CheckedAdapter {
@@ -90,6 +90,16 @@ export interface CheckedAdapter {
   readonly config: string;
   readonly file: string;
   readonly digest: string;
+}
+
+/**
+ * Checks the text of an adapter_config.json against a base model.
+ * @returns the largest rank of a module
+ * @throws AdapterError with everything that is wrong with it
+ */
+export function checkConfig(config: string, name: string, model: BaseModelShape): number {
+  const { method, targets } = readPlan(config, name, model);
+  return Math.max(...targets.map((target) => rankOf(method, target)));
 }
 
 /** What a configuration does, and to which modules. */
@@ -138,7 +148,7 @@ async function readWeights(
   plan: AdapterPlan,
   model: BaseModelShape,
   checkedDigest: string | null,
-): Promise<Omit<Adapter, 'name' | 'config'>> {
+): Promise<Omit<Adapter, 'name' | 'kind' | 'config'>> {
   let handle: FileHandle | undefined;
   try {
     handle = await openSafetensors(file);

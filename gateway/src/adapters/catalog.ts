@@ -17,6 +17,8 @@ export interface AdapterCatalog {
   list(principal: Principal): Promise<readonly CatalogAdapter[]>;
   /** A content's file and tensors; null where this catalog has no such content. */
   weights(digest: string): Promise<AdapterWeights | null>;
+  /** Keeps a content's file where `weights` found it, until what is returned is called. */
+  hold(digest: string): () => void;
   close(): Promise<void>;
 }
 
@@ -49,6 +51,13 @@ export class CombinedCatalog implements AdapterCatalog {
       if (weights !== null) return weights;
     }
     return null;
+  }
+
+  hold(digest: string): () => void {
+    const releases = this.#catalogs.map((catalog) => catalog.hold(digest));
+    return () => {
+      for (const release of releases) release();
+    };
   }
 
   async close(): Promise<void> {

@@ -80,6 +80,11 @@ export class DirectoryCatalog implements AdapterCatalog {
     if (this.#take(adapters, problems)) await this.#remember();
   }
 
+  /** The operator's files stay where the operator has them. */
+  hold(): () => void {
+    return () => {};
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -32,6 +32,10 @@ export class StoreCatalog implements AdapterCatalog {
     }
   }
 
+  hold(digest: string): () => void {
+    return this.#store.hold(digest);
+  }
+
   /** The store is whoever opened it's to close. */
   async close(): Promise<void> {}
 }

@@ -1,7 +1,22 @@
 import { join } from 'node:path';
-import { AdaptersStore, type BaseModelShape, DirectoryBlobs, openDatabase } from '@polylora/adapters-store';
+import {
+  AdaptersStore,
+  AdapterUploads,
+  type BaseModelShape,
+  type BlobStore,
+  DirectoryBlobs,
+  Imports,
+  openDatabase,
+  type PushLimits,
+  readSecretKey,
+  Secrets,
+  Sources,
+} from '@polylora/adapters-store';
+import { parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import type { Logger } from '../logging.ts';
 
+/** What the hub's token is kept under. */
+export const HUB_TOKEN = 'hub-token';
 /** How often versions are looked through for those that nothing refers to any more. */
 const COLLECT_MILLISECONDS = 10 * 60 * 1000;
 
@@ -10,16 +25,50 @@ export interface StoreHostOptions {
   readonly directory: string;
   /** Where the metadata is; null: a file in the directory. */
   readonly database: string | null;
+  /** Where the blobs are. */
+  readonly blobs: BlobsOptions;
+  readonly imports: ImportsConfig;
   readonly graceSeconds: number;
   /** Names that no adapter may be pushed under. */
   readonly isReserved: (name: string) => boolean;
   readonly model: BaseModelShape & { readonly digest: string };
+  readonly limits: PushLimits;
+  /** Uploads that a tenant may have open at once, and the bytes that these may announce together. */
+  readonly mostUploads: { readonly uploads: number; readonly bytes: number };
   readonly logger: Logger;
+}
+
+export interface ImportsConfig {
+  readonly hubUrl: string;
+  /** Hosts and origins that are connected to. */
+  readonly hosts: readonly string[];
+  /** For the hub where no token was set through the API. */
+  readonly hubToken: string | null;
+  /** null: in the file. */
+  readonly secretKey: string | null;
+  readonly secretKeyFile: string;
+  /** Largest weights. */
+  readonly maxBytes: number;
+}
+
+export interface BlobsOptions {
+  /** `s3://…`; null: the store's directory. */
+  readonly location: string | null;
+  /** Most that local copies of what is kept in S3 may take. */
+  readonly cacheBytes: number;
+  /** null: Amazon's. */
+  readonly s3Endpoint: string | null;
+  /** null: from the environment. */
+  readonly s3Region: string | null;
 }
 
 /** An open store. */
 export interface StoreHost {
   readonly store: AdaptersStore;
+  /** Adapters that come in parts. */
+  readonly uploads: AdapterUploads;
+  readonly imports: Imports;
+  readonly secrets: Secrets;
   close(): Promise<void>;
 }
 
@@ -33,12 +82,30 @@ export function stagingOf(directory: string): string {
  * @throws MetadataError
  */
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
-  const { directory, graceSeconds, isReserved, model, logger } = options;
+  const { directory, graceSeconds, isReserved, model, limits, mostUploads, logger } = options;
   const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
-  const blobs = new DirectoryBlobs(join(directory, 'blobs'));
+  const blobs = await openBlobs(directory, options.blobs);
   const store = new AdaptersStore({
     ...{ database, blobs, model, graceSeconds, isReserved },
     staging: stagingOf(directory),
+  });
+  const uploads = new AdapterUploads({
+    ...{ store, model, limits, most: mostUploads },
+    directory: join(directory, 'uploads'),
+  });
+  const { hubUrl, hosts, hubToken, secretKey, secretKeyFile, maxBytes } = options.imports;
+  const givenKey = secretKey === null ? null : parseSecretKey(secretKey);
+  const secrets = new Secrets(database, async () => givenKey ?? readSecretKey(secretKeyFile));
+  const sources = new Sources({
+    ...{ hubUrl, hosts },
+    hubToken: async () => (await secrets.get(HUB_TOKEN)) ?? hubToken,
+    s3Endpoint: options.blobs.s3Endpoint,
+    s3Region: options.blobs.s3Region,
+  });
+  const imports = new Imports({
+    ...{ database, store, sources, maxBytes, maxRank: limits.maxRank },
+    staging: stagingOf(directory),
+    onFault: (error) => logger.error({ err: error }, 'an import failed'),
   });
   let collecting = Promise.resolve();
   const collect = () => {
@@ -47,16 +114,32 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
       .then((removed) => {
         if (removed.length > 0) logger.info({ removed }, 'adapter versions collected');
       })
-      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'));
+      .catch((error: unknown) => logger.error({ err: error }, 'adapter versions cannot be collected'))
+      .then(() => uploads.collect())
+      .catch((error: unknown) => logger.error({ err: error }, 'abandoned uploads cannot be removed'));
   };
   collect();
   const timer = setInterval(collect, COLLECT_MILLISECONDS);
   return {
-    store,
+    ...{ store, uploads, imports, secrets },
     async close() {
       clearInterval(timer);
+      await imports.close();
+      await sources.close();
       await collecting;
+      blobs.close();
       await database.destroy();
     },
   };
+}
+
+async function openBlobs(
+  directory: string,
+  { location, cacheBytes, s3Endpoint, s3Region }: BlobsOptions,
+): Promise<BlobStore> {
+  const bucket = location === null ? null : parseS3Location(location);
+  if (bucket === null) return new DirectoryBlobs(join(directory, 'blobs'));
+  const { BlobCache, createS3Client, S3Blobs } = await import('@polylora/adapters-store/s3');
+  const client = createS3Client({ endpoint: s3Endpoint, region: s3Region });
+  return new S3Blobs(client, bucket, new BlobCache(join(directory, 'blob-cache'), cacheBytes));
 }

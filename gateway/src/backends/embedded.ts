@@ -1,4 +1,4 @@
-import type { Principal } from '@polylora/adapters-store';
+import { type Principal, StorageError } from '@polylora/adapters-store';
 import {
   type AdapterWeights,
   EngineError,
@@ -139,6 +139,8 @@ export class EmbeddedBackend implements Backend {
   ): AsyncGenerator<BackendEvent> {
     const { id, prompt, sampling, scheduling } = request;
     const adapter = model.parent === null ? null : model.root;
+    // The engine may read the file at any time until the request's end.
+    const release = adapter === null ? null : this.#catalog.hold(adapter);
     try {
       if (adapter !== null) {
         await this.load(adapter, model.mixture);
@@ -153,6 +155,8 @@ export class EmbeddedBackend implements Backend {
       }
     } catch (error) {
       yield errorEvent(error instanceof EngineError ? error : unreadable(error));
+    } finally {
+      release?.();
     }
   }
 
@@ -235,7 +239,9 @@ function withoutIds(event: Exclude<GenerationEvent, { type: 'start' }>): Backend
 /** What the catalog could not read is this adapter's fault, or the disk's: not the request's. */
 function unreadable(error: unknown): EngineError {
   const reason = error instanceof Error ? error.message : String(error);
-  return new EngineError('adapter_load_failed', reason, { cause: error });
+  // What is away now may be there again soon: the client is told to come again.
+  const isAway = error instanceof StorageError && error.code === 'storage_unavailable';
+  return new EngineError(isAway ? 'adapter_not_loaded' : 'adapter_load_failed', reason, { cause: error });
 }
 
 /** OpenAI's `system_fingerprint`: short, and different for different weights. */

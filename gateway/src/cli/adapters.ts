@@ -2,16 +2,16 @@ import { createInterface } from 'node:readline/promises';
 import { AdminClient, type Details, type Grantee } from './client.ts';
 import { type Invocation, readArguments } from './commands.ts';
 import { CommandError, UsageError } from './errors.ts';
-import { adapterForm } from './form.ts';
-import { Progress, type ProgressSink } from './progress.ts';
+import { importAdapter, importsText, readToken } from './imports.ts';
+import { plainHttpWarning } from './plain-http.ts';
+import { pull } from './pull.ts';
+import { push } from './push.ts';
 import { byteText, printable, printableJson, printableLines, table, timeText } from './text.ts';
 import { compare, comparisonRows, findRelease, ranksText } from './versions.ts';
 
 const USUAL_URL = 'http://127.0.0.1:8080';
 /** Enough to tell versions apart, and `diff` and `pin` take it. */
 const SHORT_DIGEST = 12;
-/** The server keeps so much of a form's field. */
-const MOST_NOTE_BYTES = 4096;
 const DIGEST = /^(?:sha256:)?([0-9a-f]{64})$/;
 
 /** The process's surroundings. */
@@ -21,6 +21,9 @@ export interface Surroundings {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
 }
+
+/** What is printed: JSON where that was asked for, or else words. */
+export type Telling = (json: unknown, words: () => string) => string;
 
 /**
  * Runs `polylora adapters`: a client of the admin API of a running server, and what prepares adapters for it.
@@ -44,18 +47,36 @@ async function run(invocation: Invocation, surroundings: Surroundings): Promise<
   const { command, positionals, text, has } = invocation;
   const [name = '', second = '', third = ''] = positionals;
   const asJson = has('json');
-  const told = (json: unknown, words: () => string) =>
-    asJson ? `${printableJson(json)}\n` : printableLines(words());
+  const told: Telling = (json, words) => (asJson ? `${printableJson(json)}\n` : printableLines(words()));
   if (command === 'compress') {
     // Loaded only now: the others need no engine.
     const { compress, compressionText } = await import('./compress.ts');
     const report = await compress(invocation, surroundings.env, surroundings.stderr);
     return told(report, () => compressionText(text('out') ?? '', report));
   }
-  const client = clientOf(invocation, surroundings.env);
+  const client = clientOf(invocation, surroundings);
   switch (command) {
     case 'push':
       return push(client, invocation, surroundings, told);
+    case 'pull':
+      return pull(client, invocation, surroundings, told);
+    case 'import':
+      return importAdapter(client, invocation, surroundings.stderr, told);
+    case 'imports': {
+      const { json, value } = await client.imports();
+      return told(json, () => importsText(value));
+    }
+    case 'cancel': {
+      const { json, value } = await client.cancel(name);
+      return told(json, () => `The import of ${value.name} is cancelled.\n`);
+    }
+    case 'token': {
+      const token = has('remove') ? null : await readToken(surroundings.stdin);
+      const { json } = await client.setHubToken(token);
+      return told(json, () =>
+        token === null ? 'The server has no token of yours any more.\n' : 'The server has the token.\n',
+      );
+    }
     case 'ls': {
       const { json, value } = await client.list();
       const rows = value.map(({ name, owner, digest, created, moved }) => [
@@ -122,93 +143,27 @@ async function run(invocation: Invocation, surroundings: Surroundings): Promise<
   }
 }
 
-async function push(
-  client: AdminClient,
-  { positionals: [directory = ''], text, texts }: Invocation,
-  { stdout, stderr }: Surroundings,
-  told: (json: unknown, words: () => string) => string,
-): Promise<string> {
-  const [name, note, parent] = [text('name'), text('note'), text('parent')];
-  const tags = texts('tag');
-  if (name === undefined) {
-    throw new UsageError(
-      'Say what clients will call it, such as --name acme/support. Try: polylora adapters push --help.',
-    );
-  }
-  if (note !== undefined && Buffer.byteLength(note) > MOST_NOTE_BYTES) {
-    throw new UsageError(`The note is longer than ${MOST_NOTE_BYTES} bytes.`);
-  }
-  const form = await adapterForm(directory, {
-    name,
-    ...(tags.length === 0 ? {} : { tags: tags.join(',') }),
-    ...(note === undefined ? {} : { note }),
-    ...(parent === undefined ? {} : { parent: parent.replace(/^sha256:/, '') }),
-  });
-  try {
-    // Before anything large is sent: is there a server, and is this its operator's key?
-    await client.check();
-    const { json, value } = await sendWithProgress(client, form, stderr);
-    const reference = `${name}@${value.release}`;
-    const words = () =>
-      table([
-        ['release', reference],
-        ['digest', value.digest],
-        ['tags', [...new Set(['latest', ...tags])].join(', ')],
-        ['size', byteText(value.bytes)],
-        ['ranks', ranksText(value.ranks)],
-      ]);
-    stdout.write(told(json, words));
-    if (value.release === 'v1') {
-      stderr.write(
-        printableLines(
-          `Where it has no grant yet, nobody may use it: polylora adapters grant ${name} --tenant <id>, or --tenant '*'.\n`,
-        ),
-      );
-    }
-    return '';
-  } finally {
-    await form.close();
-  }
-}
-
-async function sendWithProgress(
-  client: AdminClient,
-  form: Awaited<ReturnType<typeof adapterForm>>,
-  stderr: ProgressSink,
-): ReturnType<AdminClient['push']> {
-  const progress = new Progress(stderr, form.contentLength);
-  let left = form.contentLength;
-  try {
-    return await client.push(form, (bytes) => {
-      progress.add(bytes);
-      left -= bytes;
-      if (left === 0) progress.sent();
-    });
-  } finally {
-    progress.end();
-  }
-}
-
 function detailsText({ name, owner, tags, releases, grants }: Details): string {
   const head = [
     ['name', name],
     ['owner', owner],
     ['grants', grants.length === 0 ? 'none' : grants.map(grantText).join(', ')],
   ];
-  const rows = releases.map(({ release, digest, bytes, created, ranks, pinned, note }) => {
+  const rows = releases.map(({ release, digest, bytes, created, kind, ranks, pinned, note }) => {
     const own = Object.keys(tags).filter((tag) => tags[tag] === digest);
     return [
       release,
       own.join(', ') || '-',
       byteText(bytes),
       timeText(created * 1000),
-      ranksText(ranks),
+      kind,
+      ranksText(ranks) || '-',
       pinned ? 'yes' : '-',
       digest,
       note ?? '',
     ];
   });
-  const titles = ['RELEASE', 'TAGS', 'SIZE', 'CREATED', 'RANKS', 'PINNED', 'DIGEST', 'NOTE'];
+  const titles = ['RELEASE', 'TAGS', 'SIZE', 'CREATED', 'KIND', 'RANKS', 'PINNED', 'DIGEST', 'NOTE'];
   return `${table(head)}\n${table([titles, ...rows])}`;
 }
 
@@ -216,7 +171,7 @@ function grantText({ kind, grantee }: Details['grants'][number]): string {
   return grantee === '*' ? 'everybody' : `${kind} ${grantee}`;
 }
 
-function clientOf({ text }: Invocation, env: Surroundings['env']): AdminClient {
+function clientOf({ text }: Invocation, { env, stderr }: Surroundings): AdminClient {
   // An empty variable counts as unset, as it does for the server.
   const key = env.POLYLORA_OPERATOR_KEY?.trim() || null;
   if (key === null) {
@@ -227,7 +182,11 @@ function clientOf({ text }: Invocation, env: Surroundings['env']): AdminClient {
   if (!/^[\x21-\x7e]+$/.test(key)) {
     throw new UsageError('POLYLORA_OPERATOR_KEY holds characters that a request cannot carry.');
   }
-  return new AdminClient(text('url') ?? (env.POLYLORA_URL || USUAL_URL), key);
+  const url = text('url') ?? (env.POLYLORA_URL || USUAL_URL);
+  const client = new AdminClient(url, key);
+  const warning = plainHttpWarning(url);
+  if (warning !== null) stderr.write(printableLines(`${warning}\n`));
+  return client;
 }
 
 function granteeOf(tenant: string | undefined, key: string | undefined, command: string): Grantee {

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { CommandError, UsageError } from './errors.ts';
+import { CommandError, ConnectionError, RefusalError, UsageError } from './errors.ts';
 import type { Form } from './form.ts';
 
 /** Between two signs of life: checking and storing a large adapter takes a while. */
@@ -26,6 +26,7 @@ const release = z.object({
   digest: z.string(),
   base_digest: z.string(),
   bytes: z.number(),
+  kind: z.string(),
   ranks: z.record(z.string(), z.number()),
   source: z.looseObject({ kind: z.string() }),
   parent: z.string().nullable(),
@@ -40,11 +41,33 @@ const details = z.object({
   releases: z.array(release),
   grants: z.array(z.object({ kind: z.string(), grantee: z.string() })),
 });
+const upload = z.object({ id: z.string(), offset: z.number(), max_chunk_bytes: z.number() });
+const job = z.object({
+  id: z.string(),
+  state: z.enum(['queued', 'fetching', 'storing', 'done', 'failed', 'cancelled']),
+  source: z.string(),
+  name: z.string(),
+  bytes_done: z.number(),
+  bytes_total: z.number().nullable(),
+  result: z.object({ release: z.string(), digest: z.string() }).nullable(),
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  created: z.number(),
+});
+const tokenState = z.object({ set: z.boolean() });
 const removal = z.object({ removed: z.array(z.string()) });
 
+export type Upload = z.infer<typeof upload>;
 export type Entry = z.infer<typeof entry>;
 export type AdapterRelease = z.infer<typeof release>;
 export type Details = z.infer<typeof details>;
+export type ImportJob = z.infer<typeof job>;
+/** What an import is asked for with. */
+export interface ImportRequest {
+  readonly source: string;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly note: string | null;
+}
 export type Grantee = { readonly tenant: string } | { readonly key: string };
 
 /** What the server answered, and what this command reads in it. */
@@ -87,14 +110,64 @@ export class AdminClient {
 
   /** @param onSent is told the bytes of each chunk that the connection has taken */
   async push(form: Form, onSent: (bytes: number) => void): Promise<Answer<AdapterRelease>> {
-    const content = (async function* () {
-      for await (const chunk of form.body) {
-        yield chunk;
-        onSent(chunk.length);
-      }
-    })();
+    const content = counted(form.body, onSent);
     const headers = { 'content-type': form.contentType, 'content-length': form.contentLength };
     return understood(release, await this.#send('POST', [], { headers, content }));
+  }
+
+  /** Announces an adapter whose weights come in parts. */
+  async beginUpload(about: object): Promise<Upload> {
+    return understood(upload, await this.#send('POST', ['uploads'], jsonBody(about))).value;
+  }
+
+  /** How much of an upload the server has for good. */
+  async uploadOffset(id: string): Promise<number> {
+    return understood(upload, await this.#send('GET', ['uploads', id])).value.offset;
+  }
+
+  /** @returns how much the server has for good now */
+  async appendToUpload(
+    id: string,
+    offset: number,
+    chunk: { readonly bytes: number; readonly content: AsyncIterable<Uint8Array> },
+    onSent: (bytes: number) => void,
+  ): Promise<number> {
+    const headers = {
+      'content-type': 'application/offset+octet-stream',
+      'content-length': chunk.bytes,
+      'upload-offset': offset,
+    };
+    const body = { headers, content: counted(chunk.content, onSent) };
+    const answer = await this.#exchange('PATCH', this.#target(['adapters', 'uploads', id]), body, whole);
+    const end = Number(answer.headers['upload-offset'] ?? Number.NaN);
+    if (answer.status === 204 && Number.isSafeInteger(end)) return end;
+    throw this.#refusal(answer.status, parsed(answer.text));
+  }
+
+  async completeUpload(id: string): Promise<Answer<AdapterRelease>> {
+    return understood(release, await this.#send('POST', ['uploads', id, 'complete']));
+  }
+
+  abandonUpload(id: string): Promise<unknown> {
+    return this.#send('DELETE', ['uploads', id]);
+  }
+
+  /**
+   * A version's files as a .tar.
+   * @param take reads the archive while it comes
+   */
+  async download<T>(
+    name: string,
+    version: string,
+    take: (archive: AsyncIterable<Uint8Array>) => Promise<T>,
+  ): Promise<T> {
+    const target = this.#target(['adapters', name, 'export'], new URLSearchParams({ version }));
+    return this.#exchange('GET', target, null, async (response) => {
+      const { statusCode = 0 } = response;
+      if (statusCode === 200 && response.headers['content-type'] === 'application/x-tar')
+        return take(response);
+      throw this.#refusal(statusCode, parsed((await whole(response)).text));
+    });
   }
 
   /** All adapters, a page after the other. */
@@ -139,30 +212,77 @@ export class AdminClient {
     return this.#send(pinned ? 'PUT' : 'DELETE', [name, 'pins', digest]);
   }
 
-  async #send(
+  async import(request: ImportRequest): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('POST', ['imports'], jsonBody(request)));
+  }
+
+  async importOf(id: string): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('GET', ['imports', id]));
+  }
+
+  async imports(): Promise<Answer<readonly ImportJob[]>> {
+    const json = await this.#send('GET', ['imports']);
+    return { json, value: understood(z.object({ data: z.array(job) }), json).value.data };
+  }
+
+  async cancel(id: string): Promise<Answer<ImportJob>> {
+    return understood(job, await this.#send('DELETE', ['imports', id]));
+  }
+
+  /** @param token null: the server forgets it */
+  async setHubToken(token: string | null): Promise<Answer<{ readonly set: boolean }>> {
+    const path = ['sources', 'hub', 'token'];
+    const asked =
+      token === null ? this.#sendTo('DELETE', path) : this.#sendTo('PUT', path, jsonBody({ token }));
+    return understood(tokenState, await asked);
+  }
+
+  #send(
     method: string,
     segments: readonly string[],
     body: Body | null = null,
     query?: URLSearchParams,
   ): Promise<unknown> {
-    const path = ['admin', 'v1', 'adapters', ...segments.map(pathSegment)].join('/');
-    const target = new URL(`${this.#base.pathname.replace(/\/$/, '')}/${path}`, this.#base);
-    target.search = query?.toString() ?? '';
-    const { status, text } = await this.#exchange(method, target, body);
-    const json = parsed(text);
-    if (status >= 200 && status < 300 && json !== undefined) return json;
-    const refusal = failure.safeParse(json);
-    if (refusal.success) throw new CommandError(`${refusal.data.error.message} (${refusal.data.error.code})`);
-    throw new CommandError(
-      `${this.#base.origin} answered with status ${status}, and not as Polylora does. Is the address right?`,
-    );
+    return this.#sendTo(method, ['adapters', ...segments], body, query);
   }
 
-  async #exchange(
+  async #sendTo(
+    method: string,
+    segments: readonly string[],
+    body: Body | null = null,
+    query?: URLSearchParams,
+  ): Promise<unknown> {
+    const target = this.#target(segments, query);
+    const { status, text } = await this.#exchange(method, target, body, whole);
+    const json = parsed(text);
+    if (status >= 200 && status < 300 && json !== undefined) return json;
+    throw this.#refusal(status, json);
+  }
+
+  #target(segments: readonly string[], query?: URLSearchParams): URL {
+    const path = ['admin', 'v1', ...segments.map(pathSegment)].join('/');
+    const target = new URL(`${this.#base.pathname.replace(/\/$/, '')}/${path}`, this.#base);
+    target.search = query?.toString() ?? '';
+    return target;
+  }
+
+  #refusal(status: number, json: unknown): RefusalError {
+    const refusal = failure.safeParse(json);
+    if (refusal.success) {
+      const { message, code } = refusal.data.error;
+      return new RefusalError(`${message} (${code})`, status, code);
+    }
+    const message = `${this.#base.origin} answered with status ${status}, and not as Polylora does. Is the address right?`;
+    return new RefusalError(message, status, null);
+  }
+
+  /** @param take reads the answer before its connection is closed */
+  async #exchange<T>(
     method: string,
     target: URL,
     body: Body | null,
-  ): Promise<{ readonly status: number; readonly text: string }> {
+    take: (response: IncomingMessage) => Promise<T>,
+  ): Promise<T> {
     const request = (target.protocol === 'https:' ? requestHttps : requestHttp)(target, {
       method,
       headers: {
@@ -177,7 +297,7 @@ export class AdminClient {
       timeout: IDLE_MILLISECONDS,
     });
     request.on('timeout', () =>
-      request.destroy(new CommandError('The server has not answered for minutes.')),
+      request.destroy(new ConnectionError('The server has not answered for minutes.')),
     );
     // After the first error, which is told, there may be more.
     request.on('error', () => {});
@@ -187,14 +307,7 @@ export class AdminClient {
       // A refusal may come while the body is still being sent: then it is the answer, and not that this broke off.
       sent.catch(() => {});
       const response = await Promise.race([answered, sent.then(() => answered)]);
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      for await (const chunk of response) {
-        bytes += (chunk as Buffer).length;
-        if (bytes > MOST_ANSWER_BYTES) throw new CommandError('The answer is too long.');
-        chunks.push(chunk as Buffer);
-      }
-      return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+      return await take(response);
     } catch (error) {
       throw this.#explained(error);
     } finally {
@@ -210,15 +323,39 @@ export class AdminClient {
         `${error.code}`,
       )
     ) {
-      return new CommandError(
+      return new ConnectionError(
         `No server answers at ${origin} (${error.code}). Start one with:\n` +
           '  POLYLORA_OPERATOR_KEY=... npm start\n' +
           'or say where it is with --url or POLYLORA_URL.',
       );
     }
-    return new CommandError(
+    return new ConnectionError(
       `The connection to ${origin} failed: ${error.message.split('\n', 1)[0] || error.code}.`,
     );
+  }
+}
+
+async function whole(
+  response: IncomingMessage,
+): Promise<{ readonly status: number; readonly headers: IncomingHttpHeaders; readonly text: string }> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > MOST_ANSWER_BYTES) throw new CommandError('The answer is too long.');
+    chunks.push(chunk as Buffer);
+  }
+  const { statusCode = 0, headers } = response;
+  return { status: statusCode, headers, text: Buffer.concat(chunks).toString('utf8') };
+}
+
+async function* counted(
+  content: AsyncIterable<Uint8Array>,
+  onSent: (bytes: number) => void,
+): AsyncIterable<Uint8Array> {
+  for await (const chunk of content) {
+    yield chunk;
+    onSent(chunk.length);
   }
 }
 

@@ -62,6 +62,11 @@ describe('readArguments', () => {
     const all = [
       'push',
       'compress',
+      'pull',
+      'import',
+      'imports',
+      'cancel',
+      'token',
       'ls',
       'show',
       'diff',

@@ -35,6 +35,7 @@ const COMMANDS = {
       { name: 'tag', value: 'tag', many: true, help: 'moves this tag to it, beside latest; may be repeated' },
       { name: 'note', value: 'text', help: 'what a reader of its history should know' },
       { name: 'parent', value: 'digest', help: 'the version that it was trained from' },
+      { name: 'in-parts', value: null, help: 'resumes after a broken connection, as large ones always do' },
     ],
     help: 'sends a folder with adapter_config.json and adapter_model.safetensors',
     more:
@@ -66,6 +67,36 @@ const COMMANDS = {
       'architecture and shapes of the base. What it changed in the seven projections of each layer is kept as a product of\n' +
       'low rank and a sparse matrix of two bits a weight, and what it changed in the norms before them exactly. Embeddings,\n' +
       'head, final norm, biases, and norms of queries and keys are not carried.',
+  },
+  pull: {
+    positionals: ['name', 'dir'],
+    options: [],
+    help: 'fetches a version (acme/support@v2, or its latest) into a new folder',
+    more: 'The folder can be pushed again as it is: its content has the same digest.',
+  },
+  import: {
+    positionals: ['source'],
+    options: [
+      { name: 'name', value: 'name', help: 'what clients will call it, such as acme/support (required)' },
+      { name: 'tag', value: 'tag', many: true, help: 'moves this tag to it, beside latest; may be repeated' },
+      { name: 'note', value: 'text', help: 'what a reader of its history should know' },
+      { name: 'detach', value: null, help: 'does not wait for it; imports says how far it is' },
+    ],
+    help: 'has the server fetch it from the Hugging Face hub or from S3',
+    more:
+      'A source is hf:owner/name, hf:owner/name@revision or s3://bucket/prefix. The revision is pinned to its commit.\n' +
+      'Only adapter_config.json and adapter_model.safetensors are fetched. To stop waiting is not to stop the import:\n' +
+      'cancel does that.',
+  },
+  imports: { positionals: [], options: [], help: 'lists imports, the newest first' },
+  cancel: { positionals: ['import'], options: [], help: 'stops an import, by its id' },
+  token: {
+    positionals: [],
+    options: [{ name: 'remove', value: null, help: 'has the server forget it' }],
+    help: 'gives the server a token for the Hugging Face hub, read from standard input',
+    more:
+      'It is kept encrypted, and never shown again: polylora adapters token < token-file. What is private or gated on\n' +
+      'the hub needs one.',
   },
   ls: { positionals: [], options: [], help: 'lists all adapters' },
   show: { positionals: ['name'], options: [], help: 'shows its tags, grants and releases' },

@@ -7,3 +7,19 @@ export class UsageError extends Error {
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }
+
+/** The connection broke, or could not be made: what was asked for may work later. */
+export class ConnectionError extends CommandError {}
+
+/** The server's answer is a refusal. */
+export class RefusalError extends CommandError {
+  readonly status: number;
+  /** The API's stable code; null where the answer is not the API's. */
+  readonly code: string | null;
+
+  constructor(message: string, status: number, code: string | null) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}

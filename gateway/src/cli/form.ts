@@ -1,14 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { CommandError } from './errors.ts';
+import { type AdapterFile, CONFIG_FILE, contentOf, openAdapterFile, WEIGHTS_FILE } from './adapter-file.ts';
 
-/** As PEFT's `save_pretrained` names them, with the parts that the API calls them. */
+/** The parts, as the API calls them. */
 const FILES = [
-  ['config', 'adapter_config.json'],
-  ['weights', 'adapter_model.safetensors'],
+  ['config', CONFIG_FILE],
+  ['weights', WEIGHTS_FILE],
 ] as const;
-const CHUNK_BYTES = 1 << 20;
 
 /** A multipart form whose files are read while it is sent; its length is known before. */
 export interface Form {
@@ -19,11 +17,8 @@ export interface Form {
   close(): Promise<void>;
 }
 
-interface OpenFile {
-  readonly path: string;
+interface OpenFile extends AdapterFile {
   readonly head: Buffer;
-  readonly handle: FileHandle;
-  readonly bytes: number;
 }
 
 /**
@@ -58,7 +53,7 @@ export async function adapterForm(
       yield fieldParts;
       for (const file of files) {
         yield file.head;
-        yield* contentOf(file);
+        yield* contentOf(file, 0, file.bytes);
         yield Buffer.from('\r\n');
       }
       yield end;
@@ -68,33 +63,6 @@ export async function adapterForm(
 }
 
 async function openPart(path: string, part: string, boundary: string): Promise<OpenFile> {
-  const handle = await open(path).catch((error: unknown) => {
-    throw new CommandError(`${path} cannot be read: ${reasonOf(error)}.`);
-  });
-  const stat = await handle.stat();
-  if (!stat.isFile()) {
-    await handle.close();
-    throw new CommandError(`${path} is not a file.`);
-  }
   const head = `--${boundary}\r\ncontent-disposition: form-data; name="${part}"; filename="${basename(path)}"\r\ncontent-type: application/octet-stream\r\n\r\n`;
-  return { path, head: Buffer.from(head), handle, bytes: stat.size };
-}
-
-/** As many bytes as were promised: a file that grows meanwhile is cut, and one that shrinks is refused. */
-async function* contentOf({ path, handle, bytes }: OpenFile): AsyncIterable<Uint8Array> {
-  for (let position = 0; position < bytes; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, bytes - position));
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) throw new CommandError(`${path} became shorter while it was sent.`);
-    position += bytesRead;
-    yield chunk.subarray(0, bytesRead);
-  }
-}
-
-function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'ENOTDIR') return 'its folder is none';
-  if (code === 'EACCES' || code === 'EPERM') return 'it may not be read';
-  return error instanceof Error ? error.message : String(error);
+  return { ...(await openAdapterFile(path)), head: Buffer.from(head) };
 }

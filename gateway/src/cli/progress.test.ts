@@ -30,6 +30,18 @@ describe('Progress', () => {
     ]);
   });
 
+  it('goes back where a connection broke, and says so in between', () => {
+    const { progress, written, after } = shown(true);
+    after(1000, 3_000_000);
+    progress.say('Trying again.');
+    progress.at(2_000_000);
+    after(1000, 0);
+    expect(written.slice(2).map((text) => text.replaceAll('\u001b[K', '<'))).toEqual([
+      '\rTrying again.<',
+      '\r[############............]  50 %  2.0 MB of 4.0 MB, 1.0 MB/s<',
+    ]);
+  });
+
   it('keeps to the width of the terminal', () => {
     const { written, after } = shown(true, 20);
     after(1000, 4_000_000);

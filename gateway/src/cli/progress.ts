@@ -16,7 +16,16 @@ export interface ProgressSink {
   write(text: string): unknown;
 }
 
-/** How far an upload is: a bar on a terminal, a line now and then elsewhere. */
+/** What is said beside the bar. */
+export interface ProgressWords {
+  /** Before the first byte; the number of bytes follows. */
+  readonly begins: string;
+  readonly sent: string;
+}
+
+const SENDING: ProgressWords = { begins: 'Sending', sent: 'All sent. The server is checking it.' };
+
+/** How far an upload or an import is: a bar on a terminal, a line now and then elsewhere. */
 export class Progress {
   readonly #sink: ProgressSink;
   readonly #total: number;
@@ -25,19 +34,32 @@ export class Progress {
   #shownAt: number;
   #bytes = 0;
 
+  readonly #words: ProgressWords;
+
   /** @param clock milliseconds */
-  constructor(sink: ProgressSink, totalBytes: number, clock: () => number = () => performance.now()) {
+  constructor(
+    sink: ProgressSink,
+    totalBytes: number,
+    clock: () => number = () => performance.now(),
+    words: ProgressWords = SENDING,
+  ) {
+    this.#words = words;
     this.#sink = sink;
     this.#total = totalBytes;
     this.#clock = clock;
     this.#startedAt = clock();
     this.#shownAt = this.#startedAt;
     if (sink.isTTY) this.#draw();
-    else sink.write(`Sending ${byteText(totalBytes)}.\n`);
+    else sink.write(`${words.begins} ${byteText(totalBytes)}.\n`);
   }
 
   add(bytes: number): void {
-    this.#bytes += bytes;
+    this.at(this.#bytes + bytes);
+  }
+
+  /** How much has come through: less than before where a connection broke. */
+  at(bytes: number): void {
+    this.#bytes = bytes;
     const now = this.#clock();
     const pause = this.#sink.isTTY ? REDRAW_MILLISECONDS : LINE_MILLISECONDS;
     if (now - this.#shownAt < pause) return;
@@ -46,10 +68,15 @@ export class Progress {
     else this.#sink.write(`${this.#text()}\n`);
   }
 
+  /** Says something in between. */
+  say(text: string): void {
+    if (this.#sink.isTTY) this.#line(text);
+    else this.#sink.write(`${text}\n`);
+  }
+
   /** All is sent; what is left is the server's work. */
   sent(): void {
-    if (this.#sink.isTTY) this.#line('All sent. The server is checking it.');
-    else this.#sink.write('All sent. The server is checking it.\n');
+    this.say(this.#words.sent);
   }
 
   /** Takes the bar away, so that what comes next starts on a line of its own. */

@@ -9,6 +9,7 @@ function release(number: number, digest = '', changes: Partial<AdapterRelease> =
     digest,
     base_digest: 'base',
     bytes: 1_000,
+    kind: 'LoRA',
     ranks: { q_proj: 8 },
     source: { kind: 'upload' },
   };
@@ -66,6 +67,7 @@ describe('compare', () => {
       ['digest', DIGESTS[0], DIGESTS[1]],
       ['base', 'base', '(the same)'],
       ['size', '1.0 kB (1000)', '(the same)'],
+      ['kind', 'LoRA', '(the same)'],
       ['rank of q_proj', '8', '(the same)'],
       ['rank of v_proj', '-', '16'],
       ['created', '1970-01-01T00:00:00Z', '1970-01-01T00:01:00Z'],

@@ -39,6 +39,7 @@ export function compare(a: AdapterRelease, b: AdapterRelease): Comparison[] {
     ['digest', ({ digest }) => digest],
     ['base', ({ base_digest }) => base_digest],
     ['size', ({ bytes }) => `${byteText(bytes)} (${bytes})`],
+    ['kind', ({ kind }) => kind],
     ...modules.map((module): [string, (release: AdapterRelease) => string] => [
       `rank of ${module}`,
       ({ ranks }) => (Object.hasOwn(ranks, module) ? `${ranks[module]}` : '-'),

@@ -1,3 +1,4 @@
+import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
 
 /** An option that may be left unset and then is null. */
@@ -7,6 +8,20 @@ function unset<T extends z.ZodType>(schema: T) {
 
 const text = z.string().min(1);
 const count = z.int().min(1);
+
+/** Hosts as they are written in one option. */
+export function hostsOf(value: string): string[] {
+  return value.split(',');
+}
+
+function isAllowlist(value: string): boolean {
+  try {
+    new Allowlist(hostsOf(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
@@ -29,6 +44,18 @@ export const configSchema = z
     database: unset(text).describe(
       "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
     ),
+    blobs: unset(
+      text.refine((value) => parseS3Location(value) !== null, 'Expected s3://bucket or s3://bucket/prefix'),
+    ).describe(
+      "Where the store's adapters are kept for several servers: s3://bucket/prefix, with credentials from where AWS's tools look for them (unset: in the store's directory)",
+    ),
+    blobCacheBytes: count
+      .default(20 * 1024 ** 3)
+      .describe('Most that local copies of adapters kept in S3 may take, in bytes'),
+    s3Endpoint: unset(z.url({ protocol: /^https?$/ })).describe(
+      "Address of an S3-compatible server (unset: Amazon's)",
+    ),
+    s3Region: unset(text).describe("S3's region (unset: from the environment)"),
     operatorKey: unset(text.min(16, 'Too short: an operator key has at least 16 characters')).meta({
       description: 'Key for the admin API (unset: the admin API is off)',
       secret: true,
@@ -39,6 +66,13 @@ export const configSchema = z
     adapterLimitBytes: count
       .default(2 * 1024 ** 3)
       .describe('Largest weights of an adapter that may be pushed, in bytes'),
+    adapterLimitRank: count.default(512).describe('Largest rank of an adapter that may be pushed'),
+    maxAdapterUploads: count
+      .default(16)
+      .describe('Uploads of adapters in parts that may be open at the same time, for each tenant'),
+    maxAdapterUploadBytes: count
+      .default(16 * 1024 ** 3)
+      .describe('Bytes that these uploads may take together, for each tenant'),
     adapterGraceSeconds: z
       .number()
       .min(0)
@@ -51,6 +85,29 @@ export const configSchema = z
       description:
         'Access token for gated and private models on the Hugging Face hub; arguments show in the list of processes, ' +
         'the environment does not (unset: HF_TOKEN)',
+      secret: true,
+    }),
+    hubUrl: z
+      .url({ protocol: /^https?$/ })
+      .default('https://huggingface.co')
+      .describe('Hugging Face hub that adapters are imported from; its host must be one of importHosts'),
+    importHosts: text
+      .refine(
+        isAllowlist,
+        'Expected hosts such as huggingface.co and *.hf.co, or origins such as https://hub.example:8443',
+      )
+      .default(HUB_HOSTS.join(','))
+      .describe(
+        'Hosts that adapters are imported from and redirected to, parted by commas: by https and at public addresses; an origin (https://hub.example:8443) is reached in your own network as well',
+      ),
+    secretKey: unset(
+      text.refine(
+        (value) => parseSecretKey(value) !== null,
+        'Expected 64 hexadecimal digits, or 32 bytes in base64',
+      ),
+    ).meta({
+      description:
+        'Key that tokens are encrypted with in the metadata, the same for all servers that share it (unset: secret.key in the home directory, made when it is first needed)',
       secret: true,
     }),
     weights: z.enum(['int8', 'f32']).default('int8').describe("Type of the base model's weights in memory"),

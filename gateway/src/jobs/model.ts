@@ -1,24 +1,18 @@
 import type { Principal } from '@polylora/adapters-store';
+import { loraId } from '../adapters/lora-id.ts';
 import type { Backend, BackendModel, WeightedModel } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
-import {
-  arrayValue,
-  type JsonObject,
-  missing,
-  nonEmptyArray,
-  numberValue,
-  objectValue,
-  quoted,
-  textValue,
-  unsupported,
-} from '../openai/fields.ts';
+import { type JsonObject, missing, quoted, textValue, unsupported } from '../openai/fields.ts';
+import { readLora, type ScaledLora } from '../openai/lora.ts';
+import { type NamedWeight, readMixture } from '../openai/mixture.ts';
 
 /** More would make a mixture that costs as much as many requests. */
 const MOST_MIXED = 8;
-const LARGEST_WEIGHT = 100;
 
 /**
- * The model that a request's body names: by `model`, by LoRAX's `adapter_id` beside it, or a mixture by `adapters`.
+ * The model that a request's body asks for: by `model`; by LoRAX's `adapter_id` beside the base; or by weights, as `adapters` or
+ * llama-server's `lora` give them.
+ *
  * @throws ApiError engine_unavailable while models are not known yet, model_not_found
  */
 export async function requestedModel(
@@ -26,28 +20,59 @@ export async function requestedModel(
   body: JsonObject,
   principal: Principal,
 ): Promise<BackendModel> {
-  const mixture = body.adapters ?? null;
-  const wanted = mixture === null ? [] : readMixture(mixture);
-  const name = modelName(body, wanted.length > 0);
+  const [named, byId] = [readMixture(body), readLora(body)];
+  if (named.length > 0 && byId.length > 0) throw ambiguous('lora', 'adapters');
+  const field = named.length > 0 ? 'adapters' : byId.length > 0 ? 'lora' : null;
+  const name = modelName(body, field);
   if (!backend.ready)
     throw new ApiError('engine_unavailable', 'The engine is starting. Please try again soon.');
   const model = name === null ? backend.base : await find(backend, name, principal);
   if (model === null) throw notFound(name ?? 'base');
-  if (wanted.length === 0) return model;
-  if (model.parent !== null) {
-    const message = "'adapters' goes with the base model as `model`; name this adapter in it instead.";
-    throw new ApiError('invalid_value', message, 'model');
-  }
-  const parts: WeightedModel[] = [];
-  for (const { name, weight } of wanted) {
-    const part = await find(backend, name, principal);
-    if (part.parent === null) {
-      throw new ApiError('invalid_value', 'The base model is in every mixture; name adapters.', 'adapters');
-    }
-    parts.push({ model: part, weight });
+  if (field === null) return model;
+  if (model.parent !== null) throw ambiguous('model', field);
+  const parts =
+    named.length > 0 ? await byName(backend, named, principal) : await byLoraId(backend, byId, principal);
+  if (parts.length > MOST_MIXED) {
+    const message = `At most ${MOST_MIXED} adapters can be mixed, and '${field}' asks for ${parts.length}.`;
+    throw new ApiError('invalid_value', message, field);
   }
   const [only] = parts;
   return parts.length === 1 && only?.weight === 1 ? only.model : backend.mix(parts);
+}
+
+function byName(
+  backend: Backend,
+  named: readonly NamedWeight[],
+  principal: Principal,
+): Promise<WeightedModel[]> {
+  return Promise.all(
+    named.map(async ({ name, weight }) => {
+      const model = await find(backend, name, principal);
+      if (model.parent !== null) return { model, weight };
+      throw new ApiError('invalid_value', 'The base model is in every mixture; name adapters.', 'adapters');
+    }),
+  );
+}
+
+/** What ids of `/lora-adapters` stand for now: nothing, where an adapter may not be used any more. */
+async function byLoraId(
+  backend: Backend,
+  wanted: readonly ScaledLora[],
+  principal: Principal,
+): Promise<WeightedModel[]> {
+  const models = (await backend.models(principal)).filter(({ parent }) => parent !== null);
+  return wanted.map(({ id, scale }) => {
+    const [model, other] = models.filter((each) => loraId(each.id) === id);
+    if (other !== undefined) {
+      const message = `The id ${id} stands for several adapters. Name the one you mean in 'adapters' instead.`;
+      throw new ApiError('invalid_value', message, 'lora');
+    }
+    if (model === undefined) {
+      const message = `There is no adapter with the id ${id}, or you do not have access to it.`;
+      throw new ApiError('model_not_found', message, 'lora');
+    }
+    return { model, weight: scale };
+  });
 }
 
 async function find(backend: Backend, name: string, principal: Principal): Promise<BackendModel> {
@@ -61,34 +86,25 @@ function notFound(name: string): ApiError {
   return new ApiError('model_not_found', message);
 }
 
-function readMixture(value: unknown): { name: string; weight: number }[] {
-  nonEmptyArray(value, 'adapters', 'an array of objects with `name` and `weight`', MOST_MIXED);
-  return arrayValue(value, 'adapters', 'an array of objects', MOST_MIXED).map((element, index) => {
-    const param = `adapters[${index}]`;
-    const { name, weight, ...others } = objectValue(element, param);
-    const [other] = Object.keys(others);
-    if (other !== undefined) throw unsupported(`${param}.${other}`);
-    if (name === undefined) throw missing(`${param}.name`);
-    const range = { min: -LARGEST_WEIGHT, max: LARGEST_WEIGHT };
-    return {
-      name: textValue(name, `${param}.name`),
-      weight: numberValue(weight ?? 1, `${param}.weight`, range),
-    };
-  });
+/** Two ways at once to say which adapter it is. */
+function ambiguous(param: string, field: string): ApiError {
+  const message = `'${field}' says which adapters it is: '${param}' may only name the base model beside it, or nothing.`;
+  return new ApiError('invalid_value', message, param);
 }
 
 /**
  * The name of what is asked for: an adapter's by LoRAX's `adapter_id`, beside a model that is the base, or `model`.
- * @returns null for the base, where adapters are mixed and no model is named
+ * @param field that gives adapters too
+ * @returns null for the base, where such a field does and no model is named
  */
-function modelName(body: JsonObject, isMixture: boolean): string | null {
+function modelName(body: JsonObject, field: string | null): string | null {
   const { model = null, adapter_id: adapter = null, adapter_source: source = null } = body;
-  if (isMixture && adapter !== null) throw unsupported('adapter_id', "beside 'adapters' is not supported");
   if (adapter === null) {
-    if (model === null && isMixture) return null;
+    if (model === null && field !== null) return null;
     if (model === null) throw missing('model');
     return textValue(model, 'model');
   }
+  if (field !== null) throw ambiguous('adapter_id', field);
   // Others would have the server fetch files at a client's wish.
   if (source !== null && source !== 'local') {
     throw unsupported('adapter_source', "other than 'local' is not supported by this server");

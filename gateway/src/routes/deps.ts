@@ -1,3 +1,4 @@
+import type { Imports, Secrets } from '@polylora/adapters-store';
 import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
@@ -20,6 +21,10 @@ export interface GatewayDeps {
   /** null: the admin API is off. */
   readonly operatorKey: string | null;
   readonly adminAdapters: AdminAdaptersDeps;
+  /** Imports of adapters, or null until the model is known. */
+  readonly imports: () => Imports | null;
+  /** Tokens of the server's own, or null until the store is open. */
+  readonly secrets: () => Secrets | null;
   /** null: adapters are not loaded at clients' wish. */
   readonly runtimeLora: RuntimeLoraDeps | null;
   /** Files and batches, or null while they are not open. */

@@ -1,12 +1,18 @@
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
-import { AdapterError, type AdaptersStore, EVERYONE, StoreError } from '@polylora/adapters-store';
+import {
+  AdapterError,
+  type AdaptersStore,
+  EVERYONE,
+  type PushLimits,
+  StoreError,
+} from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import type { Backend } from '../backends/backend.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { booleanField, type JsonObject } from '../openai/fields.ts';
-import { OPERATOR } from './admin/adapters.ts';
+import { OPERATOR } from './admin/operator.ts';
 
 const BODY_LIMIT_BYTES = 64 << 10;
 const PATH_ISSUES: ReadonlySet<string> = new Set([
@@ -20,6 +26,7 @@ export interface RuntimeLoraDeps {
   readonly store: () => AdaptersStore | null;
   /** The directory whose adapters may be loaded. */
   readonly root: string;
+  readonly limits: PushLimits;
 }
 
 /** A refusal as vLLM writes it. */
@@ -38,7 +45,7 @@ class Refusal extends Error {
  * vLLM's `POST /v1/load_lora_adapter`, with its bodies and answers: `lora_path` is a directory inside `root`, and the
  * adapter is for everybody. Loading in place gives the name its next version; requests that run keep theirs.
  */
-export function loadLoraRoute({ backend, store, root }: RuntimeLoraDeps) {
+export function loadLoraRoute({ backend, store, root, limits }: RuntimeLoraDeps) {
   return answer(async (body) => {
     const [name, path] = [text(body, 'lora_name'), text(body, 'lora_path')];
     if (name === '' || path === '') {
@@ -67,7 +74,8 @@ export function loadLoraRoute({ backend, store, root }: RuntimeLoraDeps) {
     const directory = await inside(root, path);
     if (directory === null) throw notFound;
     try {
-      await open.push({ name, directory, root, source: { kind: 'directory', path: directory } }, OPERATOR);
+      const source = { kind: 'directory', path: directory } as const;
+      await open.push({ name, directory, root, source, limits }, OPERATOR);
     } catch (error) {
       if (error instanceof AdapterError && PATH_ISSUES.has(error.code)) throw notFound;
       if (error instanceof AdapterError || error instanceof StoreError) {

@@ -36,6 +36,10 @@ export function readDelta(options: OptionsOf<typeof deltaOptions>): DeltaMethod 
   return { kind: 'delta', rank: options.r, rankPattern: options.rank_pattern };
 }
 
+export function deltaRank(method: DeltaMethod, name: string): number {
+  return byPattern(method.rankPattern, name) ?? method.rank;
+}
+
 export function deltaModule(
   method: DeltaMethod,
   { layer, module, name }: TargetModule,
@@ -46,7 +50,7 @@ export function deltaModule(
     tensors.refuse('target_modules', `${name} has ${shape.in} inputs, and codes stand for four each`);
     return null;
   }
-  const rankHere = byPattern(method.rankPattern, name) ?? method.rank;
+  const rankHere = deltaRank(method, name);
   const a = rankHere === 0 ? undefined : tensors.matrix(`${name}.lora_A.weight`, rankHere, shape.in);
   const b = rankHere === 0 ? undefined : tensors.matrix(`${name}.lora_B.weight`, shape.out, rankHere);
   const codes = tensors.matrix(`${name}.delta_codes`, shape.out, shape.in / INPUTS_OF_CODE, 'code');

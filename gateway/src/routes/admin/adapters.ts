@@ -2,26 +2,25 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  AdapterError,
   type AdaptersStore,
+  type AdapterUploads,
   EVERYONE,
   type Grantee,
-  type Principal,
-  type Release,
-  StoreError,
+  type PushLimits,
   storageError,
-  type Version,
 } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import { Hono } from 'hono';
-import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { receiveUpload } from '../../http/multipart.ts';
 import { integerValue, invalidValue, type JsonObject, missing, textValue } from '../../openai/fields.ts';
+import { asked, opened } from './asked.ts';
+import { exportAdapter } from './export.ts';
+import { OPERATOR } from './operator.ts';
+import { releaseBody } from './release-body.ts';
+import { adapterUploads } from './uploads.ts';
 
-/** What the operator's own adapters belong to. */
-export const OPERATOR: Principal = { tenant: 'operator', key: null };
 const PAGE = { min: 1, max: 1_000, usual: 100 } as const;
 const CONFIG_LIMIT_BYTES = 256 << 10;
 const BODY_LIMIT_BYTES = 64 << 10;
@@ -29,10 +28,11 @@ const BODY_LIMIT_BYTES = 64 << 10;
 export interface AdminAdaptersDeps {
   /** null until the model is known. */
   readonly store: () => AdaptersStore | null;
-  /** A directory for what is being uploaded, which the store clears of what is old. */
-  readonly uploads: string;
-  /** Largest weights. */
-  readonly weightsLimitBytes: number;
+  /** null until the model is known. */
+  readonly uploads: () => AdapterUploads | null;
+  /** A directory for forms that are being received, which the store clears of what is old. */
+  readonly staging: string;
+  readonly limits: PushLimits;
 }
 
 /**
@@ -42,18 +42,15 @@ export interface AdminAdaptersDeps {
  * | --- | --- |
  * | `POST /` | a form: `name`, `config` and `weights` (the two files), and perhaps `tags`, `note`, `parent` |
  * | `GET /`, `GET /{name}`, `DELETE /{name}` | |
+ * | `GET /{name}/export?version=v3` | a .tar of its files; `latest` without a version |
  * | `PUT /{name}/tags/{tag}` | `{"version": "v3"}`; `DELETE` takes the tag away |
  * | `PUT /{name}/grants` | `{"tenant": "…"}` or `{"key": "…"}`, `"*"` for everybody; `DELETE` takes it back |
  * | `PUT /{name}/pins/{digest}`, `DELETE` | |
+ * | `/uploads` | an adapter in parts, see `adapterUploads` |
  */
 export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
-  const store = () => {
-    const open = deps.store();
-    if (open === null)
-      throw new ApiError('engine_unavailable', 'The server is starting. Please try again soon.');
-    return open;
-  };
+  const store = () => opened(deps.store());
   app.post('/', (c) => asked(() => push(c, store(), deps)));
   app.get('/', (c) => asked(() => list(c, store())));
   app.get('/:name', (c) =>
@@ -62,6 +59,7 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
       return c.json({ ...details, releases: releases.map(releaseBody) });
     }),
   );
+  app.get('/:name/export', (c) => asked(() => exportAdapter(c, store())));
   app.delete('/:name', (c) =>
     asked(async () =>
       c.json({ name: nameOf(c), deleted: true, removed: await store().remove(nameOf(c), OPERATOR) }),
@@ -99,27 +97,32 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
       }),
     );
   }
+  // Last: an adapter may be called 'uploads'.
+  app.route(
+    '/uploads',
+    adapterUploads(() => opened(deps.uploads())),
+  );
   return app;
 }
 
 async function push(
   c: Context<GatewayEnv>,
   store: AdaptersStore,
-  { uploads, weightsLimitBytes }: AdminAdaptersDeps,
+  { staging, limits }: AdminAdaptersDeps,
 ): Promise<Response> {
-  const directory = join(uploads, randomUUID());
+  const directory = join(staging, randomUUID());
   try {
     await mkdir(directory, { recursive: true });
     const { fields, files } = await receiveUpload(c.req.raw, {
       config: { path: join(directory, 'adapter_config.json'), limitBytes: CONFIG_LIMIT_BYTES },
-      weights: { path: join(directory, 'adapter_model.safetensors'), limitBytes: weightsLimitBytes },
+      weights: { path: join(directory, 'adapter_model.safetensors'), limitBytes: limits.maxBytes },
     });
     const { name, tags, note = null, parent = null, ...rest } = fields;
     const [unknown] = Object.keys(rest);
     if (unknown !== undefined) throw invalidValue(unknown.slice(0, 64), 'it is not a field of this form.');
     if (name === undefined) throw missing('name');
     for (const part of ['config', 'weights'] as const) if (files[part] === undefined) throw missing(part);
-    const push = { name, directory, source: { kind: 'upload' }, note, parent } as const;
+    const push = { name, directory, source: { kind: 'upload' }, note, parent, limits } as const;
     const release = await store.push(
       { ...push, tags: tags?.split(',').map((tag) => tag.trim()) ?? [] },
       OPERATOR,
@@ -164,43 +167,4 @@ function readGrantee(body: JsonObject): Grantee {
 
 function required(param: string): never {
   throw missing(param);
-}
-
-function releaseBody({ name, number, version }: Release): object {
-  return { name, release: `v${number}`, ...versionBody(version) };
-}
-
-function versionBody({
-  digest,
-  baseDigest,
-  bytes,
-  ranks,
-  source,
-  parent,
-  note,
-  createdAt,
-  pinned,
-}: Version): object {
-  return {
-    digest,
-    base_digest: baseDigest,
-    bytes,
-    ranks,
-    source,
-    parent,
-    note,
-    created: Math.floor(createdAt / 1000),
-    pinned,
-  };
-}
-
-/** Tells what the store refused in the API's form. */
-async function asked(answer: () => Promise<Response>): Promise<Response> {
-  try {
-    return await answer();
-  } catch (error) {
-    if (error instanceof StoreError) throw new ApiError(error.code, error.message, error.field);
-    if (error instanceof AdapterError) throw new ApiError('adapter_invalid', error.message, 'weights');
-    throw error;
-  }
 }

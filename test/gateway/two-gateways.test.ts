@@ -1,0 +1,106 @@
+/** Two gateways that share a database and a bucket: what is changed at one holds at the other. */
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEMO_ADAPTERS, type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
+import { S3_ENVIRONMENT, type S3Server, startS3 } from '../support/s3.ts';
+
+const OPERATOR_KEY = 'operator-key-of-the-tests';
+const CLIENT_KEY = 'key-of-a-tenant';
+const TENANT = `key-${createHash('sha256').update(CLIENT_KEY).digest('hex').slice(0, 12)}`;
+const programs = postgresPrograms();
+
+describe.skipIf(programs === null)('two gateways on one database and one bucket', () => {
+  let postgres: PostgresServer;
+  let s3: S3Server;
+  let home: string;
+  let gateways: Gateway[] = [];
+
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), 'polylora-two-gateways-'));
+    [postgres, s3] = [await startPostgres(programs!), await startS3()];
+    const [database, blobs] = [await postgres.url(), s3.location()];
+    const start = (name: string) =>
+      startGateway({
+        args: [
+          ...['--store', join(home, name), '--database', database],
+          ...['--blobs', blobs, '--s3-endpoint', s3.endpoint, '--pool-megabytes', '256'],
+        ],
+        env: { ...S3_ENVIRONMENT, POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
+      });
+    gateways = await Promise.all([start('a'), start('b')]);
+    const form = new FormData();
+    form.set('name', 'acme/voice');
+    for (const [part, file] of [
+      ['config', 'adapter_config.json'],
+      ['weights', 'adapter_model.safetensors'],
+    ] as const)
+      form.set(part, new Blob([await readFile(join(DEMO_ADAPTERS, 'pirate', file))]), file);
+    expect((await admin(0, 'POST', '', form)).status).toBe(201);
+  }, START_MILLISECONDS);
+  afterAll(async () => {
+    await Promise.all(gateways.map((gateway) => gateway.stop()));
+    await s3?.stop();
+    await postgres?.stop();
+    await rm(home, { recursive: true });
+  });
+
+  const admin = (at: number, method: string, path: string, body?: FormData | object) =>
+    fetch(`${gateways[at]!.url}/admin/v1/adapters${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${OPERATOR_KEY}`,
+        ...(body === undefined || body instanceof FormData ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
+    });
+  const grants = (at: number, method: string) =>
+    admin(at, method, `/${encodeURIComponent('acme/voice')}/grants`, { tenant: TENANT });
+  const ask = (at: number, model = 'acme/voice') =>
+    new OpenAI({
+      baseURL: `${gateways[at]!.url}/v1`,
+      apiKey: CLIENT_KEY,
+      maxRetries: 0,
+    }).chat.completions.create({
+      model,
+      messages: [{ role: 'user', content: 'What is the capital of France?' }],
+      max_tokens: 12,
+      temperature: 0,
+    });
+  const denied = { status: 404, code: 'model_not_found' };
+
+  it('refuses at once at the other gateway what is not granted any more at this one', async () => {
+    await expect(ask(1)).rejects.toMatchObject(denied);
+    for (const changing of [0, 1]) {
+      const other = 1 - changing;
+      expect((await grants(changing, 'PUT')).status).toBe(200);
+      // The other has it in its engine, and its prompt in the prefix cache: cached, and refused all the same.
+      const text = (await ask(other)).choices[0]?.message.content;
+      expect(text).toBe((await ask(other, 'pirate')).choices[0]?.message.content);
+      const asking = performance.now();
+      expect((await grants(changing, 'DELETE')).status).toBe(200);
+      await expect(ask(other)).rejects.toMatchObject(denied);
+      expect(performance.now() - asking).toBeLessThan(1_000);
+    }
+  }, 120_000);
+
+  it('serves at the other what was exchanged at this one, and forgets what was removed', async () => {
+    await grants(0, 'PUT');
+    const before = await ask(1);
+    const form = new FormData();
+    form.set('name', 'acme/voice');
+    for (const [part, file] of [
+      ['config', 'adapter_config.json'],
+      ['weights', 'adapter_model.safetensors'],
+    ] as const)
+      form.set(part, new Blob([await readFile(join(DEMO_ADAPTERS, 'headline', file))]), file);
+    expect((await admin(0, 'POST', '', form)).status).toBe(201);
+    expect((await ask(1)).system_fingerprint).not.toBe(before.system_fingerprint);
+    expect((await admin(1, 'DELETE', `/${encodeURIComponent('acme/voice')}`)).status).toBe(200);
+    await expect(ask(0)).rejects.toMatchObject(denied);
+  }, 120_000);
+});
