@@ -16,17 +16,11 @@ export { Secrets } from './secrets/secrets.ts';
 export { type ImportJob, Imports } from './sources/imports.ts';
 export { SourceError, type SourceErrorCode } from './sources/source-error.ts';
 export { Sources } from './sources/sources.ts';
-export {
-  type AdapterDetails,
-  type AdapterEntry,
-  type AdapterFiles,
-  EVERYONE,
-  type Grantee,
-  type Principal,
-} from './store/access.ts';
-export type { PushLimits, Release } from './store/push.ts';
+export type { AdapterDetails, AdapterEntry, AdapterFiles } from './store/access.ts';
+export { EVERYONE, type Grantee, type Principal } from './store/principal.ts';
+export type { PushLimits } from './store/push.ts';
 export { AdaptersStore } from './store.ts';
 export { StoreError, type StoreErrorCode, UploadOffsetError } from './store-error.ts';
 export type { AdaptedModule, Adapter, BaseModelShape, LoraModule, TensorLocation } from './types.ts';
 export { AdapterUploads, type NewUpload, type Upload } from './uploads/adapter-uploads.ts';
-export type { Version, VersionSource } from './version.ts';
+export type { Release, Version, VersionSource } from './version.ts';

@@ -1,20 +1,14 @@
 import { checkedBefore, rememberChecked } from './metadata/checked-folders.ts';
 import type { CheckedFolder } from './peft/directory.ts';
-import {
-  Access,
-  type AdapterDetails,
-  type AdapterEntry,
-  type AdapterFiles,
-  type Grantee,
-  type Principal,
-} from './store/access.ts';
+import { Access, type AdapterDetails, type AdapterEntry, type AdapterFiles } from './store/access.ts';
 import { Changes } from './store/changes.ts';
 import type { AdaptersStoreOptions } from './store/options.ts';
-import { type Push, type PushIntent, Pushing, type Release } from './store/push.ts';
+import type { Grantee, Principal } from './store/principal.ts';
+import { type Push, type PushIntent, Pushing } from './store/push.ts';
 import { Removal } from './store/removal.ts';
 import { Tags } from './store/tags.ts';
 import type { Adapter } from './types.ts';
-import type { Version } from './version.ts';
+import type { Release, Version } from './version.ts';
 
 /**
  * Tenants' adapters: contents by digest, names that point at them, and who may use which. What is acknowledged is

@@ -15,11 +15,17 @@ export const LORA_MODULES = [
 ] as const;
 export type LoraModule = (typeof LORA_MODULES)[number];
 
+/** Input and output width of a projection. */
+export interface ProjectionShape {
+  readonly in: number;
+  readonly out: number;
+}
+
 /** What the store must know of the base model to check an adapter against it. */
 export interface BaseModelShape {
   readonly layerCount: number;
-  /** Input and output width of a projection; the same in every layer. */
-  projection(module: LoraModule): { readonly in: number; readonly out: number };
+  /** The same in every layer. */
+  projection(module: LoraModule): ProjectionShape;
 }
 
 /**

@@ -30,6 +30,14 @@ export interface Version {
   readonly pinned: boolean;
 }
 
+/** A version under a name. */
+export interface Release {
+  readonly name: string;
+  /** `name@v<number>` */
+  readonly number: number;
+  readonly version: Version;
+}
+
 /** All columns but the configuration, which is long. */
 export const VERSION_COLUMNS = [
   'version.digest',

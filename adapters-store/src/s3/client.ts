@@ -20,6 +20,8 @@ const ANY_REGION = 'us-east-1';
 
 /** A client of S3, or of a server that speaks it. Credentials come from where AWS's tools look for them. */
 export function createS3Client({ endpoint, region, lookup = null }: S3ClientOptions): S3Client {
+  // It warns that its later versions will want a later Node; this version is kept because it does not.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   return new S3Client({
     ...(endpoint === null ? {} : { endpoint, forcePathStyle: true, region: ANY_REGION }),
     ...(region === null ? {} : { region }),

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Database } from '../metadata/database.ts';
-import type { Principal } from '../store/access.ts';
 import { Changes } from '../store/changes.ts';
+import type { Principal } from '../store/principal.ts';
 import { StoreError } from '../store-error.ts';
 
 const CIPHER = 'aes-256-gcm';

@@ -6,7 +6,7 @@ import { StorageError, storageError } from '../blobs/blob-store.ts';
 import { AdapterError } from '../errors.ts';
 import { type Database, inTurn } from '../metadata/database.ts';
 import type { ImportTable } from '../metadata/tables.ts';
-import type { Principal } from '../store/access.ts';
+import type { Principal } from '../store/principal.ts';
 import type { AdaptersStore } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { parseSource, type Source, sourceText } from './source.ts';

@@ -6,27 +6,11 @@ import type { Tables } from '../metadata/tables.ts';
 import { type AdapterReference, LATEST, parseReference } from '../name.ts';
 import { readCheckedAdapter } from '../peft/adapter.ts';
 import type { Adapter } from '../types.ts';
-import { readVersion, VERSION_COLUMNS, type Version } from '../version.ts';
+import { type Release, readVersion, VERSION_COLUMNS, type Version } from '../version.ts';
 import type { Changes } from './changes.ts';
 import type { AdaptersStoreOptions } from './options.ts';
-import type { Release } from './push.ts';
+import { EVERYONE, type Grantee, type Principal } from './principal.ts';
 import { assertText, notFound } from './rules.ts';
-
-/** Whoever asks. */
-export interface Principal {
-  readonly tenant: string;
-  /** The key's id, for grants to one key; null: none. */
-  readonly key: string | null;
-}
-
-/** Every tenant, as a grantee. */
-export const EVERYONE = '*';
-
-export interface Grantee {
-  readonly kind: 'tenant' | 'key';
-  /** A tenant's or a key's id, or `EVERYONE`. */
-  readonly grantee: string;
-}
 
 /** A name and what it stands for. */
 export interface AdapterEntry {

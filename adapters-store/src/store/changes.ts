@@ -2,7 +2,7 @@ import type { Transaction } from 'kysely';
 import { audit } from '../metadata/audit-log.ts';
 import { type Database, inTurn } from '../metadata/database.ts';
 import type { Tables } from '../metadata/tables.ts';
-import type { Principal } from './access.ts';
+import type { Principal } from './principal.ts';
 import { notFound } from './rules.ts';
 
 /** What is done to the metadata: one change after the other, each with its entry in the audit log. */

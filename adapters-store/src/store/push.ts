@@ -6,10 +6,10 @@ import { blobId, StorageError } from '../blobs/blob-store.ts';
 import type { Tables } from '../metadata/tables.ts';
 import { LATEST } from '../name.ts';
 import { StoreError } from '../store-error.ts';
-import { largestRanks, readVersion, VERSION_COLUMNS, type Version, type VersionSource } from '../version.ts';
-import type { Principal } from './access.ts';
+import { largestRanks, type Release, readVersion, VERSION_COLUMNS, type VersionSource } from '../version.ts';
 import type { Changes } from './changes.ts';
 import type { AdaptersStoreOptions } from './options.ts';
+import type { Principal } from './principal.ts';
 import { assertName, assertTag, assertText, nameTaken } from './rules.ts';
 import { readStaged, stage } from './staging.ts';
 import { moveTag } from './tags.ts';
@@ -36,14 +36,6 @@ export interface PushLimits {
 
 /** What of a push is known before its files are. */
 export type PushIntent = Pick<Push, 'name' | 'tags' | 'parent' | 'note'>;
-
-/** A version under a name. */
-export interface Release {
-  readonly name: string;
-  /** `name@v<number>` */
-  readonly number: number;
-  readonly version: Version;
-}
 
 const LONGEST_NOTE = 4096;
 const DIGEST = /^[0-9a-f]{64}$/;

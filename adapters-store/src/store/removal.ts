@@ -1,7 +1,7 @@
 import { removeLeftovers } from '../leftovers.ts';
-import type { Principal } from './access.ts';
 import type { Changes } from './changes.ts';
 import type { AdaptersStoreOptions } from './options.ts';
+import type { Principal } from './principal.ts';
 import { markUnreferenced } from './tags.ts';
 
 interface RemovedVersion {

@@ -5,11 +5,18 @@ import { AdapterError } from '../errors.ts';
 import { CONFIG_FILE, readAdapterInside, WEIGHTS_FILE } from '../peft/adapter.ts';
 import { resolveInside } from '../peft/files.ts';
 import type { Adapter, BaseModelShape } from '../types.ts';
-import type { Push } from './push.ts';
+
+/** What is copied. */
+interface Staged {
+  readonly name: string;
+  readonly directory: string;
+  /** No link may lead out of this one: the directory itself, where it is not given. */
+  readonly root?: string;
+}
 
 /** Copies what is pushed to a directory of our own, which nobody else writes to. */
 export async function stage(
-  { name, directory, root = directory }: Push,
+  { name, directory, root = directory }: Staged,
   staged: string,
   model: BaseModelShape,
 ): Promise<void> {

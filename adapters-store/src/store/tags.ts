@@ -2,8 +2,9 @@ import type { Transaction } from 'kysely';
 import type { Tables } from '../metadata/tables.ts';
 import { LATEST, parseReference } from '../name.ts';
 import { StoreError } from '../store-error.ts';
-import type { Access, Principal } from './access.ts';
+import type { Access } from './access.ts';
 import type { Changes } from './changes.ts';
+import type { Principal } from './principal.ts';
 import { assertTag, notFound } from './rules.ts';
 
 /** What an adapter's owner lets its tags stand for, and which versions stay. */

@@ -9,11 +9,12 @@ import { syncDirectory, writeSynced } from '../durable.ts';
 import { AdapterError } from '../errors.ts';
 import { namesIn, removeLeftovers } from '../leftovers.ts';
 import { CONFIG_FILE, checkConfig, MAX_CONFIG_BYTES, WEIGHTS_FILE } from '../peft/adapter.ts';
-import type { Principal } from '../store/access.ts';
-import { assertWithin, type PushIntent, type PushLimits, type Release } from '../store/push.ts';
+import type { Principal } from '../store/principal.ts';
+import { assertWithin, type PushIntent, type PushLimits } from '../store/push.ts';
 import type { AdaptersStore } from '../store.ts';
 import { StoreError, UploadOffsetError } from '../store-error.ts';
 import type { BaseModelShape } from '../types.ts';
+import type { Release } from '../version.ts';
 import { InTurn } from './in-turn.ts';
 import {
   RECORD_FILE,

@@ -6,6 +6,7 @@ import { importAdapter, importsText, readToken } from './imports.ts';
 import { plainHttpWarning } from './plain-http.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
+import type { Surroundings, Telling } from './surroundings.ts';
 import { byteText, printable, printableJson, printableLines, table, timeText } from './text.ts';
 import { compare, comparisonRows, findRelease, ranksText } from './versions.ts';
 
@@ -13,17 +14,6 @@ const USUAL_URL = 'http://127.0.0.1:8080';
 /** Enough to tell versions apart, and `diff` and `pin` take it. */
 const SHORT_DIGEST = 12;
 const DIGEST = /^(?:sha256:)?([0-9a-f]{64})$/;
-
-/** The process's surroundings. */
-export interface Surroundings {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly stdin: NodeJS.ReadStream;
-  readonly stdout: NodeJS.WriteStream;
-  readonly stderr: NodeJS.WriteStream;
-}
-
-/** What is printed: JSON where that was asked for, or else words. */
-export type Telling = (json: unknown, words: () => string) => string;
 
 /**
  * Runs `polylora adapters`: a client of the admin API of a running server, and what prepares adapters for it.

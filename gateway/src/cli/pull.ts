@@ -1,8 +1,8 @@
-import type { Surroundings, Telling } from './adapters.ts';
 import type { AdminClient } from './client.ts';
 import type { Invocation } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { Progress } from './progress.ts';
+import type { Surroundings, Telling } from './surroundings.ts';
 import { assertFree, unpack } from './unpack.ts';
 
 const FETCHING = { begins: 'Fetching', sent: 'All fetched.' };

@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CONFIG_FILE, openAdapterFile, WEIGHTS_FILE } from './adapter-file.ts';
-import type { Surroundings, Telling } from './adapters.ts';
 import type { AdminClient } from './client.ts';
 import type { Invocation } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { adapterForm } from './form.ts';
 import { grantHint } from './grant-hint.ts';
 import { Progress, type ProgressSink } from './progress.ts';
+import type { Surroundings, Telling } from './surroundings.ts';
 import { byteText, table } from './text.ts';
 import { uploadInParts } from './upload.ts';
 import { ranksText } from './versions.ts';

@@ -3,12 +3,11 @@
  * of inputs for changed norms. `polylora adapters compress` writes it; docs/adapter-formats.md describes it.
  */
 import { z } from 'zod';
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import { type ByPattern, byModule, byPattern, type OptionsOf } from '../options.ts';
 import type { PatternCompiler } from '../pattern.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
-import type { Shape } from './index.ts';
 
 export interface DeltaMethod {
   readonly kind: 'delta';
@@ -43,7 +42,7 @@ export function deltaRank(method: DeltaMethod, name: string): number {
 export function deltaModule(
   method: DeltaMethod,
   { layer, module, name }: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   if (shape.in % INPUTS_OF_CODE !== 0) {

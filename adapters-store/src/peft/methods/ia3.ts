@@ -1,12 +1,11 @@
 /** (IA)³ (Liu et al., 2022), as `IA3Config` of PEFT 0.21 has it: factors of a module's outputs or, feed-forward, of its inputs. */
 import { RE2JS } from 're2js';
 import { z } from 'zod';
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import { compiled, type OptionsOf, stringOrList } from '../options.ts';
 import type { PatternCompiler } from '../pattern.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
-import type { Shape } from './index.ts';
 
 export interface Ia3Method {
   readonly kind: '(IA)³';
@@ -47,7 +46,7 @@ function isFeedForward({ feedForward }: Ia3Method, name: string): boolean {
 export function ia3Module(
   method: Ia3Method,
   { layer, module, name }: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   const isInput = isFeedForward(method, name);

@@ -1,5 +1,5 @@
 /** The kinds of adapters that PEFT writes and the engine can batch, and two of our own (MoS, deltas of fine-tunes). */
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
 import { type DeltaMethod, deltaModule, deltaRank } from './delta.ts';
@@ -11,17 +11,11 @@ import { type VeraMethod, veraModule } from './vera.ts';
 
 export type AdapterMethod = LoraMethod | Ia3Method | RoadMethod | VeraMethod | MosMethod | DeltaMethod;
 
-/** Input and output width of a projection. */
-export interface Shape {
-  readonly in: number;
-  readonly out: number;
-}
-
 /** What an adapter does to a module, or null where the finder has noted what is wrong with its tensors. */
 export function adaptedModule(
   method: AdapterMethod,
   target: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   switch (method.kind) {

@@ -1,7 +1,7 @@
 /** LoRA (Hu et al., 2021), rsLoRA (Kalajdzievski, 2023) and DoRA (Liu et al., 2024), as `LoraConfig` of PEFT 0.21 has them. */
 import { z } from 'zod';
 import type { AdapterIssue } from '../../errors.ts';
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import {
   type ByPattern,
   byModule,
@@ -13,7 +13,6 @@ import {
 import type { PatternCompiler } from '../pattern.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
-import type { Shape } from './index.ts';
 
 export interface LoraMethod {
   readonly kind: 'LoRA';
@@ -94,7 +93,7 @@ export function unusableScale(method: LoraMethod, targets: readonly TargetModule
 export function loraModule(
   method: LoraMethod,
   { layer, module, name }: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   const { rank, scale } = rankAndScale(method, name);

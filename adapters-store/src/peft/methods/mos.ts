@@ -3,11 +3,10 @@
  * described in docs/adapter-formats.md.
  */
 import { z } from 'zod';
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import { positiveRank } from '../options.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
-import type { Shape } from './index.ts';
 
 export interface MosMethod {
   readonly kind: 'MoS';
@@ -28,7 +27,7 @@ export function readMos(options: z.infer<z.ZodObject<ReturnType<typeof mosOption
 export function mosModule(
   { rank, alpha, shards }: MosMethod,
   { layer, module, name }: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   const factor = (side: 'a' | 'b', width: number) => {

@@ -1,9 +1,8 @@
 /** RoAd, 2D rotary adaptation (Liao & Monz, 2024), as `RoadConfig` of PEFT 0.21 has it: pairs of outputs rotated and scaled. */
 import { z } from 'zod';
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
-import type { Shape } from './index.ts';
 
 export interface RoadMethod {
   readonly kind: 'RoAd';
@@ -28,7 +27,7 @@ export function readRoad(options: z.infer<z.ZodObject<ReturnType<typeof roadOpti
 export function roadModule(
   { variant, groupSize }: RoadMethod,
   { layer, module, name }: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   if (shape.out % groupSize !== 0) {

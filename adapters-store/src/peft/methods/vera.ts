@@ -1,10 +1,9 @@
 /** VeRA (Kopiczko et al., 2024), as `VeraConfig` of PEFT 0.21 has it: scaled rows of two matrices that all modules share. */
 import type { z } from 'zod';
-import type { AdaptedModule } from '../../types.ts';
+import type { AdaptedModule, ProjectionShape } from '../../types.ts';
 import { onlyWithoutBias, positiveRank } from '../options.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
-import type { Shape } from './index.ts';
 
 export interface VeraMethod {
   readonly kind: 'VeRA';
@@ -32,7 +31,7 @@ export function readVera(options: z.infer<z.ZodObject<ReturnType<typeof veraOpti
 export function veraModule(
   { rank }: VeraMethod,
   { layer, module, name }: TargetModule,
-  shape: Shape,
+  shape: ProjectionShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
   const a = tensors.shared(

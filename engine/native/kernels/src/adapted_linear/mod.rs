@@ -8,6 +8,9 @@
 //! So an adapter's pages are read once for all its rows of the step, and nothing between the norm and the next
 //! layer's input goes through memory.
 
+mod blocks;
+mod prepared;
+
 use std::ops::Range;
 
 use crate::adapter::{ModuleChange, ResidentAdapter};
@@ -17,16 +20,13 @@ use crate::norm::rms_norm_row;
 use crate::parallel::{Parallel, Serial, Shared};
 use crate::pool::PagePool;
 use crate::prefetch::FetchQueue;
-use crate::quantized_linear::{PANEL, QuantizedLinear, QuantizedRows, RowWriter, panels};
+use crate::quantized_linear::{PANEL, QuantizedLinear, panels};
 use crate::simd::Variant;
 use crate::step::{RowGroup, RowOrder};
 use crate::swiglu::swiglu_row;
+use blocks::{Columns, bands, columns};
+use prepared::{InputWriter, PreparedInput};
 
-/// Rows that one work item of the second pass takes at most: their codes stay in the second-level cache while the
-/// weights pass by.
-const BLOCK_ROWS: usize = 128;
-/// Values of the second pass that stay in the first-level cache from the product to the epilogue.
-const BLOCK_VALUES: usize = 8 * 1024;
 /// Values below which the first pass is not worth sharing out.
 const SERIAL_VALUES: usize = 8 * 1024;
 
@@ -85,14 +85,6 @@ pub struct Scratch {
     inputs: Vec<PreparedInput>,
     /// What the adapters' first half gave: for each group of rows and projection, `[rank][row of the group]`.
     factors: Vec<f32>,
-}
-
-/// Rows as a projection takes them, by place.
-#[derive(Default)]
-struct PreparedInput {
-    quantized: QuantizedRows,
-    /// For float weights; beside quantized ones only the rows of adapters with a sparse part.
-    floats: Vec<f32>,
 }
 
 /// What a group's adapter does to one projection, and where its factors lie.
@@ -323,7 +315,11 @@ impl AdaptedLinear<'_> {
         parallel: &dyn Parallel,
     ) {
         let bands = bands(order);
-        let columns = self.columns(sites, bands.len(), parallel.threads());
+        // With SwiGLU, a block takes the same panels of both projections.
+        let widths = if self.epilogue == Epilogue::SwiGlu { &self.widths[..1] } else { self.widths };
+        // Outputs that an adapter rotates against each other stay together.
+        let together = sites.iter().flatten().map(|site| site.change.output_group());
+        let columns = columns(widths, together, bands.len(), parallel.threads());
         let out = Shared::new(out);
         parallel.for_each(bands.len() * columns.len(), &|item| {
             let (band, columns) = (&bands[item / columns.len()], &columns[item % columns.len()]);
@@ -447,31 +443,6 @@ impl AdaptedLinear<'_> {
             }
         }
     }
-
-    /// The second pass's columns, cut so that all threads have work and a block stays in the cache.
-    fn columns(&self, sites: &[Option<Site<'_>>], bands: usize, threads: usize) -> Vec<Columns> {
-        let projections = if self.epilogue == Epilogue::SwiGlu { 1 } else { self.widths.len() };
-        let all: usize = self.widths[..projections].iter().map(|width| panels(*width)).sum();
-        let rows = BLOCK_ROWS; // A block's rows are rarely fewer when there is more than one band.
-        let largest = if bands > 1 { BLOCK_VALUES / (rows * PANEL) } else { 16 };
-        // Outputs that an adapter rotates against each other stay together.
-        let together = sites
-            .iter()
-            .flatten()
-            .fold(1, |together, site| least_common_multiple(together, site.change.output_group()));
-        let together = least_common_multiple(together, PANEL) / PANEL;
-        let per_item = (all * bands / (threads * 4)).clamp(1, largest).next_multiple_of(together);
-        let mut columns = Vec::new();
-        for (projection, width) in self.widths[..projections].iter().enumerate() {
-            let end = panels(*width);
-            columns.extend(
-                (0..end)
-                    .step_by(per_item)
-                    .map(|start| Columns { projection, panels: start..end.min(start + per_item) }),
-            );
-        }
-        columns
-    }
 }
 
 /// The part of a group's pairs that one work item of the first pass takes.
@@ -486,94 +457,9 @@ fn parts_of<'p>(sites: &[Option<Site<'p>>], part: usize, parts: usize) -> Vec<Pa
     parts.filter(|part| !part.ranks.is_empty()).collect()
 }
 
-fn least_common_multiple(a: usize, b: usize) -> usize {
-    let (mut divisor, mut rest) = (a, b);
-    while rest > 0 {
-        (divisor, rest) = (rest, divisor % rest);
-    }
-    a / divisor * b
-}
-
 /// Some panels of a projection in a block of rows `stride` values apart.
 struct ChangedColumns {
     projection: usize,
     panels: Range<usize>,
     stride: usize,
-}
-
-/// Some panels of a projection (with SwiGLU: and the same ones of the next).
-struct Columns {
-    projection: usize,
-    panels: Range<usize>,
-}
-
-/// Groups of rows, together at most [`BLOCK_ROWS`] rows.
-fn bands(order: &RowOrder) -> Vec<Range<usize>> {
-    let mut bands: Vec<Range<usize>> = Vec::new();
-    let mut rows = usize::MAX;
-    for (index, group) in order.groups.iter().enumerate() {
-        match bands.last_mut() {
-            Some(band) if rows + group.places.len() <= BLOCK_ROWS => {
-                band.end = index + 1;
-                rows += group.places.len();
-            }
-            _ => {
-                bands.push(index..index + 1);
-                rows = group.places.len();
-            }
-        }
-    }
-    bands
-}
-
-impl PreparedInput {
-    /// Makes room for so many rows, to be written in any order. `sparse`: some of them as floats too.
-    fn writer(
-        &mut self,
-        rows: usize,
-        k: usize,
-        weights: Weights<'_>,
-        sparse: bool,
-        variant: Variant,
-    ) -> InputWriter {
-        let is_float = matches!(weights, Weights::Float(_));
-        if is_float || sparse {
-            self.floats.resize(self.floats.len().max(rows * k), 0.0);
-        }
-        InputWriter {
-            codes: match weights {
-                Weights::Int8(weights) => {
-                    Some(self.quantized.writer(rows, weights.k, weights.group, variant))
-                }
-                Weights::Float(_) => None,
-            },
-            floats: Shared::new(&mut self.floats),
-        }
-    }
-
-    /// Rows that were written as floats.
-    fn rows(&self, places: Range<usize>, k: usize) -> Vec<&[f32]> {
-        self.floats[places.start * k..places.end * k].chunks_exact(k).collect()
-    }
-}
-
-/// Writes rows of a [`PreparedInput`].
-struct InputWriter {
-    codes: Option<RowWriter>,
-    floats: Shared<f32>,
-}
-
-impl InputWriter {
-    /// # Safety
-    /// No other thread may use this row meanwhile.
-    unsafe fn write(&self, place: usize, x: &[f32], keeps_floats: bool) {
-        if let Some(codes) = &self.codes {
-            // SAFETY: passed on; the scratch outlives the pass.
-            unsafe { codes.write(place, x) };
-        }
-        if self.codes.is_none() || keeps_floats {
-            // SAFETY: as above; there is room for floats wherever they are kept.
-            unsafe { self.floats.range(place * x.len(), x.len()) }.copy_from_slice(x);
-        }
-    }
 }

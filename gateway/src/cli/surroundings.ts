@@ -1,0 +1,10 @@
+/** The process's surroundings. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+/** What is printed: JSON where that was asked for, or else words. */
+export type Telling = (json: unknown, words: () => string) => string;
