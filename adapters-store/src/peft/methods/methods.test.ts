@@ -229,11 +229,22 @@ describe('refused by its name', () => {
     ['VeRA with biases', vera, { bias: 'vera_only' }, 'bias'],
     ['shards that do not divide', mos, { shards_per_rank: 3 }, 'shards_per_rank'],
     ['shards of rank 0', mos, { r: 0 }, 'r'],
+    ['shards scaled beyond what is finite', mos, { lora_alpha: 1e39 }, 'lora_alpha'],
     ['another format of deltas', delta, { format: 2 }, 'format'],
     ['a negative rank of deltas', delta, { r: -1 }, 'r'],
   ])('%s', async (_what, { config, tensors }, change, where) => {
     const found = await issues({ ...config, ...change }, tensors());
     expect(found.map((issue) => issue.where)).toContain(where);
+  });
+
+  // A small part of them would be used, and all of them read whenever the adapter is.
+  test.each<[string, Method, string, readonly number[]]>([
+    ['VeRA’s A wider than any module', vera, 'base_model.vera_A', [3, 17]],
+    ['VeRA’s B longer than any module', vera, 'base_model.vera_B', [17, 3]],
+    ['more shards than ranks have room for', mos, 'base_model.mos_pool_a.q_proj', [9, 4]],
+  ])('%s', async (_what, { config, tensors }, name, shape) => {
+    const found = await issues(config, { ...tensors(), [name]: f32(shape, one) });
+    expect(found[0]).toMatchObject({ where: name, message: expect.stringContaining('has shape') as string });
   });
 
   test('VeRA without its shared matrices, with what to do', async () => {
