@@ -247,6 +247,31 @@ describe('refused by its name', () => {
     expect(found[0]).toMatchObject({ where: name, message: expect.stringContaining('has shape') as string });
   });
 
+  test.each<[string, Tensors, string]>([
+    [
+      'VeRA’s A scaled beyond float16',
+      { 'base_model.vera_A': f32([3, 9], (index) => (index === 12 ? -40_000 : 1)) },
+      `${K(1)}.vera_lambda_d`,
+    ],
+    [
+      'VeRA’s B scaled beyond float16',
+      { 'base_model.vera_B': u16('F16', [8, 3], 0x7bff) },
+      `${Q(1)}.vera_lambda_b`,
+    ],
+  ])('%s', async (_what, shared, name) => {
+    const tensors = { ...vera.tensors(), ...shared };
+    await expect(read(vera.config, tensors)).resolves.toMatchObject({ kind: 'VeRA' });
+    const { shape } = tensors[name]!;
+    const last = shape[0]! - 1;
+    const scaled = (by: number) =>
+      f32(shape, (index) => ((name.endsWith('_d') ? index === 1 : index === last) ? by : 1));
+    await expect(read(vera.config, { ...tensors, [name]: scaled(1.0001) })).resolves.toBeDefined();
+    const row = name.endsWith('_d') ? 1 : last;
+    expect(await issues(vera.config, { ...tensors, [name]: scaled(-2) })).toEqual([
+      { where: name, message: `scales row ${row} beyond float16's 65504` },
+    ]);
+  });
+
   test('VeRA without its shared matrices, with what to do', async () => {
     const { 'base_model.vera_A': _, ...others } = vera.tensors();
     const found = await issues({ ...vera.config, save_projection: false }, others);
