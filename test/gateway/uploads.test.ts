@@ -214,7 +214,7 @@ describe('adapters in parts', () => {
     expect(await begin({ name: 'pirate' })).toEqual([409, 'adapter_name_taken', 'name']);
     expect(await begin({ bytes: 3e9 })).toEqual([413, 'adapter_too_large', null]);
     expect(await begin({ config: { ...options, r: 9 } })).toEqual([413, 'adapter_too_large', 'r']);
-    expect(await begin({ config: { ...options, use_dora: true } })).toEqual([
+    expect(await begin({ config: { ...options, use_qalora: true } })).toEqual([
       400,
       'adapter_invalid',
       'config',
