@@ -397,9 +397,11 @@ describe('adapters in parts', () => {
       'invalid_value',
       'model',
     ]);
-    const unsupported = 'unsupported_parameter';
-    expect(await answer({ lora: [lora('pirate', 0.5)] })).toEqual([400, unsupported, 'lora[0].scale']);
-    expect(await answer({ lora: [lora('pirate'), lora('headline')] })).toEqual([400, unsupported, 'lora']);
+    const mixed = (...adapters: object[]) => answer({ adapters });
+    expect(await answer({ lora: [lora('pirate', 0.5)] })).toBe(await mixed({ name: 'pirate', weight: 0.5 }));
+    expect(await answer({ lora: [lora('pirate'), lora('headline')] })).toBe(
+      await mixed({ name: 'pirate' }, { name: 'headline' }),
+    );
     expect(await answer({ lora: [{ id: -1, scale: 1 }] })).toEqual([
       400,
       'integer_below_min_value',
