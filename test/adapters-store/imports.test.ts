@@ -352,6 +352,13 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('imports, noted down in %s', (k
       expect(fetched()).toBe(0);
     });
 
+    it('reads no list of files that has no end', async () => {
+      hub.commit('acme/a', files);
+      hub.isEndless = true;
+      expect((await ended(await ask('hf:acme/a'))).error?.code).toBe('source_too_large');
+      expect(hub.requests.length).toBeLessThanOrEqual(100);
+    });
+
     it('refuses an adapter that is none, and names what is missing', async () => {
       hub.commit('acme/broken', { ...files, 'adapter_model.safetensors': Buffer.from('no') });
       expect((await ended(await ask('hf:acme/broken'))).error?.code).toBe('adapter_invalid');

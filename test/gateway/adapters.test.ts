@@ -238,6 +238,9 @@ describe('the adapters store behind the gateway', () => {
       [{ adapters: [{ ...one('pirate', 1), rank: 2 }] }, 'unsupported_parameter', 'adapters[0].rank'],
       [{ adapters: Array(9).fill(one('pirate', 1)) }, 'invalid_value', 'adapters'],
       [{ adapters: [one('pirate', 1), one('nobody', 1)] }, 'model_not_found', null],
+      // Nobody is looked for who is one too many.
+      [{ adapters: Array(9).fill(one('nobody', 1)) }, 'invalid_value', 'adapters'],
+      [{ lora: Array(256).fill({ id: 1, scale: 1 }) }, 'invalid_value', 'lora'],
       [{ adapters: [one('base', 1)] }, 'invalid_value', 'adapters'],
       [{ model: 'pirate', adapters: [one('headline', 1)] }, 'invalid_value', 'model'],
       [{ adapter_id: 'pirate', adapters: [one('headline', 1)] }, 'invalid_value', 'adapter_id'],

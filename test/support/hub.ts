@@ -27,6 +27,8 @@ export class LocalHub {
   instead: Buffer | null = null;
   /** So many of the next answers with a large file break off after their first bytes. */
   breaks = 0;
+  /** Lists of files have nothing in them, and always another page. */
+  isEndless = false;
   #held: Promise<void> = Promise.resolve();
   readonly #revisions = new Map<string, string>();
   readonly #commits = new Map<string, Repository>();
@@ -89,6 +91,9 @@ export class LocalHub {
       response.writeHead(401, { 'content-type': 'application/json' }).end('{"error":"Repository not found"}');
     } else if (kind === 'revision') {
       response.end(JSON.stringify({ _id: '1', id: repo, sha: commit, lastModified: '2026-01-01' }));
+    } else if (kind === 'tree' && this.isEndless) {
+      response.writeHead(200, { link: `<${this.url}${path}?cursor=${this.requests.length}>; rel="next"` });
+      response.end('[]');
     } else if (kind === 'tree') {
       response.end(JSON.stringify([...found.files].map(([path, content]) => listed(path, content))));
     } else if (!found.files.has(file)) {

@@ -12,8 +12,7 @@ import { isAdapterName, NAME_RULE } from '../name.ts';
 import type { AdaptedModule, Adapter, BaseModelShape } from '../types.ts';
 import { readContent } from './content.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
-import { type AdapterMethod, adaptedModule, kindOf, rankOf } from './methods/index.ts';
-import { unusableScale } from './methods/lora.ts';
+import { type AdapterMethod, adaptedModule, kindOf, rankOf, scaleIssue } from './methods/index.ts';
 import { parsePeftConfig } from './peft-config.ts';
 import { resolveTargetModules, type TargetModule } from './targeting.ts';
 import { TensorFinder } from './tensor-finder.ts';
@@ -113,7 +112,7 @@ function readPlan(config: string, name: string, model: BaseModelShape): AdapterP
   if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
   const { targeting, method } = parsed.config;
   const { targets, issues } = resolveTargetModules(targeting, model);
-  const scale = method.kind === 'LoRA' ? unusableScale(method, targets) : null;
+  const scale = scaleIssue(method, targets);
   const all = scale === null ? issues : [...issues, scale];
   if (all.length > 0) throw failure('adapter_config_invalid', name, all);
   return { method, targets };
@@ -122,9 +121,7 @@ function readPlan(config: string, name: string, model: BaseModelShape): AdapterP
 /** The modules in the order of the plan, and all that is wrong with their tensors. */
 function findModules(header: SafetensorsHeader, { method, targets }: AdapterPlan, model: BaseModelShape) {
   const finder = new TensorFinder(header);
-  const modules = targets.flatMap(
-    (target) => adaptedModule(method, target, model.projection(target.module), finder) ?? [],
-  );
+  const modules = targets.flatMap((target) => adaptedModule(method, target, model, finder) ?? []);
   const issues = finder.issues(header, method.kind, new Set(targets.map(({ name }) => name)));
   return { modules, issues };
 }

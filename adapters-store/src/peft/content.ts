@@ -11,6 +11,8 @@ const DIGEST_TAG = 'polylora-adapter-v1';
 const VALUE_BYTES = { F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1 } as const;
 /** The largest code of a sparse part: four zeros. */
 const LARGEST_CODE = 216;
+/** Rounded to float16, this is infinite. */
+const FLOAT16_INFINITE = 65_520;
 
 /** A tensor's place in the digest, and what its values may be. */
 interface Labelled {
@@ -18,6 +20,8 @@ interface Labelled {
   readonly tensor: TensorLocation;
   /** The largest of an I32 or U8 tensor; those of others are finite in float16. */
   readonly largest?: number;
+  /** Values of which the largest magnitude is asked for, so many at a time. */
+  readonly magnitudesOf?: number;
 }
 
 /** Bytes that a tensor takes in the file. */
@@ -45,6 +49,7 @@ export async function readContent(
   const buffer = new ArrayBuffer(CHUNK_BYTES);
   const issues: AdapterIssue[] = [];
   const met = new Map<number, number>();
+  const magnitudes: Magnitudes = new Map();
   addField(hash, DIGEST_TAG);
   for (const adapted of modules) {
     addField(hash, moduleName(adapted.layer, adapted.module));
@@ -64,10 +69,13 @@ export async function readContent(
       met.set(tensor.begin, met.size);
       addField(hash, tensor.dtype);
       addField(hash, numbers(...tensor.shape));
-      const problem = await readTensor(handle, file, field, buffer, hash);
+      const problem = await readTensor(handle, file, field, buffer, hash, magnitudes);
       if (problem !== null) issues.push({ where: nameOf(tensor.begin), message: problem });
     }
   }
+  if (issues.length === 0)
+    for (const { where, message } of scaledBeyond(modules, magnitudes))
+      issues.push({ where: nameOf(where), message });
   return { digest: hash.digest('hex'), issues };
 }
 
@@ -92,9 +100,9 @@ function* fieldsOf({
 }
 
 function* factorFields(label: string, { tensor, pieces, rowScales }: LowRankFactor): Generator<Labelled> {
-  yield { label, tensor };
+  yield { label, tensor, ...(rowScales && { magnitudesOf: tensor.shape[1] }) };
   if (pieces !== undefined) yield { label: 'pieces', tensor: pieces, largest: tensor.shape[0] - 1 };
-  if (rowScales !== undefined) yield { label: 'row_scales', tensor: rowScales };
+  if (rowScales !== undefined) yield { label: 'row_scales', tensor: rowScales, magnitudesOf: 1 };
 }
 
 function* outputFields(output: OutputChange): Generator<Uint8Array | Labelled> {
@@ -118,8 +126,9 @@ async function readTensor(
   labelled: Labelled,
   buffer: ArrayBuffer,
   hash: Hash,
+  magnitudes: Magnitudes,
 ): Promise<string | null> {
-  const { tensor } = labelled;
+  const { tensor, magnitudesOf } = labelled;
   const total = storedBytes(tensor);
   addLength(hash, total);
   let problem: string | null = null;
@@ -131,9 +140,67 @@ async function readTensor(
       const bad = findUnusable(labelled, buffer, chunk.length);
       if (bad !== null) problem = describe(bad.value, done / VALUE_BYTES[tensor.dtype] + bad.index, labelled);
     }
+    if (magnitudesOf !== undefined)
+      noteMagnitudes(magnitudes, tensor, magnitudesOf, buffer, done, chunk.length);
     done += chunk.length;
   }
   return problem;
+}
+
+/** The largest magnitudes of parts of tensors, as bits of the tensor's type, by the tensor's first byte. */
+type Magnitudes = Map<number, Uint32Array>;
+
+function noteMagnitudes(
+  magnitudes: Magnitudes,
+  { begin, dtype, shape: [rows, columns] }: TensorLocation,
+  length: number,
+  buffer: ArrayBuffer,
+  done: number,
+  bytes: number,
+): void {
+  const largest = magnitudes.get(begin) ?? new Uint32Array((rows * columns) / length);
+  magnitudes.set(begin, largest);
+  const width = VALUE_BYTES[dtype];
+  const isWide = width === 4;
+  const values = isWide ? new Uint32Array(buffer, 0, bytes / 4) : new Uint16Array(buffer, 0, bytes / 2);
+  const mask = isWide ? 0x7fff_ffff : 0x7fff;
+  let part = Math.floor(done / width / length);
+  let left = length - ((done / width) % length);
+  for (let index = 0; index < values.length; index++) {
+    const bits = values[index]! & mask;
+    if (bits > largest[part]!) largest[part] = bits;
+    if (--left === 0) {
+      part++;
+      left = length;
+    }
+  }
+}
+
+/** Rows that are finite in float16, and are not once they are scaled. */
+function* scaledBeyond(
+  modules: readonly AdaptedModule[],
+  magnitudes: Magnitudes,
+): Generator<{ readonly where: number; readonly message: string }> {
+  for (const { a, b } of modules.flatMap(({ lowRank }) => lowRank)) {
+    for (const { tensor, rowScales } of [a, b]) {
+      if (rowScales === undefined) continue;
+      const rows = magnitudes.get(tensor.begin)!;
+      const row = magnitudes
+        .get(rowScales.begin)!
+        .findIndex(
+          (bits, index) => magnitude(rowScales, bits) * magnitude(tensor, rows[index]!) >= FLOAT16_INFINITE,
+        );
+      if (row >= 0) yield { where: rowScales.begin, message: `scales row ${row} beyond float16's 65504` };
+    }
+  }
+}
+
+function magnitude({ dtype }: TensorLocation, bits: number): number {
+  if (dtype === 'F32') return float32(bits);
+  if (dtype === 'BF16') return float32(bits << 16);
+  const exponent = bits >> 10;
+  const fraction = (bits & 0x3ff) / 1024;
+  return exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15);
 }
 
 async function fill(handle: FileHandle, file: string, chunk: Uint8Array, position: number): Promise<void> {

@@ -11,6 +11,8 @@ export type OptionsOf<Options extends (patterns: PatternCompiler) => z.core.$Zod
 /** Values by patterns of module names; the first pattern that matches decides, as in PEFT's `get_pattern_key`. */
 export type ByPattern = readonly (readonly [RE2JS, number])[];
 
+/** Weights are kept in float16; a scale beyond it leaves no finite result. */
+export const LARGEST_SCALE = 65_504;
 export const positiveRank = z.int().min(1, 'must be a rank of at least 1');
 export const stringOrList = z.union(
   [z.string(), z.array(z.string())],

@@ -20,6 +20,8 @@ const COMMIT = /^[0-9a-f]{40}$/;
 const MOST_ANSWER_BYTES = 8 << 20;
 /** Looked through for the adapter's two. */
 const MOST_FILES = 10_000;
+/** About a repository: a list may go on and on with pages that have nothing in them. */
+const MOST_ANSWERS = 100;
 
 /**
  * Fetches an adapter from a repository of the Hugging Face Hub: its configuration and its safetensors, and nothing else.
@@ -106,7 +108,9 @@ function limited(
   hubUrl: string,
   signal: AbortSignal,
 ): typeof globalThis.fetch {
+  let answers = 0;
   return async (input, init) => {
+    if (++answers > MOST_ANSWERS) throw new SourceError('source_too_large', 'the hub has too much to tell');
     const headers = new Headers(init?.headers);
     if (new URL(String(input)).origin !== new URL(hubUrl).origin) headers.delete('authorization');
     const response = await fetch(input, { ...init, headers, signal });

@@ -18,6 +18,7 @@ import type {
   BackendStats,
   WeightedModel,
 } from './backend.ts';
+import { MixtureUses } from './mixture-uses.ts';
 
 export interface EmbeddedBackendOptions {
   readonly engine: EngineProcess;
@@ -33,6 +34,8 @@ const BASE_ALIAS = 'base';
 
 /** Contents that the engine knows; the one not asked for the longest is forgotten, and told again when it is. */
 const MOST_KNOWN = 4096;
+/** Mixtures that the engine knows while no request is for them: a large one takes a megabyte here and one there. */
+const MOST_IDLE_MIXTURES = 64;
 /** What the engine says of an adapter whose file is not where it was told. */
 const GONE: ReadonlySet<string> = new Set(['adapter_not_loaded', 'adapter_load_failed']);
 /** Names of one content that metrics tell. */
@@ -47,6 +50,7 @@ export class EmbeddedBackend implements Backend {
   readonly #known = new Map<string, Promise<void>>();
   /** Those of them that are mixtures, with what is in them. */
   readonly #mixtures = new Map<string, readonly MixturePart[]>();
+  readonly #mixtureUses = new MixtureUses(MOST_IDLE_MIXTURES);
   /** Names by which each of them was asked for: the same weights may be served under several. */
   readonly #names = new Map<string, Set<string>>();
 
@@ -111,7 +115,12 @@ export class EmbeddedBackend implements Backend {
     try {
       await known;
     } catch (error) {
-      if (this.#known.get(digest) === known) this.#known.delete(digest);
+      if (this.#known.get(digest) === known) {
+        this.#known.delete(digest);
+        this.#mixtures.delete(digest);
+        // Known from before, it would have been removed but for this call.
+        await this.#engine.removeAdapter(digest).catch(() => {});
+      }
       throw error;
     }
     const [oldest] = this.#known.keys();
@@ -142,6 +151,7 @@ export class EmbeddedBackend implements Backend {
     // The engine may read their files at any time until the request's end.
     const contents = adapter === null ? [] : (model.mixture?.map(({ digest }) => digest) ?? [adapter]);
     const releases = contents.map((digest) => this.#catalog.hold(digest));
+    if (model.mixture !== null) this.#mixtureUses.begin(model.root);
     try {
       if (adapter !== null) {
         await this.load(adapter, model.mixture);
@@ -158,6 +168,8 @@ export class EmbeddedBackend implements Backend {
       yield errorEvent(error instanceof EngineError ? error : unreadable(error));
     } finally {
       for (const release of releases) release();
+      const idle = model.mixture === null ? null : this.#mixtureUses.end(model.root);
+      if (idle !== null) void this.unload(idle).catch(() => {});
     }
   }
 
@@ -208,12 +220,7 @@ export class EmbeddedBackend implements Backend {
     if (mixture === null) return this.#engine.addAdapter(await this.#weights(digest));
     // Before it is known: a part may be removed meanwhile, and takes its mixtures with it.
     this.#mixtures.set(digest, mixture);
-    try {
-      await this.#engine.addAdapter(await mixAdapters(mixture, (part) => this.#weights(part)));
-    } catch (error) {
-      this.#mixtures.delete(digest);
-      throw error;
-    }
+    await this.#engine.addAdapter(await mixAdapters(mixture, (part) => this.#weights(part)));
   }
 
   /** An adapter as the engine knows it: names and dates are none of its business. */

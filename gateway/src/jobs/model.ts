@@ -30,12 +30,14 @@ export async function requestedModel(
   if (model === null) throw notFound(name ?? 'base');
   if (field === null) return model;
   if (model.parent !== null) throw ambiguous('model', field);
-  const parts =
-    named.length > 0 ? await byName(backend, named, principal) : await byLoraId(backend, byId, principal);
-  if (parts.length > MOST_MIXED) {
-    const message = `At most ${MOST_MIXED} adapters can be mixed, and '${field}' asks for ${parts.length}.`;
+  const count = named.length + byId.length;
+  // Before they are looked for, which costs something for each.
+  if (count > MOST_MIXED) {
+    const message = `At most ${MOST_MIXED} adapters can be mixed, and '${field}' asks for ${count}.`;
     throw new ApiError('invalid_value', message, field);
   }
+  const parts =
+    named.length > 0 ? await byName(backend, named, principal) : await byLoraId(backend, byId, principal);
   const [only] = parts;
   return parts.length === 1 && only?.weight === 1 ? only.model : backend.mix(parts);
 }

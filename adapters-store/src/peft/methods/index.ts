@@ -1,11 +1,12 @@
 /** The kinds of adapters that PEFT writes and the engine can batch, and two of our own (MoS, deltas of fine-tunes). */
-import type { AdaptedModule, ProjectionShape } from '../../types.ts';
+import type { AdapterIssue } from '../../errors.ts';
+import type { AdaptedModule, BaseModelShape } from '../../types.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
 import { type DeltaMethod, deltaModule, deltaRank } from './delta.ts';
 import { type Ia3Method, ia3Module } from './ia3.ts';
-import { type LoraMethod, loraModule, rankAndScale } from './lora.ts';
-import { type MosMethod, mosModule } from './mos.ts';
+import { type LoraMethod, loraModule, rankAndScale, unusableScale } from './lora.ts';
+import { type MosMethod, mosModule, unusableMosScale } from './mos.ts';
 import { type RoadMethod, roadModule } from './road.ts';
 import { type VeraMethod, veraModule } from './vera.ts';
 
@@ -15,9 +16,10 @@ export type AdapterMethod = LoraMethod | Ia3Method | RoadMethod | VeraMethod | M
 export function adaptedModule(
   method: AdapterMethod,
   target: TargetModule,
-  shape: ProjectionShape,
+  model: BaseModelShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
+  const shape = model.projection(target.module);
   switch (method.kind) {
     case 'LoRA':
       return loraModule(method, target, shape, tensors);
@@ -26,12 +28,18 @@ export function adaptedModule(
     case 'RoAd':
       return roadModule(method, target, shape, tensors);
     case 'VeRA':
-      return veraModule(method, target, shape, tensors);
+      return veraModule(method, target, model, tensors);
     case 'MoS':
-      return mosModule(method, target, shape, tensors);
+      return mosModule(method, target, model, tensors);
     case 'delta':
       return deltaModule(method, target, shape, tensors);
   }
+}
+
+/** A scale of the low-rank part that leaves nothing finite. */
+export function scaleIssue(method: AdapterMethod, targets: readonly TargetModule[]): AdapterIssue | null {
+  if (method.kind === 'LoRA') return unusableScale(method, targets);
+  return method.kind === 'MoS' ? unusableMosScale(method) : null;
 }
 
 /** What users call it. */

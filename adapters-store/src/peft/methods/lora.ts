@@ -6,6 +6,7 @@ import {
   type ByPattern,
   byModule,
   byPattern,
+  LARGEST_SCALE,
   type OptionsOf,
   onlyWithoutBias,
   positiveRank,
@@ -29,8 +30,6 @@ export interface LoraMethod {
  * (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) train against a changed base.
  */
 const SUPPORTED_INITIALISATIONS = ['gaussian', 'eva', 'orthogonal', 'mica'];
-/** Weights are kept in float16; a scale beyond it leaves no finite result. */
-const LARGEST_SCALE = 65_504;
 
 /** Options that say nothing about what the trained weights do. */
 export const LORA_WITHOUT_EFFECT = [

@@ -229,11 +229,47 @@ describe('refused by its name', () => {
     ['VeRA with biases', vera, { bias: 'vera_only' }, 'bias'],
     ['shards that do not divide', mos, { shards_per_rank: 3 }, 'shards_per_rank'],
     ['shards of rank 0', mos, { r: 0 }, 'r'],
+    ['shards scaled beyond what is finite', mos, { lora_alpha: 1e39 }, 'lora_alpha'],
     ['another format of deltas', delta, { format: 2 }, 'format'],
     ['a negative rank of deltas', delta, { r: -1 }, 'r'],
   ])('%s', async (_what, { config, tensors }, change, where) => {
     const found = await issues({ ...config, ...change }, tensors());
     expect(found.map((issue) => issue.where)).toContain(where);
+  });
+
+  // A small part of them would be used, and all of them read whenever the adapter is.
+  test.each<[string, Method, string, readonly number[]]>([
+    ['VeRA’s A wider than any module', vera, 'base_model.vera_A', [3, 17]],
+    ['VeRA’s B longer than any module', vera, 'base_model.vera_B', [17, 3]],
+    ['more shards than ranks have room for', mos, 'base_model.mos_pool_a.q_proj', [9, 4]],
+  ])('%s', async (_what, { config, tensors }, name, shape) => {
+    const found = await issues(config, { ...tensors(), [name]: f32(shape, one) });
+    expect(found[0]).toMatchObject({ where: name, message: expect.stringContaining('has shape') as string });
+  });
+
+  test.each<[string, Tensors, string]>([
+    [
+      'VeRA’s A scaled beyond float16',
+      { 'base_model.vera_A': f32([3, 9], (index) => (index === 12 ? -40_000 : 1)) },
+      `${K(1)}.vera_lambda_d`,
+    ],
+    [
+      'VeRA’s B scaled beyond float16',
+      { 'base_model.vera_B': u16('F16', [8, 3], 0x7bff) },
+      `${Q(1)}.vera_lambda_b`,
+    ],
+  ])('%s', async (_what, shared, name) => {
+    const tensors = { ...vera.tensors(), ...shared };
+    await expect(read(vera.config, tensors)).resolves.toMatchObject({ kind: 'VeRA' });
+    const { shape } = tensors[name]!;
+    const last = shape[0]! - 1;
+    const scaled = (by: number) =>
+      f32(shape, (index) => ((name.endsWith('_d') ? index === 1 : index === last) ? by : 1));
+    await expect(read(vera.config, { ...tensors, [name]: scaled(1.0001) })).resolves.toBeDefined();
+    const row = name.endsWith('_d') ? 1 : last;
+    expect(await issues(vera.config, { ...tensors, [name]: scaled(-2) })).toEqual([
+      { where: name, message: `scales row ${row} beyond float16's 65504` },
+    ]);
   });
 
   test('VeRA without its shared matrices, with what to do', async () => {

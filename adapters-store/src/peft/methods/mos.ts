@@ -3,8 +3,9 @@
  * described in docs/adapter-formats.md.
  */
 import { z } from 'zod';
-import type { AdaptedModule, ProjectionShape } from '../../types.ts';
-import { positiveRank } from '../options.ts';
+import type { AdapterIssue } from '../../errors.ts';
+import type { AdaptedModule, BaseModelShape } from '../../types.ts';
+import { LARGEST_SCALE, positiveRank } from '../options.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
 
@@ -24,12 +25,22 @@ export function readMos(options: z.infer<z.ZodObject<ReturnType<typeof mosOption
   return { kind: 'MoS', rank: options.r, alpha: options.lora_alpha, shards: options.shards_per_rank };
 }
 
+/** A scale that leaves nothing finite. */
+export function unusableMosScale({ alpha, rank }: MosMethod): AdapterIssue | null {
+  const scale = alpha / rank;
+  if (Math.abs(scale) <= LARGEST_SCALE) return null;
+  return { where: 'lora_alpha', message: `scales by ${scale}, beyond ${LARGEST_SCALE}` };
+}
+
 export function mosModule(
   { rank, alpha, shards }: MosMethod,
   { layer, module, name }: TargetModule,
-  shape: ProjectionShape,
+  model: BaseModelShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
+  const shape = model.projection(module);
+  // Unpacked when it is served: what no index can stand for would only take memory.
+  const most = model.layerCount * rank * shards;
   const factor = (side: 'a' | 'b', width: number) => {
     if (width % shards !== 0) {
       tensors.refuse('shards_per_rank', `${shards} does not divide the width ${width} of ${name}`);
@@ -39,8 +50,8 @@ export function mosModule(
     const pool = `mos_pool_${side}.${module}`;
     const tensor = tensors.shared(
       pool,
-      (rows, columns) => rows > 0 && columns === length,
-      `[shards, ${length}]`,
+      (rows, columns) => rows > 0 && rows <= most && columns === length,
+      `[at most ${most} shards, ${length}]`,
     );
     const pieces = tensors.matrix(`${name}.mos_index_${side}.weight`, rank, shards, 'index');
     return tensor === null || pieces === null ? null : { tensor, pieces };

@@ -1,6 +1,6 @@
 /** VeRA (Kopiczko et al., 2024), as `VeraConfig` of PEFT 0.21 has it: scaled rows of two matrices that all modules share. */
 import type { z } from 'zod';
-import type { AdaptedModule, ProjectionShape } from '../../types.ts';
+import { type AdaptedModule, type BaseModelShape, LORA_MODULES } from '../../types.ts';
 import { onlyWithoutBias, positiveRank } from '../options.ts';
 import type { TargetModule } from '../targeting.ts';
 import type { TensorFinder } from '../tensor-finder.ts';
@@ -31,19 +31,24 @@ export function readVera(options: z.infer<z.ZodObject<ReturnType<typeof veraOpti
 export function veraModule(
   { rank }: VeraMethod,
   { layer, module, name }: TargetModule,
-  shape: ProjectionShape,
+  model: BaseModelShape,
   tensors: TensorFinder,
 ): AdaptedModule | null {
+  const shape = model.projection(module);
+  // Read whole when it is served: what no module has inputs or outputs for would only take memory.
+  const shapes = LORA_MODULES.map((each) => model.projection(each));
+  const widest = Math.max(...shapes.map((each) => each.in));
+  const longest = Math.max(...shapes.map((each) => each.out));
   const a = tensors.shared(
     'vera_A',
-    (rows, columns) => rows === rank && columns >= shape.in,
-    `[${rank}, ${shape.in}] or wider`,
+    (rows, columns) => rows === rank && columns >= shape.in && columns <= widest,
+    `[${rank}, ${shape.in} to ${widest}]`,
     ADVICE,
   );
   const b = tensors.shared(
     'vera_B',
-    (rows, columns) => columns === rank && rows >= shape.out,
-    `[${shape.out}, ${rank}] or longer`,
+    (rows, columns) => columns === rank && rows >= shape.out && rows <= longest,
+    `[${shape.out} to ${longest}, ${rank}]`,
     ADVICE,
   );
   const ofRanks = tensors.vector(`${name}.vera_lambda_d`, rank);

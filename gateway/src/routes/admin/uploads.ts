@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { pipeline, Readable, Transform } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import {
   type AdapterUploads,
@@ -112,6 +112,8 @@ async function append(c: Context<GatewayEnv>, uploads: AdapterUploads): Promise<
     const upload = await uploads.append(id, Number(given), content, OPERATOR, known);
     return c.body(null, 204, { 'upload-offset': `${upload.offset}` });
   } catch (error) {
+    // The rest of what was refused is read, so that the connection can be used again, as it was promised to be.
+    body.on('error', () => {}).resume();
     if (error instanceof ApiError || error instanceof StoreError || error instanceof StorageError)
       throw error;
     throw new ApiError('client_closed_request', 'The connection closed before the body was complete.', null, {
@@ -120,18 +122,19 @@ async function append(c: Context<GatewayEnv>, uploads: AdapterUploads): Promise<
   }
 }
 
-/** A body whose length was not told. */
+/** A body whose length was not told. Another call's end of it reaches the connection at once, also while nothing comes. */
 function atMost(body: Readable, tooLarge: ApiError): Readable {
-  return Readable.from(
-    (async function* () {
-      let bytes = 0;
-      for await (const chunk of body) {
-        bytes += (chunk as Uint8Array).length;
-        if (bytes > MOST_CHUNK_BYTES) throw tooLarge;
-        yield chunk;
-      }
-    })(),
-  );
+  let bytes = 0;
+  const counted = new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > MOST_CHUNK_BYTES) done(tooLarge);
+      else done(null, chunk);
+    },
+  });
+  // What ends either ends both, and whoever reads is told.
+  pipeline(body, counted, () => {});
+  return counted;
 }
 
 /** Says where the upload is, where that is what went wrong. */
