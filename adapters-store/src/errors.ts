@@ -23,7 +23,7 @@ export interface AdapterIssue {
   readonly message: string;
 }
 
-const ISSUES_IN_MESSAGE = 20;
+const ISSUES_IN_MESSAGE = 5;
 
 /** An adapter that is refused. `issues` holds all that is wrong at this stage, the message the first of them. */
 export class AdapterError extends Error {

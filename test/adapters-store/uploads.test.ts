@@ -153,6 +153,29 @@ describe('uploads in parts', () => {
     expect((await uploads().complete(id, ACME)).number).toBe(1);
   });
 
+  it('goes on with the same that was broken off, told by its hash, and lists what is open', async () => {
+    const [source, other] = sources as [Source, Source];
+    const upload = { ...described(source), tags: ['stable'] };
+    const { id } = await uploads().begin(upload, ACME);
+    await uploads().append(id, 0, bytesOf(source.weights.subarray(0, 100)), ACME);
+    expect(await uploads().begin(upload, ACME)).toMatchObject({ id, offset: 100 });
+    const others = [
+      { ...upload, sha256: null },
+      { ...upload, tags: [] },
+      { ...upload, note: 'another' },
+      { ...upload, config: `${upload.config} ` },
+      described(other),
+    ];
+    for (const each of others) {
+      const begun = await uploads().begin(each, ACME);
+      expect(begun.id).not.toBe(id);
+      await uploads().abandon(begun.id, ACME);
+    }
+    expect((await uploads().begin(upload, OTHER)).id).not.toBe(id);
+    const listed = await uploads().list(ACME);
+    expect(listed).toMatchObject([{ id, offset: 100, bytes: source.weights.length }]);
+  });
+
   it('lets a new connection take over from one that hangs', async () => {
     const [{ weights }] = sources as [Source];
     const process = uploads();
@@ -209,7 +232,7 @@ describe('uploads in parts', () => {
       [{ config: sources[2]!.config }, 'adapter_too_large'],
       [{ config: 'x'.repeat(300_000) }, 'adapter_too_large'],
       [{ config: '{' }, 'adapter_config_invalid'],
-      [{ config: JSON.stringify({ ...config, use_dora: true }) }, 'adapter_config_invalid'],
+      [{ config: JSON.stringify({ ...config, lora_bias: true }) }, 'adapter_config_invalid'],
       [{ config: JSON.stringify({ ...config, target_modules: ['none'] }) }, 'adapter_config_invalid'],
     ];
     for (const [change, code] of wrong)
@@ -220,7 +243,8 @@ describe('uploads in parts', () => {
   });
 
   it('has room for so many uploads and bytes of a tenant, and no more, however many begin at once', async () => {
-    const upload = { ...described(sources[0]!), bytes: 9_000 };
+    // Without a hash each is an upload of its own.
+    const upload = { ...described(sources[0]!), sha256: null, bytes: 9_000 };
     const process = uploads();
     const begun = await Promise.allSettled(Array.from({ length: 5 }, () => process.begin(upload, ACME)));
     const ids = begun.flatMap((each) => (each.status === 'fulfilled' ? [each.value.id] : []));

@@ -180,7 +180,7 @@ describe('tensors are refused by their names', () => {
     ['a missing side', without(B1), B1, 'is missing'],
     ['an unknown tensor', { ...tensors(), [unknown]: value }, unknown, 'not a LoRA tensor'],
     ['a module in the wrong block', { ...tensors(), [rotary]: value }, rotary, 'leaves out'],
-    ['a layer that the base has not', { ...tensors(), [beyond]: value }, beyond, 'leaves out'],
+    ['a layer that the base has not', { ...tensors(), [beyond]: value }, beyond, 'made for another model'],
     [
       'an untargeted module',
       { ...tensors(), [A0.replace('q_', 'v_')]: value },

@@ -122,7 +122,11 @@ function readPlan(config: string, name: string, model: BaseModelShape): AdapterP
 function findModules(header: SafetensorsHeader, { method, targets }: AdapterPlan, model: BaseModelShape) {
   const finder = new TensorFinder(header);
   const modules = targets.flatMap((target) => adaptedModule(method, target, model, finder) ?? []);
-  const issues = finder.issues(header, method.kind, new Set(targets.map(({ name }) => name)));
+  const issues = finder.issues(header, {
+    method: method.kind,
+    targeted: new Set(targets.map(({ name }) => name)),
+    layerCount: model.layerCount,
+  });
   return { modules, issues };
 }
 
@@ -163,7 +167,7 @@ async function readWeights(
   } catch (error) {
     if (error instanceof AdapterError) throw error;
     if (error instanceof SafetensorsError) {
-      const issue = { where: error.tensor ?? WEIGHTS_FILE, message: error.message };
+      const issue = { where: error.tensor ?? WEIGHTS_FILE, message: error.problem };
       throw new AdapterError(error.code, `adapter ${name}`, [issue], { cause: error });
     }
     throw unreadable(file, error);

@@ -4,7 +4,16 @@ import type { TensorLocation } from '../types.ts';
 
 const MOST_ISSUES = 100;
 /** A tensor of one module, whatever method it belongs to. */
-const MODULE_TENSOR = /^(model\.layers\.\d+\.\w+\.\w+)\.\w+/;
+const MODULE_TENSOR = /^(model\.layers\.(\d+)\.\w+\.\w+)\.\w+/;
+
+/** What tensors should belong to. */
+interface Plan {
+  /** What users call the method. */
+  readonly method: string;
+  /** Names of the modules that are adapted. */
+  readonly targeted: ReadonlySet<string>;
+  readonly layerCount: number;
+}
 
 const DTYPES = {
   float: ['F32', 'F16', 'BF16'],
@@ -96,18 +105,19 @@ export class TensorFinder {
 
   /**
    * Everything that is wrong, up to a hundred issues; to be asked when all tensors were found.
-   * @param method what a tensor should belong to, for those that have no place
-   * @param targeted names of the modules that are adapted
+   * @param plan for tensors that have no place
    */
-  issues(header: SafetensorsHeader, method: string, targeted: ReadonlySet<string>): readonly AdapterIssue[] {
+  issues(header: SafetensorsHeader, { method, targeted, layerCount }: Plan): readonly AdapterIssue[] {
     const misplaced: AdapterIssue[] = [];
     for (const tensor of header.tensors.values()) {
       if (this.#used.has(tensor)) continue;
-      const module = MODULE_TENSOR.exec(keyOf(tensor.name) ?? '')?.[1];
+      const [, module, layer] = MODULE_TENSOR.exec(keyOf(tensor.name) ?? '') ?? [];
       const message =
         module === undefined || targeted.has(module)
           ? `is not a ${method} tensor of a known module`
-          : 'belongs to a module that target_modules leaves out';
+          : Number(layer) >= layerCount
+            ? `is of layer ${layer}, and the base model's last is ${layerCount - 1}: it was made for another model`
+            : 'belongs to a module that target_modules leaves out';
       misplaced.push(issueOf(tensor, message));
     }
     return [...misplaced, ...this.#issues].slice(0, MOST_ISSUES);

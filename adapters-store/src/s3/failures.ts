@@ -37,6 +37,11 @@ export function s3Failure(cause: unknown, doing: string): unknown {
     const message = `S3 refuses access while ${doing} (${name}); check the credentials and what they may do in the bucket`;
     return new StorageError('storage_denied', message, { cause });
   }
+  // Amazon's client has no name of its own for it.
+  if (cause.message === 'Region is missing') {
+    const message = `S3 cannot be asked while ${doing}: name a region by --s3-region or AWS_REGION, or a server of another make by --s3-endpoint`;
+    return new StorageError('storage_unavailable', message, { cause });
+  }
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
   // The body of an answer that breaks off has no sign of S3's on it.
   const isBroken = name === 'TimeoutError' || code.startsWith('ERR_STREAM_') || cause.message === 'aborted';

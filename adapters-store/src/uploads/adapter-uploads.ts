@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rm, stat, statfs, utimes } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rm, stat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -83,7 +83,8 @@ export class AdapterUploads {
   }
 
   /**
-   * Makes room for an upload, having checked all that can be before its first byte.
+   * Makes room for an upload, having checked all that can be before its first byte. One of the same, told by its hash, that was
+   * broken off is gone on with.
    * @throws AdapterError for what is wrong with the configuration, StoreError, StorageError
    */
   async begin(upload: NewUpload, actor: Principal): Promise<Upload> {
@@ -103,6 +104,8 @@ export class AdapterUploads {
     try {
       // One after the other, so that two cannot both take the last room.
       return await this.#beginning.run(async () => {
+        const begun = await this.#begunBefore(record, config, actor);
+        if (begun !== null) return begun;
         await this.#assertRoom(bytes, actor);
         const created = { ...record, createdAt: this.#clock() };
         await this.#make(created, config);
@@ -112,6 +115,16 @@ export class AdapterUploads {
       await this.#remove(id).catch(() => {});
       throw storageError(error, 'beginning an upload');
     }
+  }
+
+  /** Those that are open, the oldest first. @throws StorageError */
+  async list(actor: Principal): Promise<Upload[]> {
+    const records = await kept(this.#openRecords());
+    const own = records.filter(({ owner }) => owner === actor.tenant);
+    own.sort((a, b) => a.createdAt - b.createdAt);
+    // One may be completed or abandoned meanwhile.
+    const found = await Promise.all(own.map(({ id }) => this.find(id, actor).catch(() => null)));
+    return found.filter((upload) => upload !== null);
   }
 
   /** @throws StoreError `upload_not_found`, StorageError */
@@ -285,6 +298,23 @@ export class AdapterUploads {
       const message = `there is no room left for ${bytes} bytes; remove versions or enlarge the disk`;
       throw new StorageError('storage_full', message);
     }
+  }
+
+  /** An open upload of the very same: null where there is none, or where no hash says so. */
+  async #begunBefore(
+    record: Omit<UploadRecord, 'createdAt'>,
+    config: string,
+    actor: Principal,
+  ): Promise<Upload | null> {
+    if (record.sha256 === null) return null;
+    const what = ({ owner, name, bytes, sha256, tags, note, parent }: typeof record) =>
+      JSON.stringify([owner, name, bytes, sha256, tags, note, parent]);
+    for (const open of await this.#openRecords()) {
+      if (what(open) !== what(record)) continue;
+      const before = await readFile(join(this.#folder(open.id), CONFIG_FILE), 'utf8').catch(() => null);
+      if (before === config) return this.find(open.id, actor);
+    }
+    return null;
   }
 
   /** Those of every tenant. */

@@ -27,6 +27,8 @@ export class SafetensorsError extends Error {
   readonly code: SafetensorsErrorCode;
   readonly file: string;
   readonly tensor: string | null;
+  /** What is wrong, without the file and the tensor. */
+  readonly problem: string;
 
   constructor(
     code: SafetensorsErrorCode,
@@ -39,6 +41,7 @@ export class SafetensorsError extends Error {
     this.code = code;
     this.file = file;
     this.tensor = options.tensor ?? null;
+    this.problem = problem;
   }
 }
 

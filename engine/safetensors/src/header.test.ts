@@ -168,6 +168,14 @@ describe('a file is refused, with file and tensor named,', () => {
   });
 });
 
+test('a pointer of Git LFS is told for what it is', async () => {
+  const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n';
+  await expect(read(Buffer.from(pointer))).rejects.toMatchObject({
+    code: 'safetensors_header_invalid',
+    message: expect.stringContaining('git lfs pull') as string,
+  });
+});
+
 describe('pickle is refused', () => {
   test.each(['a.bin', 'a.pt', 'a.PTH', 'a.ckpt', 'a.pkl'])(
     'by the name %s, even with safetensors inside',

@@ -87,6 +87,7 @@ export async function readSafetensorsHeaderFrom(
       `has ${fileBytes} bytes, too few for a header's length`,
     );
   }
+  refuseLfsPointer(file, head);
   // Compared as a bigint: the field has 64 bits, a number only 53.
   const declared = head.readBigUInt64LE(0);
   if (declared > BigInt(maxHeaderBytes)) {
@@ -107,6 +108,13 @@ export async function readSafetensorsHeaderFrom(
   }
   const header = parseHeader(file, await readBytes(handle, file, LENGTH_BYTES, headerBytes));
   return checkHeader(file, header, dataBegin, fileBytes);
+}
+
+/** What `git clone` leaves in place of a large file where git-lfs is not installed. */
+function refuseLfsPointer(file: string, head: Buffer): void {
+  if (!head.toString('latin1').startsWith('version ')) return;
+  const problem = 'is a pointer of Git LFS, not the file itself: fetch it by `git lfs pull`';
+  throw new SafetensorsError('safetensors_header_invalid', file, problem);
 }
 
 async function readBytes(handle: FileHandle, file: string, position: number, count: number): Promise<Buffer> {

@@ -39,8 +39,9 @@ const COMMANDS = {
     ],
     help: 'sends a folder with adapter_config.json and adapter_model.safetensors',
     more:
-      'It becomes the next release of its name, and its latest, at once. The same content again changes only the\n' +
-      'tags. Nobody may use a new name until it is granted.',
+      'It becomes the next release of its name, and its latest, at once. The same content as its newest\n' +
+      'release changes only the tags. Nobody may use a new name until it is granted. Where a large one was broken off, the\n' +
+      'same command again goes on with it.',
   },
   compress: {
     positionals: ['model'],

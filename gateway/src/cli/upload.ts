@@ -24,10 +24,12 @@ export async function uploadInParts(
 ): Promise<Answer<AdapterRelease>> {
   const { bytes } = weights;
   const sha256 = await hashOf(weights);
-  const { id, max_chunk_bytes } = await client.beginUpload({ ...about, bytes, sha256 });
+  const { id, max_chunk_bytes, offset: begun } = await client.beginUpload({ ...about, bytes, sha256 });
   try {
     const chunkBytes = Math.min(CHUNK_BYTES, max_chunk_bytes);
-    let offset = 0;
+    // More than nothing where the same was broken off before.
+    let offset = begun;
+    progress.at(offset);
     const tries = new Tries(progress);
     while (offset < bytes) {
       const end = Math.min(bytes, offset + chunkBytes);

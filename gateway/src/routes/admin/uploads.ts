@@ -45,6 +45,7 @@ const CHUNK_TYPES: ReadonlySet<string> = new Set([
  * | | |
  * | --- | --- |
  * | `POST /` | `name`, `config` (text or object), `bytes` (of the safetensors file), and perhaps `sha256`, `tags`, `note`, `parent` |
+ * | `GET /` | those that are open |
  * | `PATCH /{id}` | the bytes from `upload-offset` on |
  * | `HEAD /{id}`, `GET /{id}` | where it is |
  * | `POST /{id}/complete` | checks and pushes it; asked again, it answers the same |
@@ -58,9 +59,15 @@ export function adapterUploads(uploads: () => AdapterUploads): Hono<GatewayEnv> 
       const upload = await uploads().begin(readNewUpload(body), OPERATOR);
       return c.json(uploadBody(upload), 201, {
         location: `${c.req.path.replace(/\/$/, '')}/${upload.id}`,
-        'upload-offset': '0',
+        'upload-offset': `${upload.offset}`,
       });
     }, 'config'),
+  );
+  app.get('/', (c) =>
+    asked(async () => {
+      const open = await uploads().list(OPERATOR);
+      return c.json({ object: 'list', data: open.map(uploadBody), has_more: false });
+    }),
   );
   app.get('/:id', (c) =>
     asked(async () => {
