@@ -175,6 +175,12 @@ describe.each(KINDS)(
         const directory = join(folder, `${name}-huge`);
         await writeAltered(join(typesFolder(model), name), directory, null, 'huge', 'all');
         await withEngine({ maxBatchTokens: 33 }, async (engine, asks) => {
+          if (name === 'vera') {
+            // Its factors are multiplied at load, and their product is more than half precision holds.
+            const refused = { code: 'adapter_values_invalid' };
+            await expect(addAdapter(engine, directory)).rejects.toMatchObject(refused);
+            return;
+          }
           const bad = await addAdapter(engine, directory);
           const badAsk: Ask = { prompt: tokens(prompt(40, 1)), adapter: bad, sampling: { maxTokens: 4 } };
           const before = ask(engine, badAsk);
@@ -182,8 +188,7 @@ describe.each(KINDS)(
           const answer = await before;
           // Where keys and values are changed they overflow; after the other projections a norm may bring numbers back.
           if (answer.error === null) expect(OUTSIDE_OF_ATTENTION).toContain(`${model} ${name}`);
-          // VeRA's factors are multiplied at load, and their product is more than half precision holds.
-          else expect(answer.error.code).toBe(name === 'vera' ? 'adapter_load_failed' : 'numerical_error');
+          else expect(answer.error.code).toBe('numerical_error');
         });
       },
     );
