@@ -42,10 +42,15 @@ impl Linear<'_> {
         assert_eq!(self.weights.len(), self.panels * PANEL * self.k);
     }
 
-    /// The weights of an output channel, counted with the panels' padding.
-    pub fn row(&self, channel: usize) -> Vec<f32> {
-        let panel = &self.weights[channel / PANEL * PANEL * self.k..][..PANEL * self.k];
-        panel[channel % PANEL..].iter().step_by(PANEL).copied().collect()
+    /// The square of the length of each of a panel's rows.
+    pub fn square_norms(&self, panel: usize) -> [f64; PANEL] {
+        let mut sums = [0f64; PANEL];
+        for weights in self.weights[panel * PANEL * self.k..][..PANEL * self.k].chunks_exact(PANEL) {
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum += f64::from(*weight) * f64::from(*weight);
+            }
+        }
+        sums
     }
 
     /// Multiplies rows `x` `[rows, k]` with some panels: `out[row * stride + (panel - panels.start) * 16 + lane]`,

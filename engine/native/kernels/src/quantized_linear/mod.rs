@@ -78,18 +78,27 @@ impl QuantizedLinear<'_> {
         assert_eq!(scales.len(), panels * PANEL * (k / group));
     }
 
-    /// The weights of an output channel as numbers, counted with the panels' padding; `k` of them.
-    pub fn row(&self, channel: usize) -> Vec<f32> {
-        let (panel, lane) = (channel / PANEL, channel % PANEL);
-        let (groups, steps) = (self.k / self.group, self.k / QUAD);
-        let scales = &self.scales[panel * groups * PANEL..][..groups * PANEL];
+    /// The square of the length of each of a panel's rows.
+    pub fn square_norms(&self, panel: usize) -> [f64; PANEL] {
+        let groups = self.k / self.group;
         let codes = &self.codes[panel * PANEL * self.k..][..PANEL * self.k];
-        let quad = |step: usize| {
-            let scale = scales[step * QUAD / self.group * PANEL + lane];
-            let quad = &codes[(step * PANEL + lane) * QUAD..][..QUAD];
-            quad.iter().map(move |code| f32::from(code.wrapping_sub(OFFSET).cast_signed()) * scale)
-        };
-        (0..steps).flat_map(quad).collect()
+        let scales = &self.scales[panel * groups * PANEL..][..groups * PANEL];
+        let mut squares = [0f64; PANEL];
+        for (codes, scales) in codes.chunks_exact(self.group * PANEL).zip(scales.chunks_exact(PANEL)) {
+            let mut sums = [0i32; PANEL];
+            for quads in codes.chunks_exact(QUAD * PANEL) {
+                for (sum, quad) in sums.iter_mut().zip(quads.chunks_exact(QUAD)) {
+                    for code in quad {
+                        let code = i32::from(*code) - i32::from(OFFSET);
+                        *sum += code * code;
+                    }
+                }
+            }
+            for ((square, sum), scale) in squares.iter_mut().zip(sums).zip(scales) {
+                *square += f64::from(sum) * f64::from(*scale) * f64::from(*scale);
+            }
+        }
+        squares
     }
 
     /// Multiplies some rows with some panels: `out[(row - rows.start) * stride + (panel - panels.start) * 16 + lane]`,

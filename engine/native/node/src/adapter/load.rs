@@ -6,7 +6,7 @@ use polylora_kernels::adapter::{
 };
 use polylora_kernels::lora::{LoraDtype, Pair, SLAB_ALIGNMENT, SLAB_RANKS, Slab};
 use polylora_kernels::pool::PagePool;
-use polylora_kernels::row_norms::{LowRank, row_norms};
+use polylora_kernels::row_norms::LowRank;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::sparse::{self, Sparse, SparsePlace};
 
@@ -303,9 +303,7 @@ impl Loader<'_> {
         let (layer, number) = (module.layer as usize, module.module as usize);
         let changes: Vec<LowRank> =
             matrices.iter().map(|m| LowRank { a: &m.a, b: &m.b, rank: m.rank, scale: m.scale }).collect();
-        let norms = self.target.base.with(layer, number, |weights, first_panel| {
-            row_norms(weights, first_panel, magnitudes.len(), &changes, self.target.variant)
-        });
+        let norms = self.target.base.row_norms(layer, number, &changes, self.target.variant);
         let norms = norms.ok_or("the base model has no such projection")?;
         let factors: Vec<f32> = magnitudes.iter().zip(norms).map(|(m, norm)| m / norm).collect();
         match factors.iter().position(|factor| !factor.is_finite()) {

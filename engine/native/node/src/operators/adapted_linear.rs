@@ -109,7 +109,7 @@ impl Layer {
         let mut first = 0;
         for (module, width) in modules.iter().zip(&self.widths) {
             // SAFETY: the state is used for loading adapters only while the session lives; see `executor.rs`.
-            unsafe { self.state.base.set(*layer, *module, weights, first) };
+            unsafe { self.state.base.set(*layer, *module, weights, first, *width) };
             first += panels(*width);
         }
     }

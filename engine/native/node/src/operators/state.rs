@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use polylora_kernels::adapted_linear::{self, Weights};
 use polylora_kernels::attention::{AttentionScratch, KvDtype};
 use polylora_kernels::linear::Linear;
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::quantized_linear::QuantizedLinear;
+use polylora_kernels::row_norms::{LowRank, row_norms, square_norms};
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::Step;
 
@@ -45,10 +46,14 @@ pub struct ExecutorState {
 #[derive(Default)]
 pub struct BaseWeights(Mutex<HashMap<(usize, usize), BaseProjection>>);
 
-/// A projection's weights, and the panel that it begins with.
+/// A projection's weights.
 struct BaseProjection {
     weights: Constant,
+    /// The panel that it begins with.
     first_panel: usize,
+    outputs: usize,
+    /// Of its rows' lengths; known when they were asked for once.
+    squares: Option<Arc<Vec<f64>>>,
 }
 
 /// A layer's weights in a constant of the graph. ONNX Runtime keeps constants where they are as long as the session lives.
@@ -64,22 +69,31 @@ unsafe impl Send for Constant {}
 impl BaseWeights {
     /// # Safety
     /// The session with these weights must live as long as these are used.
-    pub unsafe fn set(&self, layer: usize, module: usize, weights: Constant, first_panel: usize) {
-        let projection = BaseProjection { weights, first_panel };
-        self.0.lock().expect("no reader panicked").insert((layer, module), projection);
-    }
-
-    /// Calls `read` with a projection's weights and its first panel; `None` where there is no such projection.
-    pub fn with<R>(
+    pub unsafe fn set(
         &self,
         layer: usize,
         module: usize,
-        read: impl FnOnce(Weights<'_>, usize) -> R,
-    ) -> Option<R> {
-        let (weights, first_panel) = {
+        weights: Constant,
+        first_panel: usize,
+        outputs: usize,
+    ) {
+        let projection = BaseProjection { weights, first_panel, outputs, squares: None };
+        self.0.lock().expect("no reader panicked").insert((layer, module), projection);
+    }
+
+    /// The lengths of a projection's rows with some changes; `None` where there is no such projection.
+    pub fn row_norms(
+        &self,
+        layer: usize,
+        module: usize,
+        changes: &[LowRank<'_>],
+        variant: Variant,
+    ) -> Option<Vec<f32>> {
+        let (weights, first_panel, outputs, known) = {
             let projections = self.0.lock().expect("no reader panicked");
-            let projection = projections.get(&(layer, module))?;
-            (projection.weights, projection.first_panel)
+            let BaseProjection { weights, first_panel, outputs, squares } =
+                projections.get(&(layer, module))?;
+            (*weights, *first_panel, *outputs, squares.clone())
         };
         // SAFETY: promised where it was set.
         let weights = unsafe {
@@ -92,6 +106,14 @@ impl BaseWeights {
                 }
             }
         };
-        Some(read(weights, first_panel))
+        let squares = known.unwrap_or_else(|| {
+            let squares = Arc::new(square_norms(weights, first_panel, outputs));
+            let mut projections = self.0.lock().expect("no reader panicked");
+            if let Some(projection) = projections.get_mut(&(layer, module)) {
+                projection.squares = Some(squares.clone());
+            }
+            squares
+        });
+        Some(row_norms(weights, first_panel, &squares, changes, variant))
     }
 }
