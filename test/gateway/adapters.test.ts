@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_ADAPTERS, type Gateway, metric, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
@@ -116,6 +117,33 @@ describe('the adapters store behind the gateway', () => {
     await expect(ask('acme/gone')).rejects.toMatchObject({ status: 404 });
     expect((await admin('GET', `/${name}`)).status).toBe(404);
     await expect.poll(() => metric(gateway, 'polylora_pool_pages{kind="prefix"}')).toBeLessThan(before);
+  });
+
+  it('answers who comes while an adapter is removed with what it found, or with what is not there', async () => {
+    const name = encodeURIComponent('acme/going');
+    for (let round = 0; round < 4; round++) {
+      await push('acme/going', round % 2 === 0 ? 'support-triage' : 'text-to-sql');
+      await admin('PUT', `/${name}/grants`, { tenant: '*' });
+      // None of them is in the engine yet: some find the file gone as they read it.
+      const asked = Array.from({ length: 16 }, async (_, index) => {
+        await setTimeout(2 * index);
+        const response = await fetch(`${gateway.url}/v1/completions`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({
+            model: 'base',
+            adapters: [{ name: 'acme/going', weight: 1 + index }],
+            prompt: 'Hello',
+            max_tokens: 2,
+          }),
+        });
+        await response.body?.cancel();
+        return response.status;
+      });
+      await setTimeout(10);
+      await admin('DELETE', `/${name}`);
+      for (const status of await Promise.all(asked)) expect([200, 404]).toContain(status);
+    }
   });
 
   it('loads and unloads as vLLM does', async () => {

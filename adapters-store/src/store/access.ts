@@ -18,6 +18,9 @@ export interface AdapterEntry {
   readonly owner: string;
   /** What `latest` stands for. */
   readonly digest: string;
+  /** Of that version. */
+  readonly kind: string;
+  readonly bytes: number;
   readonly createdAt: number;
   readonly movedAt: number;
 }
@@ -161,22 +164,22 @@ export class Access {
     let query = this.#options.database
       .selectFrom('adapter')
       .innerJoin('tag', 'tag.name', 'adapter.name')
+      .innerJoin('version', 'version.digest', 'tag.digest')
       .where('tag.tag', '=', LATEST)
       .where((where) => mayUse(where, principal))
       .select(['adapter.name', 'adapter.owner', 'adapter.created_at', 'tag.digest', 'tag.moved_at'])
+      .select(['version.kind', 'version.bytes'])
       .orderBy('adapter.name')
       .limit(limit);
-    if (servable) {
-      query = query
-        .innerJoin('version', 'version.digest', 'tag.digest')
-        .where('version.base_digest', '=', this.#options.model.digest);
-    }
+    if (servable) query = query.where('version.base_digest', '=', this.#options.model.digest);
     if (after !== undefined) query = query.where('adapter.name', '>', after);
     const rows = await query.execute();
-    return rows.map(({ name, owner, created_at, digest, moved_at }) => ({
+    return rows.map(({ name, owner, created_at, digest, kind, bytes, moved_at }) => ({
       name,
       owner,
       digest,
+      kind,
+      bytes,
       createdAt: created_at,
       movedAt: moved_at,
     }));

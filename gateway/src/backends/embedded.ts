@@ -161,11 +161,19 @@ export class EmbeddedBackend implements Backend {
         { id, prompt, adapter, sampling, scheduling },
         signal,
       )) {
-        if (event.type === 'error' && adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
+        if (event.type === 'error' && adapter !== null && GONE.has(event.code)) {
+          await this.#forget(adapter);
+          if (await this.#isRemoved(model)) {
+            yield removed(model);
+            return;
+          }
+        }
         yield event.type === 'start' ? await this.#started(event.promptTokenIds, request) : withoutIds(event);
       }
     } catch (error) {
-      yield errorEvent(error instanceof EngineError ? error : unreadable(error));
+      const failure = error instanceof EngineError ? error : unreadable(error);
+      const isRemoved = GONE.has(failure.code) && (await this.#isRemoved(model));
+      yield isRemoved ? removed(model) : errorEvent(failure);
     } finally {
       for (const release of releases) release();
       const idle = model.mixture === null ? null : this.#mixtureUses.end(model.root);
@@ -216,6 +224,15 @@ export class EmbeddedBackend implements Backend {
     await this.unload(digest).catch(() => {});
   }
 
+  /** Whether an adapter, or one of a mixture's, was removed after the request had found it. */
+  async #isRemoved({ root, mixture }: BackendModel): Promise<boolean> {
+    const digests = mixture?.map(({ digest }) => digest) ?? [root];
+    const found = await Promise.all(
+      digests.map((digest) => this.#catalog.weights(digest).catch((error: unknown) => ({ error }))),
+    );
+    return found.includes(null);
+  }
+
   async #tell(digest: string, mixture: readonly MixturePart[] | null): Promise<void> {
     if (mixture === null) return this.#engine.addAdapter(await this.#weights(digest));
     // Before it is known: a part may be removed meanwhile, and takes its mixtures with it.
@@ -242,6 +259,11 @@ function withoutIds(event: Exclude<GenerationEvent, { type: 'start' }>): Backend
   if (event.type !== 'delta') return event;
   const { type, text, tokenIds, logprobs } = event;
   return { type, text, tokens: tokenIds.length, logprobs };
+}
+
+function removed({ id }: BackendModel): BackendEvent {
+  const message = `The model \`${id}\` was removed before the request could run.`;
+  return { type: 'error', code: 'model_not_found', message, retryAfterSeconds: null };
 }
 
 /** What the catalog could not read is this adapter's fault, or the disk's: not the request's. */

@@ -69,17 +69,19 @@ async function run(invocation: Invocation, surroundings: Surroundings): Promise<
     }
     case 'ls': {
       const { json, value } = await client.list();
-      const rows = value.map(({ name, owner, digest, created, moved }) => [
+      const rows = value.map(({ name, owner, digest, kind, bytes, created, moved }) => [
         name,
         owner,
         digest.slice(0, SHORT_DIGEST),
+        kind,
+        byteText(bytes),
         timeText(created * 1000),
         timeText(moved * 1000),
       ]);
       return told(json, () =>
         rows.length === 0
           ? 'There are no adapters in the store yet. polylora adapters push sends one.\n'
-          : table([['NAME', 'OWNER', 'LATEST', 'CREATED', 'CHANGED'], ...rows]),
+          : table([['NAME', 'OWNER', 'LATEST', 'KIND', 'SIZE', 'CREATED', 'CHANGED'], ...rows]),
       );
     }
     case 'show': {

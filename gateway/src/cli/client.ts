@@ -17,6 +17,8 @@ const entry = z.object({
   name: z.string(),
   owner: z.string(),
   digest: z.string(),
+  kind: z.string(),
+  bytes: z.number(),
   created: z.number(),
   moved: z.number(),
 });

@@ -143,10 +143,12 @@ async function list(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Respo
       ? PAGE.usual
       : integerValue(/^-?\d+$/.test(given) ? Number(given) : given, 'limit', PAGE);
   const found = await store.list(OPERATOR, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
-  const data = found.slice(0, limit).map(({ name, owner, digest, createdAt, movedAt }) => ({
+  const data = found.slice(0, limit).map(({ name, owner, digest, kind, bytes, createdAt, movedAt }) => ({
     name,
     owner,
     digest,
+    kind,
+    bytes,
     created: Math.floor(createdAt / 1000),
     moved: Math.floor(movedAt / 1000),
   }));

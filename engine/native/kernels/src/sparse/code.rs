@@ -49,12 +49,12 @@ mod tests {
     fn every_code_says_what_was_encoded() {
         let mut seen = std::collections::HashSet::new();
         for (pair, places) in PAIRS.iter().enumerate() {
-            for first in 0..6 {
-                for second in 0..6 {
+            for (first, one) in LEVELS.iter().enumerate() {
+                for (second, other) in LEVELS.iter().enumerate() {
                     let code = encode(pair, first, second);
                     let levels = decode(code).unwrap();
-                    assert_eq!(levels[places[0]], LEVELS[first]);
-                    assert_eq!(levels[places[1]], LEVELS[second]);
+                    assert_eq!(levels[places[0]], *one);
+                    assert_eq!(levels[places[1]], *other);
                     assert_eq!(levels.iter().filter(|level| **level != 0).count(), 2);
                     assert!(seen.insert(code));
                 }
