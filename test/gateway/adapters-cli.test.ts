@@ -121,7 +121,7 @@ describe('polylora adapters', () => {
     const diff = await done('diff', 'acme/voice', 'eu', 'v2');
     expect(diff).toMatch(/^rank of k_proj +8 +-$/m);
     expect(diff).toMatch(/^source +upload +\(the same\)$/m);
-    expect(diff).toMatch(/^Different: digest, size, rank of q_proj, .*, parent, note\.$/m);
+    expect(diff).toMatch(/^Different: digest, size, kind, rank of q_proj, .*, parent, note\.$/m);
     expect(await done('diff', 'acme/voice', 'v1', 'eu')).toContain('v1 and eu are the same version.');
 
     expect(await done('revoke', 'acme/voice', '--tenant', '*')).toContain('everybody has no grant');

@@ -64,7 +64,8 @@ describe('AdminClient', () => {
   });
 
   it('pages through all adapters, and stops where a server says no more', async () => {
-    const entry = (name: string) => ({ name, owner: 'o', digest: 'd', created: 0, moved: 0 });
+    const other = { owner: 'o', digest: 'd', kind: 'LoRA', bytes: 1, created: 0, moved: 0 };
+    const entry = (name: string) => ({ name, ...other });
     const pages: Record<string, unknown> = {
       '': { data: [entry('a'), entry('b')], has_more: true },
       b: { data: [entry('c/d')], has_more: true },
