@@ -11,6 +11,7 @@
 mod blocks;
 mod prepared;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::adapter::{ModuleChange, ResidentAdapter};
@@ -241,10 +242,10 @@ impl AdaptedLinear<'_> {
             let mut normed = Vec::new();
             let rows = self.normalize(x, order, group, &mut normed, variant);
             let multiplied = self.multiply_inputs(&rows, sites);
-            let rows_of = |projection: usize| -> Vec<&[f32]> {
+            let rows_of = |projection: usize| -> Cow<'_, [&[f32]]> {
                 match multiplied.get(projection) {
                     Some(Some(own)) => own.chunks_exact(self.k).collect(),
-                    _ => rows.clone(),
+                    _ => Cow::Borrowed(&rows),
                 }
             };
             if part == 0 {
@@ -253,7 +254,7 @@ impl AdaptedLinear<'_> {
                         let is_its = prepared.len() == 1 || index == projection;
                         is_its && site.as_ref().is_some_and(|site| site.change.sparse.is_some())
                     });
-                    for (place, row) in group.places.clone().zip(rows_of(projection)) {
+                    for (place, row) in group.places.clone().zip(rows_of(projection).iter()) {
                         // SAFETY: a place is in one group, and its first part alone writes it.
                         unsafe { input.write(place, row, keeps_floats) };
                     }
@@ -276,6 +277,9 @@ impl AdaptedLinear<'_> {
         let Some(adapters) = self.adapters else {
             return Vec::new();
         };
+        if sites.iter().flatten().all(|site| site.change.input.is_none()) {
+            return Vec::new();
+        }
         let multiplied = sites.iter().map(|site| {
             let factors = site.as_ref()?.change.input.as_ref()?.values(adapters.pool);
             Some(rows.iter().flat_map(|row| row.iter().zip(factors).map(|(x, factor)| x * factor)).collect())
