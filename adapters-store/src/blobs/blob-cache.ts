@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncDirectory } from '../durable.ts';
+import { syncDirectory, syncFile } from '../durable.ts';
 import { namesIn } from '../leftovers.ts';
 import { isBlobId, StorageError, storageError } from './blob-store.ts';
 
@@ -120,7 +120,7 @@ export class BlobCache {
         promised += bytes;
         this.#promised += bytes;
       });
-      await sync(beside);
+      await syncFile(beside);
       const { size } = await stat(beside);
       await rename(beside, target);
       await syncDirectory(this.#directory);
@@ -211,14 +211,5 @@ async function sizeOf(file: string): Promise<number | null> {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw storageError(error, 'looking for an adapter');
-  }
-}
-
-async function sync(file: string): Promise<void> {
-  const handle = await open(file, 'r+');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

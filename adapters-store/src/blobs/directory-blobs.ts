@@ -1,6 +1,6 @@
-import { copyFile, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncDirectory } from '../durable.ts';
+import { syncDirectory, syncFile } from '../durable.ts';
 import { namesIn } from '../leftovers.ts';
 import { type BlobStore, isBlobId, StorageError, type StoredBlob, storageError } from './blob-store.ts';
 
@@ -21,7 +21,7 @@ export class DirectoryBlobs implements BlobStore {
   async put(id: string, file: string): Promise<void> {
     const target = this.#path(id);
     try {
-      await sync(file);
+      await syncFile(file);
       if ((await mkdir(dirname(target), { recursive: true })) !== undefined) await syncDirectory(this.#root);
       await move(file, target);
       await syncDirectory(dirname(target));
@@ -77,15 +77,6 @@ export class DirectoryBlobs implements BlobStore {
   }
 }
 
-async function sync(file: string): Promise<void> {
-  const handle = await open(file, 'r+');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 /** Under its name at once, from another file system as well. */
 async function move(file: string, target: string): Promise<void> {
   try {
@@ -94,7 +85,7 @@ async function move(file: string, target: string): Promise<void> {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'EXDEV') throw error;
     const beside = `${target}${UNFINISHED}`;
     await copyFile(file, beside);
-    await sync(beside);
+    await syncFile(beside);
     await rename(beside, target);
     await rm(file, { force: true });
   }

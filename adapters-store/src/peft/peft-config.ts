@@ -129,13 +129,14 @@ function readConfig(
 ): { readonly config: PeftConfig } | { readonly issues: readonly AdapterIssue[] } {
   // The schemas are per configuration, since its patterns share a budget.
   const patterns = new PatternCompiler();
-  const common = z.looseObject({ ...commonOptions(patterns), ...layerOptions(patterns) });
+  const [commons, layers] = [commonOptions(patterns), layerOptions(patterns)];
+  const common = z.looseObject({ ...commons, ...layers });
   const own = z.looseObject(reader.options(patterns));
   const read = common.safeParse(raw);
   const readOwn = own.safeParse(raw);
   const known = new Set([
-    ...Object.keys(commonOptions(patterns)),
-    ...(reader.hasLayers ? Object.keys(layerOptions(patterns)) : []),
+    ...Object.keys(commons),
+    ...(reader.hasLayers ? Object.keys(layers) : []),
     ...Object.keys(own.shape),
     ...WITHOUT_EFFECT,
     ...reader.withoutEffect,

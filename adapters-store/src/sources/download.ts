@@ -13,9 +13,6 @@ export interface Bounds {
   readonly onBytes: (bytes: number) => void;
 }
 
-/** The most of adapter_config.json; what the reader takes. */
-export const MOST_CONFIG_BYTES = 256 << 10;
-
 /** A file elsewhere. */
 export interface RemoteFile {
   /** For messages. */

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
 import { StorageError } from '../blobs/blob-store.ts';
-import { CONFIG_FILE, WEIGHTS_FILE } from '../peft/adapter.ts';
+import { CONFIG_FILE, MAX_CONFIG_BYTES, WEIGHTS_FILE } from '../peft/adapter.ts';
 import type { VersionSource } from '../version.ts';
-import { assertWithin, type Bounds, MOST_CONFIG_BYTES, saveFile } from './download.ts';
+import { assertWithin, type Bounds, saveFile } from './download.ts';
 import { unreachable } from './egress/guarded-fetch.ts';
 import { SourceError } from './source-error.ts';
 
@@ -44,7 +44,7 @@ export async function fetchFromHub(
     if (!COMMIT.test(sha)) throw new SourceError('source_unavailable', 'the hub told no commit');
     const files = await findFiles(repo, sha, access);
     onTotal(files.reduce((sum, { size }) => sum + size, 0));
-    const most = (file: ListFileEntry) => (file.path === CONFIG_FILE ? MOST_CONFIG_BYTES : bounds.maxBytes);
+    const most = (file: ListFileEntry) => (file.path === CONFIG_FILE ? MAX_CONFIG_BYTES : bounds.maxBytes);
     // Before anything is fetched.
     for (const file of files) assertWithin(file.path, file.size, most(file));
     for (const file of files) {

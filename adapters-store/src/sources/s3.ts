@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { StorageError } from '../blobs/blob-store.ts';
-import { CONFIG_FILE, WEIGHTS_FILE } from '../peft/adapter.ts';
+import { CONFIG_FILE, MAX_CONFIG_BYTES, WEIGHTS_FILE } from '../peft/adapter.ts';
 import { isMissing, s3Failure } from '../s3/failures.ts';
 import type { S3Location } from '../s3/location.ts';
 import type { VersionSource } from '../version.ts';
-import { type Bounds, MOST_CONFIG_BYTES, saveFile } from './download.ts';
+import { type Bounds, saveFile } from './download.ts';
 import { SourceError, type SourceErrorCode } from './source-error.ts';
 
 const CODES: Readonly<Record<StorageError['code'], SourceErrorCode>> = {
@@ -26,7 +26,7 @@ export async function fetchFromS3(
   const find = (name: string) => findObject(client, bucket, `${prefix}${name}`, bounds.signal);
   const [config, weights] = [await find(CONFIG_FILE), await find(WEIGHTS_FILE)];
   onTotal(config.bytes + weights.bytes);
-  await saveFile(config, join(directory, CONFIG_FILE), { ...bounds, maxBytes: MOST_CONFIG_BYTES });
+  await saveFile(config, join(directory, CONFIG_FILE), { ...bounds, maxBytes: MAX_CONFIG_BYTES });
   await saveFile(weights, join(directory, WEIGHTS_FILE), bounds);
   return { kind: 's3', location: `s3://${bucket}/${prefix}`, etag: weights.etag.replaceAll('"', '') };
 }

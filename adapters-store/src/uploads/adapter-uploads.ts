@@ -104,9 +104,10 @@ export class AdapterUploads {
     try {
       // One after the other, so that two cannot both take the last room.
       return await this.#beginning.run(async () => {
-        const begun = await this.#begunBefore(record, config, actor);
+        const own = await this.#openRecordsOf(actor);
+        const begun = await this.#begunBefore(own, record, config, actor);
         if (begun !== null) return begun;
-        await this.#assertRoom(bytes, actor);
+        await this.#assertRoom(own, bytes);
         const created = { ...record, createdAt: this.#clock() };
         await this.#make(created, config);
         return this.#described(created, 0);
@@ -119,8 +120,7 @@ export class AdapterUploads {
 
   /** Those that are open, the oldest first. @throws StorageError */
   async list(actor: Principal): Promise<Upload[]> {
-    const records = await kept(this.#openRecords());
-    const own = records.filter(({ owner }) => owner === actor.tenant);
+    const own = await kept(this.#openRecordsOf(actor));
     own.sort((a, b) => a.createdAt - b.createdAt);
     // One may be completed or abandoned meanwhile.
     const found = await Promise.all(own.map(({ id }) => this.find(id, actor).catch(() => null)));
@@ -280,10 +280,9 @@ export class AdapterUploads {
   }
 
   /** @throws StoreError `uploads_exceeded`, StorageError `storage_full` */
-  async #assertRoom(bytes: number, { tenant }: Principal): Promise<void> {
+  async #assertRoom(own: readonly UploadRecord[], bytes: number): Promise<void> {
     const { most } = this.#options;
     await mkdir(this.#open, { recursive: true });
-    const own = (await this.#openRecords()).filter(({ owner }) => owner === tenant);
     if (own.length >= most.uploads) {
       const message = `${own.length} uploads are open, which is as many as may be; complete or abandon one`;
       throw new StoreError('uploads_exceeded', message);
@@ -300,21 +299,26 @@ export class AdapterUploads {
     }
   }
 
-  /** An open upload of the very same: null where there is none, or where no hash says so. */
+  /** One of the actor's open uploads that is of the very same: null where there is none, or where no hash says so. */
   async #begunBefore(
+    own: readonly UploadRecord[],
     record: Omit<UploadRecord, 'createdAt'>,
     config: string,
     actor: Principal,
   ): Promise<Upload | null> {
     if (record.sha256 === null) return null;
-    const what = ({ owner, name, bytes, sha256, tags, note, parent }: typeof record) =>
-      JSON.stringify([owner, name, bytes, sha256, tags, note, parent]);
-    for (const open of await this.#openRecords()) {
+    const what = ({ name, bytes, sha256, tags, note, parent }: typeof record) =>
+      JSON.stringify([name, bytes, sha256, tags, note, parent]);
+    for (const open of own) {
       if (what(open) !== what(record)) continue;
       const before = await readFile(join(this.#folder(open.id), CONFIG_FILE), 'utf8').catch(() => null);
       if (before === config) return this.find(open.id, actor);
     }
     return null;
+  }
+
+  async #openRecordsOf({ tenant }: Principal): Promise<UploadRecord[]> {
+    return (await this.#openRecords()).filter(({ owner }) => owner === tenant);
   }
 
   /** Those of every tenant. */

@@ -1,7 +1,12 @@
 import { join } from 'node:path';
-import { readAdapter } from '@polylora/adapters-store';
-import { type Engine, type LoraModule, projectionShape } from '@polylora/engine';
+import { type BaseModelShape, readAdapter } from '@polylora/adapters-store';
+import { type Engine, type ModelInfo, projectionShape } from '@polylora/engine';
 import { writeRandomAdapters } from './random-adapter.ts';
+
+/** What an adapter is checked against. */
+export function shapeOf(model: ModelInfo): BaseModelShape {
+  return { layerCount: model.layerCount, projection: (module) => projectionShape(model, module) };
+}
 
 /** Writes distinct random adapters of one rank and makes them known to an engine. @returns their digests */
 export async function addRandomAdapters(
@@ -10,10 +15,7 @@ export async function addRandomAdapters(
   count: number,
   rank: number,
 ): Promise<string[]> {
-  const shape = {
-    layerCount: engine.model.layerCount,
-    projection: (module: LoraModule) => projectionShape(engine.model, module),
-  };
+  const shape = shapeOf(engine.model);
   const digests: string[] = [];
   for (const name of writeRandomAdapters(folder, count, rank)) {
     const adapter = await readAdapter(join(folder, name), shape);

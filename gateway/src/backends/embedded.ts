@@ -41,6 +41,8 @@ const GONE: ReadonlySet<string> = new Set(['adapter_not_loaded', 'adapter_load_f
 /** Names of one content that metrics tell. */
 const MOST_NAMES = 8;
 
+type BackendError = Extract<BackendEvent, { type: 'error' }>;
+
 /** The engine on this machine, with the adapters of a catalog. */
 export class EmbeddedBackend implements Backend {
   readonly base: BackendModel;
@@ -149,8 +151,7 @@ export class EmbeddedBackend implements Backend {
     const { id, prompt, sampling, scheduling } = request;
     const adapter = model.parent === null ? null : model.root;
     // The engine may read their files at any time until the request's end.
-    const contents = adapter === null ? [] : (model.mixture?.map(({ digest }) => digest) ?? [adapter]);
-    const releases = contents.map((digest) => this.#catalog.hold(digest));
+    const releases = contentsOf(model).map((digest) => this.#catalog.hold(digest));
     if (model.mixture !== null) this.#mixtureUses.begin(model.root);
     try {
       if (adapter !== null) {
@@ -161,19 +162,17 @@ export class EmbeddedBackend implements Backend {
         { id, prompt, adapter, sampling, scheduling },
         signal,
       )) {
-        if (event.type === 'error' && adapter !== null && GONE.has(event.code)) {
-          await this.#forget(adapter);
-          if (await this.#isRemoved(model)) {
-            yield removed(model);
-            return;
-          }
+        if (event.type === 'error') {
+          if (adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
+          yield await this.#failed(model, event);
+        } else {
+          yield event.type === 'start'
+            ? await this.#started(event.promptTokenIds, request)
+            : withoutIds(event);
         }
-        yield event.type === 'start' ? await this.#started(event.promptTokenIds, request) : withoutIds(event);
       }
     } catch (error) {
-      const failure = error instanceof EngineError ? error : unreadable(error);
-      const isRemoved = GONE.has(failure.code) && (await this.#isRemoved(model));
-      yield isRemoved ? removed(model) : errorEvent(failure);
+      yield await this.#failed(model, errorEvent(error instanceof EngineError ? error : unreadable(error)));
     } finally {
       for (const release of releases) release();
       const idle = model.mixture === null ? null : this.#mixtureUses.end(model.root);
@@ -224,13 +223,15 @@ export class EmbeddedBackend implements Backend {
     await this.unload(digest).catch(() => {});
   }
 
-  /** Whether an adapter, or one of a mixture's, was removed after the request had found it. */
-  async #isRemoved({ root, mixture }: BackendModel): Promise<boolean> {
-    const digests = mixture?.map(({ digest }) => digest) ?? [root];
+  /** What a client is told: that there is no such model, where an adapter was removed after the request had found it. */
+  async #failed(model: BackendModel, failure: BackendError): Promise<BackendError> {
+    if (!GONE.has(failure.code)) return failure;
     const found = await Promise.all(
-      digests.map((digest) => this.#catalog.weights(digest).catch((error: unknown) => ({ error }))),
+      contentsOf(model).map((digest) => this.#catalog.weights(digest).catch((error: unknown) => ({ error }))),
     );
-    return found.includes(null);
+    if (!found.includes(null)) return failure;
+    const message = `The model \`${model.id}\` was removed before the request could run.`;
+    return { type: 'error', code: 'model_not_found', message, retryAfterSeconds: null };
   }
 
   async #tell(digest: string, mixture: readonly MixturePart[] | null): Promise<void> {
@@ -255,15 +256,15 @@ export class EmbeddedBackend implements Backend {
   }
 }
 
-function withoutIds(event: Exclude<GenerationEvent, { type: 'start' }>): BackendEvent {
+function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): BackendEvent {
   if (event.type !== 'delta') return event;
   const { type, text, tokenIds, logprobs } = event;
   return { type, text, tokens: tokenIds.length, logprobs };
 }
 
-function removed({ id }: BackendModel): BackendEvent {
-  const message = `The model \`${id}\` was removed before the request could run.`;
-  return { type: 'error', code: 'model_not_found', message, retryAfterSeconds: null };
+/** Digests of the adapters that a model is made of; none for the base. */
+function contentsOf({ parent, root, mixture }: BackendModel): readonly string[] {
+  return parent === null ? [] : (mixture?.map(({ digest }) => digest) ?? [root]);
 }
 
 /** What the catalog could not read is this adapter's fault, or the disk's: not the request's. */
