@@ -35,9 +35,8 @@ pub(super) fn bands(order: &RowOrder) -> Vec<Range<usize>> {
     bands
 }
 
-/// The columns of projections of some widths, cut so that all threads have work and a block stays in the cache.
-///
-/// @ `together`: groups of neighbouring outputs that no cut may divide
+/// The columns of projections of some widths, cut so that all threads have work and a block stays in the cache. No cut divides
+/// neighbouring outputs that belong `together`, groups of so many.
 pub(super) fn columns(
     widths: &[usize],
     together: impl Iterator<Item = usize>,

@@ -249,12 +249,12 @@ impl AdaptedLinear<'_> {
                 }
             };
             if part == 0 {
-                for (projection, input) in prepared.iter().enumerate() {
-                    let keeps_floats = sites.iter().enumerate().any(|(index, site)| {
-                        let is_its = prepared.len() == 1 || index == projection;
-                        is_its && site.as_ref().is_some_and(|site| site.change.sparse.is_some())
+                for (number, input) in prepared.iter().enumerate() {
+                    let keeps_floats = sites.iter().enumerate().any(|(projection, site)| {
+                        input_of(projection, prepared.len()) == number
+                            && site.as_ref().is_some_and(|site| site.change.sparse.is_some())
                     });
-                    for (place, row) in group.places.clone().zip(rows_of(projection).iter()) {
+                    for (place, row) in group.places.clone().zip(rows_of(number).iter()) {
                         // SAFETY: a place is in one group, and its first part alone writes it.
                         unsafe { input.write(place, row, keeps_floats) };
                     }
@@ -335,7 +335,7 @@ impl AdaptedLinear<'_> {
                 (columns.projection..).zip(block.chunks_exact_mut(places.len() * stride))
             {
                 let adapted = self.adapted(sites, band.clone(), projection);
-                let input = &scratch.inputs[if inputs == 1 { 0 } else { projection }];
+                let input = &scratch.inputs[input_of(projection, inputs)];
                 let mut beside = FetchQueue::default();
                 if let Some(adapters) = self.adapters {
                     for pair in adapted.iter().filter_map(|(_, site)| site.change.pair.as_ref()) {
@@ -447,6 +447,11 @@ impl AdaptedLinear<'_> {
             }
         }
     }
+}
+
+/// Which of so many prepared inputs a projection takes.
+fn input_of(projection: usize, inputs: usize) -> usize {
+    if inputs == 1 { 0 } else { projection }
 }
 
 /// The part of a group's pairs that one work item of the first pass takes.

@@ -18,7 +18,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// @ `shared`: tensors that are read more than once
+    /// Opens them; tensors that are `shared` are read more than once, and kept.
     pub fn open<'a>(
         paths: &[String],
         shared: impl Iterator<Item = &'a AdapterTensor>,

@@ -6,6 +6,7 @@ use polylora_kernels::adapter::{
 };
 use polylora_kernels::lora::{LoraDtype, Pair, SLAB_ALIGNMENT, SLAB_RANKS, Slab};
 use polylora_kernels::pool::PagePool;
+use polylora_kernels::quantized_linear::panels;
 use polylora_kernels::row_norms::LowRank;
 use polylora_kernels::simd::Variant;
 use polylora_kernels::sparse::{self, Sparse, SparsePlace};
@@ -249,7 +250,7 @@ impl Loader<'_> {
         if codes.len() * 4 != inputs * outputs {
             return Err(format!("has {} codes", codes.len()));
         }
-        let all = outputs.div_ceil(16);
+        let all = panels(outputs);
         let mut places = Vec::new();
         let mut first = 0;
         while first < all {
@@ -348,7 +349,7 @@ struct Rotation {
     group: usize,
 }
 
-/// `[rows][columns]` for `values` `[columns][rows]`… that is, its transpose.
+/// `values` `[columns][rows]` as `[rows][columns]`.
 fn transposed(values: &[f32], columns: usize, rows: usize) -> Vec<f32> {
     (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
 }
