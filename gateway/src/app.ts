@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import { authenticate } from './access/authenticate.ts';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { operatorOnly } from './http/operator.ts';
@@ -25,6 +26,8 @@ import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.use('*', requestContext(deps.logger, deps.metrics));
+
+  for (const path of ['/v1/*', '/lora-adapters']) app.use(path, authenticate());
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));

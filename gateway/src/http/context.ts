@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createMiddleware } from 'hono/factory';
 import { matchedRoutes } from 'hono/route';
+import type { Access } from '../access/access.ts';
 import { ApiError, toApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
@@ -14,7 +15,7 @@ export interface RequestLog {
 
 /** Hono's types for the values that a request carries. */
 export interface GatewayEnv {
-  Variables: { requestId: string; log: RequestLog };
+  Variables: { requestId: string; log: RequestLog; access: Access };
 }
 
 const OPENAI_VERSION = '2020-10-01';

@@ -5,7 +5,6 @@ import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { page } from '../http/page.ts';
-import { tenantOf } from '../http/tenant.ts';
 import { choiceValue, type JsonObject, missing, quoted, textValue, unsupported } from '../openai/fields.ts';
 import { readMetadata } from '../openai/metadata.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -19,7 +18,7 @@ export function createBatchRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const batches = openBatches(deps);
-    const tenant = tenantOf(c.req.header('authorization'));
+    const tenant = c.get('access').principal.tenant;
     const endpoint = choiceValue(required(body, 'endpoint'), 'endpoint', BATCH_ENDPOINTS);
     choiceValue(required(body, 'completion_window'), 'completion_window', ['24h']);
     if ((body.output_expires_after ?? null) !== null) throw unsupported('output_expires_after');
@@ -47,7 +46,7 @@ export function batchesRoute(deps: GatewayDeps) {
     const batches = openBatches(deps);
     const { after, limit } = c.req.query();
     const query = { ...(after === undefined ? {} : { after }), ...(limit === undefined ? {} : { limit }) };
-    const all = batches.list(tenantOf(c.req.header('authorization')));
+    const all = batches.list(c.get('access').principal.tenant);
     return c.json(page(all, query, PAGE, (batch) => batches.body(batch)));
   };
 }
@@ -71,7 +70,7 @@ export function cancelBatchRoute(deps: GatewayDeps) {
 /** @throws ApiError batch_not_found, the same for another tenant's batch */
 function requestedBatch(batches: BatchService, c: Context<GatewayEnv>): BatchRecord {
   const id = c.req.param('id') ?? '';
-  const batch = batches.find(tenantOf(c.req.header('authorization')), id);
+  const batch = batches.find(c.get('access').principal.tenant, id);
   if (batch === undefined)
     throw new ApiError('batch_not_found', `No batch found with id '${quoted(id)}'.`, 'id');
   return batch;

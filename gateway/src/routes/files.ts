@@ -7,7 +7,6 @@ import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { receiveUpload } from '../http/multipart.ts';
 import { page } from '../http/page.ts';
-import { tenantOf } from '../http/tenant.ts';
 import { choiceValue, missing, quoted, unsupported } from '../openai/fields.ts';
 import type { GatewayDeps } from './deps.ts';
 import { openBatches } from './open-batches.ts';
@@ -29,7 +28,7 @@ export function requestedFile(files: FileStore, tenant: string, id: string, para
 export function createFileRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const { files } = openBatches(deps);
-    const tenant = tenantOf(c.req.header('authorization'));
+    const tenant = c.get('access').principal.tenant;
     const { id, directory } = await files.draft();
     try {
       const target = { path: contentOf(directory), limitBytes: deps.fileLimitBytes };
@@ -65,7 +64,7 @@ export function filesRoute(deps: GatewayDeps) {
     const { files } = openBatches(deps);
     const query = c.req.query();
     const { purpose } = query;
-    const all = files.list(tenantOf(c.req.header('authorization')));
+    const all = files.list(c.get('access').principal.tenant);
     const wanted = purpose === undefined ? all : all.filter((file) => file.purpose === purpose);
     return c.json(page(wanted, query, PAGE, fileBody));
   };
@@ -110,5 +109,5 @@ export function deleteFileRoute(deps: GatewayDeps) {
 }
 
 function whose(c: Context<GatewayEnv>): [tenant: string, id: string] {
-  return [tenantOf(c.req.header('authorization')), c.req.param('id') ?? ''];
+  return [c.get('access').principal.tenant, c.req.param('id') ?? ''];
 }

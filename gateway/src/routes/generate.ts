@@ -3,7 +3,6 @@ import type { BackendModel } from '../backends/backend.ts';
 import { startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
-import { principalOf } from '../http/tenant.ts';
 import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { JsonObject } from '../openai/fields.ts';
@@ -19,7 +18,7 @@ export function generateRoute(
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const backend = deps.backend();
-    const principal = principalOf(c.req.header('authorization'));
+    const principal = c.get('access').principal;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
     const job = read(body, model, { tenant, allowPriority: deps.allowPriority });

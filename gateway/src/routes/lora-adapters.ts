@@ -2,7 +2,6 @@ import type { Context } from 'hono';
 import { loraId } from '../adapters/lora-id.ts';
 import { ApiError } from '../errors.ts';
 import { errorResponse, type GatewayEnv } from '../http/context.ts';
-import { principalOf } from '../http/tenant.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /**
@@ -13,7 +12,7 @@ export function loraAdaptersRoute({ backend }: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     if (!backend().ready)
       throw new ApiError('engine_unavailable', 'The engine is starting. Please try again soon.');
-    const models = await backend().models(principalOf(c.req.header('authorization')));
+    const models = await backend().models(c.get('access').principal);
     const adapters = models.filter(({ parent }) => parent !== null);
     return c.json(
       adapters.map(({ id }) => ({ id: loraId(id), path: id, scale: 0, task_name: '', prompt_prefix: '' })),

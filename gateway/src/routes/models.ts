@@ -2,7 +2,6 @@ import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
-import { principalOf } from '../http/tenant.ts';
 import { quoted } from '../openai/fields.ts';
 import type { GatewayDeps } from './deps.ts';
 
@@ -14,7 +13,7 @@ function modelBody({ id, created, root, parent, maxModelLen }: BackendModel) {
 /** `GET /v1/models` */
 export function modelsRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const models = await deps.backend().models(principalOf(c.req.header('authorization')));
+    const models = await deps.backend().models(c.get('access').principal);
     return c.json({ object: 'list', data: models.map(modelBody) });
   };
 }
@@ -23,7 +22,7 @@ export function modelsRoute(deps: GatewayDeps) {
 export function modelRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const id = c.req.param('id') ?? '';
-    const model = await deps.backend().find(id, principalOf(c.req.header('authorization')));
+    const model = await deps.backend().find(id, c.get('access').principal);
     if (model === null) {
       throw new ApiError('model_not_found', `The model '${quoted(id)}' does not exist`, 'model');
     }
