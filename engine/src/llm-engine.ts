@@ -1,7 +1,8 @@
-import type { Tokenizer } from '@polylora/engine-native';
+import { GrammarCompiler, type Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
 import { EventQueue } from './event-queue.ts';
+import { GrammarCache, type GrammarLease } from './grammar/grammar-cache.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import { ExpectedSaving } from './memory/eviction.ts';
@@ -31,6 +32,7 @@ interface Request {
   readonly sequence: Sequence;
   readonly output: OutputProcessor;
   readonly events: EventQueue<GenerationEvent>;
+  readonly grammar: GrammarLease | null;
   /** Its last event is out; its pages and sampler may still be in use by a run. */
   ended: boolean;
   /** It ended by itself: its length says something about others'. */
@@ -49,6 +51,7 @@ export class LlmEngine implements Engine {
   readonly #tokenizer: Tokenizer;
   readonly #encoder: PromptEncoder;
   readonly #texts: TokenTexts;
+  readonly #grammars: GrammarCache;
   readonly #eosTokenIds: ReadonlySet<number>;
   readonly #prefixCache: EngineOptions['prefixCache'];
   readonly #scheduler: Scheduler;
@@ -92,6 +95,13 @@ export class LlmEngine implements Engine {
     this.#tokenizer = tokenizer;
     this.#encoder = new PromptEncoder(tokenizer, prepared);
     this.#texts = new TokenTexts(tokenizer);
+    this.#grammars = new GrammarCache(
+      new GrammarCompiler(tokenizer, {
+        vocabSize: prepared.info.vocabSize,
+        control: this.#encoder.controlTokenIds,
+        ends: [...prepared.eosTokenIds],
+      }),
+    );
     this.#eosTokenIds = new Set(prepared.eosTokenIds);
     this.#prefixCache = options.prefixCache;
     this.#scheduler = new Scheduler({
@@ -156,9 +166,15 @@ export class LlmEngine implements Engine {
 
   async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
     let accepted: Request;
+    let grammar: GrammarLease | null = null;
     try {
-      accepted = this.#accept(request);
+      const { constraint } = request.sampling;
+      if (constraint !== null) {
+        grammar = await this.#grammars.begin(request.scheduling.tenant, constraint, signal);
+      }
+      accepted = this.#accept(request, grammar);
     } catch (error) {
+      grammar?.release();
       yield errorEvent(error);
       return;
     }
@@ -189,6 +205,8 @@ export class LlmEngine implements Engine {
   async stats(): Promise<EngineStats> {
     const { memory, running, waiting, preemptions, promptTokens, shares } = this.#scheduler;
     const { pool, adapters } = memory;
+    const grammars = this.#grammars.stats;
+    const { waitedSeconds, ...masks } = this.#runner.maskStats;
     const digests = (sequences: ReadonlySet<Sequence>) => [
       ...new Set([...sequences].flatMap(({ adapter }) => adapter ?? [])),
     ];
@@ -213,6 +231,12 @@ export class LlmEngine implements Engine {
       prefixEvictionsTotal: memory.prefixEvictions,
       prefixQueriesTotal: promptTokens.total,
       prefixHitsTotal: promptTokens.cached,
+      grammarsCached: grammars.cached,
+      grammarBytes: grammars.cachedBytes,
+      grammarHitsTotal: grammars.hits,
+      grammarCompilations: grammars.compilations,
+      masks,
+      maskWaitSecondsTotal: waitedSeconds,
       tenants: shares,
     };
   }
@@ -227,7 +251,7 @@ export class LlmEngine implements Engine {
   }
 
   /** Tokenizes a request, checks that it can run, and queues it. */
-  #accept(request: GenerationRequest): Request {
+  #accept(request: GenerationRequest, grammar: GrammarLease | null): Request {
     if (this.#closed) throw new EngineError('engine_unavailable', 'the engine was stopped');
     if (this.#requests.has(request.id)) {
       throw new EngineError('internal_error', `request id ${request.id} is already in use`);
@@ -280,10 +304,11 @@ export class LlmEngine implements Engine {
       sequence,
       output,
       events: new EventQueue<GenerationEvent>(),
+      grammar,
       ended: false,
       complete: false,
     };
-    this.#runner.addSequence(sequence);
+    this.#runner.addSequence(sequence, grammar?.cursor ?? null);
     this.#requests.set(request.id, accepted);
     this.#scheduler.add(sequence);
     this.#reschedule();
@@ -385,9 +410,9 @@ export class LlmEngine implements Engine {
     const request = this.#requests.get(sequence.id)!;
     // It ended at the step before, when this one had begun.
     if (request.ended) return;
-    if (scored.some(({ token }) => token < 0) || (next !== null && next.token < 0)) {
-      const message = 'the model gave values that are not finite for this request';
-      this.#fail(request, new EngineError('numerical_error', message));
+    const unchosen = [...scored, ...(next === null ? [] : [next])].find(({ token }) => token < 0);
+    if (unchosen !== undefined) {
+      this.#fail(request, unchosenError(unchosen.token));
       return;
     }
     for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
@@ -469,7 +494,8 @@ export class LlmEngine implements Engine {
     }
   }
 
-  #release({ sequence, complete }: Request): void {
+  #release({ sequence, grammar, complete }: Request): void {
+    grammar?.release();
     this.#scheduler.remove(sequence, complete);
     this.#runner.removeSequence(sequence);
     this.#requests.delete(sequence.id);
@@ -489,6 +515,21 @@ export class LlmEngine implements Engine {
     prefixes.drop(digest);
     this.#leaving.delete(digest);
     this.#adapters.delete(digest);
+  }
+}
+
+/** Why a step has no token for a request, by the code in its place. */
+function unchosenError(code: number): EngineError {
+  switch (code) {
+    case -2:
+      return new EngineError(
+        'constraint_failed',
+        'no token that the constraint allows could be chosen: `min_tokens` or `logit_bias` rule all of them out',
+      );
+    case -3:
+      return new EngineError('constraint_failed', 'the constraint became too complex to go on with this answer');
+    default:
+      return new EngineError('numerical_error', 'the model gave values that are not finite for this request');
   }
 }
 

@@ -67,7 +67,9 @@ export class OutputProcessor {
   accept(token: StepToken): GenerationEvent[] {
     const { sampling, output } = this.#sequence;
     const id = token.token;
-    const endsByToken = this.#stopTokenIds.has(id) || (this.#eosTokenIds.has(id) && !sampling.ignoreEos);
+    // After the end of a constrained answer nothing can come, whatever else was asked for.
+    const ignoreEos = sampling.ignoreEos && sampling.constraint === null;
+    const endsByToken = this.#stopTokenIds.has(id) || (this.#eosTokenIds.has(id) && !ignoreEos);
     // As in vLLM, a stop string must end in text that comes after the least number of tokens.
     const mayStop = output.length > sampling.minTokens;
     const decoded = endsByToken && !sampling.includeStop ? '' : this.#detokenizer.push([id]);

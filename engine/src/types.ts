@@ -154,6 +154,26 @@ export type Prompt =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] };
 
+/**
+ * What the whole answer must be. It then ends by itself once it is complete. `field` is what the client calls it, for messages.
+ */
+export type Constraint = { readonly field: string } & (
+  | {
+      readonly kind: 'json_schema';
+      /** JSON text. */
+      readonly schema: string;
+      /** Passes over what of the schema cannot be enforced, which is an error otherwise. */
+      readonly lenient: boolean;
+    }
+  /** Any JSON object. */
+  | { readonly kind: 'json_object' }
+  /** The whole answer matches the pattern, in the syntax of Rust's `regex`. */
+  | { readonly kind: 'regex'; readonly pattern: string }
+  | { readonly kind: 'choice'; readonly choices: readonly string[] }
+  /** In llguidance's dialect of Lark. */
+  | { readonly kind: 'grammar'; readonly grammar: string }
+);
+
 /** How tokens are chosen and when to stop. The gateway fills every field; the engine has no defaults. */
 export interface SamplingParams {
   /** 0 is greedy. */
@@ -183,6 +203,8 @@ export interface SamplingParams {
   readonly logprobs: number | null;
   /** Also report the logprob of each prompt token given those before it, with this many alternatives. */
   readonly promptLogprobs: number | null;
+  /** null: any text. */
+  readonly constraint: Constraint | null;
 }
 
 /** Which requests come first, whatever their tenants' shares: urgent ones, usual ones, and work that nobody waits for. */
@@ -278,6 +300,9 @@ export type EngineErrorCode =
   | 'adapter_load_failed'
   | 'adapter_does_not_fit'
   | 'adapters_not_mixable'
+  | 'invalid_schema'
+  | 'invalid_grammar'
+  | 'constraint_failed'
   | 'numerical_error'
   | 'engine_unavailable'
   | 'engine_overloaded'
@@ -313,6 +338,13 @@ export function errorEvent(error: unknown): Extract<GenerationEvent, { type: 'er
   return { type: 'error', code: 'internal_error', message, retryAfterSeconds: null };
 }
 
+/** Times of something, counted since the start: as in Prometheus, a bucket counts all that took no longer. */
+export interface Times {
+  readonly count: number;
+  readonly seconds: number;
+  readonly buckets: readonly { readonly seconds: number; readonly count: number }[];
+}
+
 /** A snapshot of what the engine holds and has done since it started; counters only grow. */
 export interface EngineStats {
   readonly running: number;
@@ -342,6 +374,15 @@ export interface EngineStats {
   /** Prompt tokens that were looked up in the prefix cache, and those of them that were found. */
   readonly prefixQueriesTotal: number;
   readonly prefixHitsTotal: number;
+  /** Compiled grammars that are kept. */
+  readonly grammarsCached: number;
+  readonly grammarBytes: number;
+  readonly grammarHitsTotal: number;
+  readonly grammarCompilations: Times;
+  /** Of the tokens that may come next, for each token of a constrained answer. */
+  readonly masks: Times;
+  /** How long choosing tokens waited for masks. */
+  readonly maskWaitSecondsTotal: number;
   /** Tenants with requests that run or wait. */
   readonly tenants: readonly TenantShare[];
 }

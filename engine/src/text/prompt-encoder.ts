@@ -35,6 +35,12 @@ export class PromptEncoder {
     return ids;
   }
 
+  /** Tokens that are not text: they mean something else, or are left out of it. In ascending order. */
+  get controlTokenIds(): number[] {
+    const tokens = this.#tokenizer.controlTokens();
+    return tokens.flatMap(({ id, special }) => (special || this.#control.ids.has(id) ? [id] : []));
+  }
+
   /** How many tokens the prompt has at least. Takes no time, so that a huge text can be refused unread. */
   leastTokens(prompt: Prompt): number {
     if (prompt.kind === 'tokens') return prompt.ids.length;

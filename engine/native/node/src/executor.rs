@@ -22,6 +22,7 @@ use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
 
 use crate::adapter::{self, AdapterModule, Place, Target};
+use crate::grammar::{Chooser, JsCursor, MaskStats, Masks};
 use crate::operators::{BaseWeights, ExecutorState, SampleJob, SampleOutcome, domain};
 
 fn failure(reason: impl ToString) -> Error {
@@ -95,7 +96,8 @@ pub struct RunOutput {
 /// What came of a step, in the order of `samples`.
 #[napi(object)]
 pub struct StepOutput {
-    /// -1 where the row's logits were not finite.
+    /// Below 0 where there is none: -1 when the row's logits were not finite, -2 when nothing that the request's grammar allows
+    /// has a probability above 0, -3 when its grammar became too complex.
     pub tokens: Int32Array,
     pub logprobs: Float32Array,
     /// How many entries of `topIds` and `topLogprobs` belong to each sample.
@@ -115,7 +117,8 @@ struct Inner {
     vocab_size: usize,
     lora_dtype: LoraDtype,
     adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
-    samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
+    samplers: RwLock<HashMap<u32, Arc<Chooser>>>,
+    masks: Arc<Masks>,
     on_step: OnceLock<OnStep>,
     interrupted: AtomicBool,
 }
@@ -158,9 +161,15 @@ impl Executor {
         self.inner.adapters.write().expect("no writer panicked").remove(&slot);
     }
 
-    /// Makes a sampler for a request whose prompt is given.
+    /// Makes a sampler for a request whose prompt is given, and whose answer keeps to a grammar from `cursor` on, if given.
     #[napi]
-    pub fn add_sampler(&self, handle: u32, options: SamplerOptions, prompt: Uint32Array) {
+    pub fn add_sampler(
+        &self,
+        handle: u32,
+        options: SamplerOptions,
+        prompt: Uint32Array,
+        cursor: Option<&JsCursor>,
+    ) -> Result<()> {
         let biases = options.bias_tokens.iter().copied();
         let params = SamplerParams {
             temperature: options.temperature as f32,
@@ -177,8 +186,19 @@ impl Executor {
             logprobs: options.logprobs,
         };
         let sampler = Sampler::new(params, &prompt, self.inner.vocab_size);
-        let mut samplers = self.inner.samplers.write().expect("no writer panicked");
-        samplers.insert(handle, Arc::new(Mutex::new(sampler)));
+        let constraint = match cursor {
+            Some(cursor) => Some((cursor.take()?, self.inner.masks.clone())),
+            None => None,
+        };
+        let chooser = Arc::new(Chooser::new(sampler, constraint));
+        self.inner.samplers.write().expect("no writer panicked").insert(handle, chooser);
+        Ok(())
+    }
+
+    /// What the masks of grammars have taken.
+    #[napi]
+    pub fn mask_stats(&self) -> MaskStats {
+        self.inner.masks.stats()
     }
 
     #[napi]
@@ -242,6 +262,7 @@ impl Task for OpenTask {
             lora_dtype: lora_dtype(&options.lora_dtype).map_err(failure)?,
             adapters: RwLock::default(),
             samplers: RwLock::default(),
+            masks: Arc::new(Masks::new()),
             on_step: OnceLock::new(),
             interrupted: AtomicBool::new(false),
         })))
@@ -453,7 +474,7 @@ fn step_output(outcomes: Vec<SampleOutcome>, time: Duration, operator_time: Dura
     for outcome in outcomes {
         let (token, logprob, top) = match outcome {
             Ok(sampled) => (sampled.token as i32, sampled.logprob, sampled.top),
-            Err(_) => (-1, f32::NAN, Vec::new()),
+            Err(unchosen) => (unchosen.code(), f32::NAN, Vec::new()),
         };
         tokens.push(token);
         logprobs.push(logprob);

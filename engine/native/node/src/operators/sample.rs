@@ -1,23 +1,24 @@
 //! `Sample`: turns rows of logits into tokens, or scores given ones, on ONNX Runtime's threads.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
 use polylora_kernels::parallel::{Parallel, Shared};
-use polylora_kernels::sampling::{NumericalError, Sampled, Sampler, Scratch, score};
+use polylora_kernels::sampling::{Sampled, Scratch, score};
 
 use super::{ExecutorState, OrtThreads, required};
+use crate::grammar::{Chooser, Unchosen};
 
 /// What to do with one row of logits.
 pub enum SampleJob {
     /// Choose the request's next token.
-    Next(Arc<Mutex<Sampler>>),
+    Next(Arc<Chooser>),
     /// Report how probable a given token is, and the `top` most probable ones.
     Score { target: u32, top: u32 },
 }
 
-pub type SampleOutcome = Result<Sampled, NumericalError>;
+pub type SampleOutcome = Result<Sampled, Unchosen>;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -37,7 +38,7 @@ pub fn sample<'a>(_: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Res
             return Err(ort::Error::new(format!("{rows} rows of logits for {} jobs", jobs.len())));
         }
         outcomes.clear();
-        outcomes.resize(rows, Err(NumericalError::NothingToSample));
+        outcomes.resize(rows, Err(Unchosen::NotFinite));
         let results = Shared::new(outcomes);
         let threads = OrtThreads { context, threads: state.threads };
         threads.for_each(rows, &|row| {
@@ -56,9 +57,7 @@ pub fn sample<'a>(_: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Res
 
 fn run(job: &SampleJob, logits: &[f32], scratch: &mut Scratch) -> SampleOutcome {
     match job {
-        SampleJob::Next(sampler) => {
-            sampler.lock().expect("no sampler panicked before").sample(logits, scratch)
-        }
-        SampleJob::Score { target, top } => score(logits, *target, *top, scratch),
+        SampleJob::Next(chooser) => chooser.choose(logits, scratch),
+        SampleJob::Score { target, top } => Ok(score(logits, *target, *top, scratch)?),
     }
 }
