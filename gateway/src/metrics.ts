@@ -73,6 +73,11 @@ export class Metrics {
     this.#mostAdapters = mostAdapters;
   }
 
+  /** Counts a configuration that was read again. */
+  countConfigReload(result: 'applied' | 'refused'): void {
+    this.#count('configReloads', 1, { result });
+  }
+
   /** Counts an answered HTTP request. `route` is a pattern of ours, never the client's path. */
   countHttp(route: string, method: string, status: number): void {
     const known = METHODS.has(method) ? method : 'other';
