@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { ApiError } from '../errors.ts';
 import { invalidType, invalidValue, missing, outOfRange, quoted, unsupported } from './fields.ts';
+import { propertyCount } from './property-count.ts';
 import { hints } from './schema-parts.ts';
 
 type Issue = z.core.$ZodRawIssue;
@@ -182,7 +183,7 @@ function tooBig(issue: Issue & { code: 'too_big' }, param: string, value: unknow
 
 function sizeOf(value: unknown): number {
   if (typeof value === 'string' || Array.isArray(value)) return value.length;
-  return typeof value === 'object' && value !== null ? Object.keys(value).length : 0;
+  return propertyCount(value);
 }
 
 /** Of an integer format, or any other number. */

@@ -4,6 +4,7 @@
  * Checks are made with `STOP`: without it zod goes on to a list's next element, and a client's list may have a million.
  */
 import { z } from 'zod';
+import { propertyCount } from './property-count.ts';
 
 interface Hint {
   /** Other values are of a known field that asks for something this server does not do. */
@@ -69,8 +70,7 @@ export function unsupportedField() {
 /** A record whose entries are counted before any of them is looked at. */
 export function atMost<S extends z.ZodRecord>(most: number, record: S) {
   return z.preprocess((value, context) => {
-    const count = typeof value === 'object' && value !== null ? Object.keys(value).length : 0;
-    if (count <= most) return value;
+    if (propertyCount(value) <= most) return value;
     context.issues.push({ code: 'too_big', origin: 'object', maximum: most, input: value });
     return z.NEVER;
   }, record);
