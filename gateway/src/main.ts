@@ -21,10 +21,12 @@ import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
 import type { LiveConfig, Reload } from './config/live-config.ts';
 import { type Config, hostsOf } from './config/schema.ts';
+import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
@@ -84,6 +86,13 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.adapterLimitRank;
     },
   };
+  const notOpen = (): null => {
+    if (config.upstream === null) return null;
+    throw new ApiError(
+      'adapters_elsewhere',
+      'The answers come from another server, which has the adapters. Manage them there.',
+    );
+  };
   const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
@@ -132,24 +141,24 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         ? null
         : {
             backend: () => backend,
-            store: () => adapters?.store ?? null,
+            store: () => adapters?.store ?? notOpen(),
             root: config.runtimeLoraRoot,
             limits,
           },
     adminAdapters: {
-      store: () => adapters?.store ?? null,
-      uploads: () => adapters?.uploads ?? null,
+      store: () => adapters?.store ?? notOpen(),
+      uploads: () => adapters?.uploads ?? notOpen(),
       staging: stagingOf(storeDirectory),
       limits,
     },
-    imports: () => adapters?.imports ?? null,
-    secrets: () => adapters?.secrets ?? null,
+    imports: () => adapters?.imports ?? notOpen(),
+    secrets: () => adapters?.secrets ?? notOpen(),
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   batches.start();
-  try {
+  const startEmbedded = async (): Promise<Backend> => {
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
@@ -186,11 +195,17 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         logger,
       });
       directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);
-      backend = await startBackend(engine, servedModelName, directory, adapters.store);
+      return await startBackend(engine, servedModelName, directory, adapters.store);
     } catch (error) {
       await engine.close();
       throw error;
     }
+  };
+  try {
+    backend =
+      config.upstream === null
+        ? await startEmbedded()
+        : await startUpstream({ ...config, url: config.upstream, key: config.upstreamKey, logger, say });
   } catch (error) {
     await adapters?.close();
     await batches.stop();
