@@ -165,7 +165,7 @@ export class EmbeddedBackend implements Backend {
       )) {
         if (event.type === 'error') {
           if (adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
-          yield await this.#failed(model, event);
+          yield await this.#failed(model, { ...event, param: paramOf(event, request) });
         } else {
           yield event.type === 'start'
             ? await this.#started(event.promptTokenIds, request)
@@ -255,6 +255,11 @@ export class EmbeddedBackend implements Backend {
     if (names.size < MOST_NAMES) names.add(name);
     this.#names.set(digest, names);
   }
+}
+
+/** The field that is at fault where it is what the answer must keep to. */
+function paramOf({ code }: BackendError, { sampling }: BackendRequest): string | null {
+  return code === 'invalid_schema' || code === 'invalid_grammar' ? (sampling.constraint?.field ?? null) : null;
 }
 
 function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): BackendEvent {

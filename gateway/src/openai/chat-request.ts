@@ -22,6 +22,7 @@ import {
   unsupportedField,
 } from './schema-parts.ts';
 import { streamFields, streamOptionsOf } from './stream-options.ts';
+import { constraintOf, structuredOutputFields } from './structured-output.ts';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 
@@ -54,7 +55,6 @@ export const chatFields = {
   function_call: onlyNeutral(z.literal('none')),
   tools: onlyNeutral(z.array(z.never()).max(0)),
   tool_choice: onlyNeutral(z.literal('none')),
-  response_format: onlyNeutral(z.object({ type: z.literal('text') })),
   modalities: onlyNeutral(z.tuple([z.literal('text')])),
   audio: unsupportedField(),
   prediction: unsupportedField(),
@@ -69,6 +69,7 @@ export const chatFields = {
   add_special_tokens: onlyNeutral(z.literal(false)),
   continue_final_message: onlyNeutral(z.literal(false)),
   ...unsupportedSamplingFields,
+  ...structuredOutputFields,
   messages: list(message, 'objects', SEVERAL).meta({ description: 'The conversation so far.' }),
   ...samplingFields,
   max_completion_tokens: optional(integer(1, MAX_INT32), 'Most tokens of the answer.'),
@@ -105,6 +106,7 @@ export function readChatRequest(json: JsonObject, vocabSize: number): ChatReques
       maxTokens: maxTokensOf(body),
       logprobs: logprobsOf(body),
       promptLogprobs: null,
+      constraint: constraintOf(body),
     },
     choices: body.n ?? 1,
     ...streamOptionsOf(body),

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { SamplingParams, SchedulingParams } from '@polylora/engine';
+import type { Constraint, SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
 import type { BackendModel, BackendRequest } from '../backend.ts';
 
@@ -64,7 +64,7 @@ export function needsEcho({ prompt, sampling, echo }: BackendRequest): boolean {
 
 function samplingFields(sampling: SamplingParams): JsonObject {
   const { temperature, topP, topK, minP, presencePenalty, frequencyPenalty, repetitionPenalty } = sampling;
-  const { logitBias, seed, minTokens, stop, stopTokenIds, includeStop, ignoreEos } = sampling;
+  const { logitBias, seed, minTokens, stop, stopTokenIds, includeStop, ignoreEos, constraint } = sampling;
   return {
     // Always: a model's own settings may give them another default than OpenAI's API has.
     temperature,
@@ -82,7 +82,26 @@ function samplingFields(sampling: SamplingParams): JsonObject {
     ...(stopTokenIds.length === 0 ? {} : { stop_token_ids: stopTokenIds }),
     ...(includeStop ? { include_stop_str_in_output: true } : {}),
     ...(ignoreEos ? { ignore_eos: true } : {}),
+    ...(constraint === null ? {} : constraintFields(constraint)),
   };
+}
+
+/** JSON as OpenAI's API asks for it, which most servers know; the rest as vLLM does. */
+function constraintFields(constraint: Constraint): JsonObject {
+  switch (constraint.kind) {
+    case 'json_object':
+      return { response_format: { type: 'json_object' } };
+    case 'json_schema': {
+      const json_schema = { name: 'answer', schema: JSON.parse(constraint.schema), strict: !constraint.lenient };
+      return { response_format: { type: 'json_schema', json_schema } };
+    }
+    case 'regex':
+      return { structured_outputs: { regex: constraint.pattern } };
+    case 'choice':
+      return { structured_outputs: { choice: constraint.choices } };
+    case 'grammar':
+      return { structured_outputs: { grammar: constraint.grammar } };
+  }
 }
 
 function schedulingFields(id: string, scheduling: SchedulingParams, prefixes: PrefixSharing): JsonObject {
