@@ -28,10 +28,12 @@ import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
 import { GrantedBackend } from './backends/granted.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
 import type { LiveConfig, Reload } from './config/live-config.ts';
 import { type Config, hostsOf } from './config/schema.ts';
+import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
@@ -97,6 +99,13 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   let database = null as Database | null;
   let tenants = null as TenantsHost | null;
   const secretKey = secretKeyOf(config);
+  const notOpen = (): null => {
+    if (config.upstream === null) return null;
+    throw new ApiError(
+      'adapters_elsewhere',
+      'The answers come from another server, which has the adapters. Manage them there.',
+    );
+  };
   const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
@@ -147,36 +156,31 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         ? null
         : {
             backend: () => backend,
-            store: () => adapters?.store ?? null,
+            store: () => adapters?.store ?? notOpen(),
             root: config.runtimeLoraRoot,
             limits,
           },
     adminAdapters: {
-      store: () => adapters?.store ?? null,
-      uploads: () => adapters?.uploads ?? null,
+      store: () => adapters?.store ?? notOpen(),
+      uploads: () => adapters?.uploads ?? notOpen(),
       staging: stagingOf(storeDirectory),
       limits,
     },
-    imports: () => adapters?.imports ?? null,
-    secrets: () => adapters?.secrets ?? null,
+    imports: () => adapters?.imports ?? notOpen(),
+    secrets: () => adapters?.secrets ?? notOpen(),
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   batches.start();
-  try {
-    database = await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
-    if (config.auth === 'keys') {
-      tenants = await openTenants({ database, secret: await secretKey(), logger });
-      authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
-    }
+  const startEmbedded = async (metadata: Database): Promise<Backend> => {
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
       const reserved = EmbeddedBackend.reservedNames(servedModelName);
       adapters = await openStore({
         directory: storeDirectory,
-        database,
+        database: metadata,
         blobs: {
           location: config.blobs,
           cacheBytes: config.blobCacheBytes,
@@ -205,11 +209,27 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         logger,
       });
       directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);
-      backend = new GrantedBackend(await startBackend(engine, servedModelName, directory, adapters.store));
+      return await startBackend(engine, servedModelName, directory, adapters.store);
     } catch (error) {
       await engine.close();
       throw error;
     }
+  };
+  try {
+    const metadata = async () => {
+      database ??= await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
+      return database;
+    };
+    if (config.auth === 'keys') {
+      tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
+      authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
+    }
+    const { upstream: url, upstreamKey: key } = config;
+    const started =
+      url === null
+        ? await startEmbedded(await metadata())
+        : await startUpstream({ ...config, url, key, logger, say });
+    backend = new GrantedBackend(started);
   } catch (error) {
     await adapters?.close();
     await batches.stop();

@@ -11,10 +11,12 @@ import type {
 
 /** A backend of which everybody finds only what their tenant's and their key's lists of models let them use. */
 export class GrantedBackend implements Backend {
+  readonly answer: Backend['answer'];
   readonly #backend: Backend;
 
   constructor(backend: Backend) {
     this.#backend = backend;
+    this.answer = backend.answer?.bind(backend) ?? null;
   }
 
   get ready(): boolean {
@@ -42,7 +44,7 @@ export class GrantedBackend implements Backend {
     return this.#backend.generate(model, request, signal);
   }
 
-  stats(): Promise<BackendStats> {
+  stats(): Promise<BackendStats | null> {
     return this.#backend.stats();
   }
 

@@ -39,6 +39,13 @@ export const configSchema = z
       .describe(
         "Base model: a Hugging Face directory, a .gguf file, a hub id (owner/name), or the default's name",
       ),
+    upstream: unset(z.url({ protocol: /^https?$/ })).describe(
+      'Another server with the OpenAI API that computes the answers (vLLM, SGLang, llama-server, another Polylora): no model is loaded here then',
+    ),
+    upstreamKey: unset(text).meta({
+      description: 'Key that is sent to the upstream (unset: none)',
+      secret: true,
+    }),
     servedModelName: unset(text).describe(
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
     ),
@@ -191,6 +198,11 @@ export const configSchema = z
       .default(10 * 1024 * 1024 * 1024)
       .meta(reloaded("Most that one tenant's files may take together, in bytes")),
     requestBodyLimitBytes: count.default(4 * 1024 * 1024).meta(reloaded('Largest request body, in bytes')),
+  })
+  .refine(({ upstream, adapters }) => upstream === null || adapters === null, {
+    path: ['adapters'],
+    error:
+      'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
   })
   .readonly();
 
