@@ -306,7 +306,7 @@ async function startEngine(
 ): Promise<EngineProcess> {
   const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
   const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
-  const { maxBatchAdapters, tpotTargetMs, prefixCache } = config;
+  const { maxBatchAdapters, tpotTargetMs, prefixCache, speculation } = config;
   return startEngineProcess({
     model,
     home,
@@ -322,6 +322,7 @@ async function startEngine(
     maxBatchAdapters,
     tpotTargetMs,
     prefixCache,
+    speculation,
     adapterPoolShare: null,
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),
