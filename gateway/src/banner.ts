@@ -19,13 +19,14 @@ export function localUrl(host: string, port: number): string {
 export function readyBanner(url: string, models: readonly BackendModel[]): string {
   const base = models.find(({ parent }) => parent === null);
   const adapters = models.filter(({ parent }) => parent !== null).map(({ id }) => id);
+  const length = base?.maxModelLen ?? null;
   const demo = [...DEMO_PROMPTS.keys()].find((name) => adapters.includes(name));
   const model = demo ?? adapters[0] ?? base?.id ?? '';
   const prompt = DEMO_PROMPTS.get(model) ?? 'What is the capital of France?';
   const body = JSON.stringify({ model, messages: [{ role: 'user', content: prompt }], temperature: 0 });
   return `
 Polylora is ready on ${url}/v1
-  base model  ${base?.id} (at most ${base?.maxModelLen} tokens)
+  base model  ${base?.id}${length === null ? '' : ` (at most ${length} tokens)`}
   adapters    ${adapters.length === 0 ? 'none' : adapters.join(', ')}
 
 Try it:

@@ -29,10 +29,16 @@ async function serveUntilStopped(options: readonly string[]): Promise<void> {
   const stop = onStopSignal();
   try {
     // Loaded only now: help needs no engine.
-    const { loadConfig } = await import('./config/load.ts');
-    const config = loadConfig(options, process.env);
+    const [{ configFile, loadConfig }, { LiveConfig }] = await Promise.all([
+      import('./config/load.ts'),
+      import('./config/live-config.ts'),
+    ]);
+    const file = configFile(options, process.env);
+    const config = new LiveConfig({ file, load: () => loadConfig(options, process.env) });
     const { serve } = await import('./main.ts');
     const server = await serve(config, (line) => process.stdout.write(`${line}\n`));
+    // Without a file it means what it always does: the terminal is gone.
+    if (file !== null) process.on('SIGHUP', () => void config.reload());
     stop.handle(server.stop);
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);

@@ -142,6 +142,11 @@ export const ERRORS = {
     meaning:
       'The request would have to wait longer than its `timeout`, or did. `retry-after` says when there may be room.',
   },
+  adapters_elsewhere: serverError(
+    501,
+    false,
+    'The server passes requests on to an `upstream`, and has no adapters of its own to manage.',
+  ),
   storage_full: serverError(507, false, 'There is no room left on the disk of the store.'),
   storage_unavailable: serverError(
     503,

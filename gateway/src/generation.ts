@@ -38,41 +38,108 @@ const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'invalid_chat_template',
 ]);
 
+/** Room for a request, which its client's leaving ends. */
+interface Admitted {
+  readonly signal: AbortSignal;
+  /** Ends whatever still runs and gives the room back; more than once is once. */
+  close(): void;
+}
+
+function admit({ backend, tenant, requests, inFlight, client }: GenerationOptions): Admitted {
+  if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
+  const lease = inFlight.acquire(tenant, requests.length);
+  const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
+  client.addEventListener('abort', leave, { once: true });
+  if (client.aborted) leave();
+  const close = () => {
+    client.removeEventListener('abort', leave);
+    leave();
+    lease.release();
+  };
+  return { signal: lease.signal, close };
+}
+
 /**
  * Starts the choices and waits until all are accepted and the first has something to say, so that a failure
  * before is still an error of its own and not the end of a stream.
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, tenant, requests, inFlight, metrics, client } = options;
-  if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const lease = inFlight.acquire(tenant, requests.length);
-  const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
-  client.addEventListener('abort', leave, { once: true });
-  if (client.aborted) leave();
-
+  const { backend, model, requests, metrics } = options;
+  const { signal, close } = admit(options);
   const merged = mergeChoices(
-    requests.map((request) =>
-      metrics.observe(
-        backend.generate(model, request, lease.signal),
-        request.scheduling.priority !== 'batch',
-      ),
-    ),
-    lease.signal,
+    requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
+    signal,
   );
-  const close = () => {
-    client.removeEventListener('abort', leave);
-    leave();
-    lease.release();
-  };
   try {
     const first = await untilOutput(merged, requests.length);
     return { events: replay(first, merged, close), close };
   } catch (error) {
     close();
-    if (!(error instanceof ApiError) || !PROMPT_ERRORS.has(error.code)) throw error;
-    throw new ApiError(error.code, error.message, options.promptParam);
+    throw ofPrompt(error, options);
   }
+}
+
+/**
+ * Waits for the choices' whole answers.
+ * @returns the events of all choices, each in its own order
+ * @throws ApiError when one fails; the others are then aborted
+ */
+export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
+  const { backend, model, requests, metrics } = options;
+  const { answer } = backend;
+  const events: ChoiceEvent[] = [];
+  if (answer === null) {
+    const generation = await startGeneration(options);
+    try {
+      for await (const event of generation.events) events.push(event);
+    } finally {
+      generation.close();
+    }
+    return events;
+  }
+  const { signal, close } = admit(options);
+  try {
+    const answers = await untilAborted(
+      Promise.all(
+        requests.map(async (request) => {
+          const whole = await metrics.observeWhole(
+            answer.call(backend, model, request, signal),
+            isAwaited(request),
+          );
+          return whole.map(orThrow);
+        }),
+      ),
+      signal,
+    );
+    for (const [choice, whole] of answers.entries())
+      for (const event of whole) events.push({ choice, event });
+    return events;
+  } catch (error) {
+    throw ofPrompt(error, options);
+  } finally {
+    close();
+  }
+}
+
+/** Rejects with the signal's reason at once when it is aborted, even where what it waits for is slow to notice. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject);
+  });
+}
+
+function isAwaited({ scheduling }: BackendRequest): boolean {
+  return scheduling.priority !== 'batch';
+}
+
+/** Names the field that a prompt came from, where that cannot be used. */
+function ofPrompt(error: unknown, { promptParam }: GenerationOptions): unknown {
+  if (!(error instanceof ApiError) || !PROMPT_ERRORS.has(error.code)) return error;
+  return new ApiError(error.code, error.message, promptParam);
 }
 
 /** Reads on until every choice has started and one has more to tell; returns all that was read. */
@@ -165,7 +232,9 @@ function orThrow(event: BackendEvent): ChoiceEvent['event'] {
       const cause = new Error(event.message);
       throw new ApiError(event.code, "The adapter's file could not be read.", null, { cause });
     }
-    throw new ApiError(event.code, event.message, null, { retryAfterSeconds: event.retryAfterSeconds });
+    throw new ApiError(event.code, event.message, event.param ?? null, {
+      retryAfterSeconds: event.retryAfterSeconds,
+    });
   }
   if (event.type === 'finish' && event.reason === 'abort') {
     throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');

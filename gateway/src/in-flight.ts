@@ -32,17 +32,16 @@ interface Held {
  * the next; several that ask for too much come to have equally many, so that the scheduler has all of them to choose from.
  */
 export class InFlight {
-  readonly #runningLimit: number;
-  readonly #capacity: number;
+  readonly #limits: InFlightLimits;
   readonly #held = new Map<AbortController, Held>();
   readonly #ofTenant = new Map<string, number>();
   #sequences = 0;
   #draining = false;
   #onIdle: (() => void) | null = null;
 
-  constructor({ running, queued }: InFlightLimits) {
-    this.#runningLimit = running;
-    this.#capacity = running + queued;
+  /** @param limits asked for each request: they may change */
+  constructor(limits: InFlightLimits) {
+    this.#limits = limits;
   }
 
   get draining(): boolean {
@@ -55,16 +54,18 @@ export class InFlight {
    */
   acquire(tenant: string, sequences: number): Lease {
     if (this.#draining) throw new ApiError('shutting_down', 'The server is shutting down.');
-    if (sequences > this.#capacity) {
-      const message = `This server answers at most ${this.#capacity} prompts times 'n' in one request, but got ${sequences}.`;
+    const { running, queued } = this.#limits;
+    const capacity = running + queued;
+    if (sequences > capacity) {
+      const message = `This server answers at most ${capacity} prompts times 'n' in one request, but got ${sequences}.`;
       throw new ApiError('invalid_value', message, 'n');
     }
-    if (this.#sequences + sequences > this.#capacity) {
+    if (this.#sequences + sequences > capacity) {
       throw new ApiError('engine_overloaded', 'The server is overloaded. Please try again later.');
     }
     const own = (this.#ofTenant.get(tenant) ?? 0) + sequences;
-    const isQueueing = this.#sequences + sequences > this.#runningLimit;
-    if (isQueueing && own > MOST_OF_FREE * (this.#capacity - this.#sequences)) {
+    const isQueueing = this.#sequences + sequences > running;
+    if (isQueueing && own > MOST_OF_FREE * (capacity - this.#sequences)) {
       const message = `You have ${own - sequences} requests in flight and the server is busy. Please try again later.`;
       throw new ApiError('engine_overloaded', message);
     }

@@ -1,5 +1,10 @@
 import { join } from 'node:path';
-import { AdapterDirectory, type AdaptersStore, type BaseModelShape } from '@polylora/adapters-store';
+import {
+  AdapterDirectory,
+  type AdaptersStore,
+  type BaseModelShape,
+  type PushLimits,
+} from '@polylora/adapters-store';
 import {
   type Engine,
   EngineError,
@@ -16,9 +21,12 @@ import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
+import type { LiveConfig, Reload } from './config/live-config.ts';
 import { type Config, hostsOf } from './config/schema.ts';
+import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
@@ -55,30 +63,58 @@ export interface RunningServer {
  * @param say takes lines for the person who started the server
  * @throws ListenError, EngineError, AdapterError: with messages for that person
  */
-export async function serve(config: Config, say: (line: string) => void): Promise<RunningServer> {
+export async function serve(live: LiveConfig, say: (line: string) => void): Promise<RunningServer> {
+  // As it is at the start; what may change later is asked of `live` each time.
+  const config = live.current;
   const logger = createLogger(config.logLevel);
   const metrics = new Metrics(new Registry());
-  const inFlight = new InFlight({ running: config.maxRunning, queued: config.maxQueued });
+  const inFlight = new InFlight({
+    running: config.maxRunning,
+    get queued() {
+      return live.current.maxQueued;
+    },
+  });
   let backend: Backend = new StartingBackend();
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   let directory = null as DirectoryCatalog | null;
-  const limits = { maxBytes: config.adapterLimitBytes, maxRank: config.adapterLimitRank };
+  const limits: PushLimits = {
+    get maxBytes() {
+      return live.current.adapterLimitBytes;
+    },
+    get maxRank() {
+      return live.current.adapterLimitRank;
+    },
+  };
+  const notOpen = (): null => {
+    if (config.upstream === null) return null;
+    throw new ApiError(
+      'adapters_elsewhere',
+      'The answers come from another server, which has the adapters. Manage them there.',
+    );
+  };
   const storeDirectory = config.store ?? join(config.home, 'store');
   const batches = new BatchHost({
     directory: config.dataDirectory ?? join(config.home, 'data'),
     backend: () => backend,
     // A line may be as large as any request: what runs at once is bounded by the concurrency.
     inFlight: new InFlight({
-      running: Math.max(config.maxRunning + config.maxQueued, config.batchConcurrency),
+      get running() {
+        const { maxRunning, maxQueued, batchConcurrency } = live.current;
+        return Math.max(maxRunning + maxQueued, batchConcurrency);
+      },
       queued: 0,
     }),
     metrics,
     logger,
-    concurrency: config.batchConcurrency,
+    get concurrency() {
+      return live.current.batchConcurrency;
+    },
     completionWindowSeconds: BATCH_WINDOW_SECONDS,
     maxLines: MOST_BATCH_LINES,
-    maxLineBytes: config.requestBodyLimitBytes,
+    get maxLineBytes() {
+      return live.current.requestBodyLimitBytes;
+    },
     maxLinesInMemory: MOST_LINES_IN_MEMORY,
   });
   const app = createApp({
@@ -86,35 +122,43 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     inFlight,
     metrics,
     logger,
-    requestBodyLimitBytes: config.requestBodyLimitBytes,
-    allowPriority: config.allowPriority === 'yes',
+    get requestBodyLimitBytes() {
+      return live.current.requestBodyLimitBytes;
+    },
+    get allowPriority() {
+      return live.current.allowPriority === 'yes';
+    },
     batches: () => batches.service,
-    fileLimitBytes: config.fileLimitBytes,
-    fileStorageLimitBytes: config.fileStorageLimitBytes,
+    get fileLimitBytes() {
+      return live.current.fileLimitBytes;
+    },
+    get fileStorageLimitBytes() {
+      return live.current.fileStorageLimitBytes;
+    },
     operatorKey: config.operatorKey,
     runtimeLora:
       config.runtimeLoraRoot === null
         ? null
         : {
             backend: () => backend,
-            store: () => adapters?.store ?? null,
+            store: () => adapters?.store ?? notOpen(),
             root: config.runtimeLoraRoot,
             limits,
           },
     adminAdapters: {
-      store: () => adapters?.store ?? null,
-      uploads: () => adapters?.uploads ?? null,
+      store: () => adapters?.store ?? notOpen(),
+      uploads: () => adapters?.uploads ?? notOpen(),
       staging: stagingOf(storeDirectory),
       limits,
     },
-    imports: () => adapters?.imports ?? null,
-    secrets: () => adapters?.secrets ?? null,
+    imports: () => adapters?.imports ?? notOpen(),
+    secrets: () => adapters?.secrets ?? notOpen(),
   });
   // Before the engine starts: a port in use is known at once, and probes are answered meanwhile.
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   batches.start();
-  try {
+  const startEmbedded = async (): Promise<Backend> => {
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
@@ -131,25 +175,37 @@ export async function serve(config: Config, say: (line: string) => void): Promis
         imports: {
           hubUrl: config.hubUrl,
           hosts: hostsOf(config.importHosts),
-          hubToken: config.hubToken,
+          hubToken: () => live.current.hubToken,
           secretKey: config.secretKey,
           secretKeyFile: join(config.home, 'secret.key'),
-          maxBytes: config.adapterLimitBytes,
         },
         graceSeconds: config.adapterGraceSeconds,
         // The directory's adapters come first: one that was pushed under such a name would never be found.
         isReserved: (name) => reserved.has(name) || PATHS.has(name) || (directory?.has(name) ?? false),
         model: { digest: engine.model.sourceDigest, ...shapeOf(engine) },
         limits,
-        mostUploads: { uploads: config.maxAdapterUploads, bytes: config.maxAdapterUploadBytes },
+        mostUploads: {
+          get uploads() {
+            return live.current.maxAdapterUploads;
+          },
+          get bytes() {
+            return live.current.maxAdapterUploadBytes;
+          },
+        },
         logger,
       });
       directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);
-      backend = await startBackend(engine, servedModelName, directory, adapters.store);
+      return await startBackend(engine, servedModelName, directory, adapters.store);
     } catch (error) {
       await engine.close();
       throw error;
     }
+  };
+  try {
+    backend =
+      config.upstream === null
+        ? await startEmbedded()
+        : await startUpstream({ ...config, url: config.upstream, key: config.upstreamKey, logger, say });
   } catch (error) {
     await adapters?.close();
     await batches.stop();
@@ -161,13 +217,17 @@ export async function serve(config: Config, say: (line: string) => void): Promis
   const models = await backend.models(OPERATOR);
   say(readyBanner(url, models));
   logger.info({ url, models: models.map(({ id }) => id) }, 'ready');
+  live.onReload((reload) => reloaded(reload, logger, metrics));
+  await live.watch();
 
   const stop = async () => {
     logger.info('stopping');
-    const deadline = performance.now() + config.drainSeconds * 1000;
+    live.close();
+    const { drainSeconds } = live.current;
+    const deadline = performance.now() + drainSeconds * 1000;
     // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
     await batches.giveUp();
-    await inFlight.drain(config.drainSeconds);
+    await inFlight.drain(drainSeconds);
     // The last bytes of the answers may still be on their way.
     await closeServer(server, Math.max(deadline - performance.now(), LAST_BYTES_MILLISECONDS));
     // Last, because uploads may have run until now.
@@ -177,6 +237,24 @@ export async function serve(config: Config, say: (line: string) => void): Promis
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** Tells of a configuration that was read again, and gives the parts that keep a value of their own the new one. */
+function reloaded(reload: Reload, logger: Logger, metrics: Metrics): void {
+  metrics.countConfigReload(reload.kind);
+  if (reload.kind === 'refused') {
+    logger.error(
+      { reason: reload.reason.message },
+      'the configuration stays as it is: the new one is not valid',
+    );
+    return;
+  }
+  const { config, changed, waiting } = reload;
+  logger.level = config.logLevel;
+  logger.info(
+    { changed, ...(waiting.length === 0 ? {} : { takenAtNextStart: waiting }) },
+    'configuration reloaded',
+  );
 }
 
 async function startEngine(

@@ -203,6 +203,12 @@ export const METRICS = {
     help: 'Lines of running batches that wait for their turn.',
     labels: [],
   },
+  configReloads: {
+    kind: 'counter',
+    name: 'polylora_config_reloads_total',
+    help: 'Times the configuration was read again after its file had changed, or at SIGHUP; `refused` ones were not valid and changed nothing.',
+    labels: ['result'],
+  },
   httpRequests: {
     kind: 'counter',
     name: 'polylora_http_requests_total',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
 import { METRICS, type MetricKey } from './metric-definitions.ts';
+import { SequenceMeter, type SequenceMetrics } from './sequence-meter.ts';
 
 type KeysOf<Kind> = { [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never }[MetricKey];
 
@@ -49,7 +50,13 @@ export class Metrics {
   readonly #histograms = new Map<string, Histogram>();
   /** What the engine's own counters said last. */
   readonly #seen = new Map<string, number>();
-  #modelName = '';
+  readonly #sequences: SequenceMetrics = {
+    count: (name, value) => this.#count(name, value, this.#model),
+    observe: (name, value) => this.#observe(name, value, this.#model),
+    countFinished: (reason) => this.#count('finished', 1, { ...this.#model, finished_reason: reason }),
+  };
+  /** The label of everything that is about the model. */
+  #model = { model_name: '' };
   #mostAdapters = 0;
 
   constructor(registry: Registry) {
@@ -69,8 +76,13 @@ export class Metrics {
    * @param mostAdapters distinct adapters that a batch may have
    */
   setModel(name: string, mostAdapters: number): void {
-    this.#modelName = name;
+    this.#model = { model_name: name };
     this.#mostAdapters = mostAdapters;
+  }
+
+  /** Counts a configuration that was read again. */
+  countConfigReload(result: 'applied' | 'refused'): void {
+    this.#count('configReloads', 1, { result });
   }
 
   /** Counts an answered HTTP request. `route` is a pattern of ours, never the client's path. */
@@ -94,65 +106,46 @@ export class Metrics {
    *   otherwise say nothing of what users see
    */
   async *observe(events: AsyncIterable<BackendEvent>, isAwaited = true): AsyncGenerator<BackendEvent> {
-    const model = { model_name: this.#modelName };
-    const arrived = performance.now();
-    let previous = arrived;
-    let first: number | null = null;
-    let tokens = 0;
-    let promptTokens = 0;
-    let reason = 'abort';
-    let queued = 0;
+    const sequence = new SequenceMeter(this.#sequences, isAwaited);
     try {
       for await (const event of events) {
-        const now = performance.now();
-        if (event.type === 'start') {
-          promptTokens = event.promptTokens;
-          this.#count('promptTokens', promptTokens, model);
-        } else if (event.type === 'delta' && event.tokens > 0) {
-          const seconds = (now - previous) / 1000;
-          if (isAwaited && first === null) this.#observe('firstToken', seconds, model);
-          else if (isAwaited)
-            for (let i = 0; i < event.tokens; i++) this.#observe('interToken', seconds / event.tokens, model);
-          first ??= now;
-          previous = now;
-          tokens += event.tokens;
-          this.#count('generationTokens', event.tokens, model);
-        } else if (event.type === 'finish') {
-          reason = event.reason;
-          queued = event.queuedSeconds;
-        } else if (event.type === 'error') {
-          reason = 'error';
-        }
+        sequence.see(event, performance.now());
         yield event;
       }
     } finally {
-      this.#count('finished', 1, { ...model, finished_reason: reason });
-      if (reason === 'stop' || reason === 'length') {
-        this.#observe('promptLength', promptTokens, model);
-        this.#observe('generationLength', tokens, model);
-      }
-      if (isAwaited && (reason === 'stop' || reason === 'length')) {
-        this.#observe('endToEnd', (performance.now() - arrived) / 1000, model);
-        this.#observe('queueTime', queued, model);
-        if (first !== null && tokens > 1) {
-          this.#observe('perOutputToken', (previous - first) / 1000 / (tokens - 1), model);
-        }
-      }
+      sequence.end();
+    }
+  }
+
+  /** Measures a sequence that is answered whole: when its tokens came is not known then. */
+  async observeWhole(
+    answer: Promise<readonly BackendEvent[]>,
+    isAwaited = true,
+  ): Promise<readonly BackendEvent[]> {
+    const sequence = new SequenceMeter(this.#sequences, isAwaited);
+    try {
+      const events = await answer;
+      for (const event of events) sequence.see(event, null);
+      return events;
+    } finally {
+      sequence.end();
     }
   }
 
   /** Everything in Prometheus' text format, with the backend's state as of now. */
   async render(backend: Backend): Promise<{ contentType: string; text: string }> {
     // What cannot be asked (it may die or hang while it is asked) is not ready, and holds nothing.
-    const stats = backend.ready ? await within(STATS_MILLISECONDS, backend.stats()).catch(() => null) : null;
-    this.#set('engineReady', stats === null ? 0 : 1);
+    const stats = backend.ready
+      ? await within(STATS_MILLISECONDS, backend.stats()).catch(() => undefined)
+      : undefined;
+    this.#set('engineReady', stats === undefined ? 0 : 1);
     for (const key of BACKEND_GAUGES) this.#gauges.get(key)?.reset();
-    if (stats !== null) this.#readStats(stats);
+    if (stats !== undefined && stats !== null) this.#readStats(stats);
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
   #readStats(stats: BackendStats): void {
-    const model = { model_name: this.#modelName };
+    const model = this.#model;
     this.#set('running', stats.running, model);
     this.#set('waiting', stats.waiting, model);
     this.#set('kvCacheUsage', stats.pagesTotal === 0 ? 0 : stats.pagesKv / stats.pagesTotal, model);

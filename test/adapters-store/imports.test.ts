@@ -103,7 +103,7 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('imports, noted down in %s', (k
         store,
         sources,
         staging: join(home, 'staging'),
-        maxBytes: MOST_BYTES,
+        limits: { maxRank: 512, maxBytes: MOST_BYTES },
         onFault: (error) => faults.push(error),
         clock: () => now,
       });

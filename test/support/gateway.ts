@@ -38,8 +38,8 @@ export interface Gateway extends Launched {
 
 export interface GatewayOptions {
   readonly args?: readonly string[];
-  /** Directory of adapters; the demo adapters without it. */
-  readonly adapters?: string;
+  /** Directory of adapters; the demo adapters without it; null: none. */
+  readonly adapters?: string | null;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -63,7 +63,7 @@ export function launch(args: readonly string[], env: Readonly<Record<string, str
 /** Runs `polylora serve` on a free port with the real default model and the demo adapters, and waits for it. */
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
   const { args = [], env = {}, adapters = DEMO_ADAPTERS } = options;
-  const flags = ['--port', '0', '--adapters', adapters, ...args];
+  const flags = ['--port', '0', ...(adapters === null ? [] : ['--adapters', adapters]), ...args];
   // A store of its own: what is in the user's would be served as well.
   const store = mkdtempSync(join(tmpdir(), 'polylora-test-store-'));
   const launched = launch(['serve', ...flags], { POLYLORA_STORE: store, ...env });

@@ -7,6 +7,7 @@ import { AdapterError } from '../errors.ts';
 import { type Database, inTurn } from '../metadata/database.ts';
 import type { ImportTable } from '../metadata/tables.ts';
 import type { Principal } from '../store/principal.ts';
+import type { PushLimits } from '../store/push.ts';
 import type { AdaptersStore } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { parseSource, type Source, sourceText } from './source.ts';
@@ -43,10 +44,8 @@ export interface ImportsOptions {
   readonly sources: Sources;
   /** A directory for what is being fetched, which the store clears of what is old. */
   readonly staging: string;
-  /** Of an adapter's weights. */
-  readonly maxBytes: number;
-  /** The largest rank; not given: any. */
-  readonly maxRank?: number;
+  /** Of each adapter. */
+  readonly limits: PushLimits;
   /** Told of faults of our own, which clients learn no more of than that there was one. */
   readonly onFault: (error: unknown) => void;
   /** Milliseconds since 1970. */
@@ -226,7 +225,7 @@ export class Imports {
     progress: Progress,
     cancelled: AbortSignal,
   ): Promise<void> {
-    const { sources, staging, store, maxBytes, maxRank = Number.POSITIVE_INFINITY } = this.#options;
+    const { sources, staging, store, limits } = this.#options;
     const directory = join(staging, randomUUID());
     await this.#turn(cancelled);
     try {
@@ -238,13 +237,18 @@ export class Imports {
       const onBytes = (bytes: number) => {
         progress.done += bytes;
       };
-      const from = await sources.fetch(source, directory, { maxBytes, signal, onBytes }, (total) => {
-        progress.total = total;
-      });
+      const from = await sources.fetch(
+        source,
+        directory,
+        { maxBytes: limits.maxBytes, signal, onBytes },
+        (total) => {
+          progress.total = total;
+        },
+      );
       // From here on it is not cancelled any more: what is stored is stored.
       await this.#move(id, 'fetching', { state: 'storing', ...bytesOf(progress) });
       const { number, version } = await store.push(
-        { name, directory, tags, note, source: from, limits: { maxBytes, maxRank } },
+        { name, directory, tags, note, source: from, limits },
         actor,
       );
       const result = JSON.stringify({ release: `v${number}`, digest: version.digest });

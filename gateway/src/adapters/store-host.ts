@@ -43,12 +43,10 @@ export interface ImportsConfig {
   /** Hosts and origins that are connected to. */
   readonly hosts: readonly string[];
   /** For the hub where no token was set through the API. */
-  readonly hubToken: string | null;
+  readonly hubToken: () => string | null;
   /** null: in the file. */
   readonly secretKey: string | null;
   readonly secretKeyFile: string;
-  /** Largest weights. */
-  readonly maxBytes: number;
 }
 
 export interface BlobsOptions {
@@ -93,17 +91,17 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
     ...{ store, model, limits, most: mostUploads },
     directory: join(directory, 'uploads'),
   });
-  const { hubUrl, hosts, hubToken, secretKey, secretKeyFile, maxBytes } = options.imports;
+  const { hubUrl, hosts, hubToken, secretKey, secretKeyFile } = options.imports;
   const givenKey = secretKey === null ? null : parseSecretKey(secretKey);
   const secrets = new Secrets(database, async () => givenKey ?? readSecretKey(secretKeyFile));
   const sources = new Sources({
     ...{ hubUrl, hosts },
-    hubToken: async () => (await secrets.get(HUB_TOKEN)) ?? hubToken,
+    hubToken: async () => (await secrets.get(HUB_TOKEN)) ?? hubToken(),
     s3Endpoint: options.blobs.s3Endpoint,
     s3Region: options.blobs.s3Region,
   });
   const imports = new Imports({
-    ...{ database, store, sources, maxBytes, maxRank: limits.maxRank },
+    ...{ database, store, sources, limits },
     staging: stagingOf(directory),
     onFault: (error) => logger.error({ err: error }, 'an import failed'),
   });

@@ -20,8 +20,9 @@ export interface BackendModel {
   readonly root: string;
   /** Unix time in seconds. */
   readonly created: number;
-  /** Longest prompt plus completion, in tokens. */
-  readonly maxModelLen: number;
+  /** Longest prompt plus completion, in tokens; null where only the server behind the backend knows. */
+  readonly maxModelLen: number | null;
+  /** Ids of tokens are below it. */
   readonly vocabSize: number;
   /** The adapters that are mixed, where several are or one has a weight; null else. */
   readonly mixture: readonly MixturePart[] | null;
@@ -47,7 +48,12 @@ export interface BackendRequest {
 
 /** What a backend answers, in text: routes never see a tokenizer. Ends after `finish` or `error`. */
 export type BackendEvent =
-  | { readonly type: 'start'; readonly promptTokens: number; readonly promptText: string | null }
+  | {
+      readonly type: 'start';
+      /** null where they are known only at the end, by `finish`. */
+      readonly promptTokens: number | null;
+      readonly promptText: string | null;
+    }
   | { readonly type: 'prompt'; readonly logprobs: readonly (TokenLogprobs | null)[] }
   | {
       readonly type: 'delta';
@@ -69,6 +75,8 @@ export type BackendEvent =
       readonly message: string;
       /** Seconds after which the same request may succeed; null where that is not known. */
       readonly retryAfterSeconds: number | null;
+      /** The field of the client's request that is at fault, where the backend knows. */
+      readonly param?: string | null;
     };
 
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
@@ -93,6 +101,18 @@ export interface Backend {
   mix(parts: readonly WeightedModel[]): BackendModel;
   /** Never throws for what happens to the request. Aborting the signal or leaving the loop ends it. */
   generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
-  stats(): Promise<BackendStats>;
+  /**
+   * All that `generate` would give, at once, for clients that want no stream: where an answer can be had whole for less than
+   * its pieces. null where it is made here piece by piece anyway.
+   */
+  readonly answer:
+    | ((
+        model: BackendModel,
+        request: BackendRequest,
+        signal: AbortSignal,
+      ) => Promise<readonly BackendEvent[]>)
+    | null;
+  /** null where the state is another server's to tell. */
+  stats(): Promise<BackendStats | null>;
   close(): Promise<void>;
 }

@@ -46,6 +46,7 @@ type BackendError = Extract<BackendEvent, { type: 'error' }>;
 /** The engine on this machine, with the adapters of a catalog. */
 export class EmbeddedBackend implements Backend {
   readonly base: BackendModel;
+  readonly answer = null;
   readonly #engine: EngineProcess;
   readonly #catalog: AdapterCatalog;
   /** Digests that the engine was told of, or is being told, in the order of their last use. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
-import { startGeneration } from '../generation.ts';
+import { generateWhole } from '../generation.ts';
 import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
@@ -182,7 +182,7 @@ export class LineRunner {
 
   async #generate(work: BatchWork, { model, job }: PreparedLine): Promise<LineOutcome> {
     const { backend, inFlight, metrics } = this.#options;
-    const generation = await startGeneration({
+    const events = await generateWhole({
       backend: backend(),
       model,
       tenant: work.tenant,
@@ -192,11 +192,7 @@ export class LineRunner {
       client: work.signal,
       promptParam: job.promptParam,
     });
-    try {
-      return response(200, await job.whole(generation.events));
-    } finally {
-      generation.close();
-    }
+    return response(200, job.whole(events));
   }
 
   #failure(error: ApiError): LineOutcome {

@@ -19,12 +19,13 @@ ${INDENT}YAML or JSON file with any of the options below, in camelCase (environm
 ${CONFIG_OPTIONS.map(optionText).join('\n')}
 
 Every option can also be set by its environment variable or in the config file. Flags win over the
-environment, the environment over the file.
+environment, the environment over the file. The file is looked at every second and at SIGHUP: options marked
+'reloaded' take their new values at once, others at the next start. A file that is not valid changes nothing.
 `;
 }
 
 function optionText(option: ConfigOption): string {
   const value = option.choices?.join('|') ?? (option.isNumber ? 'number' : 'text');
   const preset = option.default === null ? '' : ` [${option.default}]`;
-  return `  ${option.flag} <${value}>\n${INDENT}${option.description}${preset}\n${INDENT}(${option.env})`;
+  return `  ${option.flag} <${value}>\n${INDENT}${option.description}${preset}\n${INDENT}(${option.env}${option.reloads ? '; reloaded' : ''})`;
 }

@@ -104,7 +104,7 @@ describe('helpText', () => {
     const help = helpText();
     for (const { flag, env } of CONFIG_OPTIONS) {
       expect(help).toContain(`${flag} <`);
-      expect(help).toContain(`(${env})`);
+      expect(help).toContain(`(${env}`);
     }
     expect(help).toContain('--weights <int8|f32>');
     expect(help).toContain('--port <number>');

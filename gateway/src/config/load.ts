@@ -34,7 +34,7 @@ export function loadConfig(flags: readonly string[], env: Environment): Config {
   const problems: string[] = [];
   const fromFlags = readFlags(flags, problems);
   const fromEnv = readEnvironment(env);
-  const path = fromFlags.config ?? nonEmpty(env.POLYLORA_CONFIG) ?? null;
+  const path = fileOf(fromFlags.config, env);
   const fromFile = path === null ? new Map<string, Setting>() : readConfigFile(path, problems);
 
   // It is meant for other programs too: one of another kind is none of our problems.
@@ -51,6 +51,15 @@ export function loadConfig(flags: readonly string[], env: Environment): Config {
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => describe(issue, settings)));
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
   return parsed.data;
+}
+
+/** The file that the configuration is read from, or null where none is named. */
+export function configFile(flags: readonly string[], env: Environment): string | null {
+  return fileOf(readFlags(flags, []).config, env);
+}
+
+function fileOf(flag: string | undefined, env: Environment): string | null {
+  return flag ?? nonEmpty(env.POLYLORA_CONFIG) ?? null;
 }
 
 function readFlags(args: readonly string[], problems: string[]) {

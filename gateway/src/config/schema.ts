@@ -6,6 +6,11 @@ function unset<T extends z.ZodType>(schema: T) {
   return schema.nullable().default(null);
 }
 
+/** Of an option that can be changed while the server runs. */
+function reloaded(description: string) {
+  return { description, reloads: true };
+}
+
 const text = z.string().min(1);
 const count = z.int().min(1);
 
@@ -34,6 +39,13 @@ export const configSchema = z
       .describe(
         "Base model: a Hugging Face directory, a .gguf file, a hub id (owner/name), or the default's name",
       ),
+    upstream: unset(z.url({ protocol: /^https?$/ })).describe(
+      'Another server with the OpenAI API that computes the answers (vLLM, SGLang, llama-server, another Polylora): no model is loaded here then',
+    ),
+    upstreamKey: unset(text).meta({
+      description: 'Key that is sent to the upstream (unset: none)',
+      secret: true,
+    }),
     servedModelName: unset(text).describe(
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
     ),
@@ -65,14 +77,14 @@ export const configSchema = z
     ),
     adapterLimitBytes: count
       .default(2 * 1024 ** 3)
-      .describe('Largest weights of an adapter that may be pushed, in bytes'),
-    adapterLimitRank: count.default(512).describe('Largest rank of an adapter that may be pushed'),
+      .meta(reloaded('Largest weights of an adapter that may be pushed, in bytes')),
+    adapterLimitRank: count.default(512).meta(reloaded('Largest rank of an adapter that may be pushed')),
     maxAdapterUploads: count
       .default(16)
-      .describe('Uploads of adapters in parts that may be open at the same time, for each tenant'),
+      .meta(reloaded('Uploads of adapters in parts that may be open at the same time, for each tenant')),
     maxAdapterUploadBytes: count
       .default(16 * 1024 ** 3)
-      .describe('Bytes that these uploads may take together, for each tenant'),
+      .meta(reloaded('Bytes that these uploads may take together, for each tenant')),
     adapterGraceSeconds: z
       .number()
       .min(0)
@@ -86,6 +98,7 @@ export const configSchema = z
         'Access token for gated and private models on the Hugging Face hub; arguments show in the list of processes, ' +
         'the environment does not (unset: HF_TOKEN)',
       secret: true,
+      reloads: true,
     }),
     hubUrl: z
       .url({ protocol: /^https?$/ })
@@ -132,7 +145,7 @@ export const configSchema = z
       .int()
       .min(0)
       .default(1024)
-      .describe('Sequences that may wait beyond those; more are refused with 429'),
+      .meta(reloaded('Sequences that may wait beyond those; more are refused with 429')),
     maxBatchAdapters: unset(count).describe(
       'Distinct adapters in a batch beyond which requests for others wait up to a second (unset: no limit)',
     ),
@@ -148,30 +161,35 @@ export const configSchema = z
     allowPriority: z
       .enum(['yes', 'no'])
       .default('no')
-      .describe("Whether clients may come first with 'service_tier': 'priority'"),
+      .meta(reloaded("Whether clients may come first with 'service_tier': 'priority'")),
     drainSeconds: z
       .number()
       .min(0)
       .max(86_400)
       .default(30)
-      .describe('Time for running requests to finish when the server is told to stop'),
+      .meta(reloaded('Time for running requests to finish when the server is told to stop')),
     logLevel: z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')
-      .describe('Least severe log lines to write (JSON, to standard error)'),
+      .meta(reloaded('Least severe log lines to write (JSON, to standard error)')),
     dataDirectory: unset(text).describe(
       "Directory for clients' files and batches; one server at a time uses it (unset: data in the home directory)",
     ),
     batchConcurrency: count
       .default(32)
-      .describe('Sequences of batches (/v1/batches) in flight at the same time'),
+      .meta(reloaded('Sequences of batches (/v1/batches) in flight at the same time')),
     fileLimitBytes: count
       .default(200 * 1024 * 1024)
-      .describe('Largest file that clients may upload, in bytes'),
+      .meta(reloaded('Largest file that clients may upload, in bytes')),
     fileStorageLimitBytes: count
       .default(10 * 1024 * 1024 * 1024)
-      .describe("Most that one tenant's files may take together, in bytes"),
-    requestBodyLimitBytes: count.default(4 * 1024 * 1024).describe('Largest request body, in bytes'),
+      .meta(reloaded("Most that one tenant's files may take together, in bytes")),
+    requestBodyLimitBytes: count.default(4 * 1024 * 1024).meta(reloaded('Largest request body, in bytes')),
+  })
+  .refine(({ upstream, adapters }) => upstream === null || adapters === null, {
+    path: ['adapters'],
+    error:
+      'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
   })
   .readonly();
 
@@ -187,6 +205,8 @@ export interface ConfigOption {
   readonly isNumber: boolean;
   /** Its value is never shown. */
   readonly isSecret: boolean;
+  /** Takes a new value from the file while the server runs; others at the next start. */
+  readonly reloads: boolean;
   readonly choices: readonly string[] | null;
   /** null where there is none. */
   readonly default: string | number | null;
@@ -198,6 +218,7 @@ const propertySchema = z.object({
   type: z.string().optional(),
   enum: z.array(z.string()).optional(),
   secret: z.boolean().optional(),
+  reloads: z.boolean().optional(),
   default: z.union([z.string(), z.number()]).nullish(),
   anyOf: z.array(z.object({ type: z.string() })).optional(),
 });
@@ -206,7 +227,15 @@ const propertySchema = z.object({
 export const CONFIG_OPTIONS: readonly ConfigOption[] = Object.entries(
   z.toJSONSchema(configSchema, { io: 'input' }).properties ?? {},
 ).map(([key, property]) => {
-  const { description, type, enum: choices, secret, default: value, anyOf } = propertySchema.parse(property);
+  const {
+    description,
+    type,
+    enum: choices,
+    secret,
+    reloads,
+    default: value,
+    anyOf,
+  } = propertySchema.parse(property);
   const types = anyOf?.map((branch) => branch.type) ?? [type];
   const words = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return {
@@ -216,6 +245,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = Object.entries(
     description,
     isNumber: types.some((name) => name === 'integer' || name === 'number'),
     isSecret: secret ?? false,
+    reloads: reloads ?? false,
     choices: choices ?? null,
     default: value ?? null,
   };

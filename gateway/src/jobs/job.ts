@@ -9,7 +9,7 @@ export interface Job {
   readonly requests: readonly BackendRequest[];
   /** The field that the prompts came from. */
   readonly promptParam: 'messages' | 'prompt';
-  readonly whole: (events: AsyncIterable<ChoiceEvent>) => Promise<object>;
+  readonly whole: (events: readonly ChoiceEvent[]) => object;
   /** null where the client did not ask for a stream. */
   readonly chunks: ((events: AsyncIterable<ChoiceEvent>) => AsyncIterable<object>) | null;
 }

@@ -191,12 +191,4 @@ describe('readChatRequest', () => {
   it('accepts neutral values of fields it does not support', () => {
     read({ tools: [], tool_choice: 'none', response_format: { type: 'text' }, modalities: ['text'] });
   });
-
-  it('refuses a huge logit_bias or a million wrong messages at once', () => {
-    const biases = Object.fromEntries(Array.from({ length: 100_000 }, (_, id) => [id, 1]));
-    const began = performance.now();
-    expect(refusal({ logit_bias: biases })[0]).toBe('object_above_max_properties');
-    expect(refusal({ messages: Array(1_000_000).fill(1) })[0]).toBe('invalid_type');
-    expect(performance.now() - began).toBeLessThan(500);
-  });
 });

@@ -1,22 +1,87 @@
 import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
+import { z } from 'zod';
 import { ApiError } from '../errors.ts';
+import type { JsonObject } from './fields.ts';
+import { parse } from './parse.ts';
 import {
-  booleanField,
-  choiceValue,
-  integerField,
-  invalidType,
-  type JsonObject,
-  missing,
-  nonEmptyArray,
-  objectValue,
-  textValue,
-  unsupported,
-} from './fields.ts';
-import { MAX_TOP_LOGPROBS, readChoiceCount, readMaxTokens, readSampling } from './sampling.ts';
-import { readStreamOptions } from './stream-options.ts';
-import { refuseUnsupportedChatFields } from './unsupported.ts';
+  MAX_INT32,
+  MAX_TOP_LOGPROBS,
+  refuseLargerMinimum,
+  samplingFields,
+  samplingOf,
+  unsupportedSamplingFields,
+} from './sampling.ts';
+import {
+  expecting,
+  hints,
+  integer,
+  list,
+  onlyNeutral,
+  optional,
+  text,
+  unsupportedField,
+} from './schema-parts.ts';
+import { streamFields, streamOptionsOf } from './stream-options.ts';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
+
+/** More messages or parts than any model's context has room for. */
+const SEVERAL = { min: 1, max: 2 ** 16 };
+
+/** OpenAI's kinds of content that are not text. */
+const OTHER_PARTS = ['image_url', 'input_audio', 'video_url', 'file', 'refusal'] as const;
+
+const partType = z.literal('text');
+hints.add(partType, { unsupported: OTHER_PARTS });
+
+const contentPart = z.object({ type: partType, text: z.string() });
+
+const message = z.object({
+  role: z.enum(ROLES),
+  tool_calls: unsupportedField(),
+  function_call: unsupportedField(),
+  audio: unsupportedField(),
+  content: expecting(
+    z.union([z.string(), list(contentPart, 'objects', SEVERAL)]),
+    'one of a string or array of objects',
+  ),
+  name: optional(text(), 'Who says it, where the template tells.'),
+});
+
+/** What a chat completion's body has beside the model. */
+export const chatFields = {
+  functions: onlyNeutral(z.array(z.never()).max(0)),
+  function_call: onlyNeutral(z.literal('none')),
+  tools: onlyNeutral(z.array(z.never()).max(0)),
+  tool_choice: onlyNeutral(z.literal('none')),
+  response_format: onlyNeutral(z.object({ type: z.literal('text') })),
+  modalities: onlyNeutral(z.tuple([z.literal('text')])),
+  audio: unsupportedField(),
+  prediction: unsupportedField(),
+  reasoning_effort: onlyNeutral(z.literal('none')),
+  verbosity: onlyNeutral(z.literal('medium')),
+  web_search_options: unsupportedField(),
+  store: onlyNeutral(z.literal(false)),
+  echo: onlyNeutral(z.literal(false)),
+  chat_template: unsupportedField(),
+  chat_template_kwargs: unsupportedField(),
+  add_generation_prompt: onlyNeutral(z.literal(true)),
+  add_special_tokens: onlyNeutral(z.literal(false)),
+  continue_final_message: onlyNeutral(z.literal(false)),
+  ...unsupportedSamplingFields,
+  messages: list(message, 'objects', SEVERAL).meta({ description: 'The conversation so far.' }),
+  ...samplingFields,
+  max_completion_tokens: optional(integer(1, MAX_INT32), 'Most tokens of the answer.'),
+  max_tokens: optional(integer(1, MAX_INT32), 'The same by its older name.'),
+  logprobs: optional(z.boolean(), 'Tell how likely each token was.', false),
+  top_logprobs: optional(
+    integer(0, MAX_TOP_LOGPROBS),
+    'And of so many of the likeliest. Only where `logprobs` is true.',
+  ),
+  ...streamFields,
+};
+
+const chatBody = z.compile(z.object(chatFields));
 
 /** A chat completion as a client asked for it, checked. */
 export interface ChatRequest {
@@ -31,67 +96,38 @@ export interface ChatRequest {
  * @param vocabSize of the model that will answer
  * @throws ApiError with OpenAI's code, message and param for the first field that is wrong
  */
-export function readChatRequest(body: JsonObject, vocabSize: number): ChatRequest {
-  refuseUnsupportedChatFields(body);
+export function readChatRequest(json: JsonObject, vocabSize: number): ChatRequest {
+  const body = parse(chatBody, json);
   return {
-    prompt: { kind: 'chat', messages: readMessages(body.messages ?? null) },
+    prompt: { kind: 'chat', messages: body.messages.map(messageOf) },
     sampling: {
-      ...readSampling(body, vocabSize),
-      maxTokens:
-        readMaxTokens(body, 'max_completion_tokens', 1, null) ?? readMaxTokens(body, 'max_tokens', 1, null),
-      logprobs: readLogprobs(body),
+      ...samplingOf(body, vocabSize),
+      maxTokens: maxTokensOf(body),
+      logprobs: logprobsOf(body),
       promptLogprobs: null,
     },
-    choices: readChoiceCount(body),
-    ...readStreamOptions(body),
+    choices: body.n ?? 1,
+    ...streamOptionsOf(body),
   };
 }
 
-function readLogprobs(body: JsonObject): number | null {
-  const wanted = booleanField(body, 'logprobs');
-  const top = integerField(body, 'top_logprobs', { min: 0, max: MAX_TOP_LOGPROBS });
-  if (!wanted && top !== undefined && top > 0) {
+function maxTokensOf(body: z.output<typeof chatBody>): number | null {
+  const param = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens';
+  const max = body[param] ?? null;
+  refuseLargerMinimum(max, param, body);
+  return max;
+}
+
+function logprobsOf({ logprobs, top_logprobs: top }: z.output<typeof chatBody>): number | null {
+  if (!logprobs && (top ?? 0) > 0) {
     const message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.";
     throw new ApiError('invalid_value', message, 'top_logprobs');
   }
-  return wanted ? (top ?? 0) : null;
-}
-
-function readMessages(value: unknown): readonly ChatMessage[] {
-  if (value === null) throw missing('messages');
-  return nonEmptyArray(value, 'messages', 'an array of objects').map((item, index) => {
-    const param = `messages[${index}]`;
-    return readMessage(objectValue(item, param), param);
-  });
-}
-
-function readMessage(message: JsonObject, param: string): ChatMessage {
-  if (message.role === undefined) throw missing(`${param}.role`);
-  const role = choiceValue(message.role, `${param}.role`, ROLES);
-  for (const field of ['tool_calls', 'function_call', 'audio']) {
-    if ((message[field] ?? null) !== null) throw unsupported(`${param}.${field}`);
-  }
-  if (message.content === undefined) throw missing(`${param}.content`);
-  const content = readContent(message.content, `${param}.content`);
-  const name = message.name ?? null;
-  return name === null ? { role, content } : { role, content, name: textValue(name, `${param}.name`) };
+  return logprobs ? (top ?? 0) : null;
 }
 
 /** Text parts are joined by newlines, as vLLM does for templates that take a string. */
-function readContent(content: unknown, param: string): string {
-  if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) throw invalidType(param, 'one of a string or array of objects', content);
-  return nonEmptyArray(content, param, 'an array of objects')
-    .map((item, index) => readPart(objectValue(item, `${param}[${index}]`), `${param}[${index}]`))
-    .join('\n');
-}
-
-function readPart(part: JsonObject, param: string): string {
-  if (part.type === undefined) throw missing(`${param}.type`);
-  const kinds = ['text', 'image_url', 'input_audio', 'video_url', 'file', 'refusal'] as const;
-  const kind = choiceValue(part.type, `${param}.type`, kinds);
-  if (kind !== 'text') throw unsupported(`${param}.type`, `'${kind}' is not supported, only 'text' is`);
-  if (part.text === undefined) throw missing(`${param}.text`);
-  if (typeof part.text !== 'string') throw invalidType(`${param}.text`, 'a string', part.text);
-  return part.text;
+function messageOf({ role, content, name }: z.output<typeof message>): ChatMessage {
+  const words = typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
+  return name == null ? { role, content: words } : { role, content: words, name };
 }

@@ -27,16 +27,16 @@ interface Choice {
 }
 
 /** The whole answer as one `chat.completion`. */
-export async function chatCompletion(
-  events: AsyncIterable<ChoiceEvent>,
+export function chatCompletion(
+  events: readonly ChoiceEvent[],
   { head, choices: count, logprobs }: ChatAnswerOptions,
-): Promise<object> {
+): object {
   const choices = Array.from(
     { length: count },
     (): Choice => ({ text: [], logprobs: [], finishReason: null, stopReason: null }),
   );
   const usage = new UsageSum(count);
-  for await (const { choice: index, event } of events) {
+  for (const { choice: index, event } of events) {
     const choice = choices[index];
     if (choice === undefined) continue;
     if (event.type === 'delta') {

@@ -1,24 +1,61 @@
 import type { Prompt, SamplingParams } from '@polylora/engine';
+import { z } from 'zod';
+import { type JsonObject, unsupported } from './fields.ts';
+import { parse } from './parse.ts';
 import {
-  arrayValue,
-  booleanField,
-  integerField,
-  integerValue,
-  invalidType,
-  type JsonObject,
-  missing,
-  nonEmptyArray,
-  unsupported,
-} from './fields.ts';
-import { MAX_CHOICES, MAX_TOP_LOGPROBS, readChoiceCount, readMaxTokens, readSampling } from './sampling.ts';
-import { readStreamOptions } from './stream-options.ts';
-import { refuseUnsupportedCompletionFields } from './unsupported.ts';
+  inVocabulary,
+  MAX_CHOICES,
+  MAX_INT32,
+  MAX_TOP_LOGPROBS,
+  refuseLargerMinimum,
+  samplingFields,
+  samplingOf,
+  unsupportedSamplingFields,
+} from './sampling.ts';
+import { expecting, integer, list, onlyNeutral, optional } from './schema-parts.ts';
+import { streamFields, streamOptionsOf } from './stream-options.ts';
 
 /** What OpenAI's legacy route generates where the client sets no limit. */
 const DEFAULT_MAX_TOKENS = 16;
 
 /** Most texts in one request, as with OpenAI. */
-const MAX_PROMPTS = 2048;
+const SEVERAL = { min: 1, max: 2048 };
+
+/** Longer than the context of any model that is served; how long it may be is looked at later. */
+const MAX_PROMPT_TOKENS = 2 ** 18;
+
+const tokenIds = list(integer(0, MAX_INT32), 'integers', { min: 1, max: MAX_PROMPT_TOKENS });
+
+/** A text, texts, a text's token ids, or several texts' token ids. */
+const prompt = expecting(
+  z.union([
+    z.string(),
+    tokenIds,
+    list(z.string(), 'strings', SEVERAL),
+    list(tokenIds, 'arrays of integers', SEVERAL),
+  ]),
+  'one of a string, array of strings, array of integers, or array of integer arrays',
+);
+
+/** What a completion's body has beside the model. */
+export const completionFields = {
+  suffix: onlyNeutral(z.literal('')),
+  response_format: onlyNeutral(z.object({ type: z.literal('text') })),
+  add_special_tokens: onlyNeutral(z.literal(true)),
+  ...unsupportedSamplingFields,
+  prompt: prompt.meta({ description: 'A text, or its token ids, or several of either.' }),
+  echo: optional(z.boolean(), 'The answer begins with its prompt, and logprobs cover it.', false),
+  logprobs: optional(
+    integer(0, MAX_TOP_LOGPROBS),
+    'Tell how likely each token was, and so many of the likeliest.',
+  ),
+  best_of: optional(integer(1, MAX_CHOICES), 'No other than `n`.'),
+  ...samplingFields,
+  max_tokens: optional(integer(0, MAX_INT32), 'Most tokens of each answer.', DEFAULT_MAX_TOKENS),
+  ...streamFields,
+};
+
+const completionBody = z.compile(z.object(completionFields));
 
 /** A completion as a client asked for it, checked. */
 export interface CompletionRequest {
@@ -36,54 +73,40 @@ export interface CompletionRequest {
  * @param vocabSize of the model that will answer
  * @throws ApiError with OpenAI's code, message and param for the first field that is wrong
  */
-export function readCompletionRequest(body: JsonObject, vocabSize: number): CompletionRequest {
-  refuseUnsupportedCompletionFields(body);
-  const echo = booleanField(body, 'echo');
-  const logprobs = integerField(body, 'logprobs', { min: 0, max: MAX_TOP_LOGPROBS }) ?? null;
-  const choices = readChoiceCount(body);
-  const bestOf = integerField(body, 'best_of', { min: 1, max: MAX_CHOICES }) ?? choices;
-  if (bestOf !== choices)
+export function readCompletionRequest(json: JsonObject, vocabSize: number): CompletionRequest {
+  const body = parse(completionBody, json);
+  const { logprobs = null, echo } = body;
+  const choices = body.n ?? 1;
+  if ((body.best_of ?? choices) !== choices)
     throw unsupported('best_of', "is not supported with a value other than that of 'n'");
+  const maxTokens = body.max_tokens ?? DEFAULT_MAX_TOKENS;
+  refuseLargerMinimum(maxTokens, 'max_tokens', body);
   return {
-    prompts: readPrompts(body.prompt ?? null, vocabSize),
+    prompts: promptsOf(body.prompt, vocabSize),
     sampling: {
-      ...readSampling(body, vocabSize),
-      maxTokens: readMaxTokens(body, 'max_tokens', 0, DEFAULT_MAX_TOKENS),
+      ...samplingOf(body, vocabSize),
+      maxTokens,
       logprobs,
       promptLogprobs: echo ? logprobs : null,
     },
     choices,
-    echo,
-    ...readStreamOptions(body),
+    echo: echo ?? false,
+    ...streamOptionsOf(body),
   };
 }
 
-/** A text, texts, a text's token ids, or several texts' token ids. */
-function readPrompts(value: unknown, vocabSize: number): readonly Prompt[] {
-  if (value === null) throw missing('prompt');
-  const expected = 'one of a string, array of strings, array of integers, or array of integer arrays';
+function promptsOf(value: z.output<typeof prompt>, vocabSize: number): readonly Prompt[] {
   if (typeof value === 'string') return [{ kind: 'text', text: value }];
-  const items = nonEmptyArray(value, 'prompt', expected);
-  if (typeof items[0] === 'number') return [readTokens(items, 'prompt', vocabSize)];
-  arrayValue(items, 'prompt', expected, MAX_PROMPTS);
-  if (typeof items[0] === 'string') {
-    return items.map((text, index) => {
-      if (typeof text !== 'string') throw invalidType(`prompt[${index}]`, 'a string', text);
-      return { kind: 'text', text };
-    });
-  }
-  if (!Array.isArray(items[0])) throw invalidType('prompt', expected, items[0]);
-  return items.map((ids, index) => {
-    const param = `prompt[${index}]`;
-    return readTokens(nonEmptyArray(ids, param, 'an array of integers'), param, vocabSize);
-  });
+  if (isTokenIds(value)) return [tokens(value, 'prompt', vocabSize)];
+  return value.map((each, index) =>
+    typeof each === 'string' ? { kind: 'text', text: each } : tokens(each, `prompt[${index}]`, vocabSize),
+  );
 }
 
-function readTokens(values: readonly unknown[], param: string, vocabSize: number): Prompt {
-  const range = { min: 0, max: vocabSize - 1 };
-  const isToken = (value: unknown): value is number =>
-    Number.isInteger(value) && Number(value) >= range.min && Number(value) <= range.max;
-  const wrong = values.findIndex((value) => !isToken(value));
-  if (wrong >= 0) integerValue(values[wrong], `${param}[${wrong}]`, range);
-  return { kind: 'tokens', ids: values.filter(isToken) };
+function isTokenIds(value: string[] | number[] | number[][]): value is number[] {
+  return typeof value[0] === 'number';
+}
+
+function tokens(ids: readonly number[], param: string, vocabSize: number): Prompt {
+  return { kind: 'tokens', ids: inVocabulary(ids, param, vocabSize) };
 }

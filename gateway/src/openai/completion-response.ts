@@ -22,13 +22,14 @@ interface Piece {
 }
 
 /** The whole answer as one `text_completion`. */
-export async function textCompletion(
-  events: AsyncIterable<ChoiceEvent>,
-  options: CompletionAnswerOptions,
-): Promise<object> {
+export function textCompletion(events: readonly ChoiceEvent[], options: CompletionAnswerOptions): object {
   const usage = new UsageSum(options.choicesPerPrompt);
+  const writer = new PieceWriter(options.logprobs, usage);
   const pieces = Array.from({ length: options.prompts * options.choicesPerPrompt }, (): Piece[] => []);
-  for await (const piece of piecesOf(events, options.logprobs, usage)) pieces[piece.index]?.push(piece);
+  for (const event of events) {
+    const piece = writer.write(event);
+    if (piece !== null) pieces[piece.index]?.push(piece);
+  }
   const choices = pieces.map((ofChoice, index) => ({
     index,
     text: ofChoice.map(({ text }) => text).join(''),
@@ -50,43 +51,60 @@ export async function* textCompletionChunks(
   }: CompletionAnswerOptions & { readonly includeUsage: boolean },
 ): AsyncGenerator<object> {
   const sum = new UsageSum(choicesPerPrompt);
+  const writer = new PieceWriter(logprobs, sum);
   const chunk = (choices: readonly Piece[], usage: UsageBody | null = null) => ({
     ...head,
     object: 'text_completion',
     choices,
     ...(includeUsage ? { usage } : {}),
   });
-  for await (const piece of piecesOf(events, logprobs, sum)) yield chunk([piece]);
+  for await (const event of events) {
+    const piece = writer.write(event);
+    if (piece !== null) yield chunk([piece]);
+  }
   if (includeUsage) yield chunk([], sum.body());
 }
 
-/** The echoed prompt of each choice, its text as it comes, and how it ended. */
-async function* piecesOf(
-  events: AsyncIterable<ChoiceEvent>,
-  wantsLogprobs: boolean,
-  usage: UsageSum,
-): AsyncGenerator<Piece> {
-  const writers = new Map<number, LegacyLogprobsWriter>();
+/** Writes the echoed prompt of each choice, its text as it comes, and how it ended. */
+class PieceWriter {
+  readonly #wantsLogprobs: boolean;
+  readonly #usage: UsageSum;
+  readonly #writers = new Map<number, LegacyLogprobsWriter>();
   /** Texts to echo that wait for their logprobs. */
-  const prompts = new Map<number, string>();
-  for await (const { choice: index, event } of events) {
-    const writer = writers.get(index) ?? new LegacyLogprobsWriter();
-    writers.set(index, writer);
+  readonly #prompts = new Map<number, string>();
+
+  constructor(wantsLogprobs: boolean, usage: UsageSum) {
+    this.#wantsLogprobs = wantsLogprobs;
+    this.#usage = usage;
+  }
+
+  /** @returns null where an event leaves nothing to send */
+  write({ choice: index, event }: ChoiceEvent): Piece | null {
     const piece = { index, text: '', logprobs: null, finish_reason: null, stop_reason: null };
-    if (event.type === 'start') {
-      if (event.promptText === null) continue;
-      if (wantsLogprobs) prompts.set(index, event.promptText);
-      else yield { ...piece, text: event.promptText };
-    } else if (event.type === 'prompt') {
-      const text = prompts.get(index) ?? '';
-      yield { ...piece, text, logprobs: writer.prompt(event.logprobs, text) };
-    } else if (event.type === 'delta') {
-      const logprobs = event.logprobs === null ? null : writer.write(event.logprobs);
-      if (event.text !== '' || logprobs !== null) yield { ...piece, text: event.text, logprobs };
-    } else {
-      usage.add(index, event.usage);
-      yield { ...piece, finish_reason: event.reason, stop_reason: event.stopReason };
+    switch (event.type) {
+      case 'start':
+        if (event.promptText === null) return null;
+        if (!this.#wantsLogprobs) return { ...piece, text: event.promptText };
+        this.#prompts.set(index, event.promptText);
+        return null;
+      case 'prompt': {
+        const text = this.#prompts.get(index) ?? '';
+        return { ...piece, text, logprobs: this.#writer(index).prompt(event.logprobs, text) };
+      }
+      case 'delta': {
+        const logprobs = event.logprobs === null ? null : this.#writer(index).write(event.logprobs);
+        return event.text === '' && logprobs === null ? null : { ...piece, text: event.text, logprobs };
+      }
+      case 'finish':
+        this.#usage.add(index, event.usage);
+        return { ...piece, finish_reason: event.reason, stop_reason: event.stopReason };
     }
+  }
+
+  #writer(index: number): LegacyLogprobsWriter {
+    const writer = this.#writers.get(index) ?? new LegacyLogprobsWriter();
+    this.#writers.set(index, writer);
+    return writer;
   }
 }
 

@@ -35,6 +35,7 @@ export function unsupported(param: string, detail = 'is not supported by this se
 function typeName(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) return 'a number too large';
   if (typeof value === 'number') return Number.isInteger(value) ? 'an integer' : 'a decimal number';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
@@ -50,25 +51,6 @@ interface Range {
   readonly max: number;
 }
 
-/** A number between two bounds, both allowed; undefined where absent. */
-export function numberField(body: JsonObject, param: string, range: Range): number | undefined {
-  const value = body[param] ?? undefined;
-  return value === undefined ? undefined : numberValue(value, param, range);
-}
-
-export function numberValue(value: unknown, param: string, { min, max }: Range): number {
-  if (typeof value !== 'number') throw invalidType(param, 'a number', value);
-  if (value < min) throw outOfRange('decimal', 'below_min', param, min, value);
-  if (value > max) throw outOfRange('decimal', 'above_max', param, max, value);
-  return value;
-}
-
-/** An integer between two bounds, both allowed; undefined where absent. */
-export function integerField(body: JsonObject, param: string, range: Range): number | undefined {
-  const value = body[param] ?? undefined;
-  return value === undefined ? undefined : integerValue(value, param, range);
-}
-
 export function integerValue(value: unknown, param: string, { min, max }: Range): number {
   if (typeof value !== 'number' || !Number.isInteger(value)) throw invalidType(param, 'an integer', value);
   if (value < min) throw outOfRange('integer', 'below_min', param, min, value);
@@ -76,12 +58,12 @@ export function integerValue(value: unknown, param: string, { min, max }: Range)
   return value;
 }
 
-function outOfRange(
+export function outOfRange(
   kind: 'integer' | 'decimal',
   side: 'below_min' | 'above_max',
   param: string,
-  bound: number,
-  value: number,
+  bound: number | bigint,
+  value: unknown,
 ): ApiError {
   const [words, sign] = side === 'below_min' ? ['below minimum', '>='] : ['above maximum', '<='];
   return new ApiError(
@@ -113,21 +95,6 @@ export function arrayValue(value: unknown, param: string, expected: string, maxL
     throw new ApiError('array_above_max_length', `Invalid '${param}': array too long. ${bound}`, param);
   }
   return value;
-}
-
-/** An array of at least one element, not yet looked at. */
-export function nonEmptyArray(
-  value: unknown,
-  param: string,
-  expected: string,
-  maxLength = Number.POSITIVE_INFINITY,
-): unknown[] {
-  const array = arrayValue(value, param, expected, maxLength);
-  if (array.length === 0) {
-    const bound = 'Expected an array with minimum length 1, but got an empty array instead.';
-    throw new ApiError('empty_array', `Invalid '${param}': empty array. ${bound}`, param);
-  }
-  return array;
 }
 
 export function objectValue(value: unknown, param: string): JsonObject {

@@ -1,37 +1,33 @@
-import { arrayValue, integerValue, type JsonObject, missing, numberValue, objectValue } from './fields.ts';
+import { z } from 'zod';
+import type { JsonObject } from './fields.ts';
+import { parse } from './parse.ts';
+import { decimal, integer, list, optional } from './schema-parts.ts';
 
 /** Ids are those of `/lora-adapters`. */
 export const LARGEST_LORA_ID = 2 ** 31 - 1;
 /** More than anybody lists by hand; each costs a comparison with every adapter of the key. */
 const MOST_ENTRIES = 256;
-const SCALES = { min: -100, max: 100 };
+
+const entry = z.object({
+  id: integer(0, LARGEST_LORA_ID).meta({ description: 'As `/lora-adapters` lists it.' }),
+  scale: decimal(-100, 100).meta({ description: 'What its change is multiplied by.' }),
+});
 
 /** An adapter by its id of `/lora-adapters`, and what its change is multiplied by. */
-export interface ScaledLora {
-  readonly id: number;
-  readonly scale: number;
-}
+export type ScaledLora = Readonly<z.output<typeof entry>>;
+
+export const loraFields = {
+  lora: optional(list(entry, 'objects', { max: MOST_ENTRIES }), "llama-server's way to name adapters."),
+};
+
+const loraBody = z.compile(z.object(loraFields));
 
 /**
- * The adapters that a request's `lora` asks for, llama-server's `[{id, scale}]`: those of scale 0, and those not named,
- * are not applied.
+ * The adapters that a request's `lora` asks for: those of scale 0, and those not named, are not applied.
  *
  * @throws ApiError for the first field that is wrong
  */
-export function readLora(body: JsonObject): ScaledLora[] {
-  const value = body.lora ?? null;
-  if (value === null) return [];
-  const entries = arrayValue(value, 'lora', 'an array of objects', MOST_ENTRIES).map(readEntry);
-  return entries.filter(({ scale }) => scale !== 0);
-}
-
-function readEntry(item: unknown, index: number): ScaledLora {
-  const param = `lora[${index}]`;
-  const { id = null, scale = null } = objectValue(item, param);
-  if (id === null) throw missing(`${param}.id`);
-  if (scale === null) throw missing(`${param}.scale`);
-  return {
-    id: integerValue(id, `${param}.id`, { min: 0, max: LARGEST_LORA_ID }),
-    scale: numberValue(scale, `${param}.scale`, SCALES),
-  };
+export function readLora(json: JsonObject): ScaledLora[] {
+  const { lora } = parse(loraBody, json);
+  return (lora ?? []).filter(({ scale }) => scale !== 0);
 }

@@ -1,12 +1,7 @@
-import {
-  type JsonObject,
-  missing,
-  nonEmptyArray,
-  numberValue,
-  objectValue,
-  textValue,
-  unsupported,
-} from './fields.ts';
+import { z } from 'zod';
+import type { JsonObject } from './fields.ts';
+import { parse } from './parse.ts';
+import { decimal, list, optional, text } from './schema-parts.ts';
 
 /** An adapter of a mixture, and what its change is multiplied by. */
 export interface NamedWeight {
@@ -16,30 +11,26 @@ export interface NamedWeight {
 
 /** More than any mixture has; how many are mixed is looked at with all of a request. */
 const MOST_ENTRIES = 256;
-const WEIGHTS = { min: -100, max: 100 };
+
+const entry = z.strictObject({
+  name: text().meta({ description: 'An adapter.' }),
+  weight: optional(decimal(-100, 100), 'What its change is multiplied by.', 1),
+});
+
+export const mixtureFields = {
+  adapters: optional(
+    list(entry, 'objects with `name` and `weight`', { min: 1, max: MOST_ENTRIES }),
+    'Several adapters, added up.',
+  ),
+};
+
+const mixtureBody = z.compile(z.object(mixtureFields));
 
 /**
- * The adapters that a request's `adapters` asks for, `[{name, weight}]`; a weight that is left out is 1.
+ * The adapters that a request's `adapters` asks for.
  * @throws ApiError for the first field that is wrong
  */
-export function readMixture(body: JsonObject): NamedWeight[] {
-  const value = body.adapters ?? null;
-  if (value === null) return [];
-  const entries = nonEmptyArray(
-    value,
-    'adapters',
-    'an array of objects with `name` and `weight`',
-    MOST_ENTRIES,
-  );
-  return entries.map((element, index) => {
-    const param = `adapters[${index}]`;
-    const { name = null, weight = null, ...others } = objectValue(element, param);
-    const [other] = Object.keys(others);
-    if (other !== undefined) throw unsupported(`${param}.${other}`);
-    if (name === null) throw missing(`${param}.name`);
-    return {
-      name: textValue(name, `${param}.name`),
-      weight: numberValue(weight ?? 1, `${param}.weight`, WEIGHTS),
-    };
-  });
+export function readMixture(json: JsonObject): NamedWeight[] {
+  const { adapters } = parse(mixtureBody, json);
+  return (adapters ?? []).map(({ name, weight }) => ({ name, weight: weight ?? 1 }));
 }

@@ -1,9 +1,8 @@
 import type { Priority, SchedulingParams } from '@polylora/engine';
-import { choiceValue, type JsonObject, numberField, textValue } from './fields.ts';
-
-const MAX_SALT_LENGTH = 256;
-const MAX_CATEGORY_LENGTH = 64;
-const TIMEOUT_SECONDS = { min: 0.001, max: 86_400 } as const;
+import { z } from 'zod';
+import type { JsonObject } from './fields.ts';
+import { parse } from './parse.ts';
+import { decimal, optional, text } from './schema-parts.ts';
 
 /** OpenAI's service tiers, and what they mean here. */
 const TIERS = {
@@ -20,25 +19,33 @@ export interface SchedulingOptions {
   readonly allowPriority: boolean;
 }
 
-/**
- * The fields that say how a request stands to others: `service_tier`, `cache_salt` (vLLM's), `category` and `timeout` in
- * seconds.
- * @throws ApiError for the first field that is wrong
- */
+/** The fields that say how a request stands to others; `cache_salt` is vLLM's. */
+export const schedulingFields = {
+  service_tier: optional(
+    z.enum(Object.keys(TIERS) as (keyof typeof TIERS)[]),
+    '`priority` comes first where clients may ask for that, `flex` when nothing else waits.',
+    'auto',
+  ),
+  cache_salt: optional(text(256), 'Requests with different ones never share a cached prefix.'),
+  category: optional(text(64), 'Requests of one kind, whose lengths are foretold from each other.'),
+  timeout: optional(decimal(0.001, 86_400), 'Seconds after which nobody needs the answer.'),
+};
+
+const schedulingBody = z.compile(z.object(schedulingFields));
+
+/** @throws ApiError for the first field that is wrong */
 export function readScheduling(
-  body: JsonObject,
+  json: JsonObject,
   { tenant, allowPriority }: SchedulingOptions,
 ): SchedulingParams {
-  const tiers = Object.keys(TIERS) as (keyof typeof TIERS)[];
-  const tier = TIERS[choiceValue(body.service_tier ?? 'auto', 'service_tier', tiers)];
-  const salt = body.cache_salt ?? null;
-  const category = body.category ?? null;
+  const body = parse(schedulingBody, json);
+  const tier = TIERS[body.service_tier ?? 'auto'];
   return {
     tenant,
     weight: 1,
     priority: tier === 'high' && !allowPriority ? 'normal' : tier,
-    cacheSalt: salt === null ? null : textValue(salt, 'cache_salt', MAX_SALT_LENGTH),
-    category: category === null ? null : textValue(category, 'category', MAX_CATEGORY_LENGTH),
-    timeoutSeconds: numberField(body, 'timeout', TIMEOUT_SECONDS) ?? null,
+    cacheSalt: body.cache_salt ?? null,
+    category: body.category ?? null,
+    timeoutSeconds: body.timeout ?? null,
   };
 }

@@ -6,20 +6,13 @@ import type { Job } from '../jobs/job.ts';
 import type { Logger } from '../logging.ts';
 import { bodyOf, EVENT_STREAM_HEADERS, eventFrames } from '../openai/sse.ts';
 
-/** Sends a generation as one JSON object or as a stream of events, and closes it whatever happens. */
-export async function answer(
+/** Sends a generation as a stream of events, and closes it whatever happens. */
+export function answerStream(
   c: Context<GatewayEnv>,
   logger: Logger,
   generation: Generation,
-  { whole, chunks }: Job,
-): Promise<Response> {
-  if (chunks === null) {
-    try {
-      return c.json(await whole(generation.events));
-    } finally {
-      generation.close();
-    }
-  }
+  chunks: NonNullable<Job['chunks']>,
+): Response {
   const requestId = c.get('requestId');
   const frames = eventFrames(chunks(generation.events), (thrown) => {
     const { code, status } = toApiError(thrown);

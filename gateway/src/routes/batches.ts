@@ -1,12 +1,13 @@
 import type { Context } from 'hono';
-import { BATCH_ENDPOINTS, type BatchRecord } from '../batches/batch-record.ts';
+import type { BatchRecord } from '../batches/batch-record.ts';
 import type { BatchService } from '../batches/batch-service.ts';
 import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { page } from '../http/page.ts';
-import { choiceValue, type JsonObject, missing, quoted, textValue, unsupported } from '../openai/fields.ts';
-import { readMetadata } from '../openai/metadata.ts';
+import { batchBody } from '../openai/batch-request.ts';
+import { quoted } from '../openai/fields.ts';
+import { parse } from '../openai/parse.ts';
 import type { GatewayDeps } from './deps.ts';
 import { refuseBeyond, requestedFile } from './files.ts';
 import { openBatches } from './open-batches.ts';
@@ -19,11 +20,7 @@ export function createBatchRoute(deps: GatewayDeps) {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const batches = openBatches(deps);
     const tenant = c.get('access').principal.tenant;
-    const endpoint = choiceValue(required(body, 'endpoint'), 'endpoint', BATCH_ENDPOINTS);
-    choiceValue(required(body, 'completion_window'), 'completion_window', ['24h']);
-    if ((body.output_expires_after ?? null) !== null) throw unsupported('output_expires_after');
-    const metadata = readMetadata(body.metadata ?? null);
-    const inputFileId = textValue(required(body, 'input_file_id'), 'input_file_id');
+    const { endpoint, metadata, input_file_id: inputFileId } = parse(batchBody, body);
     const input = requestedFile(batches.files, tenant, inputFileId, 'input_file_id');
     if (input.purpose !== 'batch') {
       const message = `The file '${input.id}' must have the purpose 'batch', but has '${input.purpose}'.`;
@@ -31,13 +28,10 @@ export function createBatchRoute(deps: GatewayDeps) {
     }
     // What a batch will write is not known yet; whoever has room for its input again may make it.
     refuseBeyond(deps.fileStorageLimitBytes, batches.files.list(tenant), input.bytes);
-    return c.json(batches.body(await batches.create({ tenant, endpoint, input, metadata })));
+    return c.json(
+      batches.body(await batches.create({ tenant, endpoint, input, metadata: metadata ?? null })),
+    );
   };
-}
-
-function required(body: JsonObject, param: string): unknown {
-  if ((body[param] ?? null) === null) throw missing(param);
-  return body[param];
 }
 
 /** `GET /v1/batches` */

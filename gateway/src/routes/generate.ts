@@ -1,13 +1,13 @@
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
-import { startGeneration } from '../generation.ts';
+import { generateWhole, startGeneration } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import type { SchedulingOptions } from '../openai/scheduling.ts';
-import { answer } from './answer.ts';
+import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
@@ -25,7 +25,7 @@ export function generateRoute(
     const { requests, promptParam } = job;
     const logged = { tenant, model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged);
-    const generation = await startGeneration({
+    const generation = {
       backend,
       model,
       tenant,
@@ -34,7 +34,8 @@ export function generateRoute(
       metrics: deps.metrics,
       client: c.req.raw.signal,
       promptParam,
-    });
-    return answer(c, deps.logger, generation, job);
+    };
+    if (job.chunks === null) return c.json(job.whole(await generateWhole(generation)));
+    return answerStream(c, deps.logger, await startGeneration(generation), job.chunks);
   };
 }

@@ -1,0 +1,226 @@
+import { type Dispatcher, Pool } from 'undici';
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** An answer's head, and its body as far as it is known. */
+export interface UpstreamAnswer<Body> {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Body;
+}
+
+/** A body that is read as it comes. */
+export interface UpstreamBody {
+  /** The next piece, in the order they came; null at the end. @throws where the connection broke */
+  next(): Promise<Buffer | null>;
+  /** Ends the request where it still runs: the upstream notices. */
+  cancel(): void;
+}
+
+/** How long a connection may take. */
+const CONNECT_MILLISECONDS = 5_000;
+/** Longer than any answer takes that is made whole before its first byte, and as long as the SDKs wait. */
+const SILENCE_MILLISECONDS = 10 * 60_000;
+/** Of a body that is read slower than it comes, so much waits here; the rest stays in the sockets. */
+const MOST_WAITING_BYTES = 64 << 10;
+
+/** Requests to one upstream over kept connections. */
+export class UpstreamHttp {
+  readonly origin: string;
+  readonly #pool: Pool;
+  readonly #path: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  /**
+   * @param url where `/v1` is; a path before it is kept
+   * @param key sent as a bearer token; null: none
+   */
+  constructor(url: string, key: string | null) {
+    const { origin, pathname } = new URL(url);
+    this.origin = origin;
+    this.#path = pathname.replace(/\/+$/, '').replace(/\/v1$/, '');
+    this.#pool = new Pool(origin, {
+      connect: { timeout: CONNECT_MILLISECONDS },
+      headersTimeout: SILENCE_MILLISECONDS,
+      bodyTimeout: SILENCE_MILLISECONDS,
+    });
+    this.#headers = {
+      accept: 'application/json',
+      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+    };
+  }
+
+  /** @throws where there is no answer; the signal's reason */
+  get(path: string, signal: AbortSignal): Promise<UpstreamAnswer<Buffer>> {
+    return new Promise((resolve, reject) => {
+      const options = { method: 'GET', path: this.#path + path, headers: this.#headers } as const;
+      this.#pool.dispatch(options, new WholeBody(signal, resolve, reject));
+    });
+  }
+
+  /**
+   * The whole answer.
+   * @throws where there is none; the signal's reason
+   */
+  post(path: string, body: object, signal: AbortSignal): Promise<UpstreamAnswer<Buffer>> {
+    return new Promise((resolve, reject) => {
+      this.#pool.dispatch(this.#posted(path, body), new WholeBody(signal, resolve, reject));
+    });
+  }
+
+  /**
+   * The answer as it comes.
+   * @throws where there is none; the signal's reason
+   */
+  stream(path: string, body: object, signal: AbortSignal): Promise<UpstreamAnswer<UpstreamBody>> {
+    return new Promise((resolve, reject) => {
+      this.#pool.dispatch(this.#posted(path, body), new StreamedBody(signal, resolve, reject));
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  #posted(path: string, body: object): Dispatcher.DispatchOptions {
+    const headers = { ...this.#headers, 'content-type': 'application/json' };
+    return { method: 'POST', path: this.#path + path, headers, body: JSON.stringify(body) };
+  }
+}
+
+/** Ends a request when a signal is aborted; the signal lives longer than the request. */
+class Cancellation {
+  readonly #signal: AbortSignal;
+  #controller: Dispatcher.DispatchController | null = null;
+  readonly #onAbort = () => this.#controller?.abort(this.#signal.reason);
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  begin(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#signal.aborted) this.#onAbort();
+    else this.#signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  end(): void {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+  }
+}
+
+class WholeBody implements Dispatcher.DispatchHandler {
+  readonly #cancellation: Cancellation;
+  readonly #resolve: (answer: UpstreamAnswer<Buffer>) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #chunks: Buffer[] = [];
+  #status = 0;
+  #headers: Headers = {};
+
+  constructor(
+    signal: AbortSignal,
+    resolve: (answer: UpstreamAnswer<Buffer>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#cancellation = new Cancellation(signal);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#cancellation.begin(controller);
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    this.#status = status;
+    this.#headers = headers;
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#cancellation.end();
+    const [first = Buffer.alloc(0)] = this.#chunks;
+    const body = this.#chunks.length > 1 ? Buffer.concat(this.#chunks) : first;
+    this.#resolve({ status: this.#status, headers: this.#headers, body });
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.#cancellation.end();
+    this.#reject(error);
+  }
+}
+
+class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
+  readonly #cancellation: Cancellation;
+  readonly #resolve: (answer: UpstreamAnswer<UpstreamBody>) => void;
+  readonly #reject: (error: unknown) => void;
+  #controller: Dispatcher.DispatchController | null = null;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #hasEnded = false;
+  #error: Error | null = null;
+  #wake = () => {};
+
+  constructor(
+    signal: AbortSignal,
+    resolve: (answer: UpstreamAnswer<UpstreamBody>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#cancellation = new Cancellation(signal);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    this.#cancellation.begin(controller);
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    this.#resolve({ status, headers, body: this });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
+    if (this.#waitingBytes > MOST_WAITING_BYTES) controller.pause();
+    this.#wake();
+  }
+
+  onResponseEnd(): void {
+    this.#cancellation.end();
+    this.#hasEnded = true;
+    this.#wake();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.#cancellation.end();
+    this.#error = error;
+    this.#hasEnded = true;
+    this.#reject(error);
+    this.#wake();
+  }
+
+  async next(): Promise<Buffer | null> {
+    while (this.#waiting.length === 0) {
+      if (this.#error !== null) throw this.#error;
+      if (this.#hasEnded) return null;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const [first] = this.#waiting;
+    const piece = this.#waiting.length > 1 ? Buffer.concat(this.#waiting) : (first ?? null);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#controller?.resume();
+    return piece;
+  }
+
+  cancel(): void {
+    if (!this.#hasEnded) this.#controller?.abort(new Error('the answer is not read any further'));
+  }
+}

@@ -1,0 +1,160 @@
+import type { Logger } from '../../logging.ts';
+import { unsupported } from '../../openai/fields.ts';
+import type { Backend, BackendEvent, BackendModel, BackendRequest } from '../backend.ts';
+import { ChunkReader, start, wholeAnswer } from './answer.ts';
+import { EventData } from './event-data.ts';
+import { failureOf, UpstreamBroken, type UpstreamFailure, unavailable } from './failure.ts';
+import { type UpstreamBody, UpstreamHttp } from './http.ts';
+import { UpstreamModels } from './models.ts';
+import { needsEcho, type PrefixSharing, upstreamRequest } from './request-body.ts';
+
+export interface UpstreamOptions {
+  /** Where its `/v1` is. */
+  readonly url: string;
+  readonly key: string | null;
+  readonly prefixes: PrefixSharing;
+  readonly logger: Logger;
+}
+
+/** The name that always means the base model. */
+const BASE_ALIAS = 'base';
+/** Of a body that only says what went wrong, more is not read. */
+const MOST_FAILURE_BYTES = 64 << 10;
+
+/** Another server with OpenAI's API, and the models and adapters that it serves: for everybody. */
+export class UpstreamBackend implements Backend {
+  readonly #http: UpstreamHttp;
+  readonly #models: UpstreamModels;
+  readonly #prefixes: PrefixSharing;
+  readonly #logger: Logger;
+
+  constructor({ url, key, prefixes, logger }: UpstreamOptions) {
+    this.#http = new UpstreamHttp(url, key);
+    this.#prefixes = prefixes;
+    this.#logger = logger;
+    this.#models = new UpstreamModels(this.#http, (isThere, reason) => {
+      if (isThere) logger.info({ upstream: this.#http.origin }, 'upstream is there');
+      else logger.error({ upstream: this.#http.origin, reason }, 'upstream does not answer');
+    });
+  }
+
+  /** Resolves once the upstream has told what it serves, however long that takes. @throws UpstreamKeyRefused */
+  async start(): Promise<void> {
+    await this.#models.untilThere();
+    void this.#models.watch();
+  }
+
+  get ready(): boolean {
+    return this.#models.isThere;
+  }
+
+  get base(): BackendModel | null {
+    return this.#models.base;
+  }
+
+  async models(): Promise<readonly BackendModel[]> {
+    return this.#models.list();
+  }
+
+  async find(name: string): Promise<BackendModel | null> {
+    return name === BASE_ALIAS ? this.#models.base : this.#models.find(name);
+  }
+
+  mix(): never {
+    throw unsupported(
+      'adapters',
+      'with weights is not supported by this server, whose answers come from another',
+    );
+  }
+
+  readonly answer = async (
+    model: BackendModel,
+    request: BackendRequest,
+    signal: AbortSignal,
+  ): Promise<readonly BackendEvent[]> => {
+    try {
+      const { path, body } = upstreamRequest(model, request, { stream: false, prefixes: this.#prefixes });
+      const answer = await this.#http.post(path, body, signal);
+      if (answer.status !== 200) return [this.#refused(failureOf(answer))];
+      return wholeAnswer(answer.body, request);
+    } catch (error) {
+      return [this.#broken(error, signal)];
+    }
+  };
+
+  async *generate(
+    model: BackendModel,
+    request: BackendRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<BackendEvent> {
+    if (needsEcho(request)) {
+      yield* await this.answer(model, request, signal);
+      return;
+    }
+    let cancel = () => {};
+    try {
+      const { path, body } = upstreamRequest(model, request, { stream: true, prefixes: this.#prefixes });
+      const answer = await this.#http.stream(path, body, signal);
+      cancel = () => answer.body.cancel();
+      if (answer.status !== 200) {
+        yield this.#refused(failureOf({ ...answer, body: await failureBody(answer.body) }));
+        return;
+      }
+      yield start(request, null);
+      const [events, chunks] = [new EventData(), new ChunkReader(request)];
+      for (let bytes = await answer.body.next(); bytes !== null; bytes = await answer.body.next()) {
+        for (const data of events.feed(bytes)) {
+          const event = chunks.read(data);
+          if (event !== null) yield event;
+          if (event?.type === 'error') return;
+        }
+        if (chunks.isDone) break;
+      }
+      yield* chunks.end();
+    } catch (error) {
+      yield this.#broken(error, signal);
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Its engine's state is the upstream's own to tell: it has metrics of its own. */
+  async stats(): Promise<null> {
+    return null;
+  }
+
+  async close(): Promise<void> {
+    this.#models.close();
+    await this.#http.close();
+  }
+
+  #refused(failure: UpstreamFailure): UpstreamFailure {
+    // It was there when the request came: others are told sooner that it is not any more.
+    if (failure.code === 'model_not_found') void this.#models.look().catch(() => {});
+    return failure;
+  }
+
+  /** What a client is told of what was thrown; why is for the log. */
+  #broken(error: unknown, signal: AbortSignal): UpstreamFailure {
+    if (!signal.aborted) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#logger.error({ upstream: this.#http.origin, reason }, 'upstream broke off');
+      if (!(error instanceof UpstreamBroken)) void this.#models.look().catch(() => {});
+    }
+    return unavailable();
+  }
+}
+
+async function failureBody(body: UpstreamBody): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for (
+    let piece = await body.next();
+    piece !== null && bytes < MOST_FAILURE_BYTES;
+    piece = await body.next()
+  ) {
+    pieces.push(piece);
+    bytes += piece.length;
+  }
+  return Buffer.concat(pieces);
+}
