@@ -556,7 +556,10 @@ function unchosenError(code: number): EngineError {
         'no token that the constraint allows could be chosen: `min_tokens` or `logit_bias` rule all of them out',
       );
     case -3:
-      return new EngineError('constraint_failed', 'the constraint became too complex to go on with this answer');
+      return new EngineError(
+        'constraint_failed',
+        'the constraint became too complex to go on with this answer',
+      );
     default:
       return new EngineError('numerical_error', 'the model gave values that are not finite for this request');
   }

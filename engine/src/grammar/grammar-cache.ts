@@ -151,9 +151,13 @@ export class GrammarCache {
 
   async #lease(grammar: Grammar, bytes: number): Promise<GrammarLease> {
     if (this.#usedBytes > 0 && this.#usedBytes + bytes > this.#limits.usedBytes) {
-      throw new EngineError('engine_overloaded', 'the grammars of running requests take all the room there is', {
-        retryAfterSeconds: 1,
-      });
+      throw new EngineError(
+        'engine_overloaded',
+        'the grammars of running requests take all the room there is',
+        {
+          retryAfterSeconds: 1,
+        },
+      );
     }
     this.#usedBytes += bytes;
     try {
@@ -189,7 +193,9 @@ export class GrammarCache {
 
 function keyOf(tenant: string, constraint: Constraint): string {
   const { field: _, ...what } = constraint;
-  return createHash('sha256').update(JSON.stringify([tenant, what])).digest('base64');
+  return createHash('sha256')
+    .update(JSON.stringify([tenant, what]))
+    .digest('base64');
 }
 
 function sourceOf(constraint: Constraint): GrammarSource {

@@ -101,11 +101,14 @@ class Walk {
     }
     const required: readonly unknown[] = Array.isArray(schema.required) ? schema.required : [];
     const names = isSchema(schema.properties) ? Object.keys(schema.properties) : [];
-    const asked = "'required' is required to be supplied and to be an array including every key in properties";
+    const asked =
+      "'required' is required to be supplied and to be an array including every key in properties";
     const missing = names.find((name) => !required.includes(name));
     if (missing !== undefined) return { context, problem: `${asked}. Missing '${missing}'` };
     const extra = required.find((name) => !names.includes(String(name)));
-    return extra === undefined ? null : { context, problem: `${asked}. Extra required key '${extra}' supplied` };
+    return extra === undefined
+      ? null
+      : { context, problem: `${asked}. Extra required key '${extra}' supplied` };
   }
 
   #visitAll(schema: Schema, context: readonly string[], level: number): StrictProblem | null {

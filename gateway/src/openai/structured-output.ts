@@ -126,7 +126,16 @@ export function assertStrict(schema: JsonObject, whose: string, param: string): 
 function ofJson(value: string | JsonObject | null | undefined, field: string): Constraint | null {
   if (value == null) return null;
   const schema = typeof value === 'string' ? value : JSON.stringify(value);
+  if (typeof value === 'string') assertJson(value, field);
   return { kind: 'json_schema', field, schema, lenient: false };
+}
+
+function assertJson(text: string, field: string): void {
+  try {
+    JSON.parse(text);
+  } catch {
+    throw invalidValue(field, 'a schema that is given as a string is JSON text, and this is not.');
+  }
 }
 
 function ofPattern(pattern: string | null | undefined, field: string): Constraint | null {

@@ -36,7 +36,9 @@ impl Source {
             Self::JsonObject => Ok(json_schema(json!({"type": "object"}), false)),
             Self::Regex(pattern) => {
                 bounded("pattern", pattern)?;
-                Ok(TopLevelGrammar::from_regex(without_anchors(pattern)))
+                // As in JSON Schema and most servers: a digit is one of ten.
+                let pattern = regex_to_lark(without_anchors(pattern), "dws");
+                Ok(TopLevelGrammar::from_lark(format!("start: /{pattern}/")))
             }
             Self::Choice(choices) => {
                 if choices.iter().map(String::len).sum::<usize>() > LONGEST {
