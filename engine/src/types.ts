@@ -147,10 +147,53 @@ export interface ChatMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string;
   readonly name?: string;
+  /** What the assistant called. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Which call a tool's message answers. */
+  readonly toolCallId?: string;
+}
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text. */
+  readonly arguments: string;
+}
+
+/** A function that the model may call. */
+export interface Tool {
+  readonly name: string;
+  readonly description: string | null;
+  /** A JSON schema of its arguments; null: it has none. */
+  readonly parameters: Readonly<Record<string, unknown>> | null;
+  /** Its calls keep to the schema, also where the model is free to call it or not. */
+  readonly strict: boolean;
+}
+
+/** Whether the model calls tools: if it wants to, in any case, or this one. */
+export type ToolChoice = 'auto' | 'required' | { readonly name: string };
+
+/** Tools of a chat. Their calls are read out of the answer's text. */
+export interface ToolUse {
+  readonly tools: readonly Tool[];
+  readonly choice: ToolChoice;
+  /** Several calls in one answer. */
+  readonly parallel: boolean;
+}
+
+/** A piece of a call that the model makes. */
+export interface ToolCallDelta {
+  /** Which of the answer's calls. */
+  readonly index: number;
+  /** With the first piece of each call; null after. */
+  readonly id: string | null;
+  readonly name: string | null;
+  /** What is new of the arguments' JSON text. */
+  readonly arguments: string;
 }
 
 export type Prompt =
-  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
+  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[]; readonly tools?: ToolUse | null }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] };
 
@@ -256,7 +299,8 @@ export interface Usage {
   readonly cachedPromptTokens: number;
 }
 
-export type FinishReason = 'stop' | 'length' | 'abort';
+/** `tool_calls`: it ended by itself, and called tools. */
+export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
 
 export type GenerationEvent =
   /** The request was accepted: its prompt is tokenized and fits. */
@@ -272,6 +316,8 @@ export type GenerationEvent =
       readonly text: string;
       readonly tokenIds: readonly number[];
       readonly logprobs: readonly TokenLogprobs[] | null;
+      /** Absent where there are none. */
+      readonly toolCalls?: readonly ToolCallDelta[];
     }
   | {
       readonly type: 'finish';

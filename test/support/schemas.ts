@@ -35,13 +35,13 @@ export async function readSuite(): Promise<readonly SuiteGroup[]> {
 export function validator(schema: Schema): (value: unknown) => string | null {
   const ajv = new Ajv2020({ strict: false, validateSchema: false, allErrors: false, logger: false });
   formats.default(ajv);
-  const validate = ajv.compile(withoutIdentity(schema));
+  const validate = ajv.compile(withoutDialect(schema));
   return (value) => (validate(value) ? null : ajv.errorsText(validate.errors));
 }
 
-/** The root's own address and dialect say nothing of values, and ajv would look for them. */
-function withoutIdentity(schema: Schema): Schema {
+/** A dialect's name says nothing of values, and ajv would look for it; draft 4's address neither. */
+function withoutDialect(schema: Schema): Schema {
   if (typeof schema === 'boolean') return schema;
-  const { $schema: _, $id: __, id: ___, ...rest } = schema;
+  const { $schema: _, id: __, ...rest } = schema;
   return rest;
 }

@@ -1,4 +1,4 @@
-import type { Tool, ToolChoice } from '../types.ts';
+import type { Tool, ToolUse } from '../types.ts';
 import { embedded, JSON_OPTIONS } from './embedded-schema.ts';
 
 /** How a family of models writes calls of tools. */
@@ -62,13 +62,6 @@ export function toolFormatOf(chatTemplate: string | null): ToolFormat {
 /** Whether a template puts tools into the prompt. */
 export function knowsTools(chatTemplate: string): boolean {
   return /\btools\b/.test(chatTemplate);
-}
-
-/** What of an answer's grammar depends on the request. */
-export interface ToolUse {
-  readonly tools: readonly Tool[];
-  readonly choice: ToolChoice;
-  readonly parallel: boolean;
 }
 
 /**

@@ -20,6 +20,9 @@ impl Refused {
         let first = message.lines().next().unwrap_or_default();
         match first {
             "NoExtensionBias" => Self::new("", "no text satisfies it"),
+            _ if first.contains("coerce_one_of") => {
+                Self::new("", "`oneOf` cannot be enforced where its schemas may overlap; use `anyOf`")
+            }
             _ => Self::new("", first.chars().take(LONGEST_MESSAGE).collect::<String>()),
         }
     }

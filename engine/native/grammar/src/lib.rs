@@ -5,6 +5,7 @@
 
 mod cursor;
 mod failure;
+mod formats;
 mod grammar;
 mod schema;
 mod source;

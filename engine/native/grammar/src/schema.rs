@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::Refused;
+use crate::{Refused, formats};
 
 /// Keywords that say something about values which no grammar of ours enforces.
 const NOT_ENFORCED: &[&str] = &[
@@ -62,6 +62,27 @@ pub fn parts(schema: &Value) -> Vec<(String, &Value)> {
         }
     }
     parts
+}
+
+/// Says in keywords that llguidance enforces to the letter what it would take less exactly, or not at all.
+pub fn make_exact(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if object.get("uniqueItems") == Some(&Value::Bool(false)) {
+        object.remove("uniqueItems");
+    }
+    let pattern = object.get("format").and_then(Value::as_str).and_then(formats::pattern);
+    if let Some(pattern) = pattern.filter(|_| !object.contains_key("pattern")) {
+        object.remove("format");
+        object.insert("pattern".to_owned(), Value::String(pattern));
+    }
+    for (keyword, value) in object.iter_mut() {
+        match value {
+            Value::Array(list) if LISTS.contains(&keyword.as_str()) => list.iter_mut().for_each(make_exact),
+            Value::Object(map) if MAPS.contains(&keyword.as_str()) => map.values_mut().for_each(make_exact),
+            inner if ONE.contains(&keyword.as_str()) => make_exact(inner),
+            _ => {}
+        }
+    }
 }
 
 /// A part of a schema as a schema of its own, which carries the whole for its references.

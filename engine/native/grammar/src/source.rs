@@ -4,7 +4,7 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::regex_to_lark;
 use serde_json::{Value, json};
 
-use crate::Refused;
+use crate::{Refused, schema};
 
 /// The longest schema, pattern or grammar, in bytes.
 pub const LONGEST: usize = 256 * 1024;
@@ -79,6 +79,7 @@ pub fn read_schema(text: &str) -> Result<Value, Refused> {
 
 /// A schema with our options, in place of any that a client wrote into it.
 pub fn json_schema(mut schema: Value, lenient: bool) -> TopLevelGrammar {
+    schema::make_exact(&mut schema);
     if let Some(object) = schema.as_object_mut() {
         let options =
             json!({ "whitespace_pattern": WHITESPACE, "lenient": lenient, "coerce_one_of": lenient });

@@ -206,6 +206,23 @@ fn options_of_a_client_s_own_do_nothing() {
 }
 
 #[test]
+fn dates_are_days_that_there_are() {
+    let grammar = compiler().compile(&json(r#"{"type":"string","format":"date-time"}"#)).unwrap();
+    for there in ["2024-02-29T23:59:59Z", "2000-02-29t00:00:00.5+14:00", "1999-12-31T12:00:00-03:30"] {
+        assert!(accepts(&grammar, &format!("\"{there}\"")), "{there}");
+    }
+    for not in [
+        "2023-02-29T00:00:00Z",
+        "1900-02-29T00:00:00Z",
+        "2024-04-31T00:00:00Z",
+        "2024-01-01T00:00:60Z",
+        "2024-01-01",
+    ] {
+        assert!(!accepts(&grammar, &format!("\"{not}\"")), "{not}");
+    }
+}
+
+#[test]
 fn recursive_schemas_nest_as_deep_as_the_answer_goes() {
     let schema = r##"{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[
         {"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["next"],"additionalProperties":false}}}"##;
