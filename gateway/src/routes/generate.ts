@@ -9,6 +9,7 @@ import type { JsonObject } from '../openai/fields.ts';
 import type { SchedulingOptions } from '../openai/scheduling.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
+import { reserveFor } from './reserve.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
@@ -19,9 +20,14 @@ export function generateRoute(
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const backend = deps.backend();
     const principal = c.get('access').principal;
+    const access = c.get('access');
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
+    const job = read(body, model, {
+      tenant,
+      weight: access.tenant?.weight ?? 1,
+      allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
+    });
     const { requests, promptParam } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged);
@@ -29,6 +35,7 @@ export function generateRoute(
       backend,
       model,
       tenant,
+      reserve: reserveFor(c, deps),
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
