@@ -15,6 +15,7 @@ import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
+import { detokenizeRoute, tokenizeRoute } from './routes/tokenize.ts';
 
 /**
  * Builds the gateway's HTTP app. It never listens and owns nothing: serve its `fetch`.
@@ -27,7 +28,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.use('*', requestContext(deps.logger, deps.metrics));
 
-  for (const path of ['/v1/*', '/lora-adapters']) app.use(path, authenticate());
+  for (const path of ['/v1/*', '/lora-adapters', '/tokenize', '/detokenize']) app.use(path, authenticate());
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
@@ -39,6 +40,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/batches', createBatchRoute(deps)).get(batchesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/batches/:id', batchRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
+  app.post('/tokenize', tokenizeRoute(deps)).all(notAllowed('POST'));
+  app.post('/detokenize', detokenizeRoute(deps)).all(notAllowed('POST'));
   app.get('/lora-adapters', loraAdaptersRoute(deps)).post(setLoraAdaptersRoute()).all(notAllowed('GET'));
   if (deps.runtimeLora !== null) {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));

@@ -221,7 +221,8 @@ export class ApiError extends Error {
     const { status, retry } = ERRORS[this.code];
     return {
       ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
-      ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
+      // Of every status: the SDKs would try some again that cannot be helped (408, 409) by themselves.
+      'x-should-retry': String(retry),
     };
   }
 

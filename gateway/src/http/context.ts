@@ -11,6 +11,8 @@ export interface RequestLog {
   model?: string;
   stream?: boolean;
   choices?: number;
+  /** A hash of the user that the client names. */
+  user?: string;
 }
 
 /** Hono's types for the values that a request carries. */
