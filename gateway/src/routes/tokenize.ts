@@ -57,7 +57,11 @@ async function tokenizerOf(
   { backend }: GatewayDeps,
   { model: name = null }: JsonObject,
 ): Promise<{ tokenizer: BackendTokenizer; model: BackendModel }> {
-  const model = await requestedModel(backend(), { model: name ?? 'base' }, c.get('access').principal);
+  const { base } = backend();
+  const model =
+    name === null && base !== null
+      ? base
+      : await requestedModel(backend(), { model: name ?? 'base' }, c.get('access').principal);
   const { tokenizer } = backend();
   if (tokenizer !== null) return { tokenizer, model };
   const message = 'This server answers for another, and has no tokenizer of its own.';
