@@ -1,5 +1,6 @@
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from './errors.ts';
+import type { Client } from './http/client.ts';
 import type { InFlight } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -25,8 +26,7 @@ export interface GenerationOptions {
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
-  /** Aborted when the client leaves. */
-  readonly client: AbortSignal;
+  readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt';
 }
@@ -41,7 +41,9 @@ const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
   readonly signal: AbortSignal;
-  /** Ends whatever still runs and gives the room back; more than once is once. */
+  /** Gives the room back when nothing runs any more; more than once is once. */
+  end(): void;
+  /** Ends whatever still runs as well. */
   close(): void;
 }
 
@@ -49,14 +51,20 @@ function admit({ backend, tenant, requests, inFlight, client }: GenerationOption
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
   const lease = inFlight.acquire(tenant, requests.length);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
-  client.addEventListener('abort', leave, { once: true });
-  if (client.aborted) leave();
-  const close = () => {
-    client.removeEventListener('abort', leave);
-    leave();
+  const stopListening = client.onLeave(leave);
+  if (client.hasLeft) leave();
+  let hasEnded = false;
+  const end = () => {
+    hasEnded = true;
+    stopListening();
     lease.release();
   };
-  return { signal: lease.signal, close };
+  const close = () => {
+    if (hasEnded) return;
+    leave();
+    end();
+  };
+  return { signal: lease.signal, end, close };
 }
 
 /**
@@ -66,14 +74,14 @@ function admit({ backend, tenant, requests, inFlight, client }: GenerationOption
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, close } = admit(options);
+  const { signal, end, close } = admit(options);
   const merged = mergeChoices(
     requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
     signal,
   );
   try {
     const first = await untilOutput(merged, requests.length);
-    return { events: replay(first, merged, close), close };
+    return { events: replay(first, merged, { end, close }), close };
   } catch (error) {
     close();
     throw ofPrompt(error, options);
@@ -98,38 +106,24 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, close } = admit(options);
-  try {
-    const answers = await untilAborted(
-      Promise.all(
-        requests.map(async (request) => {
-          const whole = await metrics.observeWhole(
-            answer.call(backend, model, request, signal),
-            isAwaited(request),
-          );
-          return whole.map(orThrow);
-        }),
-      ),
-      signal,
+  const { signal, end, close } = admit(options);
+  const ask = async (request: BackendRequest, choice: number) => {
+    const whole = await metrics.observeWhole(
+      answer.call(backend, model, request, signal),
+      isAwaited(request),
     );
-    for (const [choice, whole] of answers.entries())
-      for (const event of whole) events.push({ choice, event });
-    return events;
+    signal.throwIfAborted();
+    return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
+  };
+  try {
+    const answers = await Promise.all(requests.map(ask));
+    end();
+    return answers.flat();
   } catch (error) {
     throw ofPrompt(error, options);
   } finally {
     close();
   }
-}
-
-/** Rejects with the signal's reason at once when it is aborted, even where what it waits for is slow to notice. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject);
-  });
 }
 
 function isAwaited({ scheduling }: BackendRequest): boolean {
@@ -158,11 +152,12 @@ async function untilOutput(events: AsyncIterator<ChoiceEvent>, choices: number):
 async function* replay(
   first: readonly ChoiceEvent[],
   rest: AsyncIterable<ChoiceEvent>,
-  close: () => void,
+  { end, close }: Pick<Admitted, 'end' | 'close'>,
 ): AsyncGenerator<ChoiceEvent> {
   try {
     yield* first;
     yield* rest;
+    end();
   } finally {
     close();
   }

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
 import { generateWhole } from '../generation.ts';
+import { clientOfSignal } from '../http/client.ts';
 import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
@@ -189,7 +190,7 @@ export class LineRunner {
       requests: job.requests,
       inFlight,
       metrics,
-      client: work.signal,
+      client: clientOfSignal(work.signal),
       promptParam: job.promptParam,
     });
     return response(200, job.whole(events));
