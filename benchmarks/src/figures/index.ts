@@ -16,6 +16,7 @@ import { residentMemoryFigure } from './resident-memory.ts';
 import { schedulerTime } from './scheduler-time.ts';
 import { secondStart } from './second-start.ts';
 import { soak } from './soak.ts';
+import { speculation } from './speculation.ts';
 import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { storeScale } from './store-scale.ts';
@@ -56,4 +57,5 @@ export const FIGURES: readonly Figure[] = [
   deltaCompression,
   overload,
   soak,
+  speculation,
 ];
