@@ -264,7 +264,8 @@ export class ApiError extends Error {
       ...this.#headers,
       ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
       ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-      ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
+      // Of every status: the SDKs would try some again that cannot be helped (408, 409) by themselves.
+      'x-should-retry': String(retry),
     };
   }
 

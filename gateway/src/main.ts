@@ -326,7 +326,7 @@ async function startEngine(
 ): Promise<EngineProcess> {
   const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
   const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
-  const { maxBatchAdapters, tpotTargetMs, prefixCache } = config;
+  const { maxBatchAdapters, tpotTargetMs, prefixCache, speculation } = config;
   return startEngineProcess({
     model,
     home,
@@ -342,6 +342,7 @@ async function startEngine(
     maxBatchAdapters,
     tpotTargetMs,
     prefixCache,
+    speculation,
     adapterPoolShare: null,
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),

@@ -35,6 +35,7 @@ export const SCHEDULING_OPTIONS = {
   tpotTargetMs: null,
   adapterPoolShare: null,
   prefixCache: 'tenant',
+  speculation: 'auto',
 } as const;
 
 /** Where the default model is kept: the same place as when it is served. */

@@ -171,6 +171,12 @@ export const configSchema = z
       .describe(
         "Who finds a prompt's beginning already computed: its own tenant; with 'shared' every tenant of the base model, who can then tell by the time what others asked",
       ),
+    speculation: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe(
+        'Whether tokens that what was read before foretells are computed ahead; auto: where that pays. Answers are the same',
+      ),
     allowPriority: z
       .enum(['yes', 'no'])
       .default('no')

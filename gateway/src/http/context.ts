@@ -14,6 +14,8 @@ export interface RequestLog {
   stream?: boolean;
   choices?: number;
   usage?: { readonly prompt_tokens: number; readonly completion_tokens: number };
+  /** A hash of the user that the client names. */
+  user?: string;
 }
 
 /** Hono's types for the values that a request carries. */

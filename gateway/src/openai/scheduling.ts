@@ -13,6 +13,14 @@ const TIERS = {
   flex: 'batch',
 } as const satisfies Record<string, Priority>;
 
+/** What a request was served as, in OpenAI's words. */
+export type ServiceTier = 'default' | 'priority' | 'flex';
+
+const SERVED = { normal: 'default', high: 'priority', batch: 'flex' } as const satisfies Record<
+  Priority,
+  ServiceTier
+>;
+
 export interface SchedulingOptions {
   readonly tenant: string;
   /** The tenant's share against others'. */
@@ -50,4 +58,12 @@ export function readScheduling(
     category: body.category ?? null,
     timeoutSeconds: body.timeout ?? null,
   };
+}
+
+/** What the answer says of a request's `service_tier`: null where the client did not ask for one. */
+export function answeredTier(
+  { service_tier: asked = null }: JsonObject,
+  { priority }: SchedulingParams,
+): ServiceTier | null {
+  return asked === null ? null : SERVED[priority];
 }

@@ -19,8 +19,8 @@ export function generateRoute(
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const backend = deps.backend();
-    const principal = c.get('access').principal;
     const access = c.get('access');
+    const { principal } = access;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
     const job = read(body, model, {
@@ -28,9 +28,9 @@ export function generateRoute(
       weight: access.tenant?.weight ?? 1,
       allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
     });
-    const { requests, promptParam } = job;
+    const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
-    Object.assign(c.get('log'), logged);
+    Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
     const generation = {
       backend,
       model,
