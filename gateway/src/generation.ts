@@ -28,7 +28,7 @@ export interface GenerationOptions {
   /** Aborted when the client leaves. */
   readonly client: AbortSignal;
   /** The field that the prompts came from, to be named when one cannot be used. */
-  readonly promptParam: 'messages' | 'prompt';
+  readonly promptParam: 'messages' | 'prompt' | 'input';
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */

@@ -192,7 +192,7 @@ export class LineRunner {
       client: work.signal,
       promptParam: job.promptParam,
     });
-    return response(200, job.whole(events));
+    return response(200, await job.whole(events));
   }
 
   #failure(error: ApiError): LineOutcome {

@@ -13,7 +13,7 @@ import type { GatewayDeps } from './deps.ts';
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
   deps: GatewayDeps,
-  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job,
+  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job | Promise<Job>,
 ) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
@@ -21,7 +21,7 @@ export function generateRoute(
     const principal = c.get('access').principal;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
+    const job = await read(body, model, { tenant, allowPriority: deps.allowPriority });
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
@@ -35,7 +35,9 @@ export function generateRoute(
       client: c.req.raw.signal,
       promptParam,
     };
-    if (job.chunks === null) return c.json(job.whole(await generateWhole(generation)));
-    return answerStream(c, deps.logger, await startGeneration(generation), job.chunks);
+    const { chunks, events } = job;
+    if (chunks === null) return c.json(await job.whole(await generateWhole(generation)));
+    const options = events === undefined ? { chunks } : { chunks, events };
+    return answerStream(c, deps.logger, await startGeneration(generation), options);
   };
 }
