@@ -1,6 +1,9 @@
+import type { Reservation } from './admission/admission.ts';
+import { type Asked, askedOf } from './admission/asked.ts';
+import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from './errors.ts';
-import type { InFlight } from './in-flight.ts';
+import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
@@ -21,6 +24,8 @@ export interface GenerationOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
   readonly tenant: string;
+  /** Holds what the request may use for whoever it is from. @throws ApiError */
+  readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
   /** One for each choice. */
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
@@ -41,13 +46,20 @@ const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
   readonly signal: AbortSignal;
+  /** Is told all that comes of the choices. */
+  readonly meter: Meter;
   /** Ends whatever still runs and gives the room back; more than once is once. */
   close(): void;
 }
 
-function admit({ backend, tenant, requests, inFlight, client }: GenerationOptions): Admitted {
+async function admit(options: GenerationOptions): Promise<Admitted> {
+  const { backend, model, requests, client } = options;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const lease = inFlight.acquire(tenant, requests.length);
+  const asked = askedOf(model, requests);
+  const reserved = options.reserve(asked);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  const lease = acquired(options, reservation);
+  const meter = new Meter(requests, asked.promptTokens);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
   client.addEventListener('abort', leave, { once: true });
   if (client.aborted) leave();
@@ -55,8 +67,18 @@ function admit({ backend, tenant, requests, inFlight, client }: GenerationOption
     client.removeEventListener('abort', leave);
     leave();
     lease.release();
+    reservation.settle(meter.used());
   };
-  return { signal: lease.signal, close };
+  return { signal: lease.signal, meter, close };
+}
+
+function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
+  try {
+    return inFlight.acquire(tenant, requests.length);
+  } catch (error) {
+    reservation.settle(null);
+    throw error;
+  }
 }
 
 /**
@@ -66,10 +88,11 @@ function admit({ backend, tenant, requests, inFlight, client }: GenerationOption
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, close } = admit(options);
+  const { signal, meter, close } = await admit(options);
   const merged = mergeChoices(
     requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
     signal,
+    (choice, event) => meter.take(choice, event),
   );
   try {
     const first = await untilOutput(merged, requests.length);
@@ -98,15 +121,17 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, close } = admit(options);
+  const { signal, meter, close } = await admit(options);
+  meter.expectPrompts();
   try {
     const answers = await untilAborted(
       Promise.all(
-        requests.map(async (request) => {
+        requests.map(async (request, choice) => {
           const whole = await metrics.observeWhole(
             answer.call(backend, model, request, signal),
             isAwaited(request),
           );
+          for (const event of whole) meter.take(choice, event);
           return whole.map(orThrow);
         }),
       ),
@@ -172,10 +197,12 @@ async function* replay(
  * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each
  * source is asked for its next event only after its last was taken, so a slow consumer slows them down and at
  * most one event of each waits here.
+ * @param onEvent told of each before it is given, failures too
  */
 export async function* mergeChoices(
   sources: readonly AsyncIterable<BackendEvent>[],
   signal: AbortSignal,
+  onEvent: (choice: number, event: BackendEvent) => void = () => {},
 ): AsyncGenerator<ChoiceEvent> {
   type Arrival =
     | { choice: number; result: IteratorResult<BackendEvent> }
@@ -212,6 +239,7 @@ export async function* mergeChoices(
         open--;
         continue;
       }
+      onEvent(arrival.choice, arrival.result.value);
       yield { choice: arrival.choice, event: orThrow(arrival.result.value) };
       ask(arrival.choice);
     }

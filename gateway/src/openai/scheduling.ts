@@ -23,6 +23,8 @@ export const SERVED = { normal: 'default', high: 'priority', batch: 'flex' } as 
 
 export interface SchedulingOptions {
   readonly tenant: string;
+  /** The tenant's share against others'. */
+  readonly weight: number;
   /** Whether clients may ask to come first; otherwise 'priority' is served as 'default'. */
   readonly allowPriority: boolean;
 }
@@ -44,13 +46,13 @@ const schedulingBody = z.compile(z.object(schedulingFields));
 /** @throws ApiError for the first field that is wrong */
 export function readScheduling(
   json: JsonObject,
-  { tenant, allowPriority }: SchedulingOptions,
+  { tenant, weight, allowPriority }: SchedulingOptions,
 ): SchedulingParams {
   const body = parse(schedulingBody, json);
   const tier = TIERS[body.service_tier ?? 'auto'];
   return {
     tenant,
-    weight: 1,
+    weight,
     priority: tier === 'high' && !allowPriority ? 'normal' : tier,
     cacheSalt: body.cache_salt ?? null,
     category: body.category ?? null,
