@@ -3,6 +3,7 @@ import { type Asked, askedOf } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from './errors.ts';
+import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -30,8 +31,7 @@ export interface GenerationOptions {
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
-  /** Aborted when the client leaves. */
-  readonly client: AbortSignal;
+  readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
 }
@@ -48,7 +48,9 @@ interface Admitted {
   readonly signal: AbortSignal;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
-  /** Ends whatever still runs and gives the room back; more than once is once. */
+  /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
+  end(): void;
+  /** Ends whatever still runs as well. */
   close(): void;
 }
 
@@ -61,15 +63,21 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   const lease = acquired(options, reservation);
   const meter = new Meter(requests, asked.promptTokens);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
-  client.addEventListener('abort', leave, { once: true });
-  if (client.aborted) leave();
-  const close = () => {
-    client.removeEventListener('abort', leave);
-    leave();
+  const stopListening = client.onLeave(leave);
+  if (client.hasLeft) leave();
+  let hasEnded = false;
+  const end = () => {
+    hasEnded = true;
+    stopListening();
     lease.release();
     reservation.settle(meter.used());
   };
-  return { signal: lease.signal, meter, close };
+  const close = () => {
+    if (hasEnded) return;
+    leave();
+    end();
+  };
+  return { signal: lease.signal, meter, end, close };
 }
 
 function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
@@ -88,7 +96,7 @@ function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, meter, close } = await admit(options);
+  const { signal, meter, end, close } = await admit(options);
   const merged = mergeChoices(
     requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
     signal,
@@ -96,7 +104,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
   );
   try {
     const first = await untilOutput(merged, requests.length);
-    return { events: replay(first, merged, close), close };
+    return { events: replay(first, merged, { end, close }), close };
   } catch (error) {
     close();
     throw ofPrompt(error, options);
@@ -121,40 +129,26 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, meter, close } = await admit(options);
+  const { signal, meter, end, close } = await admit(options);
   meter.expectPrompts();
-  try {
-    const answers = await untilAborted(
-      Promise.all(
-        requests.map(async (request, choice) => {
-          const whole = await metrics.observeWhole(
-            answer.call(backend, model, request, signal),
-            isAwaited(request),
-          );
-          for (const event of whole) meter.take(choice, event);
-          return whole.map(orThrow);
-        }),
-      ),
-      signal,
+  const ask = async (request: BackendRequest, choice: number) => {
+    const whole = await metrics.observeWhole(
+      answer.call(backend, model, request, signal),
+      isAwaited(request),
     );
-    for (const [choice, whole] of answers.entries())
-      for (const event of whole) events.push({ choice, event });
-    return events;
+    for (const event of whole) meter.take(choice, event);
+    signal.throwIfAborted();
+    return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
+  };
+  try {
+    const answers = await Promise.all(requests.map(ask));
+    end();
+    return answers.flat();
   } catch (error) {
     throw ofPrompt(error, options);
   } finally {
     close();
   }
-}
-
-/** Rejects with the signal's reason at once when it is aborted, even where what it waits for is slow to notice. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject);
-  });
 }
 
 function isAwaited({ scheduling }: BackendRequest): boolean {
@@ -183,11 +177,12 @@ async function untilOutput(events: AsyncIterator<ChoiceEvent>, choices: number):
 async function* replay(
   first: readonly ChoiceEvent[],
   rest: AsyncIterable<ChoiceEvent>,
-  close: () => void,
+  { end, close }: Pick<Admitted, 'end' | 'close'>,
 ): AsyncGenerator<ChoiceEvent> {
   try {
     yield* first;
     yield* rest;
+    end();
   } finally {
     close();
   }

@@ -112,7 +112,7 @@ export interface Backend {
   generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
   /**
    * All that `generate` would give, at once, for clients that want no stream: where an answer can be had whole for less than
-   * its pieces. null where it is made here piece by piece anyway.
+   * its pieces. Aborting the signal ends it at once. null where it is made here piece by piece anyway.
    */
   readonly answer:
     | ((

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import { generateWhole, startGeneration } from '../generation.ts';
+import { clientOf } from '../http/client.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import type { Job } from '../jobs/job.ts';
@@ -39,7 +40,7 @@ export function generateRoute(
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
-      client: c.req.raw.signal,
+      client: clientOf(c),
       promptParam,
     };
     const { chunks, events } = job;
