@@ -33,7 +33,7 @@ export interface GenerationOptions {
   readonly metrics: Metrics;
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
-  readonly promptParam: 'messages' | 'prompt';
+  readonly promptParam: 'messages' | 'prompt' | 'input';
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
