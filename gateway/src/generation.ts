@@ -1,7 +1,10 @@
+import type { Reservation } from './admission/admission.ts';
+import { type Asked, askedOf } from './admission/asked.ts';
+import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from './errors.ts';
 import type { Client } from './http/client.ts';
-import type { InFlight } from './in-flight.ts';
+import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
@@ -22,6 +25,8 @@ export interface GenerationOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
   readonly tenant: string;
+  /** Holds what the request may use for whoever it is from. @throws ApiError */
+  readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
   /** One for each choice. */
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
@@ -41,30 +46,48 @@ const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
   readonly signal: AbortSignal;
+  /** Is told all that comes of the choices. */
+  readonly meter: Meter;
   /** Gives the room back when nothing runs any more; more than once is once. */
   end(): void;
   /** Ends whatever still runs as well. */
   close(): void;
 }
 
-function admit({ backend, tenant, requests, inFlight, client }: GenerationOptions): Admitted {
+async function admit(options: GenerationOptions): Promise<Admitted> {
+  const { backend, model, requests, client } = options;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const lease = inFlight.acquire(tenant, requests.length);
+  const asked = askedOf(model, requests);
+  const reserved = options.reserve(asked);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  const lease = acquired(options, reservation);
+  const meter = new Meter(requests, asked.promptTokens);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
   const stopListening = client.onLeave(leave);
   if (client.hasLeft) leave();
   let hasEnded = false;
   const end = () => {
+    if (hasEnded) return;
     hasEnded = true;
     stopListening();
     lease.release();
+    reservation.settle(meter.used());
   };
   const close = () => {
     if (hasEnded) return;
     leave();
     end();
   };
-  return { signal: lease.signal, end, close };
+  return { signal: lease.signal, meter, end, close };
+}
+
+function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
+  try {
+    return inFlight.acquire(tenant, requests.length);
+  } catch (error) {
+    reservation.settle(null);
+    throw error;
+  }
 }
 
 /**
@@ -74,10 +97,11 @@ function admit({ backend, tenant, requests, inFlight, client }: GenerationOption
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, end, close } = admit(options);
+  const { signal, meter, end, close } = await admit(options);
   const merged = mergeChoices(
     requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
     signal,
+    (choice, event) => meter.take(choice, event),
   );
   try {
     const first = await untilOutput(merged, requests.length);
@@ -106,13 +130,15 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, end, close } = admit(options);
+  const { signal, meter, end, close } = await admit(options);
+  meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
     const whole = await metrics.observeWhole(
       answer.call(backend, model, request, signal),
       isAwaited(request),
     );
     signal.throwIfAborted();
+    for (const event of whole) meter.take(choice, event);
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };
   try {
@@ -167,10 +193,12 @@ async function* replay(
  * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each
  * source is asked for its next event only after its last was taken, so a slow consumer slows them down and at
  * most one event of each waits here.
+ * @param onEvent told of each before it is given, failures too
  */
 export async function* mergeChoices(
   sources: readonly AsyncIterable<BackendEvent>[],
   signal: AbortSignal,
+  onEvent: (choice: number, event: BackendEvent) => void = () => {},
 ): AsyncGenerator<ChoiceEvent> {
   type Arrival =
     | { choice: number; result: IteratorResult<BackendEvent> }
@@ -207,6 +235,7 @@ export async function* mergeChoices(
         open--;
         continue;
       }
+      onEvent(arrival.choice, arrival.result.value);
       yield { choice: arrival.choice, event: orThrow(arrival.result.value) };
       ask(arrival.choice);
     }

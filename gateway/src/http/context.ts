@@ -15,13 +15,22 @@ export interface RequestLog {
   model?: string;
   stream?: boolean;
   choices?: number;
+  usage?: { readonly prompt_tokens: number; readonly completion_tokens: number };
+  /** A hash of the user that the client names. */
+  user?: string;
 }
 
 /** Hono's types for the values that a request carries. */
 export interface GatewayEnv {
   /** Node's own objects, where the app is served by Node's server and not called by itself. */
   Bindings: { incoming?: IncomingMessage; outgoing?: ServerResponse };
-  Variables: { requestId: string; log: RequestLog; access: Access };
+  Variables: {
+    requestId: string;
+    log: RequestLog;
+    access: Access;
+    /** Resolves when what was used is known, which a stream tells in the end. */
+    ended?: Promise<void>;
+  };
 }
 
 const OPENAI_VERSION = '2020-10-01';
@@ -53,10 +62,24 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     const { method } = c.req;
     const { status } = c.res;
     metrics.countHttp(route, method, status);
-    const line = { requestId, method, route, status, milliseconds, ...c.get('log'), ...cause(c.error) };
-    if (status >= 500 && c.error !== undefined) logger.error(line, 'request failed');
-    else if (PROBES.has(route)) logger.debug(line, 'request');
-    else logger.info(line, 'request');
+    const write = () => {
+      const took = Math.round(performance.now() - started);
+      const line = {
+        requestId,
+        method,
+        route,
+        status,
+        milliseconds: took,
+        ...c.get('log'),
+        ...cause(c.error),
+      };
+      if (status >= 500 && c.error !== undefined) logger.error(line, 'request failed');
+      else if (PROBES.has(route)) logger.debug(line, 'request');
+      else logger.info(line, 'request');
+    };
+    const ended = c.get('ended');
+    if (ended === undefined || c.get('log').usage !== undefined) write();
+    else void ended.then(write);
   });
 }
 
