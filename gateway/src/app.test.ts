@@ -23,7 +23,7 @@ function startingGateway() {
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
-    admission: () => null,
+    tenants: () => null,
     checksKeys: false,
     openMetrics: true,
     adminAdapters: {

@@ -5,6 +5,10 @@ import { errorResponse, type GatewayEnv, requestContext } from './http/context.t
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
+import { adminKeys } from './routes/admin/keys.ts';
+import { litellmKeys } from './routes/admin/litellm.ts';
+import { adminPrices } from './routes/admin/prices.ts';
+import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
@@ -50,8 +54,13 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
-  app.use('/admin/*', administratorsOnly(deps.authenticator));
+  for (const path of ['/admin/*', '/key/*']) app.use(path, administratorsOnly(deps.authenticator));
+  app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
+  app.use('/admin/v1/prices/*', operatorsOnly());
+  app.route('/admin/v1/prices', adminPrices(deps));
+  app.route('/admin/v1/tenants', adminTenants(deps));
+  app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));

@@ -153,7 +153,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
-    admission: () => tenants?.admission ?? null,
+    tenants: () => tenants,
     checksKeys: config.auth === 'keys',
     openMetrics: config.metricsAccess === 'open',
     runtimeLora:

@@ -5,7 +5,7 @@ import { type GatewayEnv, setHeaders } from '../http/context.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /** Reserves what a request may use for whoever sent it; what it used is in its line of the log. */
-export function reserveFor(c: Context<GatewayEnv>, { admission }: GatewayDeps) {
+export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
   const taken = (reservation: Reservation): Reservation => {
     setHeaders(c, reservation.headers);
     let onEnd = () => {};
@@ -28,7 +28,7 @@ export function reserveFor(c: Context<GatewayEnv>, { admission }: GatewayDeps) {
     };
   };
   return (asked: Asked): Reservation | Promise<Reservation> => {
-    const reserved = admission()?.reserve(c.get('access'), asked) ?? UNLIMITED;
+    const reserved = tenants()?.admission.reserve(c.get('access'), asked) ?? UNLIMITED;
     return reserved instanceof Promise ? reserved.then(taken) : taken(reserved);
   };
 }
