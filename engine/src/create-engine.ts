@@ -3,12 +3,9 @@ import { Tokenizer } from '@polylora/engine-native';
 import { EngineOptions, planPool } from './config.ts';
 import { LlmEngine } from './llm-engine.ts';
 import { prepareModel } from './model/prepare.ts';
-import { formatProgress, type OnProgress } from './model/progress.ts';
+import { inLines } from './model/progress.ts';
 import { ModelRunner } from './model-runner.ts';
 import type { Engine } from './types.ts';
-
-/** The least time between two lines about the same file. */
-const PROGRESS_MILLISECONDS = 1_000;
 
 /** Told what a long start is doing, a line at a time. */
 export type OnProgressLine = (line: string) => void;
@@ -36,21 +33,4 @@ export async function createEngine(
   const tokenizer = new Tokenizer(await readFile(prepared.tokenizerFile));
   const info = { ...prepared.info, maxModelLen: plan.maxModelLen };
   return new LlmEngine({ ...prepared, info }, runner, tokenizer, plan.pageCount, parsed);
-}
-
-/** Progress as text: a line when something begins, when it is done, and now and then between. */
-function inLines(onLine: OnProgressLine): OnProgress {
-  let current = '';
-  let last = '';
-  let lastAt = 0;
-  return (progress) => {
-    const line = formatProgress(progress);
-    const what = `${progress.stage} ${progress.label}`;
-    const due = what !== current || progress.done === progress.total;
-    if (line === last || (!due && performance.now() - lastAt < PROGRESS_MILLISECONDS)) return;
-    onLine(line);
-    current = what;
-    last = line;
-    lastAt = performance.now();
-  };
 }

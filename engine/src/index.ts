@@ -1,6 +1,8 @@
 export { createEngine } from './create-engine.ts';
 export { type CompressionReport, compressFineTune } from './delta/compress.ts';
 export { DeltaError } from './delta/delta-error.ts';
+export { createEmbedder } from './embedding/embedder.ts';
+export type * from './embedding/types.ts';
 export { type MixturePart, mixAdapters, mixtureDigest } from './mixture.ts';
 export { withFileLock } from './model/file-lock.ts';
 export { defaultHome } from './model/home.ts';

@@ -4,7 +4,7 @@
  */
 import { StorageError } from '@polylora/adapters-store';
 
-type OpenAIErrorType = 'invalid_request_error' | 'rate_limit_error' | 'server_error';
+type OpenAIErrorType = 'invalid_request_error' | 'rate_limit_error' | 'insufficient_quota' | 'server_error';
 
 interface ErrorDefinition {
   readonly status: number;
@@ -45,8 +45,19 @@ export const ERRORS = {
   ),
   invalid_chat_template: badRequest("The model's chat template refused the messages."),
   model_not_found: badRequest('No base model or adapter has the requested name.', 404),
-  invalid_api_key: badRequest('The route needs another key than the one given, or one at all.', 401),
+  invalid_api_key: badRequest(
+    'The key is missing, unknown, expired, blocked or not one for this route, which are not told apart.',
+    401,
+  ),
+  insufficient_permissions: badRequest(
+    'The key is good, but not for this: an administrator must do it.',
+    403,
+  ),
   admin_disabled: badRequest('The admin API is off, because the server has no operator key.', 403),
+  keys_disabled: badRequest('The server does not check keys (`--auth off`), and so keeps none.', 403),
+  tenant_not_found: badRequest('There is no such tenant, or none that may be seen.', 404),
+  tenant_exists: badRequest('The id is a tenant, or was one.', 409),
+  key_not_found: badRequest('There is no such key, or none that may be seen.', 404),
   adapter_not_found: badRequest(
     'The store has no such adapter, tag or version, or none that may be seen.',
     404,
@@ -129,6 +140,30 @@ export const ERRORS = {
   headers_too_large: badRequest('The HTTP headers are too large.', 431),
   malformed_http: badRequest('The request is not valid HTTP.'),
   client_closed_request: badRequest('The client left before the answer; seen in logs and metrics only.', 499),
+  request_exceeds_limit: badRequest(
+    'The request alone may use more tokens than the tenant or the key may in a request or a minute.',
+  ),
+  rate_limit_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      "The tenant's or the key's requests or tokens per minute are used up; `retry-after` says when there is room.",
+  },
+  concurrency_limit_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning: 'As many requests of the tenant or the key are running as may.',
+  },
+  insufficient_quota: {
+    status: 429,
+    type: 'insufficient_quota',
+    retry: false,
+    meaning:
+      "The tenant's or the key's budget has no room for the most that the request can use; `retry-after` says when it begins anew.",
+  },
+  price_not_found: badRequest('There is no such price.', 404),
   engine_overloaded: {
     status: 429,
     type: 'rate_limit_error',
@@ -194,17 +229,23 @@ export class ApiError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
   readonly #retryAfterSeconds: number;
+  readonly #headers: Readonly<Record<string, string>>;
 
   constructor(
     code: ErrorCode,
     message: string,
     param: string | null = null,
-    options?: ErrorOptions & { readonly retryAfterSeconds?: number | null },
+    options?: ErrorOptions & {
+      readonly retryAfterSeconds?: number | null;
+      /** Of the answer, beside those that every error of this code has. */
+      readonly headers?: Readonly<Record<string, string>>;
+    },
   ) {
     super(message, options);
     this.code = code;
     this.param = param;
     this.#retryAfterSeconds = options?.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
+    this.#headers = options?.headers ?? {};
   }
 
   get status(): number {
@@ -220,8 +261,11 @@ export class ApiError extends Error {
   headers(): Record<string, string> {
     const { status, retry } = ERRORS[this.code];
     return {
+      ...this.#headers,
       ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
-      ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
+      ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+      // Of every status: the SDKs would try some again that cannot be helped (408, 409) by themselves.
+      'x-should-retry': String(retry),
     };
   }
 

@@ -3,8 +3,12 @@ import {
   AdapterDirectory,
   type AdaptersStore,
   type BaseModelShape,
+  type Database,
+  openDatabase,
   type PushLimits,
+  readSecretKey,
 } from '@polylora/adapters-store';
+import { parseSecretKey } from '@polylora/adapters-store/options';
 import {
   type Engine,
   EngineError,
@@ -13,13 +17,17 @@ import {
   startEngineProcess,
 } from '@polylora/engine';
 import { Registry } from 'prom-client';
+import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
+import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
 import { CombinedCatalog } from './adapters/catalog.ts';
 import { DirectoryCatalog } from './adapters/directory-catalog.ts';
 import { StoreCatalog } from './adapters/store-catalog.ts';
 import { openStore, type StoreHost, stagingOf } from './adapters/store-host.ts';
+import { UNLIMITED } from './admission/admission.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
+import { GrantedBackend } from './backends/granted.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
@@ -30,8 +38,8 @@ import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
-import { OPERATOR } from './routes/admin/operator.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
+import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
@@ -86,6 +94,12 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.adapterLimitRank;
     },
   };
+  // Where keys are not checked there is nothing to wait for.
+  let authenticator: Authenticator | null =
+    config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
+  let database = null as Database | null;
+  let tenants = null as TenantsHost | null;
+  const secretKey = secretKeyOf(config);
   const notOpen = (): null => {
     if (config.upstream === null) return null;
     throw new ApiError(
@@ -105,6 +119,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       },
       queued: 0,
     }),
+    access: (tenant, key) => accessOfWork(config, tenants, tenant, key),
+    // Nobody waits for it: it has no limits per minute.
+    reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
     logger,
     get concurrency() {
@@ -135,7 +152,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     get fileStorageLimitBytes() {
       return live.current.fileStorageLimitBytes;
     },
-    operatorKey: config.operatorKey,
+    authenticator: () => authenticator,
+    admission: () => tenants?.admission ?? null,
+    checksKeys: config.auth === 'keys',
+    openMetrics: config.metricsAccess === 'open',
     runtimeLora:
       config.runtimeLoraRoot === null
         ? null
@@ -158,14 +178,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   batches.start();
-  const startEmbedded = async (): Promise<Backend> => {
+  const startEmbedded = async (metadata: Database): Promise<Backend> => {
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
       const reserved = EmbeddedBackend.reservedNames(servedModelName);
       adapters = await openStore({
         directory: storeDirectory,
-        database: config.database,
+        database: metadata,
         blobs: {
           location: config.blobs,
           cacheBytes: config.blobCacheBytes,
@@ -176,8 +196,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
           hubUrl: config.hubUrl,
           hosts: hostsOf(config.importHosts),
           hubToken: () => live.current.hubToken,
-          secretKey: config.secretKey,
-          secretKeyFile: join(config.home, 'secret.key'),
+          secretKey,
         },
         graceSeconds: config.adapterGraceSeconds,
         // The directory's adapters come first: one that was pushed under such a name would never be found.
@@ -202,20 +221,40 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     }
   };
   try {
-    backend =
-      config.upstream === null
-        ? await startEmbedded()
-        : await startUpstream({ ...config, url: config.upstream, key: config.upstreamKey, logger, say });
+    const metadata = async () => {
+      database ??= await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
+      return database;
+    };
+    if (config.auth === 'keys') {
+      tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
+      authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
+    }
+    const { upstream: url, upstreamKey: key } = config;
+    const started =
+      url === null
+        ? await startEmbedded(await metadata())
+        : await startUpstream({ ...config, url, key, logger, say });
+    backend = new GrantedBackend(started);
   } catch (error) {
     await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
+    await tenants?.close();
+    await database?.destroy();
     throw error;
   }
   metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
   const models = await backend.models(OPERATOR);
-  say(readyBanner(url, models));
+  if (config.auth === 'off') {
+    logger.warn(
+      { host: config.host },
+      'keys are not checked: whoever reaches this address may use the server',
+    );
+  }
+  // Beside its making: it is shown once, and what is made and not shown is of no use to anybody.
+  const first = config.operatorKey === null ? ((await tenants?.keys.createFirst('start')) ?? null) : null;
+  say(readyBanner(url, models, { checksKeys: config.auth === 'keys', firstKey: first?.text ?? null }));
   logger.info({ url, models: models.map(({ id }) => id) }, 'ready');
   live.onReload((reload) => reloaded(reload, logger, metrics));
   await live.watch();
@@ -234,9 +273,32 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await batches.stop();
     await backend.close();
     await adapters?.close();
+    await tenants?.close();
+    await database?.destroy();
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */
+async function accessOfWork(
+  { auth }: Config,
+  tenants: TenantsHost | null,
+  tenant: string,
+  key: string | null,
+): Promise<Access> {
+  if (auth === 'off') return { principal: { tenant, key }, role: 'user', tenant: null, key: null };
+  if (key === null && tenant === OPERATOR.tenant) return OPERATOR_ACCESS;
+  const access = (await tenants?.registry.stillValid({ tenant, key })) ?? null;
+  if (access === null)
+    throw new ApiError('invalid_api_key', 'The key that this was asked for with does not hold any more.');
+  return access;
+}
+
+/** The server's secret: of the configuration, or in a file that is made when it is first asked for. */
+function secretKeyOf({ secretKey, home }: Config): () => Promise<Buffer> {
+  const given = secretKey === null ? null : parseSecretKey(secretKey);
+  return async () => given ?? readSecretKey(join(home, 'secret.key'));
 }
 
 /** Tells of a configuration that was read again, and gives the parts that keep a value of their own the new one. */

@@ -6,7 +6,8 @@ const START_TIMEOUT_MS = 300_000;
 
 /**
  * Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary
- * every prompt is read and every token computed by itself: random prompts' answers repeat themselves, and no peer would guess them.
+ * no key is asked for, every prompt is read, and every token is computed by itself: random prompts' answers repeat themselves, and
+ * no peer would guess them.
  */
 export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
   const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
@@ -18,6 +19,8 @@ export async function startGateway(flags: readonly string[]): Promise<ServerProc
     '--prefix-cache',
     'off',
     '--speculation',
+    'off',
+    '--auth',
     'off',
     ...flags,
   ]);

@@ -32,9 +32,9 @@ const Snapshot = z.object({
   files: z.array(z.object({ path: z.string(), size: z.int() })),
 });
 
-/** At a repository's root; weights of other kinds are not fetched. */
+/** At a repository's root, and how a sentence-transformers model pools; weights of other kinds are not fetched. */
 const WANTED =
-  /^(config\.json|generation_config\.json|tokenizer\.json|tokenizer_config\.json|chat_template\.(jinja|json)|model(-\d+-of-\d+)?\.safetensors(\.index\.json)?)$/;
+  /^(config\.json|generation_config\.json|tokenizer\.json|tokenizer_config\.json|chat_template\.(jinja|json)|model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|modules\.json|sentence_bert_config\.json|\d+_Pooling\/config\.json)$/;
 
 /** The directory of a model that was fetched before and is whole. */
 export async function cachedHubModel(id: HubModelId, home: string): Promise<string | null> {
@@ -118,7 +118,7 @@ async function resolveRevision({ name, revision }: HubModelId, access: MetadataA
 
 async function wantedFiles(id: HubModelId, commit: string, access: MetadataAccess): Promise<ListFileEntry[]> {
   const files: ListFileEntry[] = [];
-  for await (const file of listFiles({ repo: id.name, revision: commit, ...access })) {
+  for await (const file of listFiles({ repo: id.name, revision: commit, recursive: true, ...access })) {
     if (file.type === 'file' && WANTED.test(file.path)) files.push(file);
   }
   const isSharded = files.some(({ path }) => path === 'model.safetensors.index.json');

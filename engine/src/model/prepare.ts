@@ -3,7 +3,7 @@
  * per content and kept under `home`; later starts only look it up.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { writeWeights } from '@polylora/engine-native';
 import { EngineError, type ModelInfo } from '../types.ts';
@@ -15,6 +15,7 @@ import { withFileLock } from './file-lock.ts';
 import { buildGraph, type DecoderGraph } from './graph.ts';
 import { huggingFaceFiles } from './hugging-face.ts';
 import { MANIFEST_FILE, Manifest } from './manifest.ts';
+import { areWhole, removeLeftovers } from './prepared-directory.ts';
 import type { OnProgress } from './progress.ts';
 import { readModel } from './read-model.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
@@ -108,10 +109,7 @@ function modelInfo(
 async function readManifest(directory: string): Promise<Manifest | null> {
   try {
     const manifest = Manifest.parse(JSON.parse(await readFile(join(directory, MANIFEST_FILE), 'utf8')));
-    for (const [file, bytes] of Object.entries(manifest.files)) {
-      if ((await stat(join(directory, file))).size !== bytes) return null;
-    }
-    return manifest;
+    return (await areWhole(directory, manifest.files)) ? manifest : null;
   } catch {
     return null;
   }
@@ -143,18 +141,6 @@ async function build(
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
-  }
-}
-
-/** What a process that died left behind, and a prepared model that is not whole. Called under the lock. */
-async function removeLeftovers(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
-  const parent = join(directory, '..');
-  for (const entry of await readdir(parent)) {
-    const path = join(parent, entry);
-    if (path.startsWith(`${directory}.`) && entry.endsWith('.tmp')) {
-      await rm(path, { recursive: true, force: true });
-    }
   }
 }
 

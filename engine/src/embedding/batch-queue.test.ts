@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { BatchQueue, type WaitingInput } from './batch-queue.ts';
+
+const inputs = (request: number, lengths: readonly number[]): WaitingInput[] =>
+  lengths.map((length, index) => ({ request, index, ids: Array(length).fill(7) }));
+
+const names = (batch: readonly WaitingInput[]) => batch.map(({ request, index }) => `${request}.${index}`);
+
+test('what has the same length runs together, whoever asked', () => {
+  const queue = new BatchQueue(100);
+  queue.add(0, inputs(0, [5, 6, 5]));
+  queue.add(1, inputs(1, [5, 9]));
+  expect(names(queue.take())).toEqual(['0.0', '0.2', '1.0']);
+  expect(names(queue.take())).toEqual(['1.1']);
+  expect(names(queue.take())).toEqual(['0.1']);
+  expect(queue.take()).toEqual([]);
+  expect(queue.isEmpty).toBe(true);
+});
+
+test('one text waits for a single batch of a request of thousands', () => {
+  const queue = new BatchQueue(10);
+  queue.add(0, inputs(0, Array(2000).fill(5)));
+  expect(names(queue.take())).toEqual(['0.0', '0.1']);
+  queue.add(1, inputs(1, [3]));
+  expect(names(queue.take())).toEqual(['0.2', '0.3']);
+  expect(names(queue.take())).toEqual(['1.0']);
+});
+
+test('nothing is lost or run twice, lengths never mix, and batches keep their bound', () => {
+  const lengths = fc.array(fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 12 }), { maxLength: 6 });
+  fc.assert(
+    fc.property(lengths, fc.integer({ min: 1, max: 20 }), (requests, most) => {
+      const queue = new BatchQueue(most);
+      for (const [request, of] of requests.entries()) queue.add(request, inputs(request, of));
+      const taken: string[] = [];
+      while (!queue.isEmpty) {
+        const batch = queue.take();
+        const [length] = batch.map(({ ids }) => ids.length);
+        expect(batch.every(({ ids }) => ids.length === length)).toBe(true);
+        expect(batch.length === 1 || batch.length * length! <= most).toBe(true);
+        if (length === 1) expect(batch).toHaveLength(1);
+        taken.push(...names(batch));
+      }
+      const all = requests.flatMap((of, request) => names(inputs(request, of)));
+      expect(taken.sort()).toEqual(all.sort());
+    }),
+  );
+});
+
+test('what was dropped does not run', () => {
+  const queue = new BatchQueue(10);
+  queue.add(0, inputs(0, [2]));
+  queue.add(1, inputs(1, [2]));
+  queue.drop(0);
+  expect(names(queue.take())).toEqual(['1.0']);
+});

@@ -1,0 +1,92 @@
+import { type Database, migrateBeside } from '@polylora/adapters-store';
+import { Admission } from '../admission/admission.ts';
+import { MemoryCounters } from '../admission/memory-counters.ts';
+import { SpendLog } from '../admission/spend-log.ts';
+import type { Logger } from '../logging.ts';
+import { TenantChanges } from './changes.ts';
+import { KeyHasher } from './key-hash.ts';
+import { Keys } from './keys.ts';
+import { TENANT_MIGRATIONS } from './migrations.ts';
+import { Prices } from './prices.ts';
+import { Registry } from './registry.ts';
+import { SteadyClock } from './steady-clock.ts';
+import { withTenants } from './tables.ts';
+import { OPERATOR_TENANT } from './tenant.ts';
+import { Tenants } from './tenants.ts';
+
+/** Tenants and keys, open. */
+export interface TenantsHost {
+  readonly registry: Registry;
+  readonly hasher: KeyHasher;
+  readonly clock: SteadyClock;
+  readonly tenants: Tenants;
+  readonly keys: Keys;
+  readonly prices: Prices;
+  readonly spend: SpendLog;
+  readonly admission: Admission;
+  close(): Promise<void>;
+}
+
+export interface TenantsHostOptions {
+  readonly database: Database;
+  /** What keys are hashed with is derived from it. */
+  readonly secret: Buffer;
+  readonly logger: Logger;
+}
+
+/** @throws MetadataError where the tables cannot be used */
+export async function openTenants({ database, secret, logger }: TenantsHostOptions): Promise<TenantsHost> {
+  await migrateBeside(database, 'tenants', TENANT_MIGRATIONS);
+  const tables = withTenants(database);
+  const clock = new SteadyClock();
+  const hasher = new KeyHasher(secret);
+  const at = Math.round(clock.now());
+  const operator = {
+    id: OPERATOR_TENANT,
+    name: null,
+    blocked: 0,
+    models: '["*"]',
+    limits: '{}',
+    weight: 1,
+    allow_priority: 1,
+    metadata: '{}',
+    created_at: at,
+    updated_at: at,
+    deleted_at: null,
+  };
+  await tables
+    .insertInto('tenant')
+    .values(operator)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const registry = await Registry.open({ database: tables, clock, logger });
+  const changes = new TenantChanges(
+    database,
+    () => clock.now(),
+    () => registry.refresh(),
+  );
+  const prices = new Prices(tables, changes);
+  await prices.load();
+  registry.onForgotten((subject) => {
+    if (!subject.startsWith('price:')) return;
+    prices.load().catch((error: unknown) => logger.error({ err: error }, 'prices cannot be read'));
+  });
+  const now = () => clock.now();
+  const counters = new MemoryCounters({ sums: (subject) => spend.sumsWithAll(subject), now });
+  const spend: SpendLog = new SpendLog(tables, counters, now, logger);
+  return {
+    registry,
+    hasher,
+    clock,
+    tenants: new Tenants(tables, changes),
+    keys: new Keys(tables, changes, hasher),
+    prices,
+    spend,
+    admission: new Admission({ counters, spend, prices, now }),
+    async close() {
+      await spend.close();
+      await counters.close();
+      await registry.close();
+    },
+  };
+}
