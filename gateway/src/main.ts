@@ -17,12 +17,13 @@ import {
   startEngineProcess,
 } from '@polylora/engine';
 import { Registry } from 'prom-client';
-import { OPERATOR } from './access/access.ts';
+import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
 import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
 import { CombinedCatalog } from './adapters/catalog.ts';
 import { DirectoryCatalog } from './adapters/directory-catalog.ts';
 import { StoreCatalog } from './adapters/store-catalog.ts';
 import { openStore, type StoreHost, stagingOf } from './adapters/store-host.ts';
+import { UNLIMITED } from './admission/admission.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
@@ -37,6 +38,7 @@ import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
+import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
@@ -98,6 +100,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
   let database = null as Database | null;
   let tenants = null as TenantsHost | null;
+  let responses = null as ResponseStore | null;
   const secretKey = secretKeyOf(config);
   const notOpen = (): null => {
     if (config.upstream === null) return null;
@@ -118,6 +121,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       },
       queued: 0,
     }),
+    access: (tenant, key) => accessOfWork(config, tenants, tenant, key),
+    // Nobody waits for it: it has no limits per minute.
+    reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
     logger,
     get concurrency() {
@@ -141,6 +147,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     get allowPriority() {
       return live.current.allowPriority === 'yes';
     },
+    responses: () => responses,
     batches: () => batches.service,
     get fileLimitBytes() {
       return live.current.fileLimitBytes;
@@ -149,6 +156,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
+    tenants: () => tenants,
     checksKeys: config.auth === 'keys',
     openMetrics: config.metricsAccess === 'open',
     runtimeLora:
@@ -220,6 +228,15 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       database ??= await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
       return database;
     };
+    const responseLimits = {
+      get bytesPerTenant() {
+        return live.current.responseStorageBytes;
+      },
+      get seconds() {
+        return live.current.responseSeconds;
+      },
+    };
+    responses = await ResponseStore.open(await metadata(), responseLimits, logger);
     if (config.auth === 'keys') {
       tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
       authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
@@ -234,6 +251,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
+    responses?.close();
     await tenants?.close();
     await database?.destroy();
     throw error;
@@ -268,11 +286,27 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await batches.stop();
     await backend.close();
     await adapters?.close();
+    responses?.close();
     await tenants?.close();
     await database?.destroy();
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */
+async function accessOfWork(
+  { auth }: Config,
+  tenants: TenantsHost | null,
+  tenant: string,
+  key: string | null,
+): Promise<Access> {
+  if (auth === 'off') return { principal: { tenant, key }, role: 'user', tenant: null, key: null };
+  if (key === null && tenant === OPERATOR.tenant) return OPERATOR_ACCESS;
+  const access = (await tenants?.registry.stillValid({ tenant, key })) ?? null;
+  if (access === null)
+    throw new ApiError('invalid_api_key', 'The key that this was asked for with does not hold any more.');
+  return access;
 }
 
 /** The server's secret: of the configuration, or in a file that is made when it is first asked for. */

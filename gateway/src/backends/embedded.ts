@@ -10,12 +10,14 @@ import {
   mixtureDigest,
 } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
+import { ApiError } from '../errors.ts';
 import type {
   Backend,
   BackendEvent,
   BackendModel,
   BackendRequest,
   BackendStats,
+  BackendTokenizer,
   WeightedModel,
 } from './backend.ts';
 import { MixtureUses } from './mixture-uses.ts';
@@ -45,6 +47,7 @@ type BackendError = Extract<BackendEvent, { type: 'error' }>;
 
 /** The engine on this machine, with the adapters of a catalog. */
 export class EmbeddedBackend implements Backend {
+  readonly tokenizer: BackendTokenizer;
   readonly base: BackendModel;
   readonly answer = null;
   readonly #engine: EngineProcess;
@@ -60,6 +63,11 @@ export class EmbeddedBackend implements Backend {
   constructor({ engine, catalog, servedModelName, startedAt }: EmbeddedBackendOptions) {
     this.#engine = engine;
     this.#catalog = catalog;
+    this.tokenizer = {
+      tokenize: (prompt) => engine.tokenize(prompt).catch(rethrow),
+      detokenize: (ids) => engine.detokenize(ids).catch(rethrow),
+      describe: (ids) => engine.describeTokens(ids).catch(rethrow),
+    };
     const { digest, maxModelLen, vocabSize, name } = engine.model;
     this.base = {
       id: servedModelName,
@@ -266,6 +274,12 @@ function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>
   if (event.type !== 'delta') return event;
   const { type, text, tokenIds, logprobs } = event;
   return { type, text, tokens: tokenIds.length, logprobs };
+}
+
+/** What the engine says of a client's prompt is meant for the client. */
+function rethrow(error: unknown): never {
+  if (!(error instanceof EngineError) || error.code === 'internal_error') throw error;
+  throw new ApiError(error.code, error.message, null, { cause: error });
 }
 
 /** Digests of the adapters that a model is made of; none for the base. */

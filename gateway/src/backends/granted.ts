@@ -6,6 +6,7 @@ import type {
   BackendModel,
   BackendRequest,
   BackendStats,
+  BackendTokenizer,
   WeightedModel,
 } from './backend.ts';
 
@@ -21,6 +22,10 @@ export class GrantedBackend implements Backend {
 
   get ready(): boolean {
     return this.#backend.ready;
+  }
+
+  get tokenizer(): BackendTokenizer | null {
+    return this.#backend.tokenizer;
   }
 
   get base(): BackendModel | null {

@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { Access } from '../access/access.ts';
+import type { Reservation } from '../admission/admission.ts';
+import type { Asked } from '../admission/asked.ts';
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
 import { generateWhole } from '../generation.ts';
+import { clientOfSignal } from '../http/client.ts';
 import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
@@ -46,6 +50,10 @@ export interface LineRunnerOptions {
   readonly backend: () => Backend;
   /** Room of the batches' own, so that they take none of what interactive clients have. */
   readonly inFlight: InFlight;
+  /** Who a batch is from, as of now. @throws ApiError where its key does not hold any more */
+  readonly access: (tenant: string, key: string | null) => Promise<Access>;
+  /** Holds what a line may use. @throws ApiError */
+  readonly reserve: (access: Access, asked: Asked) => Reservation | Promise<Reservation>;
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** Sequences in flight at once. A line with more runs alone. */
@@ -60,6 +68,7 @@ interface QueuedLine extends LineOrder {
 }
 
 interface PreparedLine {
+  readonly access: Access;
   readonly model: BackendModel;
   readonly job: Job;
 }
@@ -168,31 +177,37 @@ export class LineRunner {
   }
 
   /** @throws ApiError where the line's body is wrong */
-  async #prepare({ endpoint, tenant }: BatchWork, body: JsonObject): Promise<PreparedLine> {
-    const model = await requestedModel(this.#options.backend(), body, { tenant, key: null });
-    const job = READERS[endpoint](body, model, { tenant, allowPriority: false });
+  async #prepare({ endpoint, tenant, key }: BatchWork, body: JsonObject): Promise<PreparedLine> {
+    const access = await this.#options.access(tenant, key);
+    const model = await requestedModel(this.#options.backend(), body, access.principal);
+    const job = READERS[endpoint](body, model, {
+      tenant,
+      weight: access.tenant?.weight ?? 1,
+      allowPriority: false,
+    });
     if (job.chunks !== null) throw unsupported('stream', 'cannot be true in a batch');
     const requests = job.requests.map((request) => ({
       ...request,
       // A batch's deadline is its completion window, whatever its lines ask for.
       scheduling: { ...request.scheduling, priority: 'batch' as const, timeoutSeconds: null },
     }));
-    return { model, job: { ...job, requests } };
+    return { access, model, job: { ...job, requests } };
   }
 
-  async #generate(work: BatchWork, { model, job }: PreparedLine): Promise<LineOutcome> {
-    const { backend, inFlight, metrics } = this.#options;
+  async #generate(work: BatchWork, { access, model, job }: PreparedLine): Promise<LineOutcome> {
+    const { backend, inFlight, metrics, reserve } = this.#options;
     const events = await generateWhole({
       backend: backend(),
       model,
       tenant: work.tenant,
+      reserve: (asked) => reserve(access, asked),
       requests: job.requests,
       inFlight,
       metrics,
-      client: work.signal,
+      client: clientOfSignal(work.signal),
       promptParam: job.promptParam,
     });
-    return response(200, job.whole(events));
+    return response(200, await job.whole(events));
   }
 
   #failure(error: ApiError): LineOutcome {

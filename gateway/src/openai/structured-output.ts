@@ -32,6 +32,15 @@ const responseFormat = z.object({
   ),
 });
 
+/** As `response_format` of the Responses API writes it: the schema's own fields beside the type. */
+export const textFormat = z.object({
+  type: z.enum(['text', 'json_object', 'json_schema']),
+  name: optional(itsName, 'With `type: json_schema`.'),
+  description: optional(z.string(), 'What the answer is for.'),
+  schema: optional(jsonSchema, 'With `type: json_schema`: what the answer must be.'),
+  strict: optional(z.boolean(), 'Refuse schemas that are not of the subset that says all.', false),
+});
+
 const guidedJson = expecting(z.union([text(MAX_SOURCE_LENGTH), jsonSchema]), 'one of a string or object');
 const choices = list(z.string().min(1, { abort: true }), 'strings', { min: 1, max: MAX_CHOICES });
 const source = text(MAX_SOURCE_LENGTH);
@@ -109,6 +118,20 @@ function ofFormat({ type, json_schema: asked }: z.output<typeof responseFormat>)
       };
     }
   }
+}
+
+/**
+ * The form that a client of the Responses API asks its answer to have.
+ *
+ * @throws ApiError where a schema is missing, or not what `strict` asks of it
+ */
+export function ofTextFormat({ type, name, schema, strict }: z.output<typeof textFormat>): Constraint | null {
+  if (type !== 'json_schema') return type === 'text' ? null : { kind: 'json_object', field: 'text.format' };
+  if (name == null) throw missing('text.format.name');
+  if (schema == null) throw missing('text.format.schema');
+  if (strict) assertStrict(schema, `response_format '${name}'`, 'text.format.schema');
+  const text = JSON.stringify(schema);
+  return { kind: 'json_schema', field: 'text.format.schema', schema: text, lenient: !strict };
 }
 
 /** @throws ApiError in OpenAI's words where a schema is not of the subset that `strict` takes */

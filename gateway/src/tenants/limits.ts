@@ -56,6 +56,20 @@ export function limitsOf(body: LimitsBody): Limits {
 }
 
 /** Money in billionths of the currency's unit. */
-function nanosOf(money: number): number {
+export function nanosOf(money: number): number {
   return Math.round(money * NANOS);
+}
+
+export function moneyOf(nanos: number): number {
+  return nanos / NANOS;
+}
+
+/** Limits with those that were given; null takes one away. */
+export function mergedLimits(old: LimitsBody, given: LimitsBody | null | undefined): LimitsBody {
+  if (given === undefined) return old;
+  if (given === null) return {};
+  const { budgets, ...limits } = given;
+  const merged = { ...old, ...limits };
+  if (budgets === undefined) return merged;
+  return { ...merged, budgets: budgets === null ? null : { ...old.budgets, ...budgets } };
 }
