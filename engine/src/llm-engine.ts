@@ -1,6 +1,7 @@
 import type { Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
+import { normalized } from './embedding/pooling.ts';
 import { EventQueue } from './event-queue.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
@@ -241,8 +242,10 @@ export class LlmEngine implements Engine {
       throw this.#tooLong(`your prompt has at least ${least} tokens`);
     }
     const prompt = this.#encoder.encode(request.prompt);
-    const { sampling } = request;
-    const maxTokens = sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length);
+    const { sampling, pooled = false } = request;
+    const maxTokens = pooled
+      ? 0
+      : (sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length));
     const total = prompt.length + maxTokens;
     if (total > this.model.maxModelLen) {
       throw this.#tooLong(
@@ -266,6 +269,7 @@ export class LlmEngine implements Engine {
       adapter,
       sampling,
       maxTokens,
+      pooled,
       tenant,
       weight,
       priority,
@@ -381,16 +385,21 @@ export class LlmEngine implements Engine {
     for (const output of sequences) this.#deliver(output);
   }
 
-  #deliver({ sequence, scored, next }: SequenceOutput): void {
+  #deliver({ sequence, scored, next, pooled }: SequenceOutput): void {
     const request = this.#requests.get(sequence.id)!;
     // It ended at the step before, when this one had begun.
     if (request.ended) return;
-    if (scored.some(({ token }) => token < 0) || (next !== null && next.token < 0)) {
+    const isFinite =
+      scored.every(({ token }) => token >= 0) &&
+      (next === null || next.token >= 0) &&
+      (pooled?.every(Number.isFinite) ?? true);
+    if (!isFinite) {
       const message = 'the model gave values that are not finite for this request';
       this.#fail(request, new EngineError('numerical_error', message));
       return;
     }
     for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
+    if (pooled !== null) request.events.push({ type: 'pooled', vector: normalized(pooled) });
     if (next !== null) {
       if (sequence.output.length === 0) this.#totals.promptTokens += sequence.prompt.length;
       this.#totals.generationTokens++;

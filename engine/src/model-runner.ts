@@ -28,6 +28,8 @@ export interface SequenceOutput {
   readonly scored: readonly StepToken[];
   /** The new token, where the step reached the sequence's end. */
   readonly next: StepToken | null;
+  /** The last token's hidden state times the last norm's weight, where it is wanted and the step reached it. */
+  readonly pooled: Float32Array | null;
 }
 
 /** What came of one step. */
@@ -68,6 +70,7 @@ interface Run {
 interface Wanted {
   readonly scores: number;
   readonly next: boolean;
+  readonly pooled: boolean;
 }
 
 /** Turns schedules into the addon's flat arrays and back. Holds no state of the requests. */
@@ -172,6 +175,7 @@ export class ModelRunner {
     const sequences = new Int32Array(batch.length * 4);
     const blocks: number[] = [];
     const samples: number[] = [];
+    const pooledRows: number[] = [];
     const wanted: Wanted[] = [];
     let row = 0;
     for (const [index, { sequence, rows }] of batch.entries()) {
@@ -181,7 +185,9 @@ export class ModelRunner {
       for (let offset = 0; offset < rows; offset++) {
         inputIds[row + offset] = sequence.token(sequence.computed + offset);
       }
-      wanted.push(pushSamples(samples, sequence, row, rows));
+      const pooled = sequence.pooled && sequence.computed + rows === sequence.length;
+      if (pooled) pooledRows.push(row + rows - 1);
+      wanted.push({ ...pushSamples(samples, sequence, row, rows), pooled });
       row += rows;
     }
     const run: Run = { batch, wanted, onStep, stepsSeen: 0, wake: () => {}, thrown: null };
@@ -191,6 +197,7 @@ export class ModelRunner {
       sequences,
       blocks: Uint32Array.from(blocks),
       samples: Int32Array.from(samples),
+      pooledRows: Int32Array.from(pooledRows),
       steps,
     });
     // The end of the run may be known before its last step's output arrives.
@@ -214,11 +221,19 @@ export class ModelRunner {
     try {
       const tokens = stepTokens(output);
       let taken = 0;
+      let pooledRow = 0;
+      const width = this.#prepared.info.hiddenSize;
       const sequences = run.batch.map(({ sequence }, index) => {
-        const { scores, next } = run.wanted[index]!;
+        const { scores, next, pooled } = run.wanted[index]!;
         const scored = tokens.slice(taken, taken + scores);
         taken += scores;
-        return { sequence, scored, next: next ? tokens[taken++]! : null };
+        const begin = pooled ? width * pooledRow++ : 0;
+        return {
+          sequence,
+          scored,
+          next: next ? tokens[taken++]! : null,
+          pooled: pooled ? output.pooled.slice(begin, begin + width) : null,
+        };
       });
       run.onStep({ sequences, seconds: output.seconds, operatorSeconds: output.operatorSeconds });
     } catch (error) {
@@ -232,7 +247,12 @@ export class ModelRunner {
 }
 
 /** Adds the rows of logits a sequence needs: its prompt's scores, and its next token at its end. */
-function pushSamples(samples: number[], sequence: Sequence, firstRow: number, rows: number): Wanted {
+function pushSamples(
+  samples: number[],
+  sequence: Sequence,
+  firstRow: number,
+  rows: number,
+): Omit<Wanted, 'pooled'> {
   const { promptLogprobs } = sequence.sampling;
   const end = sequence.computed + rows;
   let scores = 0;

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   AdapterDirectory,
   type AdaptersStore,
@@ -6,6 +6,7 @@ import {
   type PushLimits,
 } from '@polylora/adapters-store';
 import {
+  createEmbedder,
   type Engine,
   EngineError,
   type EngineProcess,
@@ -20,6 +21,7 @@ import { openStore, type StoreHost, stagingOf } from './adapters/store-host.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
+import { EncoderBackend, type EncoderOptions } from './backends/encoder.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
@@ -35,6 +37,9 @@ import { closeServer, createHttpServer, listen } from './server.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
+
+/** What `embeddingModel` says where there is to be none. */
+const NO_MODEL = 'none';
 
 /** As with OpenAI. */
 const MOST_BATCH_LINES = 50_000;
@@ -162,7 +167,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
-      const reserved = EmbeddedBackend.reservedNames(servedModelName);
+      const reserved = new Set([
+        ...EmbeddedBackend.reservedNames(servedModelName),
+        ...(encoder === null ? [] : [encoder.name]),
+      ]);
       adapters = await openStore({
         directory: storeDirectory,
         database: config.database,
@@ -194,24 +202,29 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         },
         logger,
       });
-      directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);
+      directory = await openDirectory(config, engine, reserved, adapters.store, logger, say);
       return await startBackend(engine, servedModelName, directory, adapters.store);
     } catch (error) {
       await engine.close();
       throw error;
     }
   };
+  const encoder = createEncoder(config, logger, say);
   try {
-    backend =
+    if (config.embeddingStart === 'start') await encoder?.embedder.load();
+    const own =
       config.upstream === null
         ? await startEmbedded()
         : await startUpstream({ ...config, url: config.upstream, key: config.upstreamKey, logger, say });
+    backend = encoder === null ? own : new EncoderBackend(own, encoder);
   } catch (error) {
+    await encoder?.embedder.close();
     await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
     throw error;
   }
+  if (encoder !== null) metrics.setEncoder(() => encoder.embedder.stats());
   metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
   const models = await backend.models(OPERATOR);
@@ -257,6 +270,19 @@ function reloaded(reload: Reload, logger: Logger, metrics: Metrics): void {
   );
 }
 
+/** The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none. */
+function createEncoder(config: Config, logger: Logger, say: (line: string) => void): EncoderOptions | null {
+  const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
+  if (model === NO_MODEL) return null;
+  const { home, hubToken } = config;
+  // The person at the terminal waits for it at the start; later it is an event like others.
+  const onProgress =
+    config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
+  const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
+  const name = basename(model).replace(/@.*$/, '');
+  return { embedder, name, startedAt: Math.floor(Date.now() / 1000) };
+}
+
 async function startEngine(
   config: Config,
   logger: Logger,
@@ -290,7 +316,7 @@ async function startEngine(
 async function openDirectory(
   config: Config,
   engine: Engine,
-  servedModelName: string,
+  reserved: ReadonlySet<string>,
   store: AdaptersStore,
   logger: Logger,
   say: (line: string) => void,
@@ -299,7 +325,7 @@ async function openDirectory(
   return DirectoryCatalog.open({
     directory: new AdapterDirectory(config.adapters, shapeOf(engine)),
     store,
-    reserved: EmbeddedBackend.reservedNames(servedModelName),
+    reserved,
     onRefused: (message) => say(`Adapter refused: ${message}`),
     onChange: (name, change) => logger.info({ adapter: name, change }, 'an adapter of the directory'),
   });

@@ -78,6 +78,8 @@ pub struct RunInput {
     /// Four numbers for each row of logits that is wanted: row; sampler to choose the next token, or -1;
     /// without one, the token to score and how many alternatives to report.
     pub samples: Int32Array,
+    /// Rows whose hidden state is wanted, each multiplied by the last norm's weight. None where `steps` is more than one.
+    pub pooled_rows: Int32Array,
     /// The most steps to run. After each but the last, every sequence's new token becomes its next input, so more than
     /// one takes a single row and sampler for each sequence, in order, and blocks for that many tokens.
     pub steps: u32,
@@ -102,6 +104,8 @@ pub struct StepOutput {
     pub top_counts: Int32Array,
     pub top_ids: Int32Array,
     pub top_logprobs: Float32Array,
+    /// The hidden states of `pooledRows`, one after the other.
+    pub pooled: Float32Array,
     /// Time in the graph.
     pub seconds: f64,
     /// Of that, time in our operators: the rest is ONNX Runtime's and the step's own.
@@ -202,6 +206,7 @@ impl Executor {
             sequences: input.sequences.to_vec(),
             blocks: input.blocks.to_vec(),
             samples: input.samples.to_vec(),
+            pooled_rows: input.pooled_rows.to_vec(),
             steps: input.steps,
         })
     }
@@ -320,6 +325,7 @@ pub struct RunTask {
     sequences: Vec<i32>,
     blocks: Vec<u32>,
     samples: Vec<i32>,
+    pooled_rows: Vec<i32>,
     steps: u32,
 }
 
@@ -371,12 +377,23 @@ impl RunTask {
         let inputs = ort::inputs![
             "input_ids" => Tensor::from_array(([ids.len()], ids)).map_err(failure)?,
             "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
+            "pooled_rows" => self.pooled_rows()?,
         ];
         state.operator_nanoseconds.store(0, Ordering::Relaxed);
-        session.run(inputs).map_err(failure)?;
+        let outputs = session.run(inputs).map_err(failure)?;
+        let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(failure)?;
         let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
         let operator_time = Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed));
-        Ok(step_output(outcomes, started.elapsed(), operator_time))
+        Ok(step_output(outcomes, pooled.to_vec(), started.elapsed(), operator_time))
+    }
+
+    fn pooled_rows(&self) -> Result<Tensor<i64>> {
+        let rows = self.pooled_rows.iter().map(|row| {
+            let is_there = (0..self.input_ids.len() as i32).contains(row) && self.steps == 1;
+            is_there.then_some(i64::from(*row)).ok_or_else(|| failure(format!("row {row} cannot be pooled")))
+        });
+        let rows: Vec<i64> = rows.collect::<Result<_>>()?;
+        Tensor::from_array(([rows.len()], rows)).map_err(failure)
     }
 
     /// Makes the tokens that a step chose the next one's input. False: there can be no next step.
@@ -445,7 +462,12 @@ impl RunTask {
     }
 }
 
-fn step_output(outcomes: Vec<SampleOutcome>, time: Duration, operator_time: Duration) -> StepOutput {
+fn step_output(
+    outcomes: Vec<SampleOutcome>,
+    pooled: Vec<f32>,
+    time: Duration,
+    operator_time: Duration,
+) -> StepOutput {
     let mut tops = Vec::new();
     let mut top_counts = Vec::with_capacity(outcomes.len());
     let mut tokens = Vec::with_capacity(outcomes.len());
@@ -466,6 +488,7 @@ fn step_output(outcomes: Vec<SampleOutcome>, time: Duration, operator_time: Dura
         top_counts: top_counts.into(),
         top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),
         top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
+        pooled: pooled.into(),
         seconds: time.as_secs_f64(),
         operator_seconds: operator_time.as_secs_f64(),
     }

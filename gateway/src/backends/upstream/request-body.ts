@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import type { SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
-import type { BackendModel, BackendRequest } from '../backend.ts';
+import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
 
 /** What of a request goes where. */
 export interface UpstreamRequest {
-  readonly path: '/v1/chat/completions' | '/v1/completions';
+  readonly path: '/v1/chat/completions' | '/v1/completions' | '/v1/embeddings';
   readonly body: JsonObject;
 }
 
@@ -53,6 +53,19 @@ export function upstreamRequest(
       ...(maxTokens === null ? {} : { max_tokens: maxTokens }),
       ...(asked === null ? {} : { logprobs: asked }),
       ...(echo ? { echo: true } : {}),
+    },
+  };
+}
+
+export function upstreamEmbedding(model: BackendModel, request: BackendEmbedding): UpstreamRequest {
+  const { inputs, truncate } = request;
+  return {
+    path: '/v1/embeddings',
+    body: {
+      model: model.id,
+      input: inputs.map((input) => (input.kind === 'text' ? input.text : input.ids)),
+      encoding_format: 'float',
+      ...(truncate === null ? {} : { truncate_prompt_tokens: truncate === 'model' ? -1 : truncate }),
     },
   };
 }
