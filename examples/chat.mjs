@@ -1,5 +1,5 @@
 // Asks the base model and the four demo adapters at the same time with the official OpenAI client.
-// Start the gateway with `npm start` first; elsewhere, `npm install openai`.
+// Start the gateway with `npm start` first, and set OPENAI_API_KEY to a key of its; elsewhere, `npm install openai`.
 import OpenAI from 'openai';
 
 const client = new OpenAI({

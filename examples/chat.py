@@ -1,6 +1,6 @@
 """Asks the base model and the four demo adapters with the official OpenAI client, streaming.
 
-Start the gateway with `npm start` first, and `pip install openai`.
+Start the gateway with `npm start` first, set OPENAI_API_KEY to a key of its, and `pip install openai`.
 """
 
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Asks the base model and the four demo adapters with curl, streaming. Start the gateway with `npm start` first.
+# Asks the base model and the four demo adapters with curl, streaming. Start the gateway with `npm start` first, and set
+# OPENAI_API_KEY to a key of its.
 set -euo pipefail
 url="${OPENAI_BASE_URL:-http://127.0.0.1:8080/v1}"
 key="${OPENAI_API_KEY:-none}"

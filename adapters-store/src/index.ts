@@ -1,8 +1,17 @@
+export type { Migration, Selectable, Transaction } from 'kysely';
 export { type BlobStore, StorageError, type StorageErrorCode, storageError } from './blobs/blob-store.ts';
 export { DirectoryBlobs } from './blobs/directory-blobs.ts';
 export { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
-export { findTampering } from './metadata/audit-log.ts';
-export { type Database, MetadataError, migrateBack, openDatabase } from './metadata/database.ts';
+export { audit, findTampering } from './metadata/audit-log.ts';
+export {
+  type Database,
+  inTurn,
+  MetadataError,
+  migrateBack,
+  migrateBeside,
+  openDatabase,
+} from './metadata/database.ts';
+export type { Tables } from './metadata/tables.ts';
 export { isAdapterName } from './name.ts';
 export { readAdapter } from './peft/adapter.ts';
 export {

@@ -33,6 +33,7 @@ export function engineOptions(model: string, threads: number): EngineProcessOpti
     maxBatchTokens: 512,
     maxRunning: 64,
     maxBatchAdapters: null,
+    speculation: 'auto',
     tpotTargetMs: null,
     adapterPoolShare: null,
     // Prompts are to be read.

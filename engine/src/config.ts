@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { LORA_DTYPES } from './memory/adapter-layout.ts';
 import { pageBytes } from './model-runner.ts';
 import { BLOCK_TOKENS, blocksFor } from './scheduling/sequence.ts';
+import { SPECULATION } from './scheduling/speculation.ts';
 import { EngineError, type ModelInfo } from './types.ts';
 
 /** What the engine needs to know to start. Checked where it is used: whoever calls has its own schema. */
@@ -36,6 +37,8 @@ export const EngineOptions = z.strictObject({
   adapterPoolShare: z.number().min(0).max(1).nullable(),
   /** Who finds a prompt's beginning computed: its tenant, for the base model every tenant, or nobody. */
   prefixCache: z.enum(['tenant', 'shared', 'off']),
+  /** Whether next tokens are guessed from what a sequence has already, and computed ahead. */
+  speculation: z.enum(SPECULATION),
 });
 export type EngineOptions = z.infer<typeof EngineOptions>;
 

@@ -8,10 +8,10 @@ import type { AdapterLoad } from './memory/adapter-residency.ts';
 import { ExpectedSaving } from './memory/eviction.ts';
 import { prefixRoot } from './memory/prefix-root.ts';
 import type { PreparedModel } from './model/prepare.ts';
-import type { ModelRunner, SequenceOutput, StepOutput } from './model-runner.ts';
+import type { ModelRunner, NextToken, SequenceOutput, StepOutput } from './model-runner.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
 import { CostModel } from './scheduling/cost-model.ts';
-import { Scheduler } from './scheduling/scheduler.ts';
+import { type Schedule, Scheduler } from './scheduling/scheduler.ts';
 import { blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
 import { PromptEncoder } from './text/prompt-encoder.ts';
 import {
@@ -74,6 +74,8 @@ export class LlmEngine implements Engine {
     operatorSeconds: 0,
     promptTokens: 0,
     generationTokens: 0,
+    draftedTokens: 0,
+    acceptedTokens: 0,
     adapterLoads: 0,
     adapterEvictions: Object.fromEntries(ADAPTER_EVICTION_REASONS.map((reason) => [reason, 0])) as Record<
       AdapterEvictionReason,
@@ -103,6 +105,7 @@ export class LlmEngine implements Engine {
       maxRunning: options.maxRunning,
       maxBatchAdapters: options.maxBatchAdapters,
       tpotTargetSeconds: options.tpotTargetMs === null ? null : options.tpotTargetMs / 1000,
+      speculation: options.speculation,
       costs: new CostModel({ attentionScale: attentionScale(prepared.info) }),
       policy: new ExpectedSaving(),
       adapterPages: (digest) => this.#adapters.get(digest)!.layout.pageCount,
@@ -208,6 +211,8 @@ export class LlmEngine implements Engine {
       operatorSecondsTotal: this.#totals.operatorSeconds,
       promptTokensTotal: this.#totals.promptTokens,
       generationTokensTotal: this.#totals.generationTokens,
+      draftedTokensTotal: this.#totals.draftedTokens,
+      acceptedTokensTotal: this.#totals.acceptedTokens,
       preemptionsTotal: preemptions,
       adapterLoadsTotal: this.#totals.adapterLoads,
       adapterEvictionsTotal: { ...this.#totals.adapterEvictions },
@@ -287,7 +292,7 @@ export class LlmEngine implements Engine {
       ended: false,
       complete: false,
     };
-    this.#runner.addSequence(sequence);
+    this.#runner.addSequence(sequence, this.#scheduler.speculation.watches);
     this.#requests.set(request.id, accepted);
     this.#scheduler.add(sequence);
     this.#reschedule();
@@ -329,11 +334,12 @@ export class LlmEngine implements Engine {
   async #run(): Promise<void> {
     while (!this.#closed) {
       this.#dropCancelled();
-      const { batch, steps, loads, expired } = this.#scheduler.schedule(now());
+      const schedule = this.#scheduler.schedule(now());
+      const { batch, loads, expired } = schedule;
       for (const load of loads) void this.#load(load);
       for (const sequence of expired) this.#expire(sequence);
       if (batch.length > 0) {
-        await this.#runBatch(batch, steps);
+        await this.#runBatch(schedule);
       } else if (this.#scheduler.isIdle || this.#loading > 0) {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -357,11 +363,11 @@ export class LlmEngine implements Engine {
   }
 
   /** While the addon computes a step, the one before it is handed out. */
-  async #runBatch(batch: readonly ScheduledSequence[], steps: number): Promise<void> {
+  async #runBatch({ batch, steps, drafts }: Schedule): Promise<void> {
     this.#running = true;
     try {
       const slotOf = (digest: string) => this.#scheduler.memory.adapters.slot(digest);
-      await this.#runner.run(batch, steps, slotOf, (output) => this.#stepped(batch, output));
+      await this.#runner.run(batch, steps, drafts, slotOf, (output) => this.#stepped(batch, output));
     } catch (error) {
       for (const { sequence } of batch) this.#fail(this.#requests.get(sequence.id)!, error);
     } finally {
@@ -375,8 +381,8 @@ export class LlmEngine implements Engine {
     this.#totals.stepSeconds += seconds;
     this.#totals.operatorSeconds += operatorSeconds;
     let [decodeRows, prefillWork] = [0, 0];
-    for (const { sequence, rows } of batch) {
-      if (sequence.isDecoding) decodeRows++;
+    for (const [index, { sequence, rows }] of batch.entries()) {
+      if (sequence.isDecoding) decodeRows += rows + sequences[index]!.drafted;
       else prefillWork += this.#scheduler.costs.prefillWork(sequence.computed, rows);
       // One that ended at the step before has no token here.
       if (!this.#requests.get(sequence.id)!.ended) this.#scheduler.computed({ sequence, rows });
@@ -385,36 +391,56 @@ export class LlmEngine implements Engine {
     for (const output of sequences) this.#deliver(output);
   }
 
-  #deliver({ sequence, scored, next, pooled }: SequenceOutput): void {
+  #deliver({ sequence, scored, next, drafted, pooled }: SequenceOutput): void {
     const request = this.#requests.get(sequence.id)!;
     // It ended at the step before, when this one had begun.
     if (request.ended) return;
-    const isFinite =
-      scored.every(({ token }) => token >= 0) &&
-      (next === null || next.token >= 0) &&
-      (pooled?.every(Number.isFinite) ?? true);
-    if (!isFinite) {
-      const message = 'the model gave values that are not finite for this request';
-      this.#fail(request, new EngineError('numerical_error', message));
+    if (scored.some(({ token }) => token < 0) || pooled?.every(Number.isFinite) === false) {
+      this.#failNumerically(request);
       return;
     }
     for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
     if (pooled !== null) request.events.push({ type: 'pooled', vector: normalized(pooled) });
-    if (next !== null) {
-      if (sequence.output.length === 0) this.#totals.promptTokens += sequence.prompt.length;
-      this.#totals.generationTokens++;
-      sequence.output.push(next.token);
-      const events = request.output.accept(next);
-      for (const event of events) request.events.push(event);
-      if (events.length > 1) {
-        request.complete = true;
-        this.#end(request);
-      }
-    } else if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
+    if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
       this.#totals.promptTokens += sequence.prompt.length;
       request.events.push(request.output.finish('length', null));
       this.#end(request);
+      return;
     }
+    if (next.length === 0) return;
+    if (sequence.output.length === 0) this.#totals.promptTokens += sequence.prompt.length;
+    this.#totals.draftedTokens += drafted;
+    this.#totals.acceptedTokens += next.length - 1;
+    this.#scheduler.speculation.stepped(sequence, next.length);
+    for (const [index, token] of next.entries()) {
+      // A draft that was right was a row of its own, computed as if it came a step later.
+      if (index > 0) this.#scheduler.computed(sequence.decode);
+      this.#deliverNext(request, token);
+      // What was drafted beyond its end is nobody's.
+      if (request.ended) return;
+    }
+  }
+
+  #deliverNext(request: Request, next: NextToken): void {
+    const { sequence, output, events } = request;
+    if (next.token < 0) {
+      this.#failNumerically(request);
+      return;
+    }
+    this.#scheduler.speculation.observe(sequence, next.match);
+    this.#totals.generationTokens++;
+    sequence.output.push(next.token);
+    const accepted = output.accept(next);
+    for (const event of accepted) events.push(event);
+    if (accepted.length > 1) {
+      request.complete = true;
+      this.#end(request);
+    }
+  }
+
+  #failNumerically(request: Request): void {
+    const message = 'the model gave values that are not finite for this request';
+    this.#fail(request, new EngineError('numerical_error', message));
   }
 
   async #load(load: AdapterLoad): Promise<void> {

@@ -12,6 +12,7 @@ import { nativeModule } from './native-adapter.ts';
 import { ortLibrary } from './ort-library.ts';
 import type { ScheduledSequence } from './scheduling/sequence.ts';
 import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
+import type { DraftPlan } from './scheduling/speculation.ts';
 import type { AdapterWeights, ModelInfo } from './types.ts';
 
 /** A token that a step chose or scored; `token` is -1 where the logits were not finite. */
@@ -21,13 +22,21 @@ export interface StepToken {
   readonly top: readonly { readonly id: number; readonly logprob: number }[];
 }
 
+/** A token that a step chose. */
+export interface NextToken extends StepToken {
+  /** Length of the match that foretold it, negative where that was another token; 0: nothing was foretold. */
+  readonly match: number;
+}
+
 /** What a step brought one sequence. */
 export interface SequenceOutput {
   readonly sequence: Sequence;
   /** Scores of prompt tokens, in order. */
   readonly scored: readonly StepToken[];
-  /** The new token, where the step reached the sequence's end. */
-  readonly next: StepToken | null;
+  /** The new tokens, where the step reached the sequence's end: one, and one more for each draft that was right. */
+  readonly next: readonly NextToken[];
+  /** How many tokens were drafted. */
+  readonly drafted: number;
   /** The last token's hidden state times the last norm's weight, where it is wanted and the step reached it. */
   readonly pooled: Float32Array | null;
 }
@@ -72,6 +81,10 @@ interface Wanted {
   readonly next: boolean;
   readonly pooled: boolean;
 }
+
+/** Numbers that the addon takes for each sequence. */
+const SEQUENCE_FIELDS = 5;
+const NOTHING = new Uint32Array();
 
 /** Turns schedules into the addon's flat arrays and back. Holds no state of the requests. */
 export class ModelRunner {
@@ -134,7 +147,8 @@ export class ModelRunner {
     this.#executor.unloadAdapter(slot);
   }
 
-  addSequence(sequence: Sequence): void {
+  /** @param watched whether what its tokens foretell is watched, so that it may be drafted for */
+  addSequence(sequence: Sequence, watched: boolean): void {
     const { sampling } = sequence;
     const options: SamplerOptions = {
       temperature: sampling.temperature,
@@ -152,6 +166,7 @@ export class ModelRunner {
       ...(sampling.logprobs === null ? {} : { logprobs: sampling.logprobs }),
     };
     this.#executor.addSampler(sequence.handle, options, sequence.prompt);
+    if (watched) this.#executor.addDrafter(sequence.handle, sequence.prompt);
   }
 
   removeSequence(sequence: Sequence): void {
@@ -160,33 +175,39 @@ export class ModelRunner {
 
   /**
    * Runs a batch for up to `steps` steps, one after the other without waiting for us: more than one only for sequences
-   * that decode and have blocks for as many tokens. `slotOf` gives the addon's slot of a resident adapter.
+   * that decode and have blocks for as many tokens. Drafts go as far as a sequence's blocks. `slotOf` gives the addon's slot
+   * of a resident adapter.
    *
    * @throws what `onStep` threw, or Error when a step could not be computed; steps before it are reported.
    */
   async run(
     batch: readonly ScheduledSequence[],
     steps: number,
+    drafts: DraftPlan | null,
     slotOf: (digest: string) => number,
     onStep: (output: StepOutput) => void,
   ): Promise<void> {
     const rowCount = batch.reduce((sum, { rows }) => sum + rows, 0);
     const inputIds = new Int32Array(rowCount);
-    const sequences = new Int32Array(batch.length * 4);
+    const sequences = new Int32Array(batch.length * SEQUENCE_FIELDS);
     const blocks: number[] = [];
     const samples: number[] = [];
-    const pooledRows: number[] = [];
+    const pooledSequences: number[] = [];
     const wanted: Wanted[] = [];
     let row = 0;
     for (const [index, { sequence, rows }] of batch.entries()) {
       const slot = sequence.adapter === null ? -1 : slotOf(sequence.adapter);
-      sequences.set([rows, sequence.computed, slot, sequence.blocks.length], index * 4);
+      const most = Math.min(sequence.mostComputed, sequence.blocks.length * BLOCK_TOKENS);
+      sequences.set(
+        [rows, sequence.computed, slot, sequence.blocks.length, sequence.isDecoding ? most : 0],
+        index * SEQUENCE_FIELDS,
+      );
       for (const block of sequence.blocks) blocks.push(block);
       for (let offset = 0; offset < rows; offset++) {
         inputIds[row + offset] = sequence.token(sequence.computed + offset);
       }
       const pooled = sequence.pooled && sequence.computed + rows === sequence.length;
-      if (pooled) pooledRows.push(row + rows - 1);
+      if (pooled) pooledSequences.push(index);
       wanted.push({ ...pushSamples(samples, sequence, row, rows), pooled });
       row += rows;
     }
@@ -197,8 +218,10 @@ export class ModelRunner {
       sequences,
       blocks: Uint32Array.from(blocks),
       samples: Int32Array.from(samples),
-      pooledRows: Int32Array.from(pooledRows),
+      pooled: Uint32Array.from(pooledSequences),
       steps,
+      drafts: drafts?.after ?? NOTHING,
+      mostDrafts: drafts?.most ?? 0,
     });
     // The end of the run may be known before its last step's output arrives.
     while (run.stepsSeen < done.steps) {
@@ -220,20 +243,19 @@ export class ModelRunner {
     const run = this.#run!;
     try {
       const tokens = stepTokens(output);
-      let taken = 0;
-      let pooledRow = 0;
+      let [taken, sample, pooledRow] = [0, 0, 0];
       const width = this.#prepared.info.hiddenSize;
       const sequences = run.batch.map(({ sequence }, index) => {
-        const { scores, next, pooled } = run.wanted[index]!;
-        const scored = tokens.slice(taken, taken + scores);
-        taken += scores;
-        const begin = pooled ? width * pooledRow++ : 0;
-        return {
-          sequence,
-          scored,
-          next: next ? tokens[taken++]! : null,
-          pooled: pooled ? output.pooled.slice(begin, begin + width) : null,
-        };
+        const wanted = run.wanted[index]!;
+        const scored = tokens.slice(taken, taken + wanted.scores);
+        taken += wanted.scores;
+        sample += wanted.scores;
+        const begin = wanted.pooled ? width * pooledRow++ : 0;
+        const pooled = wanted.pooled ? output.pooled.slice(begin, begin + width) : null;
+        if (!wanted.next) return { sequence, scored, next: [], drafted: 0, pooled };
+        const next = tokens.slice(taken, taken + output.counts[sample]!);
+        taken += next.length;
+        return { sequence, scored, next, drafted: output.drafted[sample++]!, pooled };
       });
       run.onStep({ sequences, seconds: output.seconds, operatorSeconds: output.operatorSeconds });
     } catch (error) {
@@ -270,8 +292,8 @@ function pushSamples(
   return { scores, next };
 }
 
-function stepTokens(output: NativeOutput): StepToken[] {
-  const tokens: StepToken[] = [];
+function stepTokens(output: NativeOutput): NextToken[] {
+  const tokens: NextToken[] = [];
   let top = 0;
   for (const [index, token] of output.tokens.entries()) {
     const end = top + output.topCounts[index]!;
@@ -279,7 +301,8 @@ function stepTokens(output: NativeOutput): StepToken[] {
     for (; top < end; top++) {
       alternatives.push({ id: output.topIds[top]!, logprob: output.topLogprobs[top]! });
     }
-    tokens.push({ token, logprob: output.logprobs[index]!, top: alternatives });
+    const [logprob, match] = [output.logprobs[index]!, output.matches[index]!];
+    tokens.push({ token, logprob, top: alternatives, match });
   }
   return tokens;
 }

@@ -359,6 +359,9 @@ export interface EngineStats {
   readonly operatorSecondsTotal: number;
   readonly promptTokensTotal: number;
   readonly generationTokensTotal: number;
+  /** Tokens that were guessed and computed ahead, and those of them that were right. */
+  readonly draftedTokensTotal: number;
+  readonly acceptedTokensTotal: number;
   readonly preemptionsTotal: number;
   readonly adapterLoadsTotal: number;
   /** Adapters that left the pool, by reason. */

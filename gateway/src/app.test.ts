@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
+import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { InFlight } from './in-flight.ts';
@@ -9,6 +10,7 @@ import { Metrics } from './metrics.ts';
 /** A gateway whose engine has not started yet. */
 function startingGateway() {
   const backend = new StartingBackend();
+  const authenticator = new OpenAuthenticator(null);
   const inFlight = new InFlight({ running: 4, queued: 0 });
   const app = createApp({
     backend: () => backend,
@@ -20,7 +22,9 @@ function startingGateway() {
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
-    operatorKey: null,
+    authenticator: () => authenticator,
+    checksKeys: false,
+    openMetrics: true,
     adminAdapters: {
       store: () => null,
       uploads: () => null,

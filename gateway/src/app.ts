@@ -1,8 +1,7 @@
 import { Hono } from 'hono';
-import { authenticate } from './access/authenticate.ts';
+import { administratorsOnly, authenticate, operatorsOnly } from './access/authenticate.ts';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
-import { operatorOnly } from './http/operator.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
@@ -17,6 +16,8 @@ import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.
 import { modelRoute, modelsRoute } from './routes/models.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 
+const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
+
 /**
  * Builds the gateway's HTTP app. It never listens and owns nothing: serve its `fetch`.
  *
@@ -28,7 +29,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.use('*', requestContext(deps.logger, deps.metrics));
 
-  for (const path of ['/v1/*', '/lora-adapters']) app.use(path, authenticate());
+  app.use('*', authenticate(deps.authenticator));
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
@@ -43,15 +44,19 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
   app.get('/lora-adapters', loraAdaptersRoute(deps)).post(setLoraAdaptersRoute()).all(notAllowed('GET'));
   if (deps.runtimeLora !== null) {
+    // What they load is for everybody. Where keys are not checked, whoever reaches the server is trusted with it.
+    if (deps.checksKeys) for (const path of RUNTIME_LORA) app.use(path, operatorsOnly());
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
-  app.use('/admin/*', operatorOnly(deps.operatorKey));
+  app.use('/admin/*', administratorsOnly(deps.authenticator));
+  for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
   app.get('/healthz', healthRoute()).all(notAllowed('GET'));
   app.get('/readyz', readinessRoute(deps)).all(notAllowed('GET'));
+  if (deps.checksKeys && !deps.openMetrics) app.use('/metrics', operatorsOnly());
   app.get('/metrics', metricsRoute(deps)).all(notAllowed('GET'));
 
   app.notFound((c) => {

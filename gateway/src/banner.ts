@@ -15,8 +15,14 @@ export function localUrl(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+export interface BannerKeys {
+  readonly checksKeys: boolean;
+  /** The operator's key that was made at this start; null: none. */
+  readonly firstKey: string | null;
+}
+
 /** What a person reads once the server takes requests: where it is, what it serves, and a line to paste. */
-export function readyBanner(url: string, models: readonly BackendModel[]): string {
+export function readyBanner(url: string, models: readonly BackendModel[], keys: BannerKeys): string {
   const base = models.find(({ parent }) => parent === null);
   const adapters = models.filter(({ parent }) => parent !== null).map(({ id }) => id);
   const length = base?.maxModelLen ?? null;
@@ -28,10 +34,24 @@ export function readyBanner(url: string, models: readonly BackendModel[]): strin
 Polylora is ready on ${url}/v1
   base model  ${base?.id}${length === null ? '' : ` (at most ${length} tokens)`}
   adapters    ${adapters.length === 0 ? 'none' : adapters.join(', ')}
-
+${firstKeyText(keys)}
 Try it:
-  curl ${url}/v1/chat/completions -H 'content-type: application/json' -d '${body}'
+  curl ${url}/v1/chat/completions${keys.checksKeys ? ' -H "authorization: Bearer $OPENAI_API_KEY"' : ''} -H 'content-type: application/json' -d '${body}'
 
 Ctrl-C stops it.
+`;
+}
+
+function firstKeyText({ checksKeys, firstKey }: BannerKeys): string {
+  if (!checksKeys) return '';
+  if (firstKey === null) {
+    return `
+Requests need an API key, for example an operator's:
+  export OPENAI_API_KEY=...         (lost? start the server with POLYLORA_OPERATOR_KEY=<a secret of yours>, which works too)
+`;
+  }
+  return `
+Your operator key, which is shown this once. It administers this server (polylora keys, polylora adapters) and asks its models:
+  export OPENAI_API_KEY=${firstKey} POLYLORA_OPERATOR_KEY=${firstKey}
 `;
 }

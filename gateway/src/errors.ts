@@ -45,8 +45,19 @@ export const ERRORS = {
   ),
   invalid_chat_template: badRequest("The model's chat template refused the messages."),
   model_not_found: badRequest('No base model or adapter has the requested name.', 404),
-  invalid_api_key: badRequest('The route needs another key than the one given, or one at all.', 401),
+  invalid_api_key: badRequest(
+    'The key is missing, unknown, expired, blocked or not one for this route, which are not told apart.',
+    401,
+  ),
+  insufficient_permissions: badRequest(
+    'The key is good, but not for this: an administrator must do it.',
+    403,
+  ),
   admin_disabled: badRequest('The admin API is off, because the server has no operator key.', 403),
+  keys_disabled: badRequest('The server does not check keys (`--auth off`), and so keeps none.', 403),
+  tenant_not_found: badRequest('There is no such tenant, or none that may be seen.', 404),
+  tenant_exists: badRequest('The id is a tenant, or was one.', 409),
+  key_not_found: badRequest('There is no such key, or none that may be seen.', 404),
   adapter_not_found: badRequest(
     'The store has no such adapter, tag or version, or none that may be seen.',
     404,
@@ -221,6 +232,7 @@ export class ApiError extends Error {
     const { status, retry } = ERRORS[this.code];
     return {
       ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
+      ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
       ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
     };
   }

@@ -3,8 +3,12 @@ import {
   AdapterDirectory,
   type AdaptersStore,
   type BaseModelShape,
+  type Database,
+  openDatabase,
   type PushLimits,
+  readSecretKey,
 } from '@polylora/adapters-store';
+import { parseSecretKey } from '@polylora/adapters-store/options';
 import {
   createEmbedder,
   type Engine,
@@ -14,6 +18,8 @@ import {
   startEngineProcess,
 } from '@polylora/engine';
 import { Registry } from 'prom-client';
+import { OPERATOR } from './access/access.ts';
+import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
 import { CombinedCatalog } from './adapters/catalog.ts';
 import { DirectoryCatalog } from './adapters/directory-catalog.ts';
 import { StoreCatalog } from './adapters/store-catalog.ts';
@@ -22,6 +28,7 @@ import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
 import { EncoderBackend, type EncoderOptions } from './backends/encoder.ts';
+import { GrantedBackend } from './backends/granted.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
@@ -32,8 +39,8 @@ import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
-import { OPERATOR } from './routes/admin/operator.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
+import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
@@ -91,6 +98,12 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.adapterLimitRank;
     },
   };
+  // Where keys are not checked there is nothing to wait for.
+  let authenticator: Authenticator | null =
+    config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
+  let database = null as Database | null;
+  let tenants = null as TenantsHost | null;
+  const secretKey = secretKeyOf(config);
   const notOpen = (): null => {
     if (config.upstream === null) return null;
     throw new ApiError(
@@ -140,7 +153,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     get fileStorageLimitBytes() {
       return live.current.fileStorageLimitBytes;
     },
-    operatorKey: config.operatorKey,
+    authenticator: () => authenticator,
+    checksKeys: config.auth === 'keys',
+    openMetrics: config.metricsAccess === 'open',
     runtimeLora:
       config.runtimeLoraRoot === null
         ? null
@@ -163,7 +178,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const server = createHttpServer(app.fetch);
   const port = await listen(server, config.host, config.port);
   batches.start();
-  const startEmbedded = async (): Promise<Backend> => {
+  const startEmbedded = async (metadata: Database): Promise<Backend> => {
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
@@ -173,7 +188,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       ]);
       adapters = await openStore({
         directory: storeDirectory,
-        database: config.database,
+        database: metadata,
         blobs: {
           location: config.blobs,
           cacheBytes: config.blobCacheBytes,
@@ -184,8 +199,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
           hubUrl: config.hubUrl,
           hosts: hostsOf(config.importHosts),
           hubToken: () => live.current.hubToken,
-          secretKey: config.secretKey,
-          secretKeyFile: join(config.home, 'secret.key'),
+          secretKey,
         },
         graceSeconds: config.adapterGraceSeconds,
         // The directory's adapters come first: one that was pushed under such a name would never be found.
@@ -212,23 +226,42 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const encoder = createEncoder(config, logger, say);
   try {
     if (config.embeddingStart === 'start') await encoder?.embedder.load();
-    const own =
-      config.upstream === null
-        ? await startEmbedded()
-        : await startUpstream({ ...config, url: config.upstream, key: config.upstreamKey, logger, say });
-    backend = encoder === null ? own : new EncoderBackend(own, encoder);
+    const metadata = async () => {
+      database ??= await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
+      return database;
+    };
+    if (config.auth === 'keys') {
+      tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
+      authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
+    }
+    const { upstream: url, upstreamKey: key } = config;
+    const started =
+      url === null
+        ? await startEmbedded(await metadata())
+        : await startUpstream({ ...config, url, key, logger, say });
+    backend = new GrantedBackend(encoder === null ? started : new EncoderBackend(started, encoder));
   } catch (error) {
     await encoder?.embedder.close();
     await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
+    await tenants?.close();
+    await database?.destroy();
     throw error;
   }
   if (encoder !== null) metrics.setEncoder(() => encoder.embedder.stats());
   metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
   const models = await backend.models(OPERATOR);
-  say(readyBanner(url, models));
+  if (config.auth === 'off') {
+    logger.warn(
+      { host: config.host },
+      'keys are not checked: whoever reaches this address may use the server',
+    );
+  }
+  // Beside its making: it is shown once, and what is made and not shown is of no use to anybody.
+  const first = config.operatorKey === null ? ((await tenants?.keys.createFirst('start')) ?? null) : null;
+  say(readyBanner(url, models, { checksKeys: config.auth === 'keys', firstKey: first?.text ?? null }));
   logger.info({ url, models: models.map(({ id }) => id) }, 'ready');
   live.onReload((reload) => reloaded(reload, logger, metrics));
   await live.watch();
@@ -247,9 +280,17 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await batches.stop();
     await backend.close();
     await adapters?.close();
+    await tenants?.close();
+    await database?.destroy();
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** The server's secret: of the configuration, or in a file that is made when it is first asked for. */
+function secretKeyOf({ secretKey, home }: Config): () => Promise<Buffer> {
+  const given = secretKey === null ? null : parseSecretKey(secretKey);
+  return async () => given ?? readSecretKey(join(home, 'secret.key'));
 }
 
 /** Tells of a configuration that was read again, and gives the parts that keep a value of their own the new one. */
@@ -290,7 +331,7 @@ async function startEngine(
 ): Promise<EngineProcess> {
   const { model, home, hubToken, weights, loraDtype, kvCacheDtype } = config;
   const { threads, maxModelLen, poolMegabytes, maxBatchTokens, maxRunning } = config;
-  const { maxBatchAdapters, tpotTargetMs, prefixCache } = config;
+  const { maxBatchAdapters, tpotTargetMs, prefixCache, speculation } = config;
   return startEngineProcess({
     model,
     home,
@@ -306,6 +347,7 @@ async function startEngine(
     maxBatchAdapters,
     tpotTargetMs,
     prefixCache,
+    speculation,
     adapterPoolShare: null,
     onProgress: say,
     onRestart: (reason) => logger.error({ reason }, 'engine restarts'),

@@ -64,6 +64,18 @@ export const METRICS = {
     help: 'Tokens generated.',
     labels: MODEL,
   },
+  draftedTokens: {
+    kind: 'counter',
+    name: 'vllm:spec_decode_num_draft_tokens_total',
+    help: 'Tokens that were guessed from what was read before and computed ahead.',
+    labels: MODEL,
+  },
+  acceptedTokens: {
+    kind: 'counter',
+    name: 'vllm:spec_decode_num_accepted_tokens_total',
+    help: 'Guessed tokens that were right.',
+    labels: MODEL,
+  },
   preemptions: {
     kind: 'counter',
     name: 'vllm:num_preemptions_total',

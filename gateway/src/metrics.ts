@@ -170,6 +170,8 @@ export class Metrics {
     const free = stats.pagesTotal - stats.pagesKv - stats.pagesPrefix - stats.pagesAdapter;
     this.#set('pages', free, { kind: 'free' });
     this.#follow('preemptions', stats.preemptionsTotal, model);
+    this.#follow('draftedTokens', stats.draftedTokensTotal, model);
+    this.#follow('acceptedTokens', stats.acceptedTokensTotal, model);
     this.#follow('adapterLoads', stats.adapterLoadsTotal, {});
     this.#follow('prefixQueries', stats.prefixQueriesTotal, model);
     this.#follow('prefixHits', stats.prefixHitsTotal, model);

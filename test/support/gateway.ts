@@ -41,6 +41,8 @@ export interface GatewayOptions {
   /** Directory of adapters; the demo adapters without it; null: none. */
   readonly adapters?: string | null;
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether it asks for keys; without it, each bearer token is a tenant of its own. */
+  readonly auth?: 'keys' | 'off';
 }
 
 /** Runs `polylora` as installed, without waiting for anything. */
@@ -62,11 +64,11 @@ export function launch(args: readonly string[], env: Readonly<Record<string, str
 
 /** Runs `polylora serve` on a free port with the real default model and the demo adapters, and waits for it. */
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
-  const { args = [], env = {}, adapters = DEMO_ADAPTERS } = options;
+  const { args = [], env = {}, adapters = DEMO_ADAPTERS, auth = 'off' } = options;
   const flags = ['--port', '0', ...(adapters === null ? [] : ['--adapters', adapters]), ...args];
   // A store of its own: what is in the user's would be served as well.
   const store = mkdtempSync(join(tmpdir(), 'polylora-test-store-'));
-  const launched = launch(['serve', ...flags], { POLYLORA_STORE: store, ...env });
+  const launched = launch(['serve', ...flags], { POLYLORA_STORE: store, POLYLORA_AUTH: auth, ...env });
   void launched.exited.then(() => rmSync(store, { recursive: true, force: true }));
   const { child, output, exited } = launched;
   const url = await new Promise<string>((resolve, reject) => {

@@ -5,6 +5,7 @@ import {
   CompiledQuery,
   type DatabaseConnection,
   Kysely,
+  type Migration,
   Migrator,
   PostgresAdapter,
   PostgresDialect,
@@ -56,6 +57,29 @@ export async function openDatabase(location: string): Promise<Database> {
 async function migrate(database: Database): Promise<void> {
   const { error } = await migratorOf(database).migrateToLatest();
   if (error !== undefined) throw error;
+}
+
+/**
+ * Brings further tables in the same database to their shape. Which steps were taken is kept beside the store's own, so that
+ * a release that knows nothing of these tables runs on.
+ *
+ * @param name of whose tables they are, for the table that remembers the steps
+ * @throws MetadataError
+ */
+export async function migrateBeside(
+  database: Database,
+  name: string,
+  migrations: Readonly<Record<string, Migration>>,
+): Promise<void> {
+  const { error } = await new Migrator({
+    db: database,
+    provider: { getMigrations: async () => ({ ...migrations }) },
+    migrationTableName: `${name}_migration`,
+    migrationLockTableName: `${name}_migration_lock`,
+  }).migrateToLatest();
+  if (error === undefined) return;
+  const reason = error instanceof Error ? error.message : String(error);
+  throw new MetadataError(`the tables of ${name} cannot be used: ${reason}`, { cause: error });
 }
 
 function migratorOf(db: Database): Migrator {

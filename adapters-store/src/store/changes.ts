@@ -56,6 +56,6 @@ export class Changes {
     details: Readonly<Record<string, unknown>>,
     at: number,
   ): Promise<void> {
-    return audit(transaction, { at, actor: actor.tenant, action, subject, details });
+    return audit(transaction, { at, actor: actor.actor ?? actor.tenant, action, subject, details });
   }
 }

@@ -6,6 +6,8 @@ import { deltaCompression } from './delta-compression.ts';
 import { evictionVsLru } from './eviction-vs-lru.ts';
 import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
+import { gatewayOverhead } from './gateway-overhead.ts';
+import { gatewayThroughput } from './gateway-throughput.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
@@ -54,6 +56,8 @@ export const FIGURES: readonly Figure[] = [
   pushToToken,
   storeScale,
   deltaCompression,
+  gatewayOverhead,
+  gatewayThroughput,
   overload,
   soak,
 ];

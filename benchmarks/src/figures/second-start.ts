@@ -6,6 +6,7 @@ import type { Figure } from './figure.ts';
 
 const STARTS = 5;
 const RETRY_MS = 20;
+const KEY = 'operator-key-of-the-benchmarks';
 /** For the start that is not measured, which may build, download and quantize. */
 const FIRST_START_MS = 1_800_000;
 
@@ -25,14 +26,16 @@ export const secondStart: Figure = {
 
 async function secondsToFirstToken(): Promise<number> {
   const started = performance.now();
-  const gateway = await launch('npm', ['start', '--', '--log-level', 'silent']);
+  const gateway = await launch('npm', ['start', '--', '--log-level', 'silent'], {
+    env: { POLYLORA_OPERATOR_KEY: KEY },
+  });
   try {
     while (gateway.child.exitCode === null && performance.now() - started < FIRST_START_MS) {
-      const done = await streamCompletion(gateway.url, {
-        model: 'base',
-        prompt: 'Hello',
-        max_tokens: 1,
-      }).catch(() => null);
+      const done = await streamCompletion(
+        gateway.url,
+        { model: 'base', prompt: 'Hello', max_tokens: 1 },
+        { apiKey: KEY },
+      ).catch(() => null);
       if (done !== null) return (done.firstTokenAt - started) / 1000;
       await sleep(RETRY_MS);
     }

@@ -4,7 +4,7 @@ import { launch, type ServerProcess, untilReady } from './server-process.ts';
 
 const START_TIMEOUT_MS = 300_000;
 
-/** Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary every prompt is read. */
+/** Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary every prompt is read and no key is asked for. */
 export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
   const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
   const gateway = await launch(process.execPath, [
@@ -13,6 +13,8 @@ export async function startGateway(flags: readonly string[]): Promise<ServerProc
     '--log-level',
     'warn',
     '--prefix-cache',
+    'off',
+    '--auth',
     'off',
     ...flags,
   ]);

@@ -142,6 +142,7 @@ export class Simulation {
       maxBatchAdapters: null,
       adapterPoolPages: null,
       tpotTargetSeconds: null,
+      speculation: 'off',
       costs: new CostModel({ attentionScale: ATTENTION_SCALE }),
       policy: options.policy,
       adapterPages: (digest) => adapterPages(Number(digest)),

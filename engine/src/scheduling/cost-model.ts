@@ -17,14 +17,22 @@ export interface CostModelOptions {
 
 /** Weight of a new measurement against all before. */
 const NEWEST = 0.1;
+/** The same for what a row costs, which takes more steps to tell. */
+const NEWEST_ON_LINE = 0.03;
 /** Rows that a decode step costs before its first: reading the weights. Only to guess sizes that were not seen. */
 const FIXED_ROWS = 8;
+/** Spread of sizes, in rows squared, at which what was measured of a row counts as much as that guess. */
+const TRUSTED_SPREAD = 0.5;
+/** What a row costs is believed within so many times the guess; a step that took more times the usual was disturbed. */
+const MOST_OFF = 4;
 
 /** Seconds that work takes on this machine, learnt from what was measured. */
 export class CostModel {
   readonly #attentionScale: number;
   /** Seconds of a decode step of up to 2^index rows, where one was seen. */
   readonly #decode: number[] = [];
+  /** Decode steps of late: the moments of a line through rows and seconds. */
+  readonly #line = { rows: 0, seconds: 0, rowsSpread: 0, together: 0 };
   #firstDecode: number;
   #prefillSecondsPerWork: number;
   #loadPageSeconds: number;
@@ -75,6 +83,18 @@ export class CostModel {
     return (this.#firstDecode * (rows + FIXED_ROWS)) / (1 + FIXED_ROWS);
   }
 
+  /** What a further row adds to a step that decodes so many rows, as a share of the step's time. */
+  rowShare(rows: number): number {
+    const line = this.#line;
+    const guess = 1 / (rows + FIXED_ROWS);
+    if (line.rows === 0) return guess;
+    const guessed = line.seconds / (line.rows + FIXED_ROWS);
+    const fitted = (line.together + TRUSTED_SPREAD * guessed) / (line.rowsSpread + TRUSTED_SPREAD);
+    const slope = Math.min(Math.max(fitted, guessed / MOST_OFF), guessed * MOST_OFF);
+    const seconds = Math.max(line.seconds + slope * (rows - line.rows), slope);
+    return slope / seconds;
+  }
+
   loadSeconds(pages: number): number {
     return pages * this.#loadPageSeconds;
   }
@@ -84,11 +104,28 @@ export class CostModel {
       if (decodeRows === 0) return;
       const size = bucketOf(decodeRows);
       this.#decode[size] = mixed(this.#decode[size] ?? seconds, seconds);
+      this.#drawLine(decodeRows, seconds);
       return;
     }
     // Where decoding took all of it by our guess, at least something was the prompt's.
     const prefill = Math.max(seconds - this.decodeSeconds(decodeRows), seconds / 10);
     this.#prefillSecondsPerWork = mixed(this.#prefillSecondsPerWork, prefill / prefillWork);
+  }
+
+  #drawLine(rows: number, seconds: number): void {
+    const line = this.#line;
+    if (line.rows === 0) {
+      line.rows = rows;
+      line.seconds = seconds;
+      return;
+    }
+    const expected = Math.max(line.seconds, (line.seconds * (rows + FIXED_ROWS)) / (line.rows + FIXED_ROWS));
+    const rowsOff = rows - line.rows;
+    const secondsOff = Math.min(seconds, MOST_OFF * expected) - line.seconds;
+    line.rows += NEWEST_ON_LINE * rowsOff;
+    line.seconds += NEWEST_ON_LINE * secondsOff;
+    line.rowsSpread = (1 - NEWEST_ON_LINE) * (line.rowsSpread + NEWEST_ON_LINE * rowsOff * rowsOff);
+    line.together = (1 - NEWEST_ON_LINE) * (line.together + NEWEST_ON_LINE * rowsOff * secondsOff);
   }
 
   loaded(pages: number, seconds: number): void {

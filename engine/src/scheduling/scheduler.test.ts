@@ -43,6 +43,7 @@ function scheduler(options: Partial<SchedulerOptions> & { pageCount: number }) {
     maxBatchAdapters: null,
     adapterPoolPages: null,
     tpotTargetSeconds: 1000,
+    speculation: 'off',
     costs: new CostModel({ attentionScale: 1000 }),
     policy: new ExpectedSaving(),
     adapterPages: (digest) => Number(digest.slice(1)),
@@ -230,7 +231,7 @@ describe('Scheduler', () => {
     for (const { digest } of schedule().loads) made.adapterLoaded(digest);
     const { batch } = made.schedule(0.5);
     expect(batch.map((part) => part.sequence.adapter)).toEqual(['a1', 'a1']);
-    run(made, { batch, steps: 1, loads: [], expired: [] });
+    run(made, { batch, steps: 1, drafts: null, loads: [], expired: [] });
     const adapters = made.schedule(1.5).batch.map((part) => part.sequence.adapter);
     expect(adapters).toEqual(['a1', 'a1', 'b1']);
   });
@@ -299,7 +300,7 @@ describe('Scheduler', () => {
     const { batch } = schedule();
     expect(batch.map(({ rows }) => rows)).toEqual([18, 46]);
     expect([same.cached, other.cached]).toEqual([32, 0]);
-    run(made, { batch, steps: 1, loads: [], expired: [] });
+    run(made, { batch, steps: 1, drafts: null, loads: [], expired: [] });
     made.checkIntegrity();
     finish(made, schedule);
     expect(apart.cached).toBe(0);

@@ -6,6 +6,7 @@ import type { CostModel } from './cost-model.ts';
 import { FairQueue } from './fair-queue.ts';
 import { LengthPredictor } from './length-predictor.ts';
 import { BLOCK_TOKENS, blocksFor, type ScheduledSequence, type Sequence } from './sequence.ts';
+import { type DraftPlan, MOST_DRAFTS, Speculation, type SpeculationMode } from './speculation.ts';
 
 export interface SchedulerOptions {
   readonly pageCount: number;
@@ -19,6 +20,8 @@ export interface SchedulerOptions {
   readonly maxBatchAdapters: number | null;
   /** Seconds between a stream's tokens that prompts being read beside it are to keep; null: twice those of decoding alone, but at least `LEAST_TPOT_SECONDS`. */
   readonly tpotTargetSeconds: number | null;
+  /** When tokens are drafted. */
+  readonly speculation: SpeculationMode;
   readonly costs: CostModel;
   readonly policy: EvictionPolicy;
   /** Pages of an adapter's weights. */
@@ -30,6 +33,8 @@ export interface Schedule {
   readonly batch: readonly ScheduledSequence[];
   /** Steps that the batch may run before anything has to be decided anew, each sequence's new token being its next input. */
   readonly steps: number;
+  /** What may be drafted in them; null: nothing. */
+  readonly drafts: DraftPlan | null;
   /** Adapters to start reading now, beside the step. */
   readonly loads: readonly AdapterLoad[];
   /** Waiting sequences whose deadline has passed. They are still to be removed. */
@@ -76,6 +81,7 @@ export class Scheduler {
   readonly memory: UnifiedMemory;
   readonly costs: CostModel;
   readonly lengths = new LengthPredictor();
+  readonly speculation: Speculation;
   readonly #options: SchedulerOptions;
   readonly #queue = new FairQueue();
   /** In order of admission. */
@@ -103,6 +109,7 @@ export class Scheduler {
     // More sequences than a step has tokens could not all decode in it: the youngest would starve.
     this.#options = { ...options, maxRunning: Math.min(options.maxRunning, options.maxBatchTokens) };
     this.costs = options.costs;
+    this.speculation = new Speculation(options.speculation, options.costs);
     this.memory = new UnifiedMemory(
       options.pageCount,
       options.adapterPoolPages,
@@ -188,7 +195,7 @@ export class Scheduler {
     const expired = [...this.#withDeadline].filter(
       (sequence) => this.#waiting.has(sequence) && sequence.deadline! < now && sequence.output.length === 0,
     );
-    return { batch: kept, steps: this.#stepsAhead(kept), loads, expired };
+    return { batch: kept, ...this.#ahead(kept), loads, expired };
   }
 
   /** Books what a step computed, before the step's new tokens are known. */
@@ -496,21 +503,38 @@ export class Scheduler {
   }
 
   /**
-   * How long every sequence only decodes, has blocks, and does not reach its last token. Blocks are taken ahead as long
-   * as nobody waits for them and no sequence has to leave.
+   * How long every sequence only decodes, has blocks, and does not reach its last token; and what may be drafted
+   * meanwhile. Blocks are taken ahead as long as nobody waits for them and no sequence has to leave: for drafts too, which go no
+   * further than a sequence's blocks.
    */
-  #stepsAhead(batch: readonly ScheduledSequence[]): number {
-    if (batch.length < this.#running.size || batch.some(({ sequence }) => !sequence.isDecoding)) return 1;
+  #ahead(batch: readonly ScheduledSequence[]): Pick<Schedule, 'steps' | 'drafts'> {
+    if (batch.length < this.#running.size || batch.some(({ sequence }) => !sequence.isDecoding)) {
+      return { steps: 1, drafts: null };
+    }
+    const drafts = this.speculation.plan(
+      batch.map(({ sequence }) => sequence),
+      this.#options.maxBatchTokens,
+    );
     let steps = MOST_STEPS;
     for (const { sequence } of batch) steps = Math.min(steps, sequence.maxTokens - sequence.output.length);
     for (const { sequence } of batch) {
-      const missing = blocksFor(sequence.computed + steps) - sequence.blocks.length;
-      if (missing > 0 && this.#waiting.size === 0) {
-        sequence.blocks.push(...(this.memory.takeBlocks(missing) ?? []));
+      if (this.#waiting.size === 0) {
+        const drafted = drafts === null ? 0 : this.speculation.tokensIn(sequence, steps) + MOST_DRAFTS;
+        if (drafted <= steps || !this.#takeAhead(sequence, drafted)) this.#takeAhead(sequence, steps);
       }
       steps = Math.min(steps, sequence.blocks.length * BLOCK_TOKENS - sequence.computed);
     }
-    return Math.max(steps, 1);
+    return { steps: Math.max(steps, 1), drafts };
+  }
+
+  /** Takes blocks for so many more tokens, or for all that are still to come. False: there are not as many. */
+  #takeAhead(sequence: Sequence, tokens: number): boolean {
+    const most = Math.min(sequence.mostComputed, sequence.computed + tokens);
+    const missing = blocksFor(most) - sequence.blocks.length;
+    if (missing <= 0) return true;
+    const taken = this.memory.takeBlocks(missing);
+    if (taken !== null) sequence.blocks.push(...taken);
+    return taken !== null;
   }
 
   /** Makes room for a decoding sequence's next token; preempts others, at worst the sequence itself. */

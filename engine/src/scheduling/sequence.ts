@@ -99,6 +99,11 @@ export class Sequence {
     this.#prefixRoot = init.prefixRoot;
   }
 
+  /** The most tokens that are ever computed: its last one is not. */
+  get mostComputed(): number {
+    return this.prompt.length + this.maxTokens - 1;
+  }
+
   get length(): number {
     return this.prompt.length + this.output.length;
   }

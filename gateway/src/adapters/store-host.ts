@@ -4,15 +4,14 @@ import {
   AdapterUploads,
   type BaseModelShape,
   type BlobStore,
+  type Database,
   DirectoryBlobs,
   Imports,
-  openDatabase,
   type PushLimits,
-  readSecretKey,
   Secrets,
   Sources,
 } from '@polylora/adapters-store';
-import { parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
+import { parseS3Location } from '@polylora/adapters-store/options';
 import type { Logger } from '../logging.ts';
 
 /** What the hub's token is kept under. */
@@ -23,8 +22,8 @@ const COLLECT_MILLISECONDS = 10 * 60 * 1000;
 export interface StoreHostOptions {
   /** Of the blobs, of what is being checked, and of the metadata where that is SQLite's. */
   readonly directory: string;
-  /** Where the metadata is; null: a file in the directory. */
-  readonly database: string | null;
+  /** The metadata, which whoever opened it closes. */
+  readonly database: Database;
   /** Where the blobs are. */
   readonly blobs: BlobsOptions;
   readonly imports: ImportsConfig;
@@ -44,9 +43,8 @@ export interface ImportsConfig {
   readonly hosts: readonly string[];
   /** For the hub where no token was set through the API. */
   readonly hubToken: () => string | null;
-  /** null: in the file. */
-  readonly secretKey: string | null;
-  readonly secretKeyFile: string;
+  /** What tokens are encrypted with. */
+  readonly secretKey: () => Promise<Buffer>;
 }
 
 export interface BlobsOptions {
@@ -81,7 +79,7 @@ export function stagingOf(directory: string): string {
  */
 export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   const { directory, graceSeconds, isReserved, model, limits, mostUploads, logger } = options;
-  const database = await openDatabase(options.database ?? join(directory, 'polylora.db'));
+  const { database } = options;
   const blobs = await openBlobs(directory, options.blobs);
   const store = new AdaptersStore({
     ...{ database, blobs, model, graceSeconds, isReserved },
@@ -91,9 +89,8 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
     ...{ store, model, limits, most: mostUploads },
     directory: join(directory, 'uploads'),
   });
-  const { hubUrl, hosts, hubToken, secretKey, secretKeyFile } = options.imports;
-  const givenKey = secretKey === null ? null : parseSecretKey(secretKey);
-  const secrets = new Secrets(database, async () => givenKey ?? readSecretKey(secretKeyFile));
+  const { hubUrl, hosts, hubToken, secretKey } = options.imports;
+  const secrets = new Secrets(database, secretKey);
   const sources = new Sources({
     ...{ hubUrl, hosts },
     hubToken: async () => (await secrets.get(HUB_TOKEN)) ?? hubToken(),
@@ -126,7 +123,6 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
       await sources.close();
       await collecting;
       blobs.close();
-      await database.destroy();
     },
   };
 }

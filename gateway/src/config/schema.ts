@@ -68,12 +68,25 @@ export const configSchema = z
       "Address of an S3-compatible server (unset: Amazon's)",
     ),
     s3Region: unset(text).describe("S3's region (unset: from the environment)"),
+    auth: z
+      .enum(['keys', 'off'])
+      .default('keys')
+      .describe(
+        "Who may use the server: whoever has a key of its database; with 'off' whoever reaches it, each key a tenant of its own",
+      ),
     operatorKey: unset(text.min(16, 'Too short: an operator key has at least 16 characters')).meta({
-      description: 'Key for the admin API (unset: the admin API is off)',
+      description:
+        'An operator key of your own, beside those of the database (unset: the first start makes one and prints it)',
       secret: true,
     }),
+    metricsAccess: z
+      .enum(['operator', 'open'])
+      .default('operator')
+      .describe(
+        'Who may read /metrics, which tells the names of tenants and adapters: operators, or everybody',
+      ),
     runtimeLoraRoot: unset(text).describe(
-      "Directory from which vLLM's /v1/load_lora_adapter may load adapters, for whoever can reach the server (unset: off)",
+      "Directory from which vLLM's /v1/load_lora_adapter may load adapters, at an operator's wish (unset: off)",
     ),
     adapterLimitBytes: count
       .default(2 * 1024 ** 3)
@@ -120,7 +133,7 @@ export const configSchema = z
       ),
     ).meta({
       description:
-        'Key that tokens are encrypted with in the metadata, the same for all servers that share it (unset: secret.key in the home directory, made when it is first needed)',
+        'Key that tokens are encrypted and API keys hashed with in the metadata, the same for all servers that share it (unset: secret.key in the home directory, made when it is first needed)',
       secret: true,
     }),
     weights: z.enum(['int8', 'f32']).default('int8').describe("Type of the base model's weights in memory"),
@@ -157,6 +170,12 @@ export const configSchema = z
       .default('tenant')
       .describe(
         "Who finds a prompt's beginning already computed: its own tenant; with 'shared' every tenant of the base model, who can then tell by the time what others asked",
+      ),
+    speculation: z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe(
+        'Whether tokens that what was read before foretells are computed ahead; auto: where that pays. Answers are the same',
       ),
     allowPriority: z
       .enum(['yes', 'no'])

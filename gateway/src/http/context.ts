@@ -8,6 +8,8 @@ import type { Metrics } from '../metrics.ts';
 
 /** What the routes leave for the access log. Nothing in it comes from the client unchecked. */
 export interface RequestLog {
+  tenant?: string;
+  key?: string;
   model?: string;
   stream?: boolean;
   choices?: number;

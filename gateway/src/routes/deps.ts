@@ -1,4 +1,5 @@
 import type { Imports, Secrets } from '@polylora/adapters-store';
+import type { Authenticator } from '../access/authenticator.ts';
 import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
@@ -18,8 +19,12 @@ export interface GatewayDeps {
   readonly requestBodyLimitBytes: number;
   /** Whether clients may ask to come first. */
   readonly allowPriority: boolean;
-  /** null: the admin API is off. */
-  readonly operatorKey: string | null;
+  /** Finds out who asks; null until keys can be looked up. */
+  readonly authenticator: () => Authenticator | null;
+  /** Whether it lets in only those who have a key. */
+  readonly checksKeys: boolean;
+  /** Whether metrics are for everybody. */
+  readonly openMetrics: boolean;
   readonly adminAdapters: AdminAdaptersDeps;
   /** Imports of adapters, or null until the model is known. */
   readonly imports: () => Imports | null;

@@ -23,7 +23,7 @@ export function generateRoute(
     const model = await requestedModel(backend, body, principal);
     const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
     const { requests, promptParam } = job;
-    const logged = { tenant, model: model.id, stream: job.chunks !== null, choices: requests.length };
+    const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged);
     const generation = {
       backend,

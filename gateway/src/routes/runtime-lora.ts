@@ -8,11 +8,11 @@ import {
   StoreError,
 } from '@polylora/adapters-store';
 import type { Context } from 'hono';
+import { OPERATOR } from '../access/access.ts';
 import type { Backend } from '../backends/backend.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { booleanField, type JsonObject } from '../openai/fields.ts';
-import { OPERATOR } from './admin/operator.ts';
 
 const BODY_LIMIT_BYTES = 64 << 10;
 const PATH_ISSUES: ReadonlySet<string> = new Set([

@@ -10,6 +10,7 @@ pub mod adapter;
 pub mod attention;
 pub mod delta;
 pub mod dequantize;
+pub mod drafting;
 pub mod linear;
 pub mod lora;
 pub mod math;

@@ -15,6 +15,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 use polylora_kernels::adapter::ResidentAdapter;
+use polylora_kernels::drafting::{DraftLimits, Drafter};
 use polylora_kernels::lora::LoraDtype;
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::sampling::{Sampler, SamplerParams};
@@ -23,6 +24,9 @@ use polylora_kernels::step::{SequenceInput, Step};
 
 use crate::adapter::{self, AdapterModule, Place, Target};
 use crate::operators::{BaseWeights, ExecutorState, SampleJob, SampleOutcome, domain};
+
+/// Numbers for each sequence in [`RunInput::sequences`].
+const SEQUENCE_FIELDS: usize = 5;
 
 fn failure(reason: impl ToString) -> Error {
     Error::new(Status::GenericFailure, reason.to_string())
@@ -71,18 +75,25 @@ pub struct SamplerOptions {
 pub struct RunInput {
     /// A token for each row.
     pub input_ids: Int32Array,
-    /// Four numbers for each sequence: rows, tokens before them, adapter slot or -1, number of blocks.
+    /// Five numbers for each sequence: rows, tokens before them, adapter slot or -1, number of blocks, and the most tokens
+    /// that may be computed for it in this run.
     pub sequences: Int32Array,
     /// The sequences' block tables, one after the other: page numbers.
     pub blocks: Uint32Array,
     /// Four numbers for each row of logits that is wanted: row; sampler to choose the next token, or -1;
     /// without one, the token to score and how many alternatives to report.
     pub samples: Int32Array,
-    /// Rows whose hidden state is wanted, each multiplied by the last norm's weight. None where `steps` is more than one.
-    pub pooled_rows: Int32Array,
+    /// Sequences, in order, whose last row's hidden state is wanted, multiplied by the last norm's weight.
+    pub pooled: Uint32Array,
     /// The most steps to run. After each but the last, every sequence's new token becomes its next input, so more than
-    /// one takes a single row and sampler for each sequence, in order, and blocks for that many tokens.
+    /// one takes a single row and sampler for each sequence, in order. A run ends earlier when a sequence has as many tokens as it
+    /// may have.
     pub steps: u32,
+    /// For each sequence, how many tokens may be drafted after a match of each length that is told apart; empty: none at all.
+    /// Drafted for are sequences with a single row that is sampled.
+    pub drafts: Uint32Array,
+    /// The most tokens that are drafted in a step, over all sequences.
+    pub most_drafts: u32,
 }
 
 /// How a run ended.
@@ -97,14 +108,20 @@ pub struct RunOutput {
 /// What came of a step, in the order of `samples`.
 #[napi(object)]
 pub struct StepOutput {
+    /// How many tokens each sample brought: one, and one more for each draft that was right.
+    pub counts: Int32Array,
+    /// How many tokens were drafted for each sample.
+    pub drafted: Int32Array,
     /// -1 where the row's logits were not finite.
     pub tokens: Int32Array,
+    /// For each token the length of the match that foretold it, negative where that was another token; 0: nothing was foretold.
+    pub matches: Int32Array,
     pub logprobs: Float32Array,
-    /// How many entries of `topIds` and `topLogprobs` belong to each sample.
+    /// How many entries of `topIds` and `topLogprobs` belong to each token.
     pub top_counts: Int32Array,
     pub top_ids: Int32Array,
     pub top_logprobs: Float32Array,
-    /// The hidden states of `pooledRows`, one after the other.
+    /// The hidden states of the `pooled` sequences, one after the other.
     pub pooled: Float32Array,
     /// Time in the graph.
     pub seconds: f64,
@@ -120,6 +137,8 @@ struct Inner {
     lora_dtype: LoraDtype,
     adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
     samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
+    /// For the samplers of sequences that may be drafted for.
+    drafters: RwLock<HashMap<u32, Arc<Mutex<Drafter>>>>,
     on_step: OnceLock<OnStep>,
     interrupted: AtomicBool,
 }
@@ -162,6 +181,14 @@ impl Executor {
         self.inner.adapters.write().expect("no writer panicked").remove(&slot);
     }
 
+    /// Watches a sampler's tokens for what they foretell: the sequence may then be drafted for. To be called before its first
+    /// token is sampled.
+    #[napi]
+    pub fn add_drafter(&self, handle: u32, prompt: Uint32Array) {
+        let mut drafters = self.inner.drafters.write().expect("no writer panicked");
+        drafters.insert(handle, Arc::new(Mutex::new(Drafter::new(&prompt))));
+    }
+
     /// Makes a sampler for a request whose prompt is given.
     #[napi]
     pub fn add_sampler(&self, handle: u32, options: SamplerOptions, prompt: Uint32Array) {
@@ -188,6 +215,7 @@ impl Executor {
     #[napi]
     pub fn remove_sampler(&self, handle: u32) {
         self.inner.samplers.write().expect("no writer panicked").remove(&handle);
+        self.inner.drafters.write().expect("no writer panicked").remove(&handle);
     }
 
     /// Sets what is called with the output of every step. To be called once, before the first run.
@@ -206,8 +234,9 @@ impl Executor {
             sequences: input.sequences.to_vec(),
             blocks: input.blocks.to_vec(),
             samples: input.samples.to_vec(),
-            pooled_rows: input.pooled_rows.to_vec(),
+            pooled: input.pooled.to_vec(),
             steps: input.steps,
+            drafts: DraftLimits::new(&input.drafts, input.most_drafts),
         })
     }
 
@@ -247,6 +276,7 @@ impl Task for OpenTask {
             lora_dtype: lora_dtype(&options.lora_dtype).map_err(failure)?,
             adapters: RwLock::default(),
             samplers: RwLock::default(),
+            drafters: RwLock::default(),
             on_step: OnceLock::new(),
             interrupted: AtomicBool::new(false),
         })))
@@ -325,8 +355,9 @@ pub struct RunTask {
     sequences: Vec<i32>,
     blocks: Vec<u32>,
     samples: Vec<i32>,
-    pooled_rows: Vec<i32>,
+    pooled: Vec<u32>,
     steps: u32,
+    drafts: DraftLimits,
 }
 
 impl Task for RunTask {
@@ -339,14 +370,13 @@ impl Task for RunTask {
         let on_step = inner.on_step.get().ok_or_else(|| failure("onStep was not called"))?;
         let mut steps = 0;
         loop {
-            let output = match self.step(&mut session) {
+            let output = match self.step(&mut session, steps) {
                 Ok(output) => output,
                 Err(error) => return Ok(RunOutput { steps, failure: Some(error.reason.clone()) }),
             };
             steps += 1;
-            let more = steps < self.steps
-                && !inner.interrupted.load(Ordering::Relaxed)
-                && self.advance(&output.tokens);
+            let more =
+                steps < self.steps && !inner.interrupted.load(Ordering::Relaxed) && self.advance(&output);
             on_step.call(output, ThreadsafeFunctionCallMode::NonBlocking);
             if !more {
                 return Ok(RunOutput { steps, failure: None });
@@ -359,62 +389,150 @@ impl Task for RunTask {
     }
 }
 
+/// What is computed of one sequence in a step: the rows that were asked for, then one for each drafted token.
+struct Planned {
+    /// Its sampler, where its rows are a single one and sampled.
+    sampler: Option<u32>,
+    drafts: Vec<u32>,
+}
+
 impl RunTask {
     /// Computes one step.
-    fn step(&self, session: &mut Session) -> Result<StepOutput> {
+    fn step(&self, session: &mut Session, number: u32) -> Result<StepOutput> {
         let started = Instant::now();
         let state = &self.inner.state;
         let frequencies =
             state.inverse_frequencies.get().ok_or_else(|| failure("the graph has no attention"))?;
-        let step = Step::new(self.sequence_inputs()?, frequencies).map_err(failure)?;
-        if step.rows() != self.input_ids.len() {
-            return Err(failure(format!("{} tokens for {} rows", self.input_ids.len(), step.rows())));
+        let planned = self.plan(number)?;
+        let step = Step::new(self.sequence_inputs(&planned)?, frequencies).map_err(failure)?;
+        let ids = self.ids(&planned);
+        if step.rows() != ids.len() {
+            return Err(failure(format!("{} tokens for {} rows", ids.len(), step.rows())));
         }
         *state.step.write().expect("no operator panicked") = step;
-        let (jobs, rows) = self.jobs()?;
+        let (jobs, rows) = self.jobs(&planned)?;
+        let drafted = jobs.iter().map(SampleJob::drafted).collect();
         state.sampling.lock().expect("no operator panicked").0 = jobs;
-        let ids: Vec<i64> = self.input_ids.iter().map(|id| i64::from(*id)).collect();
+        let pooled = self.pooled_rows(&planned)?;
         let inputs = ort::inputs![
             "input_ids" => Tensor::from_array(([ids.len()], ids)).map_err(failure)?,
             "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
-            "pooled_rows" => self.pooled_rows()?,
+            "pooled_rows" => Tensor::from_array(([pooled.len()], pooled)).map_err(failure)?,
         ];
         state.operator_nanoseconds.store(0, Ordering::Relaxed);
         let outputs = session.run(inputs).map_err(failure)?;
         let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(failure)?;
         let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
         let operator_time = Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed));
-        Ok(step_output(outcomes, pooled.to_vec(), started.elapsed(), operator_time))
+        let matches = self.watch(&outcomes);
+        Ok(step_output(outcomes, drafted, matches, pooled.to_vec(), started.elapsed(), operator_time))
     }
 
-    fn pooled_rows(&self) -> Result<Tensor<i64>> {
-        let rows = self.pooled_rows.iter().map(|row| {
-            let is_there = (0..self.input_ids.len() as i32).contains(row) && self.steps == 1;
-            is_there.then_some(i64::from(*row)).ok_or_else(|| failure(format!("row {row} cannot be pooled")))
-        });
-        let rows: Vec<i64> = rows.collect::<Result<_>>()?;
-        Tensor::from_array(([rows.len()], rows)).map_err(failure)
+    /// The last rows of the sequences whose hidden state is wanted.
+    fn pooled_rows(&self, planned: &[Planned]) -> Result<Vec<i64>> {
+        let mut wanted = self.pooled.iter().peekable();
+        let mut rows = Vec::with_capacity(self.pooled.len());
+        let mut end = 0;
+        for (index, (fields, planned)) in
+            self.sequences.chunks_exact(SEQUENCE_FIELDS).zip(planned).enumerate()
+        {
+            end += i64::from(fields[0]);
+            if wanted.next_if(|wanted| **wanted as usize == index).is_some() {
+                rows.push(end - 1);
+            }
+            end += planned.drafts.len() as i64;
+        }
+        match wanted.next() {
+            None => Ok(rows),
+            Some(sequence) => Err(failure(format!("sequence {sequence} cannot be pooled"))),
+        }
+    }
+
+    /// What each sequence computes. Sequences take turns at the drafts where not all get some.
+    fn plan(&self, number: u32) -> Result<Vec<Planned>> {
+        let sequences: Vec<&[i32]> = self.sequences.chunks_exact(SEQUENCE_FIELDS).collect();
+        let mut planned: Vec<Planned> =
+            sequences.iter().map(|_| Planned { sampler: None, drafts: Vec::new() }).collect();
+        let mut samples = self.samples.chunks_exact(4).peekable();
+        let mut end = 0;
+        for (fields, planned) in sequences.iter().zip(&mut planned) {
+            end += fields[0];
+            while let Some(sample) = samples.next_if(|sample| sample[0] < end) {
+                planned.sampler = u32::try_from(sample[1]).ok().filter(|_| fields[0] == 1);
+            }
+        }
+        let mut left = self.drafts.most;
+        let drafters = self.inner.drafters.read().expect("no writer panicked");
+        for offset in 0..sequences.len() {
+            let index = (offset + number as usize) % sequences.len();
+            let drafter = planned[index].sampler.and_then(|handle| drafters.get(&handle));
+            let Some(drafter) = drafter.filter(|_| left > 0) else { continue };
+            let drafter = drafter.lock().expect("no drafter panicked before");
+            let &[_, context, _, _, limit] = sequences[index] else { unreachable!("chunks of five") };
+            let room = limit.saturating_sub(context).saturating_sub(1).max(0) as usize;
+            let most = self.drafts.after(index, drafter.matched()).min(room).min(left);
+            planned[index].drafts = drafter.draft(most);
+            left -= planned[index].drafts.len();
+        }
+        Ok(planned)
+    }
+
+    /// The step's tokens, drafts included.
+    fn ids(&self, planned: &[Planned]) -> Vec<i64> {
+        let mut own = self.input_ids.iter();
+        let mut ids = Vec::with_capacity(self.input_ids.len());
+        for (fields, planned) in self.sequences.chunks_exact(SEQUENCE_FIELDS).zip(planned) {
+            ids.extend(own.by_ref().take(fields[0].max(0) as usize).map(|id| i64::from(*id)));
+            ids.extend(planned.drafts.iter().map(|id| i64::from(*id)));
+        }
+        ids.extend(own.map(|id| i64::from(*id)));
+        ids
+    }
+
+    /// Shows the drafters what was sampled. Returns what each had foretold; see [`StepOutput::matches`].
+    fn watch(&self, outcomes: &[Vec<SampleOutcome>]) -> Vec<i32> {
+        let drafters = self.inner.drafters.read().expect("no writer panicked");
+        let mut matches = Vec::with_capacity(outcomes.len());
+        for (sample, outcomes) in self.samples.chunks_exact(4).zip(outcomes) {
+            let drafter = u32::try_from(sample[1]).ok().and_then(|handle| drafters.get(&handle));
+            let mut drafter = drafter.map(|drafter| drafter.lock().expect("no drafter panicked before"));
+            for outcome in outcomes {
+                matches.push(match (&mut drafter, outcome) {
+                    (Some(drafter), Ok(sampled)) => drafter.push(sampled.token),
+                    _ => 0,
+                });
+            }
+        }
+        matches
     }
 
     /// Makes the tokens that a step chose the next one's input. False: there can be no next step.
-    fn advance(&mut self, tokens: &[i32]) -> bool {
-        let decodes = self.sequences.chunks_exact(4).all(|fields| fields[0] == 1);
-        if !decodes || tokens.len() != self.input_ids.len() || tokens.iter().any(|token| *token < 0) {
+    fn advance(&mut self, output: &StepOutput) -> bool {
+        let decodes = self.sequences.chunks_exact(SEQUENCE_FIELDS).all(|fields| fields[0] == 1);
+        if !decodes
+            || output.counts.len() != self.input_ids.len()
+            || output.tokens.iter().any(|token| *token < 0)
+        {
             return false;
         }
-        self.input_ids.copy_from_slice(tokens);
-        for fields in self.sequences.chunks_exact_mut(4) {
-            fields[1] += 1;
+        let mut end = 0;
+        let mut fits = true;
+        let sequences = self.sequences.chunks_exact_mut(SEQUENCE_FIELDS);
+        for ((fields, input), count) in sequences.zip(&mut self.input_ids).zip(output.counts.iter()) {
+            end += *count as usize;
+            *input = output.tokens[end - 1];
+            fields[1] += count;
+            fits &= fields[1] < fields[4];
         }
-        true
+        fits
     }
 
-    fn sequence_inputs(&self) -> Result<Vec<SequenceInput>> {
+    fn sequence_inputs(&self, planned: &[Planned]) -> Result<Vec<SequenceInput>> {
         let adapters = self.inner.adapters.read().expect("no writer panicked");
         let mut blocks = self.blocks.as_slice();
-        let mut inputs = Vec::with_capacity(self.sequences.len() / 4);
-        for fields in self.sequences.chunks_exact(4) {
-            let &[rows, context, slot, count] = fields else { unreachable!("chunks of four") };
+        let mut inputs = Vec::with_capacity(planned.len());
+        for (fields, planned) in self.sequences.chunks_exact(SEQUENCE_FIELDS).zip(planned) {
+            let &[rows, context, slot, count, _] = fields else { unreachable!("chunks of five") };
             let count = count as usize;
             if rows < 0 || context < 0 || count > blocks.len() {
                 return Err(failure("a sequence has a negative length or more blocks than were given"));
@@ -428,7 +546,7 @@ impl RunTask {
                     Some((slot, adapter.ok_or_else(|| failure(format!("adapter slot {slot} is empty")))?))
                 }
             };
-            let (rows, context) = (rows as usize, context as usize);
+            let (rows, context) = (rows as usize + planned.drafts.len(), context as usize);
             inputs.push(SequenceInput { rows, context, blocks: own.to_vec(), adapter });
         }
         if let Some(page) = self.blocks.iter().find(|page| **page as usize >= self.inner.state.pool.pages()) {
@@ -438,20 +556,33 @@ impl RunTask {
     }
 
     /// The sampling jobs and the rows whose logits they need.
-    fn jobs(&self) -> Result<(Vec<SampleJob>, Vec<i64>)> {
+    fn jobs(&self, planned: &[Planned]) -> Result<(Vec<SampleJob>, Vec<i64>)> {
         let samplers = self.inner.samplers.read().expect("no writer panicked");
         let mut jobs = Vec::with_capacity(self.samples.len() / 4);
         let mut rows = Vec::with_capacity(self.samples.len() / 4);
+        // The sequence that a sample's row belongs to, where its rows end, and the drafts before it.
+        let mut sequences = self.sequences.chunks_exact(SEQUENCE_FIELDS).zip(planned).peekable();
+        let (mut first, mut shift) = (0, 0);
         for fields in self.samples.chunks_exact(4) {
             let &[row, handle, target, top] = fields else { unreachable!("chunks of four") };
             if row < 0 || row as usize >= self.input_ids.len() {
                 return Err(failure(format!("there is no row {row}")));
             }
-            rows.push(i64::from(row));
+            while let Some((fields, planned)) = sequences.next_if(|(fields, _)| row >= first + fields[0]) {
+                first += fields[0];
+                shift += planned.drafts.len() as i64;
+            }
+            let drafts = sequences.peek().map_or(&[][..], |(_, planned)| &planned.drafts);
+            let row = i64::from(row) + shift;
+            rows.extend(row..=row + drafts.len() as i64);
             jobs.push(match u32::try_from(handle) {
-                Ok(handle) => SampleJob::Next(
-                    samplers.get(&handle).cloned().ok_or_else(|| failure(format!("no sampler {handle}")))?,
-                ),
+                Ok(handle) => SampleJob::Next {
+                    sampler: samplers
+                        .get(&handle)
+                        .cloned()
+                        .ok_or_else(|| failure(format!("no sampler {handle}")))?,
+                    drafts: drafts.to_vec(),
+                },
                 Err(_) if (0..self.inner.vocab_size as i32).contains(&target) => {
                     SampleJob::Score { target: target as u32, top: top.max(0) as u32 }
                 }
@@ -463,16 +594,19 @@ impl RunTask {
 }
 
 fn step_output(
-    outcomes: Vec<SampleOutcome>,
+    outcomes: Vec<Vec<SampleOutcome>>,
+    drafted: Vec<i32>,
+    matches: Vec<i32>,
     pooled: Vec<f32>,
     time: Duration,
     operator_time: Duration,
 ) -> StepOutput {
+    let counts: Vec<i32> = outcomes.iter().map(|outcomes| outcomes.len() as i32).collect();
     let mut tops = Vec::new();
-    let mut top_counts = Vec::with_capacity(outcomes.len());
-    let mut tokens = Vec::with_capacity(outcomes.len());
-    let mut logprobs = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
+    let mut top_counts = Vec::with_capacity(matches.len());
+    let mut tokens = Vec::with_capacity(matches.len());
+    let mut logprobs = Vec::with_capacity(matches.len());
+    for outcome in outcomes.into_iter().flatten() {
         let (token, logprob, top) = match outcome {
             Ok(sampled) => (sampled.token as i32, sampled.logprob, sampled.top),
             Err(_) => (-1, f32::NAN, Vec::new()),
@@ -483,7 +617,10 @@ fn step_output(
         tops.extend(top);
     }
     StepOutput {
+        counts: counts.into(),
+        drafted: drafted.into(),
         tokens: tokens.into(),
+        matches: matches.into(),
         logprobs: logprobs.into(),
         top_counts: top_counts.into(),
         top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),

@@ -11,13 +11,14 @@ import {
 } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import { Hono } from 'hono';
+import { operatorsOnly } from '../../access/authenticate.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { receiveUpload } from '../../http/multipart.ts';
 import { integerValue, invalidValue, type JsonObject, missing, textValue } from '../../openai/fields.ts';
+import { actorOf, assertOwnName } from './actor.ts';
 import { asked, opened } from './asked.ts';
 import { exportAdapter } from './export.ts';
-import { OPERATOR } from './operator.ts';
 import { releaseBody } from './release-body.ts';
 import { adapterUploads } from './uploads.ts';
 
@@ -55,35 +56,37 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
   app.get('/', (c) => asked(() => list(c, store())));
   app.get('/:name', (c) =>
     asked(async () => {
-      const { releases, ...details } = await store().inspect(nameOf(c), OPERATOR);
+      const { releases, ...details } = await store().inspect(nameOf(c), actorOf(c));
       return c.json({ ...details, releases: releases.map(releaseBody) });
     }),
   );
   app.get('/:name/export', (c) => asked(() => exportAdapter(c, store())));
   app.delete('/:name', (c) =>
     asked(async () =>
-      c.json({ name: nameOf(c), deleted: true, removed: await store().remove(nameOf(c), OPERATOR) }),
+      c.json({ name: nameOf(c), deleted: true, removed: await store().remove(nameOf(c), actorOf(c)) }),
     ),
   );
   app.put('/:name/tags/:tag', (c) =>
     asked(async () => {
       const body = await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
       const version = textValue(body.version ?? required('version'), 'version');
-      await store().tag(nameOf(c), c.req.param('tag'), version, OPERATOR);
+      await store().tag(nameOf(c), c.req.param('tag'), version, actorOf(c));
       return c.json({ name: nameOf(c), tag: c.req.param('tag'), version });
     }),
   );
   app.delete('/:name/tags/:tag', (c) =>
     asked(async () => {
-      await store().untag(nameOf(c), c.req.param('tag'), OPERATOR);
+      await store().untag(nameOf(c), c.req.param('tag'), actorOf(c));
       return c.json({ name: nameOf(c), tag: c.req.param('tag'), deleted: true });
     }),
   );
+  // Who may give adapters to others is the operator's affair: whatever a tenant is given is in its list of models.
+  app.use('/:name/grants', operatorsOnly());
   for (const change of ['grant', 'revoke'] as const) {
     app.on(change === 'grant' ? 'PUT' : 'DELETE', '/:name/grants', (c) =>
       asked(async () => {
         const grantee = readGrantee(await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
-        await store()[change](nameOf(c), grantee, OPERATOR);
+        await store()[change](nameOf(c), grantee, actorOf(c));
         return c.json({ name: nameOf(c), [grantee.kind]: grantee.grantee, granted: change === 'grant' });
       }),
     );
@@ -92,7 +95,7 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
     app.on(method, '/:name/pins/:digest', (c) =>
       asked(async () => {
         const digest = c.req.param('digest') ?? '';
-        await store().pin(nameOf(c), digest, method === 'PUT', OPERATOR);
+        await store().pin(nameOf(c), digest, method === 'PUT', actorOf(c));
         return c.json({ name: nameOf(c), digest, pinned: method === 'PUT' });
       }),
     );
@@ -121,11 +124,12 @@ async function push(
     const [unknown] = Object.keys(rest);
     if (unknown !== undefined) throw invalidValue(unknown.slice(0, 64), 'it is not a field of this form.');
     if (name === undefined) throw missing('name');
+    assertOwnName(c, name);
     for (const part of ['config', 'weights'] as const) if (files[part] === undefined) throw missing(part);
     const push = { name, directory, source: { kind: 'upload' }, note, parent, limits } as const;
     const release = await store.push(
       { ...push, tags: tags?.split(',').map((tag) => tag.trim()) ?? [] },
-      OPERATOR,
+      actorOf(c),
     );
     return c.json(releaseBody(release), 201);
   } catch (error) {
@@ -142,7 +146,7 @@ async function list(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Respo
     given === undefined
       ? PAGE.usual
       : integerValue(/^-?\d+$/.test(given) ? Number(given) : given, 'limit', PAGE);
-  const found = await store.list(OPERATOR, { limit: limit + 1, ...(after === undefined ? {} : { after }) });
+  const found = await store.list(actorOf(c), { limit: limit + 1, ...(after === undefined ? {} : { after }) });
   const data = found.slice(0, limit).map(({ name, owner, digest, kind, bytes, createdAt, movedAt }) => ({
     name,
     owner,

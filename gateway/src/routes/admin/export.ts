@@ -3,8 +3,9 @@ import { pipeline } from 'node:stream/promises';
 import type { AdaptersStore } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import { pack } from 'tar-stream';
+import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
-import { OPERATOR } from './operator.ts';
+import { actorOf } from './actor.ts';
 import { releaseBody } from './release-body.ts';
 
 /**
@@ -14,7 +15,11 @@ import { releaseBody } from './release-body.ts';
 export async function exportAdapter(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Response> {
   const name = c.req.param('name') ?? '';
   const which = c.req.query('version') ?? 'latest';
-  const { release, config, weights } = await store.files(name, which, OPERATOR);
+  const actor = actorOf(c);
+  const found = await store.inspect(name, actor);
+  // To use an adapter is not to have its weights.
+  if (found.owner !== actor.tenant) throw new ApiError('adapter_not_found', `there is no adapter '${name}'`);
+  const { release, config, weights } = await store.files(name, which, actor);
   const archive = pack();
   const mtime = new Date(release.version.createdAt);
   const about = `${JSON.stringify(releaseBody(release), null, 2)}\n`;

@@ -4,8 +4,8 @@ import { HUB_TOKEN } from '../../adapters/store-host.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { invalidValue, missing } from '../../openai/fields.ts';
+import { actorOf } from './actor.ts';
 import { asked, opened } from './asked.ts';
-import { OPERATOR } from './operator.ts';
 
 const BODY_LIMIT_BYTES = 4 << 10;
 const TOKEN = /^hf_[\x21-\x7e]{1,256}$/;
@@ -21,13 +21,13 @@ export function adminHubToken(secrets: () => Secrets | null): Hono<GatewayEnv> {
       // What was given is not repeated: it may be a secret with a typing error.
       if (typeof token !== 'string' || !TOKEN.test(token))
         throw invalidValue('token', "a token of the hub starts with 'hf_'.");
-      await opened(secrets()).set(HUB_TOKEN, token, OPERATOR);
+      await opened(secrets()).set(HUB_TOKEN, token, actorOf(c));
       return c.json(await state(opened(secrets())));
     }),
   );
   app.delete('/', (c) =>
     asked(async () => {
-      await opened(secrets()).remove(HUB_TOKEN, OPERATOR);
+      await opened(secrets()).remove(HUB_TOKEN, actorOf(c));
       return c.json(await state(opened(secrets())));
     }),
   );

@@ -3,8 +3,8 @@ import { Hono } from 'hono';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { invalidValue, missing, textValue } from '../../openai/fields.ts';
+import { actorOf } from './actor.ts';
 import { asked, opened } from './asked.ts';
-import { OPERATOR } from './operator.ts';
 
 const BODY_LIMIT_BYTES = 64 << 10;
 const MOST_TAGS = 64;
@@ -36,7 +36,7 @@ export function adminImports(imports: () => Imports | null): Hono<GatewayEnv> {
           tags: tagsOf(tags ?? []),
           note: note == null ? null : textValue(note, 'note'),
         },
-        OPERATOR,
+        actorOf(c),
       );
       return c.json(jobBody(job), 202);
     }),
@@ -45,16 +45,16 @@ export function adminImports(imports: () => Imports | null): Hono<GatewayEnv> {
     asked(async () =>
       c.json({
         object: 'list',
-        data: (await opened(imports()).list(OPERATOR)).map(jobBody),
+        data: (await opened(imports()).list(actorOf(c))).map(jobBody),
         has_more: false,
       }),
     ),
   );
   app.get('/:id', (c) =>
-    asked(async () => c.json(jobBody(await opened(imports()).find(c.req.param('id'), OPERATOR)))),
+    asked(async () => c.json(jobBody(await opened(imports()).find(c.req.param('id'), actorOf(c))))),
   );
   app.delete('/:id', (c) =>
-    asked(async () => c.json(jobBody(await opened(imports()).cancel(c.req.param('id'), OPERATOR)))),
+    asked(async () => c.json(jobBody(await opened(imports()).cancel(c.req.param('id'), actorOf(c))))),
   );
   return app;
 }

@@ -22,8 +22,8 @@ import {
   missing,
   textValue,
 } from '../../openai/fields.ts';
+import { actorOf, assertOwnName } from './actor.ts';
 import { asked } from './asked.ts';
-import { OPERATOR } from './operator.ts';
 import { releaseBody } from './release-body.ts';
 
 /** In one request: what a connection that breaks may cost at most. */
@@ -56,7 +56,9 @@ export function adapterUploads(uploads: () => AdapterUploads): Hono<GatewayEnv> 
   app.post('/', (c) =>
     asked(async () => {
       const body = await readJsonBody(c.req.raw, BEGIN_LIMIT_BYTES);
-      const upload = await uploads().begin(readNewUpload(body), OPERATOR);
+      const about = readNewUpload(body);
+      assertOwnName(c, about.name);
+      const upload = await uploads().begin(about, actorOf(c));
       return c.json(uploadBody(upload), 201, {
         location: `${c.req.path.replace(/\/$/, '')}/${upload.id}`,
         'upload-offset': `${upload.offset}`,
@@ -65,13 +67,13 @@ export function adapterUploads(uploads: () => AdapterUploads): Hono<GatewayEnv> 
   );
   app.get('/', (c) =>
     asked(async () => {
-      const open = await uploads().list(OPERATOR);
+      const open = await uploads().list(actorOf(c));
       return c.json({ object: 'list', data: open.map(uploadBody), has_more: false });
     }),
   );
   app.get('/:id', (c) =>
     asked(async () => {
-      const upload = await uploads().find(c.req.param('id'), OPERATOR);
+      const upload = await uploads().find(c.req.param('id'), actorOf(c));
       return c.json(uploadBody(upload), 200, {
         'upload-offset': `${upload.offset}`,
         'upload-length': `${upload.bytes}`,
@@ -83,14 +85,14 @@ export function adapterUploads(uploads: () => AdapterUploads): Hono<GatewayEnv> 
   app.post('/:id/complete', (c) =>
     asked(() =>
       saying(async () => {
-        const release = await uploads().complete(c.req.param('id'), OPERATOR);
+        const release = await uploads().complete(c.req.param('id'), actorOf(c));
         return c.json(releaseBody(release), 201);
       }),
     ),
   );
   app.delete('/:id', (c) =>
     asked(async () => {
-      await uploads().abandon(c.req.param('id'), OPERATOR);
+      await uploads().abandon(c.req.param('id'), actorOf(c));
       return c.json({ id: c.req.param('id'), deleted: true });
     }),
   );
@@ -116,7 +118,7 @@ async function append(c: Context<GatewayEnv>, uploads: AdapterUploads): Promise<
   try {
     const content = length === null ? atMost(body, tooLarge) : body;
     const known = length === null ? undefined : Number(length);
-    const upload = await uploads.append(id, Number(given), content, OPERATOR, known);
+    const upload = await uploads.append(id, Number(given), content, actorOf(c), known);
     return c.body(null, 204, { 'upload-offset': `${upload.offset}` });
   } catch (error) {
     // The rest of what was refused is read, so that the connection can be used again, as it was promised to be.

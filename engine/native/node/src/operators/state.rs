@@ -36,8 +36,8 @@ pub struct ExecutorState {
     /// Written between runs, read by the operators during one.
     pub step: RwLock<Step>,
     pub scratch: Mutex<Scratch>,
-    /// What to do with each row of logits, and what came of it.
-    pub sampling: Mutex<(Vec<SampleJob>, Vec<SampleOutcome>)>,
+    /// What to do with the rows of logits, and for each of these jobs what came of it.
+    pub sampling: Mutex<(Vec<SampleJob>, Vec<Vec<SampleOutcome>>)>,
     /// Time that operators have taken since the step began.
     pub operator_nanoseconds: AtomicU64,
 }

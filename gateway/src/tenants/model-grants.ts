@@ -1,0 +1,33 @@
+/** All that is there for whoever it is granted to. */
+export const ALL_MODELS = '*';
+
+/** The name that always means the base model. */
+const BASE = 'base';
+
+interface Named {
+  readonly id: string;
+  /** null for the base model. */
+  readonly parent: string | null;
+}
+
+/**
+ * Whether a list of names lets a model be used: by its name, which stands for all of its versions; by `owner/*`; by `*`; the
+ * base model by its name or as `base`.
+ */
+export function isGranted(models: readonly string[], model: Named): boolean {
+  const names = grantNames(model);
+  return models.some((each) => names.includes(each));
+}
+
+function grantNames({ id, parent }: Named): string[] {
+  if (parent === null) return [ALL_MODELS, BASE, id];
+  const name = modelName(id);
+  const slash = name.indexOf('/');
+  return slash < 0 ? [ALL_MODELS, name] : [ALL_MODELS, name, `${name.slice(0, slash)}/*`];
+}
+
+/** An adapter's name without its version. */
+export function modelName(id: string): string {
+  const at = id.indexOf('@');
+  return at < 0 ? id : id.slice(0, at);
+}

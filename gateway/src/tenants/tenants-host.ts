@@ -1,0 +1,69 @@
+import { type Database, migrateBeside } from '@polylora/adapters-store';
+import type { Logger } from '../logging.ts';
+import { TenantChanges } from './changes.ts';
+import { KeyHasher } from './key-hash.ts';
+import { Keys } from './keys.ts';
+import { TENANT_MIGRATIONS } from './migrations.ts';
+import { Registry } from './registry.ts';
+import { SteadyClock } from './steady-clock.ts';
+import { withTenants } from './tables.ts';
+import { OPERATOR_TENANT } from './tenant.ts';
+import { Tenants } from './tenants.ts';
+
+/** Tenants and keys, open. */
+export interface TenantsHost {
+  readonly registry: Registry;
+  readonly hasher: KeyHasher;
+  readonly clock: SteadyClock;
+  readonly tenants: Tenants;
+  readonly keys: Keys;
+  close(): Promise<void>;
+}
+
+export interface TenantsHostOptions {
+  readonly database: Database;
+  /** What keys are hashed with is derived from it. */
+  readonly secret: Buffer;
+  readonly logger: Logger;
+}
+
+/** @throws MetadataError where the tables cannot be used */
+export async function openTenants({ database, secret, logger }: TenantsHostOptions): Promise<TenantsHost> {
+  await migrateBeside(database, 'tenants', TENANT_MIGRATIONS);
+  const tables = withTenants(database);
+  const clock = new SteadyClock();
+  const hasher = new KeyHasher(secret);
+  const at = Math.round(clock.now());
+  const operator = {
+    id: OPERATOR_TENANT,
+    name: null,
+    blocked: 0,
+    models: '["*"]',
+    limits: '{}',
+    weight: 1,
+    allow_priority: 1,
+    metadata: '{}',
+    created_at: at,
+    updated_at: at,
+    deleted_at: null,
+  };
+  await tables
+    .insertInto('tenant')
+    .values(operator)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  const registry = await Registry.open({ database: tables, clock, logger });
+  const changes = new TenantChanges(
+    database,
+    () => clock.now(),
+    () => registry.refresh(),
+  );
+  return {
+    registry,
+    hasher,
+    clock,
+    tenants: new Tenants(tables, changes),
+    keys: new Keys(tables, changes, hasher),
+    close: () => registry.close(),
+  };
+}
