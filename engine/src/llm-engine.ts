@@ -1,6 +1,7 @@
 import { GrammarCompiler, type Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
+import { normalized } from './embedding/pooling.ts';
 import { EventQueue } from './event-queue.ts';
 import { GrammarCache, type GrammarLease } from './grammar/grammar-cache.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
@@ -14,6 +15,7 @@ import { CostModel } from './scheduling/cost-model.ts';
 import { type Schedule, Scheduler } from './scheduling/scheduler.ts';
 import { blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
 import { PromptEncoder } from './text/prompt-encoder.ts';
+import { ModelTools } from './tools/model-tools.ts';
 import {
   ADAPTER_EVICTION_REASONS,
   type AdapterEvictionReason,
@@ -53,6 +55,7 @@ export class LlmEngine implements Engine {
   readonly #encoder: PromptEncoder;
   readonly #texts: TokenTexts;
   readonly #grammars: GrammarCache;
+  readonly #tools: ModelTools;
   readonly #eosTokenIds: ReadonlySet<number>;
   readonly #prefixCache: EngineOptions['prefixCache'];
   readonly #scheduler: Scheduler;
@@ -98,6 +101,7 @@ export class LlmEngine implements Engine {
     this.#tokenizer = tokenizer;
     this.#encoder = new PromptEncoder(tokenizer, prepared);
     this.#texts = new TokenTexts(tokenizer);
+    this.#tools = new ModelTools(prepared.chatTemplate, tokenizer);
     this.#grammars = new GrammarCache(
       new GrammarCompiler(tokenizer, {
         vocabSize: prepared.info.vocabSize,
@@ -172,11 +176,11 @@ export class LlmEngine implements Engine {
     let accepted: Request;
     let grammar: GrammarLease | null = null;
     try {
-      const { constraint } = request.sampling;
+      const constraint = this.#tools.constraintOf(request);
       if (constraint !== null) {
         grammar = await this.#grammars.begin(request.scheduling.tenant, constraint, signal);
       }
-      accepted = this.#accept(request, grammar);
+      accepted = this.#accept({ ...request, sampling: { ...request.sampling, constraint } }, grammar);
     } catch (error) {
       grammar?.release();
       yield errorEvent(error);
@@ -273,8 +277,10 @@ export class LlmEngine implements Engine {
     }
     this.#refuseTooLong(request.prompt);
     const prompt = this.#encoder.encode(request.prompt);
-    const { sampling } = request;
-    const maxTokens = sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length);
+    const { sampling, pooled = false } = request;
+    const maxTokens = pooled
+      ? 0
+      : (sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length));
     const total = prompt.length + maxTokens;
     if (total > this.model.maxModelLen) {
       throw this.#tooLong(
@@ -298,6 +304,7 @@ export class LlmEngine implements Engine {
       adapter,
       sampling,
       maxTokens,
+      pooled,
       tenant,
       weight,
       priority,
@@ -307,7 +314,13 @@ export class LlmEngine implements Engine {
       deadline: timeoutSeconds === null ? null : arrived + timeoutSeconds,
     });
     this.#assertInTime(sequence, timeoutSeconds);
-    const output = new OutputProcessor(sequence, this.#tokenizer, this.#texts, this.#eosTokenIds);
+    const output = new OutputProcessor(
+      sequence,
+      this.#tokenizer,
+      this.#texts,
+      this.#eosTokenIds,
+      this.#tools.reader(request),
+    );
     const accepted = {
       sequence,
       output,
@@ -424,16 +437,16 @@ export class LlmEngine implements Engine {
     for (const output of sequences) this.#deliver(output);
   }
 
-  #deliver({ sequence, scored, next, drafted }: SequenceOutput): void {
+  #deliver({ sequence, scored, next, drafted, pooled }: SequenceOutput): void {
     const request = this.#requests.get(sequence.id)!;
     // It ended at the step before, when this one had begun.
     if (request.ended) return;
-    const unscored = scored.find(({ token }) => token < 0);
-    if (unscored !== undefined) {
-      this.#fail(request, unchosenError(unscored.token));
+    if (scored.some(({ token }) => token < 0) || pooled?.every(Number.isFinite) === false) {
+      this.#fail(request, unchosenError(-1));
       return;
     }
     for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
+    if (pooled !== null) request.events.push({ type: 'pooled', vector: normalized(pooled) });
     if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
       this.#totals.promptTokens += sequence.prompt.length;
       request.events.push(request.output.finish('length', null));

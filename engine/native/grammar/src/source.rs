@@ -10,6 +10,8 @@ use crate::{Refused, schema};
 pub const LONGEST: usize = 256 * 1024;
 /// How deep a grammar may nest brackets: its parser recurses.
 const DEEPEST: usize = 200;
+/// What a schema in a grammar in Lark follows.
+const INLINE_SCHEMA: &str = "%json";
 /// Between two parts of a JSON text: nothing, a space, or a new line and its indentation. Bounded, so that a model cannot
 /// spend its whole answer on white space.
 const WHITESPACE: &str = r"\x20|\n[\x20\x09]{0,40}";
@@ -55,7 +57,7 @@ impl Source {
                         format!("the grammar nests brackets more than {DEEPEST} deep"),
                     ));
                 }
-                Ok(TopLevelGrammar::from_lark(grammar.clone()))
+                Ok(TopLevelGrammar::from_lark(with_checked_schemas(grammar)?))
             }
         }
     }
@@ -86,6 +88,28 @@ pub fn json_schema(mut schema: Value, lenient: bool) -> TopLevelGrammar {
         object.insert("x-guidance".to_owned(), options);
     }
     TopLevelGrammar::from_json_schema(schema)
+}
+
+/// A grammar whose inline schemas (`%json {…}`) are looked at as others are, and made as exact.
+fn with_checked_schemas(grammar: &str) -> Result<String, Refused> {
+    let mut checked = String::with_capacity(grammar.len());
+    let mut rest = grammar;
+    while let Some(at) = rest.find(INLINE_SCHEMA) {
+        let (before, after) = rest.split_at(at + INLINE_SCHEMA.len());
+        checked.push_str(before);
+        let mut values = serde_json::Deserializer::from_str(after).into_iter::<Value>();
+        rest = after;
+        // What is no JSON is not what llguidance takes for a schema either.
+        let Some(Ok(mut schema)) = values.next() else { continue };
+        let lenient = schema.pointer("/x-guidance/lenient") == Some(&Value::Bool(true));
+        schema::check(&schema, lenient)?;
+        schema::make_exact(&mut schema);
+        checked.push(' ');
+        checked.push_str(&schema.to_string());
+        rest = &after[values.byte_offset()..];
+    }
+    checked.push_str(rest);
+    Ok(checked)
 }
 
 /// A text as a terminal of Lark.

@@ -223,6 +223,15 @@ fn dates_are_days_that_there_are() {
 }
 
 #[test]
+fn schemas_in_grammars_are_checked_too() {
+    let lark = |schema: &str| Source::Lark(format!("start: \"<\" %json {schema} \">\""));
+    let grammar = compiler().compile(&lark(r#"{"type":"string","format":"date"}"#)).unwrap();
+    assert!(accepts(&grammar, "<\"2024-02-29\">") && !accepts(&grammar, "<\"2023-02-29\">"));
+    assert_eq!(refusal(lark(r#"{"items":{"not":{}}}"#)).place, "/items/not");
+    assert!(refusal(lark(r#"{"type":"integer","multipleOf":9999991}"#)).message.contains("remainders"));
+}
+
+#[test]
 fn recursive_schemas_nest_as_deep_as_the_answer_goes() {
     let schema = r##"{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[
         {"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["next"],"additionalProperties":false}}}"##;
