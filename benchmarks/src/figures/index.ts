@@ -8,6 +8,7 @@ import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { gatewayOverhead } from './gateway-overhead.ts';
 import { gatewayThroughput } from './gateway-throughput.ts';
+import { gatewayVsPeers } from './gateway-vs-peers.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
@@ -58,6 +59,7 @@ export const FIGURES: readonly Figure[] = [
   deltaCompression,
   gatewayOverhead,
   gatewayThroughput,
+  gatewayVsPeers,
   overload,
   soak,
 ];
