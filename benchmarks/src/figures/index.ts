@@ -19,6 +19,7 @@ import { residentMemoryFigure } from './resident-memory.ts';
 import { schedulerTime } from './scheduler-time.ts';
 import { secondStart } from './second-start.ts';
 import { soak } from './soak.ts';
+import { speculation } from './speculation.ts';
 import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { storeScale } from './store-scale.ts';
@@ -62,4 +63,5 @@ export const FIGURES: readonly Figure[] = [
   gatewayVsPeers,
   overload,
   soak,
+  speculation,
 ];
