@@ -31,6 +31,27 @@ export interface StreamedAnswer {
   readonly usage: Usage | null;
 }
 
+export interface EmbeddedTexts {
+  readonly vectors: readonly (readonly number[])[];
+  readonly promptTokens: number;
+}
+
+/** What the Responses API answered. */
+export interface ResponseAnswer {
+  readonly id: string | null;
+  readonly text: string;
+  /** Pieces of the text, where it was streamed. */
+  readonly pieces: readonly string[];
+}
+
+export interface ResponseAsk {
+  readonly model: string;
+  readonly input: string;
+  /** The answer that it goes on from. */
+  readonly previous?: string;
+  readonly stream?: boolean;
+}
+
 /** What a client threw. */
 export class Failure extends Error {
   override readonly name = 'Failure';
@@ -57,11 +78,16 @@ export interface ConformanceClient {
   /** @param leaveAfter pieces after which nobody reads on: the rest is left to the server to notice */
   stream(ask: ChatAsk, leaveAfter?: number): Promise<StreamedAnswer>;
   models(): Promise<readonly string[]>;
+  /** In the form that the library asks for by itself. */
+  embed(model: string, texts: readonly string[]): Promise<EmbeddedTexts>;
+  respond(ask: ResponseAsk): Promise<ResponseAnswer>;
   close(): Promise<void>;
 }
 
 /** What a library has no words for, so that its case cannot be asked of it. */
-export type Lacks = Partial<Record<'n' | 'logprobs' | 'models' | 'retry-after' | 'x-should-retry', string>>;
+export type Lacks = Partial<
+  Record<'n' | 'logprobs' | 'models' | 'embeddings' | 'responses' | 'retry-after' | 'x-should-retry', string>
+>;
 
 export interface ClientLibrary {
   readonly name: string;

@@ -1,5 +1,6 @@
 /** One suite of cases, asked of the real server by the client libraries that people have, unmodified. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cosine, EMBEDDING_CASES } from '../support/embedder.ts';
 import { answerOf, oracleCase, START_MILLISECONDS, until } from '../support/gateway.ts';
 import { type ClientLibrary, type ConformanceClient, Failure } from './client.ts';
 import { langchain } from './clients/langchain.ts';
@@ -8,6 +9,7 @@ import { openaiPython } from './clients/openai-python.ts';
 import { vercel } from './clients/vercel.ts';
 import { type ConformanceServer, startConformanceServer } from './server.ts';
 
+const EMBEDDER = 'all-MiniLM-L6-v2';
 const CAPITAL = 'What is the capital of France?';
 const GREEDY = { prompt: CAPITAL, temperature: 0, maxTokens: 40 };
 /** Runs until somebody leaves, or for a second or two. */
@@ -106,6 +108,42 @@ describe.each<ClientLibrary>([openaiNode, openaiPython, langchain, vercel])('$na
       expect(await client.models()).toEqual(expect.arrayContaining(['headline', 'pirate', 'text-to-sql']));
     },
     'models',
+  );
+
+  test(
+    'gets vectors of texts',
+    async () => {
+      const cases = EMBEDDING_CASES.filter(({ text, ids }) => text !== '' && ids.length < 256);
+      const { vectors, promptTokens } = await client.embed(
+        EMBEDDER,
+        cases.map(({ text }) => text),
+      );
+      for (const [index, { embedding }] of cases.entries()) {
+        expect(cosine(vectors[index] ?? [], embedding)).toBeGreaterThan(0.99);
+      }
+      expect(promptTokens).toBe(cases.reduce((sum, { ids }) => sum + ids.length, 0));
+    },
+    'embeddings',
+  );
+
+  test(
+    'gets responses, whole and streamed, and goes on from them',
+    async () => {
+      const expected = answerOf(oracleCase(null, CAPITAL));
+      const whole = await client.respond({ model: 'base', input: CAPITAL });
+      expect(whole).toMatchObject({ id: expect.stringMatching(/^resp_/), text: expected });
+      const streamed = await client.respond({ model: 'base', input: CAPITAL, stream: true });
+      expect(streamed.text).toBe(expected);
+      expect(streamed.pieces.length).toBeGreaterThan(3);
+      expect(streamed.pieces.join('')).toBe(expected);
+      const next = await client.respond({
+        model: 'base',
+        input: 'And of Germany?',
+        previous: whole.id ?? '',
+      });
+      expect(next.text).toContain('Berlin');
+    },
+    'responses',
   );
 
   test('is told what is wrong', async () => {

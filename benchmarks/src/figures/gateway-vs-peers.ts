@@ -6,7 +6,9 @@ import { formatSpread, ratioSpread, spread } from '../statistics.ts';
 import { type Figure, NotMeasurable } from './figure.ts';
 
 const ROUNDS = 3;
-const LOAD = { kind: 'closed', connections: 64, warmUpSeconds: 2, seconds: 5 } as const;
+const LOAD = { kind: 'closed', connections: 64, warmUpSeconds: 3, seconds: 8 } as const;
+/** First requests load what later ones have. */
+const FIRST = { kind: 'closed', connections: 2, warmUpSeconds: 0, seconds: 15 } as const;
 const LEAST_TIMES_LITELLM = 20;
 
 export const gatewayVsPeers: Figure = {
@@ -27,6 +29,7 @@ export const gatewayVsPeers: Figure = {
           name,
           measure: () => generator.run({ ...LOAD, target }),
         });
+        for (const { target } of peers) await generator.run({ ...FIRST, target });
         const [portkey, liteLlm] = peers as [RunningPeer, RunningPeer];
         const [ours, portkeys, liteLlms] = await alternate(
           [side('Polylora', gateway), side(portkey.name, portkey.target), side(liteLlm.name, liteLlm.target)],

@@ -6,6 +6,7 @@ export const langchain: ClientLibrary = {
   name: 'LangChain’s ChatOpenAI',
   lacks: {
     models: 'it lists no models',
+    embeddings: 'ChatOpenAI makes none',
     'retry-after': 'it waits by a clock of its own',
   },
   missing: null,
@@ -67,10 +68,34 @@ export const langchain: ClientLibrary = {
         };
       },
       models: () => Promise.reject(new Error('LangChain lists no models')),
+      embed: () => Promise.reject(new Error('ChatOpenAI makes no vectors')),
+      async respond({ model, input, previous, stream = false }) {
+        const responses = new ChatOpenAI({
+          ...{ model, apiKey, configuration: { baseURL: baseUrl }, maxRetries: retries },
+          ...{ useResponsesApi: true, temperature: 0, maxTokens: 40 },
+        });
+        const options = previous === undefined ? {} : { previous_response_id: previous };
+        if (!stream) {
+          const answer = await responses.invoke([new HumanMessage(input)], options).catch(failed);
+          return { id: idOf(answer.response_metadata), text: answer.text, pieces: [] };
+        }
+        const pieces: string[] = [];
+        let id: string | null = null;
+        const chunks = await responses.stream([new HumanMessage(input)], options).catch(failed);
+        for await (const chunk of chunks) {
+          if (chunk.text !== '') pieces.push(chunk.text);
+          id = idOf(chunk.response_metadata) ?? id;
+        }
+        return { id, text: pieces.join(''), pieces };
+      },
       close: async () => {},
     };
   },
 };
+
+function idOf(metadata: Record<string, unknown>): string | null {
+  return typeof metadata.id === 'string' ? metadata.id : null;
+}
 
 function failed(error: unknown): never {
   const { name, status, code, message } = error as {

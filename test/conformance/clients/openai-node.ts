@@ -41,6 +41,28 @@ export const openaiNode: ClientLibrary = {
         const list = await client.models.list().catch(failed);
         return list.data.map(({ id }) => id);
       },
+      async embed(model, texts) {
+        const { data, usage } = await client.embeddings.create({ model, input: [...texts] }).catch(failed);
+        return { vectors: data.map(({ embedding }) => embedding), promptTokens: usage.prompt_tokens };
+      },
+      async respond({ model, input, previous, stream = false }) {
+        const asked = {
+          ...{ model, input, temperature: 0, max_output_tokens: 40 },
+          ...(previous === undefined ? {} : { previous_response_id: previous }),
+        };
+        if (!stream) {
+          const { id, output_text: text } = await client.responses.create(asked).catch(failed);
+          return { id, text, pieces: [] };
+        }
+        const pieces: string[] = [];
+        let [id, text]: [string | null, string] = [null, ''];
+        for await (const event of await client.responses.create({ ...asked, stream: true }).catch(failed)) {
+          if (event.type === 'response.output_text.delta') pieces.push(event.delta);
+          if (event.type === 'response.output_text.done') text = event.text;
+          if (event.type === 'response.completed') id = event.response.id;
+        }
+        return { id, text, pieces };
+      },
       close: async () => {},
     };
   },

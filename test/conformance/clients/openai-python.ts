@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PYTHON, pythonHas } from '../../support/python.ts';
-import { type ChatAnswer, type ClientLibrary, Failure, type StreamedAnswer } from '../client.ts';
+import {
+  type ChatAnswer,
+  type ClientLibrary,
+  type EmbeddedTexts,
+  Failure,
+  type ResponseAnswer,
+  type StreamedAnswer,
+} from '../client.ts';
 
 interface Answer {
   readonly result?: unknown;
@@ -37,6 +44,8 @@ export const openaiPython: ClientLibrary = {
       chat: async (asked) => (await ask('chat', asked)) as ChatAnswer,
       stream: async (asked, leaveAfter) => (await ask('stream', asked, leaveAfter ?? null)) as StreamedAnswer,
       models: async () => (await ask('models')) as string[],
+      embed: async (model, texts) => (await ask('embed', model, texts)) as EmbeddedTexts,
+      respond: async (asked) => (await ask('respond', asked)) as ResponseAnswer,
       async close() {
         child.stdin.end();
         if (child.exitCode === null) await once(child, 'exit');

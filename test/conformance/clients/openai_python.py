@@ -49,7 +49,30 @@ def models(client):
     return [model.id for model in client.models.list()]
 
 
-ACTS = {"chat": chat, "stream": stream, "models": models}
+def embed(client, model, texts):
+    answer = client.embeddings.create(model=model, input=texts)
+    return {"vectors": [each.embedding for each in answer.data], "promptTokens": answer.usage.prompt_tokens}
+
+
+def respond(client, ask):
+    fields = {"model": ask["model"], "input": ask["input"], "temperature": 0, "max_output_tokens": 40}
+    if "previous" in ask:
+        fields["previous_response_id"] = ask["previous"]
+    if not ask.get("stream"):
+        answer = client.responses.create(**fields)
+        return {"id": answer.id, "text": answer.output_text, "pieces": []}
+    pieces, ident, text = [], None, ""
+    for event in client.responses.create(**fields, stream=True):
+        if event.type == "response.output_text.delta":
+            pieces.append(event.delta)
+        elif event.type == "response.output_text.done":
+            text = event.text
+        elif event.type == "response.completed":
+            ident = event.response.id
+    return {"id": ident, "text": text, "pieces": pieces}
+
+
+ACTS = {"chat": chat, "stream": stream, "models": models, "embed": embed, "respond": respond}
 
 options = json.loads(sys.stdin.readline())
 client = openai.OpenAI(base_url=options["baseUrl"], api_key=options["apiKey"], max_retries=options["retries"])

@@ -1,5 +1,5 @@
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { APICallError, generateText, RetryError, streamText } from 'ai';
+import { APICallError, embedMany, generateText, RetryError, streamText } from 'ai';
 import { type ChatAsk, type ClientLibrary, Failure } from '../client.ts';
 
 export const vercel: ClientLibrary = {
@@ -8,6 +8,7 @@ export const vercel: ClientLibrary = {
     n: 'it asks for one answer',
     logprobs: 'its provider for compatible servers asks for none',
     models: 'it lists no models',
+    responses: 'its provider for compatible servers asks for chats',
     'x-should-retry': 'it tries every 429 again',
   },
   missing: null,
@@ -65,6 +66,15 @@ export const vercel: ClientLibrary = {
         };
       },
       models: () => Promise.reject(new Error('the AI SDK lists no models')),
+      async embed(model, texts) {
+        const { embeddings, usage } = await embedMany({
+          model: provider.textEmbeddingModel(model),
+          values: [...texts],
+          maxRetries: retries,
+        }).catch(failed);
+        return { vectors: embeddings, promptTokens: usage.tokens };
+      },
+      respond: () => Promise.reject(new Error('the provider asks for chats')),
       close: async () => {},
     };
   },
