@@ -5,9 +5,9 @@ import { launch, type ServerProcess, untilReady } from './server-process.ts';
 const START_TIMEOUT_MS = 300_000;
 
 /**
- * Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary
- * no key is asked for, every prompt is read, and every token is computed by itself: random prompts' answers repeat themselves, and
- * no peer would guess them.
+ * Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary no key is
+ * asked for, every prompt is read and every token computed by itself: random prompts' answers repeat themselves, and no peer would
+ * guess them.
  */
 export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
   const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
@@ -18,9 +18,9 @@ export async function startGateway(flags: readonly string[]): Promise<ServerProc
     'warn',
     '--prefix-cache',
     'off',
-    '--speculation',
-    'off',
     '--auth',
+    'off',
+    '--speculation',
     'off',
     ...flags,
   ]);

@@ -23,8 +23,6 @@ export interface Used {
   readonly completionTokens: number;
 }
 
-export const NOTHING: Used = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
-
 /** The most that requests to a model can use, before anything of them is tokenized. */
 export function askedOf(model: BackendModel, requests: readonly BackendRequest[]): Asked {
   const longest = model.maxModelLen ?? UNKNOWN_LENGTH;

@@ -207,7 +207,7 @@ export class LineRunner {
       client: clientOfSignal(work.signal),
       promptParam: job.promptParam,
     });
-    return response(200, job.whole(events));
+    return response(200, await job.whole(events));
   }
 
   #failure(error: ApiError): LineOutcome {

@@ -15,7 +15,7 @@ import { reserveFor } from './reserve.ts';
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
   deps: GatewayDeps,
-  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job,
+  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job | Promise<Job>,
 ) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
@@ -24,7 +24,7 @@ export function generateRoute(
     const { principal } = access;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = read(body, model, {
+    const job = await read(body, model, {
       tenant,
       weight: access.tenant?.weight ?? 1,
       allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
@@ -43,7 +43,9 @@ export function generateRoute(
       client: clientOf(c),
       promptParam,
     };
-    if (job.chunks === null) return c.json(job.whole(await generateWhole(generation)));
-    return answerStream(c, deps.logger, await startGeneration(generation), job.chunks);
+    const { chunks, events } = job;
+    if (chunks === null) return c.json(await job.whole(await generateWhole(generation)));
+    const options = events === undefined ? { chunks } : { chunks, events };
+    return answerStream(c, deps.logger, await startGeneration(generation), options);
   };
 }
