@@ -13,6 +13,7 @@ import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
+import { embeddingsRoute } from './routes/embeddings.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
@@ -44,6 +45,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
+  app.post('/v1/embeddings', embeddingsRoute(deps)).all(notAllowed('POST'));
   app.get('/v1/models', modelsRoute(deps)).all(notAllowed('GET'));
   app.get('/v1/models/:id{.+}', modelRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/responses', createResponseRoute(deps)).all(notAllowed('POST'));
