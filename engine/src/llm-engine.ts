@@ -26,6 +26,7 @@ import {
   type GenerationRequest,
   type ModelInfo,
   type Prompt,
+  type TokenText,
 } from './types.ts';
 
 interface Request {
@@ -183,11 +184,16 @@ export class LlmEngine implements Engine {
   }
 
   async tokenize(prompt: Prompt): Promise<number[]> {
-    return [...this.#encoder.encode(prompt)];
+    this.#refuseTooLong(prompt);
+    return [...this.#encoder.tokenize(prompt)];
   }
 
   async detokenize(ids: readonly number[]): Promise<string> {
     return this.#tokenizer.decode(Uint32Array.from(ids), false);
+  }
+
+  async describeTokens(ids: readonly number[]): Promise<TokenText[]> {
+    return ids.map((id) => this.#texts.textOf(id));
   }
 
   async stats(): Promise<EngineStats> {
@@ -242,10 +248,7 @@ export class LlmEngine implements Engine {
     if (adapter !== null && (!this.#adapters.has(adapter) || this.#leaving.has(adapter))) {
       throw new EngineError('adapter_not_loaded', `adapter ${adapter} is not known to the engine`);
     }
-    const least = this.#encoder.leastTokens(request.prompt);
-    if (least > this.model.maxModelLen) {
-      throw this.#tooLong(`your prompt has at least ${least} tokens`);
-    }
+    this.#refuseTooLong(request.prompt);
     const prompt = this.#encoder.encode(request.prompt);
     const { sampling, pooled = false } = request;
     const maxTokens = pooled
@@ -321,6 +324,12 @@ export class LlmEngine implements Engine {
       `the request would wait about ${wait.toFixed(1)} s and may wait ${timeoutSeconds} s; try again later`,
       { retryAfterSeconds: wait - timeoutSeconds },
     );
+  }
+
+  /** Before a huge text is read: that would keep all others waiting. */
+  #refuseTooLong(prompt: Prompt): void {
+    const least = this.#encoder.leastTokens(prompt);
+    if (least > this.model.maxModelLen) throw this.#tooLong(`your prompt has at least ${least} tokens`);
   }
 
   #tooLong(what: string): EngineError {

@@ -3,25 +3,29 @@ import type { StepToken } from './model-runner.ts';
 import type { Sequence } from './scheduling/sequence.ts';
 import { Detokenizer } from './text/detokenizer.ts';
 import { StopStrings } from './text/stop-strings.ts';
-import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs } from './types.ts';
+import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs, TokenText } from './types.ts';
 
 /** A token's own text and bytes, remembered because the same few thousand come up again and again. */
 export class TokenTexts {
   readonly #tokenizer: Tokenizer;
-  readonly #known = new Map<number, Pick<TokenLogprob, 'text' | 'bytes'>>();
+  readonly #known = new Map<number, TokenText>();
 
   constructor(tokenizer: Tokenizer) {
     this.#tokenizer = tokenizer;
   }
 
-  describe(id: number, logprob: number): TokenLogprob {
+  textOf(id: number): TokenText {
     let known = this.#known.get(id);
     if (known === undefined) {
       const bytes = this.#tokenizer.tokenBytes(id);
       known = { text: new TextDecoder().decode(bytes), bytes: [...bytes] };
       this.#known.set(id, known);
     }
-    return { id, logprob, ...known };
+    return known;
+  }
+
+  describe(id: number, logprob: number): TokenLogprob {
+    return { id, logprob, ...this.textOf(id) };
   }
 
   describeAll({ token, logprob, top }: StepToken): TokenLogprobs {

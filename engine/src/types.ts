@@ -151,7 +151,12 @@ export interface ChatMessage {
 
 export type Prompt =
   | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
-  | { readonly kind: 'text'; readonly text: string }
+  | {
+      readonly kind: 'text';
+      readonly text: string;
+      /** false: without what the tokenizer puts around every text, such as a token for its beginning. */
+      readonly specialTokens?: boolean;
+    }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] };
 
 /** How tokens are chosen and when to stop. The gateway fills every field; the engine has no defaults. */
@@ -237,12 +242,15 @@ export interface GenerationRequest {
   readonly pooled?: boolean;
 }
 
-/** A token and its natural-log probability under the model, before penalties and temperature. */
-export interface TokenLogprob {
-  readonly id: number;
+export interface TokenText {
   /** The token's own text; lone bytes of a character appear as U+FFFD here, exact in `bytes`. */
   readonly text: string;
   readonly bytes: readonly number[];
+}
+
+/** A token and its natural-log probability under the model, before penalties and temperature. */
+export interface TokenLogprob extends TokenText {
+  readonly id: number;
   readonly logprob: number;
 }
 
@@ -407,8 +415,11 @@ export interface Engine {
    * Aborting the signal (or leaving the loop) frees the request's pages within one step.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent>;
+  /** @throws EngineError where the prompt cannot be used, or is longer than any that can */
   tokenize(prompt: Prompt): Promise<number[]>;
   detokenize(ids: readonly number[]): Promise<string>;
+  /** What each token is by itself. */
+  describeTokens(ids: readonly number[]): Promise<TokenText[]>;
   stats(): Promise<EngineStats>;
   /** Ends running requests with `engine_unavailable` and releases everything. */
   close(): Promise<void>;

@@ -23,6 +23,7 @@ function startingGateway() {
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
+    admission: () => null,
     checksKeys: false,
     openMetrics: true,
     adminAdapters: {

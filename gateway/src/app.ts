@@ -15,6 +15,7 @@ import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
+import { detokenizeRoute, tokenizeRoute } from './routes/tokenize.ts';
 
 const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
 
@@ -42,6 +43,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/batches', createBatchRoute(deps)).get(batchesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/batches/:id', batchRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/batches/:id/cancel', cancelBatchRoute(deps)).all(notAllowed('POST'));
+  app.post('/tokenize', tokenizeRoute(deps)).all(notAllowed('POST'));
+  app.post('/detokenize', detokenizeRoute(deps)).all(notAllowed('POST'));
   app.get('/lora-adapters', loraAdaptersRoute(deps)).post(setLoraAdaptersRoute()).all(notAllowed('GET'));
   if (deps.runtimeLora !== null) {
     // What they load is for everybody. Where keys are not checked, whoever reaches the server is trusted with it.

@@ -4,7 +4,7 @@
  */
 import { StorageError } from '@polylora/adapters-store';
 
-type OpenAIErrorType = 'invalid_request_error' | 'rate_limit_error' | 'server_error';
+type OpenAIErrorType = 'invalid_request_error' | 'rate_limit_error' | 'insufficient_quota' | 'server_error';
 
 interface ErrorDefinition {
   readonly status: number;
@@ -140,6 +140,30 @@ export const ERRORS = {
   headers_too_large: badRequest('The HTTP headers are too large.', 431),
   malformed_http: badRequest('The request is not valid HTTP.'),
   client_closed_request: badRequest('The client left before the answer; seen in logs and metrics only.', 499),
+  request_exceeds_limit: badRequest(
+    'The request alone may use more tokens than the tenant or the key may in a request or a minute.',
+  ),
+  rate_limit_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      "The tenant's or the key's requests or tokens per minute are used up; `retry-after` says when there is room.",
+  },
+  concurrency_limit_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning: 'As many requests of the tenant or the key are running as may.',
+  },
+  insufficient_quota: {
+    status: 429,
+    type: 'insufficient_quota',
+    retry: false,
+    meaning:
+      "The tenant's or the key's budget has no room for the most that the request can use; `retry-after` says when it begins anew.",
+  },
+  price_not_found: badRequest('There is no such price.', 404),
   engine_overloaded: {
     status: 429,
     type: 'rate_limit_error',
@@ -205,17 +229,23 @@ export class ApiError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
   readonly #retryAfterSeconds: number;
+  readonly #headers: Readonly<Record<string, string>>;
 
   constructor(
     code: ErrorCode,
     message: string,
     param: string | null = null,
-    options?: ErrorOptions & { readonly retryAfterSeconds?: number | null },
+    options?: ErrorOptions & {
+      readonly retryAfterSeconds?: number | null;
+      /** Of the answer, beside those that every error of this code has. */
+      readonly headers?: Readonly<Record<string, string>>;
+    },
   ) {
     super(message, options);
     this.code = code;
     this.param = param;
     this.#retryAfterSeconds = options?.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
+    this.#headers = options?.headers ?? {};
   }
 
   get status(): number {
@@ -231,9 +261,11 @@ export class ApiError extends Error {
   headers(): Record<string, string> {
     const { status, retry } = ERRORS[this.code];
     return {
+      ...this.#headers,
       ...(status === 429 || status === 503 ? this.#retryAfter() : {}),
       ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-      ...(status === 429 || status >= 500 ? { 'x-should-retry': String(retry) } : {}),
+      // Of every status: the SDKs would try some again that cannot be helped (408, 409) by themselves.
+      'x-should-retry': String(retry),
     };
   }
 

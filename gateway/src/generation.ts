@@ -1,7 +1,11 @@
+import type { Reservation } from './admission/admission.ts';
+import { type Asked, askedOf } from './admission/asked.ts';
+import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { apiErrorOf } from './backends/failure.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
-import type { InFlight } from './in-flight.ts';
+import type { Client } from './http/client.ts';
+import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
@@ -22,12 +26,13 @@ export interface GenerationOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
   readonly tenant: string;
+  /** Holds what the request may use for whoever it is from. @throws ApiError */
+  readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
   /** One for each choice. */
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
-  /** Aborted when the client leaves. */
-  readonly client: AbortSignal;
+  readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt';
 }
@@ -42,22 +47,47 @@ export const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
   readonly signal: AbortSignal;
-  /** Ends whatever still runs and gives the room back; more than once is once. */
+  /** Is told all that comes of the choices. */
+  readonly meter: Meter;
+  /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
+  end(): void;
+  /** Ends whatever still runs as well. */
   close(): void;
 }
 
-function admit({ backend, tenant, requests, inFlight, client }: GenerationOptions): Admitted {
+async function admit(options: GenerationOptions): Promise<Admitted> {
+  const { backend, model, requests, client } = options;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const lease = inFlight.acquire(tenant, requests.length);
+  const asked = askedOf(model, requests);
+  const reserved = options.reserve(asked);
+  const reservation = reserved instanceof Promise ? await reserved : reserved;
+  const lease = acquired(options, reservation);
+  const meter = new Meter(requests, asked.promptTokens);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
-  client.addEventListener('abort', leave, { once: true });
-  if (client.aborted) leave();
-  const close = () => {
-    client.removeEventListener('abort', leave);
-    leave();
+  const stopListening = client.onLeave(leave);
+  if (client.hasLeft) leave();
+  let hasEnded = false;
+  const end = () => {
+    hasEnded = true;
+    stopListening();
     lease.release();
+    reservation.settle(meter.used());
   };
-  return { signal: lease.signal, close };
+  const close = () => {
+    if (hasEnded) return;
+    leave();
+    end();
+  };
+  return { signal: lease.signal, meter, end, close };
+}
+
+function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
+  try {
+    return inFlight.acquire(tenant, requests.length);
+  } catch (error) {
+    reservation.settle(null);
+    throw error;
+  }
 }
 
 /**
@@ -67,14 +97,15 @@ function admit({ backend, tenant, requests, inFlight, client }: GenerationOption
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, close } = admit(options);
+  const { signal, meter, end, close } = await admit(options);
   const merged = mergeChoices(
     requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
     signal,
+    (choice, event) => meter.take(choice, event),
   );
   try {
     const first = await untilOutput(merged, requests.length);
-    return { events: replay(first, merged, close), close };
+    return { events: replay(first, merged, { end, close }), close };
   } catch (error) {
     close();
     throw ofPrompt(error, options);
@@ -99,38 +130,26 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, close } = admit(options);
-  try {
-    const answers = await untilAborted(
-      Promise.all(
-        requests.map(async (request) => {
-          const whole = await metrics.observeWhole(
-            answer.call(backend, model, request, signal),
-            isAwaited(request),
-          );
-          return whole.map(orThrow);
-        }),
-      ),
-      signal,
+  const { signal, meter, end, close } = await admit(options);
+  meter.expectPrompts();
+  const ask = async (request: BackendRequest, choice: number) => {
+    const whole = await metrics.observeWhole(
+      answer.call(backend, model, request, signal),
+      isAwaited(request),
     );
-    for (const [choice, whole] of answers.entries())
-      for (const event of whole) events.push({ choice, event });
-    return events;
+    for (const event of whole) meter.take(choice, event);
+    signal.throwIfAborted();
+    return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
+  };
+  try {
+    const answers = await Promise.all(requests.map(ask));
+    end();
+    return answers.flat();
   } catch (error) {
     throw ofPrompt(error, options);
   } finally {
     close();
   }
-}
-
-/** Rejects with the signal's reason at once when it is aborted, even where what it waits for is slow to notice. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject);
-  });
 }
 
 function isAwaited({ scheduling }: BackendRequest): boolean {
@@ -159,11 +178,12 @@ async function untilOutput(events: AsyncIterator<ChoiceEvent>, choices: number):
 async function* replay(
   first: readonly ChoiceEvent[],
   rest: AsyncIterable<ChoiceEvent>,
-  close: () => void,
+  { end, close }: Pick<Admitted, 'end' | 'close'>,
 ): AsyncGenerator<ChoiceEvent> {
   try {
     yield* first;
     yield* rest;
+    end();
   } finally {
     close();
   }
@@ -173,10 +193,12 @@ async function* replay(
  * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each
  * source is asked for its next event only after its last was taken, so a slow consumer slows them down and at
  * most one event of each waits here.
+ * @param onEvent told of each before it is given, failures too
  */
 export async function* mergeChoices(
   sources: readonly AsyncIterable<BackendEvent>[],
   signal: AbortSignal,
+  onEvent: (choice: number, event: BackendEvent) => void = () => {},
 ): AsyncGenerator<ChoiceEvent> {
   type Arrival =
     | { choice: number; result: IteratorResult<BackendEvent> }
@@ -213,6 +235,7 @@ export async function* mergeChoices(
         open--;
         continue;
       }
+      onEvent(arrival.choice, arrival.result.value);
       yield { choice: arrival.choice, event: orThrow(arrival.result.value) };
       ask(arrival.choice);
     }

@@ -18,12 +18,13 @@ import {
   startEngineProcess,
 } from '@polylora/engine';
 import { Registry } from 'prom-client';
-import { OPERATOR } from './access/access.ts';
+import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
 import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
 import { CombinedCatalog } from './adapters/catalog.ts';
 import { DirectoryCatalog } from './adapters/directory-catalog.ts';
 import { StoreCatalog } from './adapters/store-catalog.ts';
 import { openStore, type StoreHost, stagingOf } from './adapters/store-host.ts';
+import { UNLIMITED } from './admission/admission.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
@@ -123,6 +124,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       },
       queued: 0,
     }),
+    access: (tenant, key) => accessOfWork(config, tenants, tenant, key),
+    // Nobody waits for it: it has no limits per minute.
+    reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
     logger,
     get concurrency() {
@@ -154,6 +158,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
+    admission: () => tenants?.admission ?? null,
     checksKeys: config.auth === 'keys',
     openMetrics: config.metricsAccess === 'open',
     runtimeLora:
@@ -287,6 +292,21 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   return { url, stop };
 }
 
+/** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */
+async function accessOfWork(
+  { auth }: Config,
+  tenants: TenantsHost | null,
+  tenant: string,
+  key: string | null,
+): Promise<Access> {
+  if (auth === 'off') return { principal: { tenant, key }, role: 'user', tenant: null, key: null };
+  if (key === null && tenant === OPERATOR.tenant) return OPERATOR_ACCESS;
+  const access = (await tenants?.registry.stillValid({ tenant, key })) ?? null;
+  if (access === null)
+    throw new ApiError('invalid_api_key', 'The key that this was asked for with does not hold any more.');
+  return access;
+}
+
 /** The server's secret: of the configuration, or in a file that is made when it is first asked for. */
 function secretKeyOf({ secretKey, home }: Config): () => Promise<Buffer> {
   const given = secretKey === null ? null : parseSecretKey(secretKey);
@@ -321,7 +341,7 @@ function createEncoder(config: Config, logger: Logger, say: (line: string) => vo
     config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
   const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
   const name = basename(model).replace(/@.*$/, '');
-  return { embedder, name, startedAt: Math.floor(Date.now() / 1000) };
+  return { embedder, name, startedAt: Math.floor(Date.now() / 1000), logger };
 }
 
 async function startEngine(

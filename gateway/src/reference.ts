@@ -15,8 +15,8 @@ export function errorsPage(): string {
 Every failure has OpenAI's form, \`{"error": {"message", "type", "param", "code"}}\`, with \`param\` naming the field at
 fault where there is one. \`code\` is stable: match on it, not on the message. Before the first token a failure is a response
 with the status below; after it, an event of the stream with the same object, and the stream then ends without \`[DONE]\`.
-The official SDKs throw both. Responses with status 429 and 503 carry \`retry-after\`, those with 429 and from 500 on
-\`x-should-retry\`, which the SDKs obey; the table says which.
+The official SDKs throw both. Responses with status 429 and 503 carry \`retry-after\` and
+\`retry-after-ms\`, and each failure \`x-should-retry\`, which the SDKs obey; the table says which.
 
 | Code | Status | Type | Retry | Meaning |
 | --- | --- | --- | --- | --- |

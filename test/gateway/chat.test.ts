@@ -130,6 +130,21 @@ describe('a chat completion', () => {
     expect(await texts(sampled)).toEqual(three.slice(0, 1));
   });
 
+  it('tells what it was served as to those who ask, and logs a user by a hash', async () => {
+    expect(await ask('base', CAPITAL)).not.toHaveProperty('service_tier');
+    const fields = { safety_identifier: 'alice@example.com', prompt_cache_key: 'k', metadata: { a: 'b' } };
+    expect(await ask('base', CAPITAL, { service_tier: 'flex', ...fields })).toMatchObject({
+      service_tier: 'flex',
+    });
+    // Clients may not ask to come first here.
+    expect(await ask('base', CAPITAL, { service_tier: 'priority' })).toMatchObject({
+      service_tier: 'default',
+    });
+    const logs = gateway.logs().join('\n');
+    expect(logs).toMatch(/"user":"[0-9a-f]{16}"/);
+    expect(logs).not.toContain('alice');
+  });
+
   it('follows logit_bias', async () => {
     const [first = 0] = oracleCase(null, CAPITAL).greedy_ids;
     const { choices } = await ask('base', CAPITAL, { logit_bias: { [first]: -100 }, max_tokens: 4 });

@@ -53,6 +53,23 @@ describe('a completion', () => {
     expect(usage?.prompt_tokens).toBe(prompt_ids.length);
   });
 
+  it('gives the likeliest of several answers, and counts the tokens of all', async () => {
+    const sampled = { temperature: 1, seed: 7, logprobs: 0 } as const;
+    const all = await complete(TEXT, { ...sampled, n: 4 });
+    const mean = ({ logprobs }: OpenAI.CompletionChoice) => {
+      const values = logprobs?.token_logprobs ?? [];
+      return values.reduce((sum, value) => sum + value, 0) / values.length;
+    };
+    const ranked = all.choices.toSorted((a, b) => mean(b) - mean(a));
+    const best = await complete(TEXT, { ...sampled, n: 2, best_of: 4 });
+    expect(best.choices.map(({ text }) => text)).toEqual(ranked.slice(0, 2).map(({ text }) => text));
+    expect(best.choices.map(({ index }) => index)).toEqual([0, 1]);
+    expect(best.usage).toMatchObject({ completion_tokens: all.usage?.completion_tokens });
+    const { logprobs: _, ...unscored } = sampled;
+    const [only] = (await complete(TEXT, { ...unscored, best_of: 4 })).choices;
+    expect([only?.text, only?.logprobs]).toEqual([ranked[0]?.text, null]);
+  });
+
   it('answers several prompts in order, n times each', async () => {
     const prompts = [TEXT, 'Two plus two is'];
     const alone = await Promise.all(prompts.map((prompt) => complete(prompt)));
@@ -130,10 +147,7 @@ describe('a completion', () => {
     expect(new Set(pieces.map(({ id }) => id)).size).toBe(1);
   });
 
-  it.each([
-    [{ suffix: 'x' }, 'suffix'],
-    [{ best_of: 3 }, 'best_of'],
-  ])('refuses %j by name', async (fields, param) => {
+  it.each([[{ suffix: 'x' }, 'suffix']])('refuses %j by name', async (fields, param) => {
     await expect(complete(TEXT, fields)).rejects.toMatchObject({ code: 'unsupported_parameter', param });
   });
 

@@ -14,6 +14,7 @@ import {
   type GenerationRequest,
   type ModelInfo,
   type Prompt,
+  type TokenText,
 } from '../types.ts';
 import type { CallName, Calls, Failure, FromEngine, ToEngine } from './messages.ts';
 
@@ -187,6 +188,10 @@ class SupervisedEngine implements EngineProcess {
 
   detokenize(ids: readonly number[]): Promise<string> {
     return this.#call('detokenize', ids);
+  }
+
+  describeTokens(ids: readonly number[]): Promise<TokenText[]> {
+    return this.#call('describeTokens', ids);
   }
 
   stats(): Promise<EngineStats> {

@@ -60,6 +60,8 @@ function dispatch(name: CallName, args: unknown): Promise<unknown> {
       return engine!.tokenize(args as Calls['tokenize']['args']);
     case 'detokenize':
       return engine!.detokenize(args as Calls['detokenize']['args']);
+    case 'describeTokens':
+      return engine!.describeTokens(args as Calls['describeTokens']['args']);
     case 'stats':
       return engine!.stats();
   }

@@ -8,6 +8,7 @@ import type {
   GenerationRequest,
   ModelInfo,
   Prompt,
+  TokenText,
 } from '../types.ts';
 
 /** Calls that have one answer. */
@@ -17,6 +18,7 @@ export interface Calls {
   pinAdapter: { args: { readonly digest: string; readonly pinned: boolean }; result: undefined };
   tokenize: { args: Prompt; result: number[] };
   detokenize: { args: readonly number[]; result: string };
+  describeTokens: { args: readonly number[]; result: TokenText[] };
   stats: { args: null; result: EngineStats };
 }
 export type CallName = keyof Calls;

@@ -28,11 +28,24 @@ export class PromptEncoder {
    * by the chat template; `invalid_chat_template` where the template itself is at fault.
    */
   encode(prompt: Prompt): Uint32Array {
-    const ids = this.#encode(prompt);
+    const ids = this.tokenize(prompt);
     if (ids.length === 0) {
       throw new EngineError('invalid_prompt', 'The prompt has no tokens; it needs at least one.');
     }
     return ids;
+  }
+
+  /** As `encode`, but it may have no tokens. */
+  tokenize(prompt: Prompt): Uint32Array {
+    switch (prompt.kind) {
+      case 'tokens':
+        return this.#checkIds(prompt.ids);
+      case 'text':
+        // The caller's own text, all of it: control tokens written in it are meant.
+        return this.#tokenizer.encode(prompt.text, prompt.specialTokens ?? true);
+      case 'chat':
+        return this.#encodeChat(prompt.messages);
+    }
   }
 
   /** How many tokens the prompt has at least. Takes no time, so that a huge text can be refused unread. */
@@ -41,18 +54,6 @@ export class PromptEncoder {
     const texts = prompt.kind === 'text' ? [prompt.text] : prompt.messages.map(({ content }) => content);
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     return Math.ceil(bytes / this.#tokenizer.longestTokenBytes);
-  }
-
-  #encode(prompt: Prompt): Uint32Array {
-    switch (prompt.kind) {
-      case 'tokens':
-        return this.#checkIds(prompt.ids);
-      case 'text':
-        // The caller's own text, all of it: control tokens written in it are meant.
-        return this.#tokenizer.encode(prompt.text, true);
-      case 'chat':
-        return this.#encodeChat(prompt.messages);
-    }
   }
 
   #checkIds(ids: readonly number[]): Uint32Array {

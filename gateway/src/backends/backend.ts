@@ -7,6 +7,7 @@ import type {
   SamplingParams,
   SchedulingParams,
   TokenLogprobs,
+  TokenText,
   Usage,
 } from '@polylora/engine';
 import type { ErrorCode } from '../errors.ts';
@@ -106,6 +107,14 @@ export interface BackendStats extends EngineStats {
   readonly restartsTotal: number;
 }
 
+/** Calls throw an ApiError. */
+export interface BackendTokenizer {
+  tokenize(prompt: Prompt): Promise<readonly number[]>;
+  detokenize(ids: readonly number[]): Promise<string>;
+  /** What each token is by itself. */
+  describe(ids: readonly number[]): Promise<readonly TokenText[]>;
+}
+
 /** Something that generates text for the routes: the embedded engine, or another server. */
 export interface Backend {
   /** False while it cannot take requests. */
@@ -125,7 +134,7 @@ export interface Backend {
   generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
   /**
    * All that `generate` would give, at once, for clients that want no stream: where an answer can be had whole for less than
-   * its pieces. null where it is made here piece by piece anyway.
+   * its pieces. Aborting the signal ends it at once. null where it is made here piece by piece anyway.
    */
   readonly answer:
     | ((
@@ -143,6 +152,8 @@ export interface Backend {
     request: BackendEmbedding,
     signal: AbortSignal,
   ): Promise<readonly BackendVector[]>;
+  /** The base model's, which its adapters share; null where it is another server's. */
+  readonly tokenizer: BackendTokenizer | null;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;
   close(): Promise<void>;

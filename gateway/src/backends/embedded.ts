@@ -14,7 +14,6 @@ import {
 } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
 import { ApiError } from '../errors.ts';
-import { unsupported } from '../openai/fields.ts';
 import type {
   Backend,
   BackendEmbedding,
@@ -22,6 +21,7 @@ import type {
   BackendModel,
   BackendRequest,
   BackendStats,
+  BackendTokenizer,
   BackendVector,
   WeightedModel,
 } from './backend.ts';
@@ -58,6 +58,7 @@ type RunEvent = BackendEvent | PooledEvent;
 
 /** The engine on this machine, with the adapters of a catalog. */
 export class EmbeddedBackend implements Backend {
+  readonly tokenizer: BackendTokenizer;
   readonly base: BackendModel;
   readonly answer = null;
   readonly #engine: EngineProcess;
@@ -73,6 +74,11 @@ export class EmbeddedBackend implements Backend {
   constructor({ engine, catalog, servedModelName, startedAt }: EmbeddedBackendOptions) {
     this.#engine = engine;
     this.#catalog = catalog;
+    this.tokenizer = {
+      tokenize: (prompt) => engine.tokenize(prompt).catch(rethrow),
+      detokenize: (ids) => engine.detokenize(ids).catch(rethrow),
+      describe: (ids) => engine.describeTokens(ids).catch(rethrow),
+    };
     const { digest, maxModelLen, vocabSize, name } = engine.model;
     this.base = {
       id: servedModelName,
@@ -171,10 +177,6 @@ export class EmbeddedBackend implements Backend {
     { id, inputs, truncate, scheduling }: BackendEmbedding,
     signal: AbortSignal,
   ): Promise<readonly BackendVector[]> {
-    if (truncate !== null) {
-      const detail = `is not supported for \`${model.id}\`, whose prompts are never cut`;
-      throw unsupported('truncate_prompt_tokens', detail);
-    }
     // The first that fails ends the others.
     const failed = new AbortController();
     const both = AbortSignal.any([signal, failed.signal]);
@@ -182,7 +184,8 @@ export class EmbeddedBackend implements Backend {
     const left = [...inputs.entries()].reverse();
     const work = async () => {
       for (let next = left.pop(); next !== undefined; next = left.pop()) {
-        const [index, prompt] = next;
+        const [index, input] = next;
+        const prompt = truncate === null ? input : await this.#cut(input, truncate);
         const request = { id: `${id}-${index}`, prompt, sampling: POOLED_SAMPLING, scheduling, pooled: true };
         vectors[index] = await pooledVector(this.#run(model, request, false, both));
       }
@@ -195,6 +198,13 @@ export class EmbeddedBackend implements Backend {
       throw error;
     }
     return vectors;
+  }
+
+  /** The first tokens of a prompt. */
+  async #cut(prompt: Prompt, truncate: number | 'model'): Promise<Prompt> {
+    const ids = prompt.kind === 'tokens' ? prompt.ids : await this.#engine.tokenize(prompt);
+    const { maxModelLen } = this.#engine.model;
+    return { kind: 'tokens', ids: ids.slice(0, truncate === 'model' ? maxModelLen : truncate) };
   }
 
   /** A request under the model's adapter. */
@@ -325,6 +335,12 @@ function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>
   if (event.type !== 'delta') return event;
   const { type, text, tokenIds, logprobs } = event;
   return { type, text, tokens: tokenIds.length, logprobs };
+}
+
+/** What the engine says of a client's prompt is meant for the client. */
+function rethrow(error: unknown): never {
+  if (!(error instanceof EngineError) || error.code === 'internal_error') throw error;
+  throw new ApiError(error.code, error.message, null, { cause: error });
 }
 
 /** Digests of the adapters that a model is made of; none for the base. */

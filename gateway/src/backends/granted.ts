@@ -7,6 +7,7 @@ import type {
   BackendModel,
   BackendRequest,
   BackendStats,
+  BackendTokenizer,
   BackendVector,
   WeightedModel,
 } from './backend.ts';
@@ -23,6 +24,10 @@ export class GrantedBackend implements Backend {
 
   get ready(): boolean {
     return this.#backend.ready;
+  }
+
+  get tokenizer(): BackendTokenizer | null {
+    return this.#backend.tokenizer;
   }
 
   get base(): BackendModel | null {

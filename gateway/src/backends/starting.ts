@@ -8,6 +8,7 @@ const STARTING = new EngineError('engine_unavailable', 'The engine is still star
 export class StartingBackend implements Backend {
   readonly ready = false;
   readonly base = null;
+  readonly tokenizer = null;
   readonly answer = null;
 
   async models(): Promise<[]> {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-export const BATCH_ENDPOINTS = ['/v1/chat/completions', '/v1/completions'] as const;
+export const BATCH_ENDPOINTS = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings'] as const;
 export type BatchEndpoint = (typeof BATCH_ENDPOINTS)[number];
 
 const STATUSES = [
@@ -42,6 +42,8 @@ export type Problem = z.infer<typeof Problem>;
 export const BatchRecord = z.object({
   id: z.string(),
   tenant: z.string(),
+  /** Id of the key that made it, whose limits its lines have; null: there was none. */
+  key: z.string().nullable().default(null),
   endpoint: z.enum(BATCH_ENDPOINTS),
   inputFileId: z.string(),
   /** Allotted when the batch is made, so that a restart in the middle of publishing finds what it did. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { UNLIMITED } from '../admission/admission.ts';
 import { StartingBackend } from '../backends/starting.ts';
 import { InFlight } from '../in-flight.ts';
 import { createLogger } from '../logging.ts';
@@ -30,6 +31,8 @@ async function start(options: Partial<BatchServiceOptions> = {}): Promise<BatchS
     directory,
     backend: () => backend,
     inFlight: new InFlight({ running: 4, queued: 0 }),
+    access: async (tenant, key) => ({ principal: { tenant, key }, role: 'user', tenant: null, key: null }),
+    reserve: () => UNLIMITED,
     metrics: new Metrics(new Registry()),
     logger: createLogger('silent'),
     concurrency: 4,
@@ -59,7 +62,13 @@ async function addFile({ files }: BatchService, content: string): Promise<FileRe
 
 async function create(service: BatchService, content: string): Promise<BatchRecord> {
   const input = await addFile(service, content);
-  return service.create({ tenant: 't', endpoint: '/v1/completions', input, metadata: { run: '1' } });
+  return service.create({
+    tenant: 't',
+    key: null,
+    endpoint: '/v1/completions',
+    input,
+    metadata: { run: '1' },
+  });
 }
 
 async function until(service: BatchService, id: string, holds: (batch: BatchRecord) => boolean) {

@@ -1,10 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Backend } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
-import type { InFlight } from '../in-flight.ts';
-import type { Logger } from '../logging.ts';
-import type { Metrics } from '../metrics.ts';
 import { type BatchInput, type InputLimits, readBatchInput } from './batch-input.ts';
 import {
   type BatchEndpoint,
@@ -19,22 +15,15 @@ import { BatchWork } from './batch-work.ts';
 import { contentOf, type FileRecord, FileStore } from './file-store.ts';
 import { newId } from './ids.ts';
 import { LineRoom } from './line-room.ts';
-import { LineRunner } from './line-runner.ts';
+import { LineRunner, type LineRunnerOptions } from './line-runner.ts';
 import { LINE_ERRORS } from './problems.ts';
 
 /** How long a batch waits that met a fault which is not its own, such as a full disk. */
 const RETRY_MILLISECONDS = 10_000;
 
-export interface BatchServiceOptions extends InputLimits {
+export interface BatchServiceOptions extends InputLimits, LineRunnerOptions {
   /** Where files, batches and results are kept. One service at a time may use it. */
   readonly directory: string;
-  readonly backend: () => Backend;
-  /** Room of the batches' own. */
-  readonly inFlight: InFlight;
-  readonly metrics: Metrics;
-  readonly logger: Logger;
-  /** Sequences in flight at once. */
-  readonly concurrency: number;
   readonly completionWindowSeconds: number;
   /** Of all batches together; further batches wait before they are read. */
   readonly maxLinesInMemory: number;
@@ -43,6 +32,7 @@ export interface BatchServiceOptions extends InputLimits {
 /** What a client asks for. */
 export interface NewBatch {
   readonly tenant: string;
+  readonly key: string | null;
   readonly endpoint: BatchEndpoint;
   readonly input: FileRecord;
   readonly metadata: Readonly<Record<string, string>> | null;
@@ -80,11 +70,12 @@ export class BatchService {
     return service;
   }
 
-  async create({ tenant, endpoint, input, metadata }: NewBatch): Promise<BatchRecord> {
+  async create({ tenant, key, endpoint, input, metadata }: NewBatch): Promise<BatchRecord> {
     const now = Math.floor(Date.now() / 1000);
     const batch: BatchRecord = {
       id: newId('batch_'),
       tenant,
+      key,
       endpoint,
       inputFileId: input.id,
       outputFileId: newId('file-'),

@@ -32,6 +32,7 @@ export type LineOutcome = Pick<LineResult, 'response' | 'error'>;
 /** A batch while its lines are answered: which have no result yet, and where results go. */
 export class BatchWork {
   readonly tenant: string;
+  readonly key: string | null;
   readonly endpoint: BatchEndpoint;
   readonly #id: string;
   readonly #input: FileHandle;
@@ -59,6 +60,7 @@ export class BatchWork {
   ) {
     this.#id = options.batch.id;
     this.tenant = options.batch.tenant;
+    this.key = options.batch.key;
     this.endpoint = options.batch.endpoint;
     this.#logger = options.logger;
     this.#input = input;

@@ -3,14 +3,15 @@ import { readChatRequest } from '../openai/chat-request.ts';
 import { chatCompletion, chatCompletionChunks } from '../openai/chat-response.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { forChoice } from '../openai/sampling.ts';
-import { readScheduling, type SchedulingOptions } from '../openai/scheduling.ts';
+import { answeredTier, readScheduling, type SchedulingOptions } from '../openai/scheduling.ts';
 import { answerHead, type Job } from './job.ts';
 
 /** The body of a chat completion. @throws ApiError for the first field that is wrong */
 export function chatJob(body: JsonObject, model: BackendModel, options: SchedulingOptions): Job {
-  const { prompt, sampling, choices, stream, includeUsage } = readChatRequest(body, model.vocabSize);
+  const request = readChatRequest(body, model.vocabSize);
+  const { prompt, sampling, choices, stream, includeUsage, userHash } = request;
   const scheduling = readScheduling(body, options);
-  const head = answerHead('chatcmpl', model);
+  const head = answerHead('chatcmpl', model, answeredTier(body, scheduling));
   const shape = { head, choices, logprobs: sampling.logprobs !== null };
   return {
     requests: Array.from({ length: choices }, (_, choice) => ({
@@ -21,6 +22,7 @@ export function chatJob(body: JsonObject, model: BackendModel, options: Scheduli
       echo: false,
     })),
     promptParam: 'messages',
+    userHash,
     whole: (events) => chatCompletion(events, shape),
     chunks: stream ? (events) => chatCompletionChunks(events, { ...shape, includeUsage }) : null,
   };

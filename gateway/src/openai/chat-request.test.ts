@@ -28,6 +28,7 @@ describe('readChatRequest', () => {
       choices: 1,
       stream: false,
       includeUsage: false,
+      userHash: null,
     });
     expect(sampling).toEqual({
       temperature: 1,
@@ -101,6 +102,13 @@ describe('readChatRequest', () => {
     expect(read({ ...nulls, user: 'u', metadata: { a: 'b' }, store: false, made_up: [1] }).choices).toBe(1);
   });
 
+  it('knows a user by a hash alone', () => {
+    const [alice, bob] = [read({ user: 'alice' }), read({ safety_identifier: 'bob', user: 'alice' })];
+    expect(alice.userHash).toMatch(/^[0-9a-f]{16}$/);
+    expect(bob.userHash).not.toBe(alice.userHash);
+    expect(read({ safety_identifier: 'alice' }).userHash).toBe(alice.userHash);
+  });
+
   it('takes every int64 as a seed, and draws one where there is none', () => {
     expect(read({ seed: 7 }).sampling.seed).toBe(7);
     for (const seed of [-1, 2 ** 63, -(2 ** 63)]) {
@@ -159,6 +167,8 @@ describe('readChatRequest', () => {
     [{ logit_bias: { 5: 101 } }, 'decimal_above_max_value', 'logit_bias.5'],
     [{ logit_bias: { [VOCAB]: 1 } }, 'integer_above_max_value', `logit_bias.${VOCAB}`],
     [{ logit_bias: [] }, 'invalid_type', 'logit_bias'],
+    [{ metadata: { a: 1 } }, 'invalid_type', 'metadata.a'],
+    [{ user: 5 }, 'invalid_type', 'user'],
     [{ seed: 0.5 }, 'invalid_type', 'seed'],
     [{ top_logprobs: 2 }, 'invalid_value', 'top_logprobs'],
     [{ logprobs: true, top_logprobs: 21 }, 'integer_above_max_value', 'top_logprobs'],

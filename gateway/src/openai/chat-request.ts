@@ -1,6 +1,7 @@
 import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
+import { accountFields, userHash } from './account-fields.ts';
 import type { JsonObject } from './fields.ts';
 import { parse } from './parse.ts';
 import {
@@ -48,6 +49,8 @@ const message = z.object({
   name: optional(text(), 'Who says it, where the template tells.'),
 });
 
+export const messages = list(message, 'objects', SEVERAL).meta({ description: 'The conversation so far.' });
+
 /** What a chat completion's body has beside the model. */
 export const chatFields = {
   functions: onlyNeutral(z.array(z.never()).max(0)),
@@ -69,7 +72,7 @@ export const chatFields = {
   add_special_tokens: onlyNeutral(z.literal(false)),
   continue_final_message: onlyNeutral(z.literal(false)),
   ...unsupportedSamplingFields,
-  messages: list(message, 'objects', SEVERAL).meta({ description: 'The conversation so far.' }),
+  messages,
   ...samplingFields,
   max_completion_tokens: optional(integer(1, MAX_INT32), 'Most tokens of the answer.'),
   max_tokens: optional(integer(1, MAX_INT32), 'The same by its older name.'),
@@ -79,6 +82,7 @@ export const chatFields = {
     'And of so many of the likeliest. Only where `logprobs` is true.',
   ),
   ...streamFields,
+  ...accountFields,
 };
 
 const chatBody = z.compile(z.object(chatFields));
@@ -90,6 +94,8 @@ export interface ChatRequest {
   readonly choices: number;
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** null where the client names none. */
+  readonly userHash: string | null;
 }
 
 /**
@@ -99,7 +105,7 @@ export interface ChatRequest {
 export function readChatRequest(json: JsonObject, vocabSize: number): ChatRequest {
   const body = parse(chatBody, json);
   return {
-    prompt: { kind: 'chat', messages: body.messages.map(messageOf) },
+    prompt: chatPrompt(body.messages),
     sampling: {
       ...samplingOf(body, vocabSize),
       maxTokens: maxTokensOf(body),
@@ -108,6 +114,7 @@ export function readChatRequest(json: JsonObject, vocabSize: number): ChatReques
     },
     choices: body.n ?? 1,
     ...streamOptionsOf(body),
+    userHash: userHash(body),
   };
 }
 
@@ -124,6 +131,10 @@ function logprobsOf({ logprobs, top_logprobs: top }: z.output<typeof chatBody>):
     throw new ApiError('invalid_value', message, 'top_logprobs');
   }
   return logprobs ? (top ?? 0) : null;
+}
+
+export function chatPrompt(body: z.output<typeof messages>): Prompt {
+  return { kind: 'chat', messages: body.map(messageOf) };
 }
 
 /** Text parts are joined by newlines, as vLLM does for templates that take a string. */

@@ -1,6 +1,7 @@
 import type { FinishReason, TokenLogprobs } from '@polylora/engine';
 import type { ChoiceEvent } from '../generation.ts';
 import { type ChatLogprobs, chatLogprobs } from './logprobs.ts';
+import type { ServiceTier } from './scheduling.ts';
 import { type UsageBody, UsageSum } from './usage.ts';
 
 /** What all chunks of an answer, or the whole answer, say of it. */
@@ -10,6 +11,7 @@ export interface AnswerHead {
   readonly created: number;
   readonly model: string;
   readonly system_fingerprint: string;
+  readonly service_tier?: ServiceTier;
 }
 
 /** What a chat answer depends on beside its events. */

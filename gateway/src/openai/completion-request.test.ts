@@ -65,14 +65,18 @@ describe('readCompletionRequest', () => {
     [{ suffix: 'x' }, 'unsupported_parameter', 'suffix'],
     [{ add_special_tokens: false }, 'unsupported_parameter', 'add_special_tokens'],
     [{ min_tokens: 17 }, 'invalid_value', 'min_tokens'],
-    [{ best_of: 2 }, 'unsupported_parameter', 'best_of'],
+    [{ n: 2, best_of: 1 }, 'invalid_value', 'best_of'],
+    [{ best_of: 2, stream: true }, 'invalid_value', 'best_of'],
+    [{ best_of: 17 }, 'integer_above_max_value', 'best_of'],
     [{ logprobs: true }, 'invalid_type', 'logprobs'],
     [{ logprobs: 21 }, 'integer_above_max_value', 'logprobs'],
   ])('refuses %j', (fields, code, param) => {
     expect(refusal(fields)).toEqual([code, param]);
   });
 
-  it('takes best_of where it changes nothing', () => {
-    expect(read({ n: 2, best_of: 2 }).choices).toBe(2);
+  it('makes as many answers as best_of asks for', () => {
+    expect(read({ n: 2 })).toMatchObject({ choices: 2, candidates: 2 });
+    expect(read({ n: 2, best_of: 5 })).toMatchObject({ choices: 2, candidates: 5 });
+    expect(read({ n: 2, best_of: 2, stream: true })).toMatchObject({ choices: 2, candidates: 2 });
   });
 });

@@ -1,6 +1,7 @@
 import type { Prompt, SamplingParams } from '@polylora/engine';
 import { z } from 'zod';
-import { type JsonObject, unsupported } from './fields.ts';
+import { accountFields, userHash } from './account-fields.ts';
+import { invalidValue, type JsonObject } from './fields.ts';
 import { parse } from './parse.ts';
 import {
   inVocabulary,
@@ -49,10 +50,14 @@ export const completionFields = {
     integer(0, MAX_TOP_LOGPROBS),
     'Tell how likely each token was, and so many of the likeliest.',
   ),
-  best_of: optional(integer(1, MAX_CHOICES), 'No other than `n`.'),
+  best_of: optional(
+    integer(1, MAX_CHOICES),
+    'Make so many answers and give the `n` likeliest. Not in a stream.',
+  ),
   ...samplingFields,
   max_tokens: optional(integer(0, MAX_INT32), 'Most tokens of each answer.', DEFAULT_MAX_TOKENS),
   ...streamFields,
+  ...accountFields,
 };
 
 const completionBody = z.compile(z.object(completionFields));
@@ -63,10 +68,14 @@ export interface CompletionRequest {
   readonly sampling: SamplingParams;
   /** Answers to each prompt. */
   readonly choices: number;
+  /** Answers that are made to each prompt, the likeliest of which are given. */
+  readonly candidates: number;
   /** Answers begin with their prompt, and logprobs cover it. */
   readonly echo: boolean;
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** null where the client names none. */
+  readonly userHash: string | null;
 }
 
 /**
@@ -77,8 +86,11 @@ export function readCompletionRequest(json: JsonObject, vocabSize: number): Comp
   const body = parse(completionBody, json);
   const { logprobs = null, echo } = body;
   const choices = body.n ?? 1;
-  if ((body.best_of ?? choices) !== choices)
-    throw unsupported('best_of', "is not supported with a value other than that of 'n'");
+  const candidates = body.best_of ?? choices;
+  if (candidates < choices)
+    throw invalidValue('best_of', `must be at least 'n' (${choices}), but is ${candidates}.`);
+  if (candidates > choices && body.stream)
+    throw invalidValue('best_of', "must be 'n' in a stream: the best is known in the end.");
   const maxTokens = body.max_tokens ?? DEFAULT_MAX_TOKENS;
   refuseLargerMinimum(maxTokens, 'max_tokens', body);
   return {
@@ -90,8 +102,10 @@ export function readCompletionRequest(json: JsonObject, vocabSize: number): Comp
       promptLogprobs: echo ? logprobs : null,
     },
     choices,
+    candidates,
     echo: echo ?? false,
     ...streamOptionsOf(body),
+    userHash: userHash(body),
   };
 }
 

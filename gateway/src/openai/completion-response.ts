@@ -1,5 +1,6 @@
 import type { FinishReason } from '@polylora/engine';
 import type { ChoiceEvent } from '../generation.ts';
+import { bestOf } from './best-of.ts';
 import type { AnswerHead } from './chat-response.ts';
 import { type LegacyLogprobs, LegacyLogprobsWriter } from './logprobs.ts';
 import { type UsageBody, UsageSum } from './usage.ts';
@@ -9,6 +10,8 @@ export interface CompletionAnswerOptions {
   readonly head: AnswerHead;
   readonly prompts: number;
   readonly choicesPerPrompt: number;
+  /** Answers that were made to each prompt, of which the likeliest are given. */
+  readonly candidatesPerPrompt: number;
   readonly logprobs: boolean;
 }
 
@@ -23,10 +26,12 @@ interface Piece {
 
 /** The whole answer as one `text_completion`. */
 export function textCompletion(events: readonly ChoiceEvent[], options: CompletionAnswerOptions): object {
-  const usage = new UsageSum(options.choicesPerPrompt);
-  const writer = new PieceWriter(options.logprobs, usage);
+  const { choicesPerPrompt: wanted, candidatesPerPrompt: made } = options;
+  const usage = new UsageSum(made);
+  for (const { choice, event } of events) if (event.type === 'finish') usage.add(choice, event.usage);
+  const writer = new PieceWriter(options.logprobs);
   const pieces = Array.from({ length: options.prompts * options.choicesPerPrompt }, (): Piece[] => []);
-  for (const event of events) {
+  for (const event of made === wanted ? events : bestOf(events, { made, wanted })) {
     const piece = writer.write(event);
     if (piece !== null) pieces[piece.index]?.push(piece);
   }
@@ -51,7 +56,7 @@ export async function* textCompletionChunks(
   }: CompletionAnswerOptions & { readonly includeUsage: boolean },
 ): AsyncGenerator<object> {
   const sum = new UsageSum(choicesPerPrompt);
-  const writer = new PieceWriter(logprobs, sum);
+  const writer = new PieceWriter(logprobs);
   const chunk = (choices: readonly Piece[], usage: UsageBody | null = null) => ({
     ...head,
     object: 'text_completion',
@@ -59,6 +64,7 @@ export async function* textCompletionChunks(
     ...(includeUsage ? { usage } : {}),
   });
   for await (const event of events) {
+    if (event.event.type === 'finish') sum.add(event.choice, event.event.usage);
     const piece = writer.write(event);
     if (piece !== null) yield chunk([piece]);
   }
@@ -68,14 +74,12 @@ export async function* textCompletionChunks(
 /** Writes the echoed prompt of each choice, its text as it comes, and how it ended. */
 class PieceWriter {
   readonly #wantsLogprobs: boolean;
-  readonly #usage: UsageSum;
   readonly #writers = new Map<number, LegacyLogprobsWriter>();
   /** Texts to echo that wait for their logprobs. */
   readonly #prompts = new Map<number, string>();
 
-  constructor(wantsLogprobs: boolean, usage: UsageSum) {
+  constructor(wantsLogprobs: boolean) {
     this.#wantsLogprobs = wantsLogprobs;
-    this.#usage = usage;
   }
 
   /** @returns null where an event leaves nothing to send */
@@ -96,7 +100,6 @@ class PieceWriter {
         return event.text === '' && logprobs === null ? null : { ...piece, text: event.text, logprobs };
       }
       case 'finish':
-        this.#usage.add(index, event.usage);
         return { ...piece, finish_reason: event.reason, stop_reason: event.stopReason };
     }
   }

@@ -1,4 +1,4 @@
-import type { TokenLogprob, TokenLogprobs } from '@polylora/engine';
+import type { TokenLogprob, TokenLogprobs, TokenText } from '@polylora/engine';
 
 /** JSON has no infinity: OpenAI writes this for a probability of zero. */
 const LEAST_LOGPROB = -9999;
@@ -84,7 +84,7 @@ export class LegacyLogprobsWriter {
 }
 
 /** A token's text; where it is part of a character, its bytes as OpenAI writes them, so that names differ. */
-function tokenName({ text, bytes }: TokenLogprob): string {
+export function tokenName({ text, bytes }: TokenText): string {
   if (!text.includes('\u{FFFD}')) return text;
   return `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
 }

@@ -13,8 +13,18 @@ const TIERS = {
   flex: 'batch',
 } as const satisfies Record<string, Priority>;
 
+/** What a request was served as, in OpenAI's words. */
+export type ServiceTier = 'default' | 'priority' | 'flex';
+
+const SERVED = { normal: 'default', high: 'priority', batch: 'flex' } as const satisfies Record<
+  Priority,
+  ServiceTier
+>;
+
 export interface SchedulingOptions {
   readonly tenant: string;
+  /** The tenant's share against others'. */
+  readonly weight: number;
   /** Whether clients may ask to come first; otherwise 'priority' is served as 'default'. */
   readonly allowPriority: boolean;
 }
@@ -36,16 +46,24 @@ const schedulingBody = z.compile(z.object(schedulingFields));
 /** @throws ApiError for the first field that is wrong */
 export function readScheduling(
   json: JsonObject,
-  { tenant, allowPriority }: SchedulingOptions,
+  { tenant, weight, allowPriority }: SchedulingOptions,
 ): SchedulingParams {
   const body = parse(schedulingBody, json);
   const tier = TIERS[body.service_tier ?? 'auto'];
   return {
     tenant,
-    weight: 1,
+    weight,
     priority: tier === 'high' && !allowPriority ? 'normal' : tier,
     cacheSalt: body.cache_salt ?? null,
     category: body.category ?? null,
     timeoutSeconds: body.timeout ?? null,
   };
+}
+
+/** What the answer says of a request's `service_tier`: null where the client did not ask for one. */
+export function answeredTier(
+  { service_tier: asked = null }: JsonObject,
+  { priority }: SchedulingParams,
+): ServiceTier | null {
+  return asked === null ? null : SERVED[priority];
 }

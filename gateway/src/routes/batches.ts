@@ -19,7 +19,7 @@ export function createBatchRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const batches = openBatches(deps);
-    const tenant = c.get('access').principal.tenant;
+    const { tenant, key } = c.get('access').principal;
     const { endpoint, metadata, input_file_id: inputFileId } = parse(batchBody, body);
     const input = requestedFile(batches.files, tenant, inputFileId, 'input_file_id');
     if (input.purpose !== 'batch') {
@@ -29,7 +29,7 @@ export function createBatchRoute(deps: GatewayDeps) {
     // What a batch will write is not known yet; whoever has room for its input again may make it.
     refuseBeyond(deps.fileStorageLimitBytes, batches.files.list(tenant), input.bytes);
     return c.json(
-      batches.body(await batches.create({ tenant, endpoint, input, metadata: metadata ?? null })),
+      batches.body(await batches.create({ tenant, key, endpoint, input, metadata: metadata ?? null })),
     );
   };
 }

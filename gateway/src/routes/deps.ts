@@ -1,5 +1,6 @@
 import type { Imports, Secrets } from '@polylora/adapters-store';
 import type { Authenticator } from '../access/authenticator.ts';
+import type { Admission } from '../admission/admission.ts';
 import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
@@ -21,6 +22,8 @@ export interface GatewayDeps {
   readonly allowPriority: boolean;
   /** Finds out who asks; null until keys can be looked up. */
   readonly authenticator: () => Authenticator | null;
+  /** Counts what everybody uses; null where keys are not checked. */
+  readonly admission: () => Admission | null;
   /** Whether it lets in only those who have a key. */
   readonly checksKeys: boolean;
   /** Whether metrics are for everybody. */

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import { generateWhole, startGeneration } from '../generation.ts';
+import { clientOf } from '../http/client.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import type { Job } from '../jobs/job.ts';
@@ -9,6 +10,7 @@ import type { JsonObject } from '../openai/fields.ts';
 import type { SchedulingOptions } from '../openai/scheduling.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
+import { reserveFor } from './reserve.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
@@ -18,21 +20,27 @@ export function generateRoute(
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const backend = deps.backend();
-    const principal = c.get('access').principal;
+    const access = c.get('access');
+    const { principal } = access;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = read(body, model, { tenant, allowPriority: deps.allowPriority });
-    const { requests, promptParam } = job;
+    const job = read(body, model, {
+      tenant,
+      weight: access.tenant?.weight ?? 1,
+      allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
+    });
+    const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
-    Object.assign(c.get('log'), logged);
+    Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
     const generation = {
       backend,
       model,
       tenant,
+      reserve: reserveFor(c, deps),
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
-      client: c.req.raw.signal,
+      client: clientOf(c),
       promptParam,
     };
     if (job.chunks === null) return c.json(job.whole(await generateWhole(generation)));

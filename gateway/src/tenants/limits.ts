@@ -56,6 +56,10 @@ export function limitsOf(body: LimitsBody): Limits {
 }
 
 /** Money in billionths of the currency's unit. */
-function nanosOf(money: number): number {
+export function nanosOf(money: number): number {
   return Math.round(money * NANOS);
+}
+
+export function moneyOf(nanos: number): number {
+  return nanos / NANOS;
 }

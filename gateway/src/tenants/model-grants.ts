@@ -1,5 +1,5 @@
 /** All that is there for whoever it is granted to. */
-export const ALL_MODELS = '*';
+const ALL_MODELS = '*';
 
 /** The name that always means the base model. */
 const BASE = 'base';
@@ -19,11 +19,12 @@ export function isGranted(models: readonly string[], model: Named): boolean {
   return models.some((each) => names.includes(each));
 }
 
-function grantNames({ id, parent }: Named): string[] {
+/** The names that stand for a model, the most general first. */
+export function grantNames({ id, parent }: Named): string[] {
   if (parent === null) return [ALL_MODELS, BASE, id];
   const name = modelName(id);
   const slash = name.indexOf('/');
-  return slash < 0 ? [ALL_MODELS, name] : [ALL_MODELS, name, `${name.slice(0, slash)}/*`];
+  return slash < 0 ? [ALL_MODELS, name] : [ALL_MODELS, `${name.slice(0, slash)}/*`, name];
 }
 
 /** An adapter's name without its version. */

@@ -1,9 +1,13 @@
 import { type Database, migrateBeside } from '@polylora/adapters-store';
+import { Admission } from '../admission/admission.ts';
+import { MemoryCounters } from '../admission/memory-counters.ts';
+import { SpendLog } from '../admission/spend-log.ts';
 import type { Logger } from '../logging.ts';
 import { TenantChanges } from './changes.ts';
 import { KeyHasher } from './key-hash.ts';
 import { Keys } from './keys.ts';
 import { TENANT_MIGRATIONS } from './migrations.ts';
+import { Prices } from './prices.ts';
 import { Registry } from './registry.ts';
 import { SteadyClock } from './steady-clock.ts';
 import { withTenants } from './tables.ts';
@@ -17,6 +21,9 @@ export interface TenantsHost {
   readonly clock: SteadyClock;
   readonly tenants: Tenants;
   readonly keys: Keys;
+  readonly prices: Prices;
+  readonly spend: SpendLog;
+  readonly admission: Admission;
   close(): Promise<void>;
 }
 
@@ -58,12 +65,28 @@ export async function openTenants({ database, secret, logger }: TenantsHostOptio
     () => clock.now(),
     () => registry.refresh(),
   );
+  const prices = new Prices(tables, changes);
+  await prices.load();
+  registry.onForgotten((subject) => {
+    if (!subject.startsWith('price:')) return;
+    prices.load().catch((error: unknown) => logger.error({ err: error }, 'prices cannot be read'));
+  });
+  const now = () => clock.now();
+  const counters = new MemoryCounters({ sums: (subject) => spend.sumsWithAll(subject), now });
+  const spend: SpendLog = new SpendLog(tables, counters, now, logger);
   return {
     registry,
     hasher,
     clock,
     tenants: new Tenants(tables, changes),
     keys: new Keys(tables, changes, hasher),
-    close: () => registry.close(),
+    prices,
+    spend,
+    admission: new Admission({ counters, spend, prices, now }),
+    async close() {
+      await spend.close();
+      await counters.close();
+      await registry.close();
+    },
   };
 }

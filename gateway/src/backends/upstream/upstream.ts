@@ -32,6 +32,7 @@ const MOST_FAILURE_BYTES = 64 << 10;
 
 /** Another server with OpenAI's API, and the models and adapters that it serves: for everybody. */
 export class UpstreamBackend implements Backend {
+  readonly tokenizer = null;
   readonly #http: UpstreamHttp;
   readonly #models: UpstreamModels;
   readonly #prefixes: PrefixSharing;

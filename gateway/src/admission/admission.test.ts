@@ -1,0 +1,266 @@
+/** Limits and budgets, against a real database. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Database, openDatabase } from '@polylora/adapters-store';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Access } from '../access/access.ts';
+import type { BackendModel } from '../backends/backend.ts';
+import type { ApiError } from '../errors.ts';
+import { createLogger } from '../logging.ts';
+import type { LimitsBody } from '../tenants/limits.ts';
+import { withTenants } from '../tenants/tables.ts';
+import { openTenants, type TenantsHost } from '../tenants/tenants-host.ts';
+import { Admission, type Reservation } from './admission.ts';
+import type { Asked, Used } from './asked.ts';
+import { MemoryCounters } from './memory-counters.ts';
+import { SpendLog } from './spend-log.ts';
+
+const BASE: BackendModel = {
+  id: 'tiny',
+  parent: null,
+  root: 'x',
+  created: 0,
+  maxModelLen: 1000,
+  vocabSize: 10,
+  mixture: null,
+  fingerprint: 'fp',
+  task: 'generate',
+};
+const SECRET = Buffer.alloc(32, 3);
+const EMPTY = { name: null, blocked: false, models: ['*'], weight: 1, allowPriority: false, metadata: {} };
+const KEY = {
+  role: 'user',
+  alias: null,
+  blocked: false,
+  models: ['*'],
+  metadata: {},
+  expiresAt: null,
+} as const;
+
+let folder: string;
+let database: Database;
+let host: TenantsHost;
+let further: SpendLog[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'polylora-admission-'));
+  database = await openDatabase(join(folder, 'metadata.db'));
+  host = await openTenants({ database, secret: SECRET, logger: createLogger('silent') });
+});
+afterEach(async () => {
+  await host.close();
+  await Promise.all(further.map((spend) => spend.close()));
+  further = [];
+  await database.destroy();
+  await rm(folder, { recursive: true });
+});
+
+async function accessWith(tenant: LimitsBody, key: LimitsBody = {}): Promise<Access> {
+  await host.tenants.create('acme', { ...EMPTY, limits: tenant }, 'o');
+  const { text } = await host.keys.create('acme', { ...KEY, limits: key }, 'o');
+  const access = await host.registry.find(text, host.hasher.hash(text));
+  if (access === null) throw new Error('the key is not found');
+  return access;
+}
+
+function asked(promptTokens: number, completionTokens: number, model = BASE): Asked {
+  return { model, promptTokens, completionTokens };
+}
+
+function used(promptTokens: number, completionTokens: number): Used {
+  return { promptTokens, cachedPromptTokens: 0, completionTokens };
+}
+
+/** The code of the refusal, or the reservation. */
+async function trying(work: () => Reservation | Promise<Reservation>): Promise<Reservation | ApiError> {
+  try {
+    return await work();
+  } catch (error) {
+    return error as ApiError;
+  }
+}
+
+function isRefused(result: Reservation | ApiError): result is ApiError {
+  return result instanceof Error;
+}
+
+/** Another admission with clocks of its own. */
+function admissionAt(time: { wall: number; steady: number }): Admission {
+  const now = () => time.wall;
+  const counters: MemoryCounters = new MemoryCounters({
+    sums: (subject) => spend.sumsWithAll(subject),
+    now,
+    steady: () => time.steady,
+  });
+  const spend: SpendLog = new SpendLog(withTenants(database), counters, now, createLogger('silent'));
+  further.push(spend);
+  return new Admission({ counters, spend, prices: host.prices, now });
+}
+
+describe('a budget', () => {
+  it('is never overshot by five hundred at once, and has room again for what was not used', async () => {
+    const access = await accessWith({ budgets: { day: { tokens: 1_000 } } });
+    const reserve = () => host.admission.reserve(access, asked(5, 5));
+    const first = await Promise.all(Array.from({ length: 500 }, () => trying(reserve)));
+    const admitted = first.filter((each): each is Reservation => !isRefused(each));
+    expect(admitted).toHaveLength(100);
+    for (const refusal of first.filter(isRefused)) {
+      expect(refusal).toMatchObject({ code: 'insufficient_quota', status: 429 });
+      expect(refusal.headers()).toMatchObject({ 'x-should-retry': 'false' });
+    }
+    for (const each of admitted) {
+      each.settle(used(2, 3));
+      // Whatever ends a request ends it once.
+      each.settle(used(5, 5));
+      each.settle(null);
+    }
+    const second = await Promise.all(Array.from({ length: 500 }, () => trying(reserve)));
+    expect(second.filter((each) => !isRefused(each))).toHaveLength(50);
+    for (const each of second) if (!isRefused(each)) each.settle(null);
+    const third = await Promise.all(Array.from({ length: 500 }, () => trying(reserve)));
+    expect(third.filter((each) => !isRefused(each))).toHaveLength(50);
+  });
+
+  it('counts what is in the database, also what another gateway wrote', async () => {
+    const access = await accessWith({}, { budgets: { month: { tokens: 100 } } });
+    (await host.admission.reserve(access, asked(30, 30))).settle(used(30, 30));
+    const time = { wall: Date.now(), steady: 0 };
+    await host.spend.sumsWithAll({ kind: 'tenant', id: 'acme' });
+    const other = admissionAt(time);
+    const refused = await trying(() => other.reserve(access, asked(21, 20)));
+    expect(refused).toMatchObject({ code: 'insufficient_quota' });
+    const fits = await trying(() => other.reserve(access, asked(20, 20)));
+    expect(isRefused(fits)).toBe(false);
+    if (!isRefused(fits)) fits.settle(used(20, 20));
+    // Two seconds later the first knows of it.
+    await expect
+      .poll(async () => isRefused(await trying(() => host.admission.reserve(access, asked(1, 0)))), {
+        timeout: 10_000,
+        interval: 500,
+      })
+      .toBe(true);
+  });
+
+  it('of money is spent at the prices of its models', async () => {
+    const access = await accessWith({ budgets: { total: { money: 0.01 } } });
+    await host.prices.set({ model: 'base', input: 1_000, cachedInput: 100, output: 2_000 }, 'o');
+    await host.prices.set({ model: 'acme/*', input: 10_000, cachedInput: 10_000, output: 10_000 }, 'o');
+    await expect.poll(() => host.prices.of(BASE).output).toBe(2_000);
+    // 0.01 is ten million billionths: 1000 · 1000 + 4500 · 2000.
+    const most = await trying(() => host.admission.reserve(access, asked(1_000, 4_501)));
+    expect(most).toMatchObject({ code: 'insufficient_quota' });
+    const fits = await host.admission.reserve(access, asked(1_000, 4_500));
+    fits.settle({ promptTokens: 1_000, cachedPromptTokens: 500, completionTokens: 100 });
+    const adapter = { ...BASE, id: 'acme/support@v2', parent: 'tiny' };
+    (await host.admission.reserve(access, asked(10, 10, adapter))).settle(used(10, 10));
+    await host.spend.sumsWithAll({ kind: 'tenant', id: 'acme' });
+    const rows = await withTenants(database).selectFrom('spend').selectAll().orderBy('model').execute();
+    expect(rows).toMatchObject([
+      { model: 'acme/support', requests: 1, money: 200_000 },
+      {
+        model: 'tiny',
+        prompt_tokens: 1_000,
+        cached_tokens: 500,
+        money: 500 * 1_000 + 500 * 100 + 100 * 2_000,
+      },
+    ]);
+  });
+
+  it('begins anew with its day, and not because the clock of what is counted by the minute goes on', async () => {
+    const access = await accessWith({ budgets: { day: { tokens: 10 } } });
+    const time = { wall: Date.UTC(2026, 10, 22, 12), steady: 0 };
+    const admission = admissionAt(time);
+    (await admission.reserve(access, asked(5, 5))).settle(used(5, 5));
+    time.steady += 3_600_000;
+    expect(await trying(() => admission.reserve(access, asked(1, 0)))).toMatchObject({
+      code: 'insufficient_quota',
+    });
+    time.wall = Date.UTC(2026, 10, 23, 0);
+    expect(isRefused(await trying(() => admission.reserve(access, asked(5, 5))))).toBe(false);
+  });
+});
+
+describe('limits per minute', () => {
+  it('hold for the tenant and the key, are told in headers, and pass with a steady clock only', async () => {
+    const access = await accessWith({ tokens_per_minute: 100 }, { requests_per_minute: 2 });
+    const time = { wall: Date.now(), steady: 1_000_000 };
+    const admission = admissionAt(time);
+    const first = await admission.reserve(access, asked(10, 40));
+    expect(first.headers).toEqual({
+      'x-ratelimit-limit-requests': '2',
+      'x-ratelimit-remaining-requests': '1',
+      'x-ratelimit-reset-requests': '1m0s',
+      'x-ratelimit-limit-tokens': '100',
+      'x-ratelimit-remaining-tokens': '50',
+      'x-ratelimit-reset-tokens': '1m0s',
+    });
+    first.settle(used(10, 10));
+    time.steady += 10_000;
+    (await admission.reserve(access, asked(10, 40))).settle(used(10, 40));
+    // The wall clock's jumps are none of a minute's business.
+    time.wall += 3_600_000;
+    const refused = (await trying(() => admission.reserve(access, asked(1, 1)))) as ApiError;
+    expect(refused).toMatchObject({ code: 'rate_limit_exceeded', status: 429 });
+    expect(refused.message).toContain('your key on requests per minute: limit 2, used 2');
+    expect(refused.headers()).toMatchObject({
+      'retry-after': '50',
+      'retry-after-ms': '50000',
+      'x-should-retry': 'true',
+      'x-ratelimit-remaining-requests': '0',
+    });
+    time.steady += 50_000;
+    expect(isRefused(await trying(() => admission.reserve(access, asked(1, 1))))).toBe(false);
+  });
+
+  it('count no request that was not begun', async () => {
+    const access = await accessWith({ requests_per_minute: 1 });
+    (await host.admission.reserve(access, asked(1, 1))).settle(null);
+    (await host.admission.reserve(access, asked(1, 1))).settle(used(1, 1));
+    expect(await trying(() => host.admission.reserve(access, asked(1, 1)))).toBeInstanceOf(Error);
+    // Nor what nobody waits for.
+    expect(isRefused(await trying(() => host.admission.reserve(access, asked(1, 1), false)))).toBe(false);
+  });
+});
+
+describe('other limits', () => {
+  it('refuse what runs beside too much, until that has ended', async () => {
+    const access = await accessWith({ concurrent_requests: 2 });
+    const running = [
+      await host.admission.reserve(access, asked(1, 1)),
+      await host.admission.reserve(access, asked(1, 1)),
+    ];
+    const refused = await trying(() => host.admission.reserve(access, asked(1, 1)));
+    expect(refused).toMatchObject({ code: 'concurrency_limit_exceeded' });
+    running[0]?.settle(used(1, 1));
+    expect(isRefused(await trying(() => host.admission.reserve(access, asked(1, 1))))).toBe(false);
+  });
+
+  it('refuse what is too large at once', async () => {
+    const access = await accessWith({ tokens_per_request: 50 }, { tokens_per_minute: 40 });
+    for (const tokens of [51, 41]) {
+      const refused = await trying(() => host.admission.reserve(access, asked(1, tokens - 1)));
+      expect(refused).toMatchObject({ code: 'request_exceeds_limit', status: 400 });
+    }
+  });
+});
+
+describe('what was used', () => {
+  it('is in the database within a second, by tenant, key, model and day', async () => {
+    const access = await accessWith({});
+    (await host.admission.reserve(access, asked(9, 9))).settle(used(3, 4));
+    (await host.admission.reserve(access, asked(9, 9))).settle(used(1, 1));
+    await expect
+      .poll(() => withTenants(database).selectFrom('spend').selectAll().execute(), { timeout: 1_000 })
+      .toMatchObject([
+        {
+          tenant: 'acme',
+          key: access.principal.key,
+          model: 'tiny',
+          requests: 2,
+          prompt_tokens: 4,
+          completion_tokens: 5,
+        },
+      ]);
+  });
+});

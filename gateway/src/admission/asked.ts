@@ -1,0 +1,71 @@
+import type { Prompt } from '@polylora/engine';
+import type { BackendModel, BackendRequest } from '../backends/backend.ts';
+
+/** What a template puts around a message, and around all of them, at most. */
+const AROUND_MESSAGE = 16;
+const AROUND_ALL = 128;
+/** Where only the server behind the backend knows how long an answer may become. */
+const UNKNOWN_LENGTH = 8_192;
+
+/** What a request may use at most. */
+export interface Asked {
+  readonly model: BackendModel;
+  /** All prompts together, each once. */
+  readonly promptTokens: number;
+  /** All answers together. */
+  readonly completionTokens: number;
+}
+
+/** What was used. */
+export interface Used {
+  readonly promptTokens: number;
+  readonly cachedPromptTokens: number;
+  readonly completionTokens: number;
+}
+
+export const NOTHING: Used = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
+
+/** The most that requests to a model can use, before anything of them is tokenized. */
+export function askedOf(model: BackendModel, requests: readonly BackendRequest[]): Asked {
+  const longest = model.maxModelLen ?? UNKNOWN_LENGTH;
+  const prompts = new Set(requests.map(({ prompt }) => prompt));
+  const completionTokens = requests.reduce(
+    (sum, { sampling }) => sum + Math.min(sampling.maxTokens ?? longest, longest),
+    0,
+  );
+  return { model, promptTokens: mostPromptTokens(model, prompts), completionTokens };
+}
+
+/** The most tokens that prompts can have together. */
+export function mostPromptTokens({ maxModelLen }: BackendModel, prompts: Iterable<Prompt>): number {
+  let tokens = 0;
+  for (const prompt of prompts)
+    tokens += Math.min(mostTokens(prompt), maxModelLen ?? Number.POSITIVE_INFINITY);
+  return tokens;
+}
+
+/** A token is at least a byte of its text. */
+function mostTokens(prompt: Prompt): number {
+  switch (prompt.kind) {
+    case 'tokens':
+      return prompt.ids.length;
+    case 'text':
+      return Buffer.byteLength(prompt.text) + AROUND_MESSAGE;
+    case 'chat': {
+      const { kind: _, messages, ...rest } = prompt;
+      let tokens = AROUND_ALL;
+      for (const message of messages) tokens += AROUND_MESSAGE + bytesOf(message);
+      return tokens + bytesOf(rest);
+    }
+  }
+}
+
+/** Bytes of all that a prompt says: texts as they are, and what is more than text as JSON. */
+function bytesOf(value: object): number {
+  let bytes = 0;
+  for (const part of Object.values(value)) {
+    if (typeof part === 'string') bytes += Buffer.byteLength(part);
+    else if (part !== null && part !== undefined) bytes += Buffer.byteLength(JSON.stringify(part));
+  }
+  return bytes;
+}

@@ -1,0 +1,240 @@
+import { type Budget, PERIODS, type Period } from '../tenants/limits.ts';
+import type { Answer, Counters, Hold, Need, Obstacle, Rate, Rates, Scope } from './counters.ts';
+import { endOf, firstDay } from './periods.ts';
+import { SlidingWindow } from './sliding-window.ts';
+import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
+
+/** What nobody has used for so long is forgotten, where it holds nothing. */
+const IDLE_MILLISECONDS = 15 * 60_000;
+
+const NOTHING: Amount = { tokens: 0, money: 0 };
+
+/** Of a tenant or a key, in this process. */
+interface State {
+  readonly subject: Subject;
+  readonly requests: SlidingWindow;
+  readonly tokens: SlidingWindow;
+  concurrent: number;
+  held: Amount;
+  /** What the database had, once it was read. */
+  spent: Sums | null;
+  /** What was settled since; of that what is being written. */
+  since: Record<Period, Amount>;
+  written: Record<Period, Amount>;
+  /** The first days of the periods that all this is of. */
+  first: Record<Period, string>;
+  usedAt: number;
+  loading: Promise<void> | null;
+}
+
+export interface MemoryCountersOptions {
+  /** Reads what was spent by a subject, with all that was settled until now. */
+  readonly sums: (subject: Subject) => Promise<Sums>;
+  /** Milliseconds since 1970, for budgets' periods. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that only goes on, for what is counted by the minute. */
+  readonly steady?: () => number;
+}
+
+/**
+ * Counts in this process. A reservation is one step of the event loop, so that however many come at once never hold more than
+ * there is.
+ */
+export class MemoryCounters implements Counters, SumsReader {
+  readonly #options: MemoryCountersOptions;
+  readonly #steady: () => number;
+  readonly #states = new Map<string, State>();
+
+  constructor(options: MemoryCountersOptions) {
+    this.#options = options;
+    this.#steady = options.steady ?? (() => performance.now());
+  }
+
+  reserve(scopes: readonly Scope[], need: Need): Answer | Promise<Answer> {
+    const loading = scopes.flatMap(({ subject, limits }) =>
+      limits.budgets.length === 0 ? [] : (this.#load(this.#stateOf(subject)) ?? []),
+    );
+    if (loading.length > 0) return Promise.all(loading).then(() => this.#reserve(scopes, need));
+    return this.#reserve(scopes, need);
+  }
+
+  settle({ at, scopes, need }: Hold, used: Amount | null): void {
+    const now = this.#steady();
+    for (const { subject } of scopes) {
+      const state = this.#states.get(idOf(subject));
+      if (state === undefined) continue;
+      state.held = minus(state.held, need);
+      if (need.isInteractive) {
+        state.concurrent -= 1;
+        state.tokens.correct(now, at, (used?.tokens ?? 0) - need.tokens);
+        if (used === null) state.requests.correct(now, at, -1);
+      }
+      if (used === null) continue;
+      this.#roll(state);
+      for (const period of PERIODS) state.since[period] = plus(state.since[period], used);
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  subjects(): readonly Subject[] {
+    const oldest = this.#steady() - IDLE_MILLISECONDS;
+    for (const [id, { concurrent, held, usedAt }] of this.#states) {
+      if (usedAt < oldest && concurrent === 0 && held.tokens === 0) this.#states.delete(id);
+    }
+    return [...this.#states.values()].filter(({ spent }) => spent !== null).map(({ subject }) => subject);
+  }
+
+  mark(): void {
+    for (const state of this.#states.values()) state.written = { ...state.since };
+  }
+
+  take(subject: Subject, sums: Sums): void {
+    const state = this.#states.get(idOf(subject));
+    if (state === undefined) return;
+    this.#roll(state);
+    state.spent = sums;
+    for (const period of PERIODS) state.since[period] = minus(state.since[period], state.written[period]);
+    state.written = nothing();
+  }
+
+  #reserve(scopes: readonly Scope[], need: Need): Answer {
+    const at = this.#steady();
+    for (const scope of scopes) {
+      const obstacle = this.#obstacle(scope, need, at);
+      if (obstacle !== null) return { hold: null, obstacle, rates: this.#rates(scopes, at) };
+    }
+    for (const { subject } of scopes) {
+      const state = this.#stateOf(subject);
+      state.usedAt = at;
+      state.held = plus(state.held, need);
+      if (!need.isInteractive) continue;
+      state.concurrent += 1;
+      state.requests.add(at, 1);
+      state.tokens.add(at, need.tokens);
+    }
+    return { hold: { at, scopes, need }, obstacle: null, rates: this.#rates(scopes, at) };
+  }
+
+  #obstacle(scope: Scope, need: Need, at: number): Obstacle | null {
+    const { subject, limits } = scope;
+    const state = this.#stateOf(subject);
+    for (const budget of limits.budgets) {
+      const obstacle = this.#budgetObstacle(scope, state, budget, need);
+      if (obstacle !== null) return obstacle;
+    }
+    if (!need.isInteractive) return null;
+    for (const [kind, limit, amount] of [
+      ['requests', limits.requestsPerMinute, 1],
+      ['tokens', limits.tokensPerMinute, need.tokens],
+    ] as const) {
+      if (limit === null) continue;
+      const used = state[kind].total(at);
+      if (used + amount <= limit) continue;
+      const milliseconds = state[kind].untilAtMost(at, limit - amount);
+      return { scope, kind, limit, used, milliseconds };
+    }
+    const { concurrentRequests: limit } = limits;
+    if (limit === null || state.concurrent < limit) return null;
+    return { scope, kind: 'concurrency', limit, milliseconds: null };
+  }
+
+  #budgetObstacle(scope: Scope, state: State, budget: Budget, need: Need): Obstacle | null {
+    this.#roll(state);
+    const { period, unit, most } = budget;
+    const spent = (state.spent?.[period][unit] ?? 0) + state.since[period][unit];
+    const held = state.held[unit];
+    // What costs nothing goes on, also where nothing is left.
+    if (need[unit] === 0 || spent + held + need[unit] <= most) return null;
+    const now = this.#options.now();
+    const end = endOf(period, now);
+    return { scope, kind: 'budget', budget, spent, held, milliseconds: end === null ? null : end - now };
+  }
+
+  #rates(scopes: readonly Scope[], at: number): Rates {
+    let [requests, tokens] = [null as Rate | null, null as Rate | null];
+    for (const { subject, limits } of scopes) {
+      const state = this.#stateOf(subject);
+      requests = lesser(requests, rateOf(state.requests, limits.requestsPerMinute, at));
+      tokens = lesser(tokens, rateOf(state.tokens, limits.tokensPerMinute, at));
+    }
+    return { requests, tokens };
+  }
+
+  #load(state: State): Promise<void> | null {
+    if (state.spent !== null) return null;
+    state.loading ??= this.#options
+      .sums(state.subject)
+      .then((sums) => this.take(state.subject, sums))
+      .finally(() => {
+        state.loading = null;
+      });
+    return state.loading;
+  }
+
+  #stateOf(subject: Subject): State {
+    const id = idOf(subject);
+    let state = this.#states.get(id);
+    if (state === undefined) {
+      state = {
+        subject,
+        requests: new SlidingWindow(),
+        tokens: new SlidingWindow(),
+        concurrent: 0,
+        held: NOTHING,
+        spent: null,
+        since: nothing(),
+        written: nothing(),
+        first: this.#first(),
+        usedAt: this.#steady(),
+        loading: null,
+      };
+      this.#states.set(id, state);
+    }
+    return state;
+  }
+
+  /** Begins the periods anew that have ended. */
+  #roll(state: State): void {
+    const first = this.#first();
+    for (const period of PERIODS) {
+      if (state.first[period] === first[period]) continue;
+      state.since[period] = NOTHING;
+      state.written[period] = NOTHING;
+      if (state.spent !== null) state.spent = { ...state.spent, [period]: NOTHING };
+      state.first = { ...state.first, [period]: first[period] };
+    }
+  }
+
+  #first(): Record<Period, string> {
+    const now = this.#options.now();
+    return { day: firstDay('day', now), month: firstDay('month', now), total: firstDay('total', now) };
+  }
+}
+
+function rateOf(window: SlidingWindow, limit: number | null, at: number): Rate | null {
+  if (limit === null) return null;
+  const remaining = Math.max(0, limit - window.total(at));
+  return { limit, remaining, resetMilliseconds: window.untilAtMost(at, 0) };
+}
+
+function lesser(a: Rate | null, b: Rate | null): Rate | null {
+  if (a === null || b === null) return a ?? b;
+  return a.remaining <= b.remaining ? a : b;
+}
+
+function nothing(): Record<Period, Amount> {
+  return { day: NOTHING, month: NOTHING, total: NOTHING };
+}
+
+function plus(a: Amount, b: Amount): Amount {
+  return { tokens: a.tokens + b.tokens, money: a.money + b.money };
+}
+
+function minus(a: Amount, b: Amount): Amount {
+  return { tokens: a.tokens - b.tokens, money: a.money - b.money };
+}
+
+function idOf({ kind, id }: Subject): string {
+  return `${kind}:${id}`;
+}

@@ -1,0 +1,34 @@
+import type { Context } from 'hono';
+import { type Reservation, UNLIMITED } from '../admission/admission.ts';
+import type { Asked } from '../admission/asked.ts';
+import type { GatewayEnv } from '../http/context.ts';
+import type { GatewayDeps } from './deps.ts';
+
+/** Reserves what a request may use for whoever sent it; what it used is in its line of the log. */
+export function reserveFor(c: Context<GatewayEnv>, { admission }: GatewayDeps) {
+  const taken = (reservation: Reservation): Reservation => {
+    for (const [name, value] of Object.entries(reservation.headers)) c.header(name, value);
+    let onEnd = () => {};
+    c.set(
+      'ended',
+      new Promise((resolve) => {
+        onEnd = resolve;
+      }),
+    );
+    return {
+      headers: reservation.headers,
+      settle: (used) => {
+        reservation.settle(used);
+        const log = c.get('log');
+        if (used !== null && log.usage === undefined) {
+          log.usage = { prompt_tokens: used.promptTokens, completion_tokens: used.completionTokens };
+        }
+        onEnd();
+      },
+    };
+  };
+  return (asked: Asked): Reservation | Promise<Reservation> => {
+    const reserved = admission()?.reserve(c.get('access'), asked) ?? UNLIMITED;
+    return reserved instanceof Promise ? reserved.then(taken) : taken(reserved);
+  };
+}
