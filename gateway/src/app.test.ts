@@ -19,11 +19,12 @@ function startingGateway() {
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,
+    responses: () => null,
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
-    admission: () => null,
+    tenants: () => null,
     checksKeys: false,
     openMetrics: true,
     adminAdapters: {

@@ -5,6 +5,10 @@ import { errorResponse, type GatewayEnv, requestContext } from './http/context.t
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
+import { adminKeys } from './routes/admin/keys.ts';
+import { litellmKeys } from './routes/admin/litellm.ts';
+import { adminPrices } from './routes/admin/prices.ts';
+import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
@@ -14,6 +18,13 @@ import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRou
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
+import {
+  cancelResponseRoute,
+  createResponseRoute,
+  deleteResponseRoute,
+  inputItemsRoute,
+  responseRoute,
+} from './routes/responses.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 import { detokenizeRoute, tokenizeRoute } from './routes/tokenize.ts';
 
@@ -37,6 +48,13 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/embeddings', embeddingsRoute(deps)).all(notAllowed('POST'));
   app.get('/v1/models', modelsRoute(deps)).all(notAllowed('GET'));
   app.get('/v1/models/:id{.+}', modelRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/responses', createResponseRoute(deps)).all(notAllowed('POST'));
+  app
+    .get('/v1/responses/:id', responseRoute(deps))
+    .delete(deleteResponseRoute(deps))
+    .all(notAllowed('DELETE, GET'));
+  app.get('/v1/responses/:id/input_items', inputItemsRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/responses/:id/cancel', cancelResponseRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/files', createFileRoute(deps)).get(filesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/files/:id', fileRoute(deps)).delete(deleteFileRoute(deps)).all(notAllowed('DELETE, GET'));
   app.get('/v1/files/:id/content', fileContentRoute(deps)).all(notAllowed('GET'));
@@ -52,8 +70,13 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
-  app.use('/admin/*', administratorsOnly(deps.authenticator));
+  for (const path of ['/admin/*', '/key/*']) app.use(path, administratorsOnly(deps.authenticator));
+  app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
+  app.use('/admin/v1/prices/*', operatorsOnly());
+  app.route('/admin/v1/prices', adminPrices(deps));
+  app.route('/admin/v1/tenants', adminTenants(deps));
+  app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));

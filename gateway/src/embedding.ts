@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { SchedulingParams } from '@polylora/engine';
 import type { Reservation } from './admission/admission.ts';
-import { type Asked, mostPromptTokens, type Used } from './admission/asked.ts';
+import { type Asked, askedOfInputs, type Used } from './admission/asked.ts';
 import type { Backend, BackendModel } from './backends/backend.ts';
 import { ApiError } from './errors.ts';
 import { PROMPT_ERRORS } from './generation.ts';
@@ -34,8 +34,8 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
   const { backend, model, request, scheduling, inFlight, metrics, client } = options;
   const { inputs, truncate } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const mostTokens = mostPromptTokens(model, inputs);
-  const reservation = await options.reserve({ model, promptTokens: mostTokens, completionTokens: 0 });
+  const most = askedOfInputs(model, inputs);
+  const reservation = await options.reserve(most);
   let used: Used | null = null;
   try {
     const lease = inFlight.acquire(scheduling.tenant, 1);
@@ -52,7 +52,7 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
       return embeddingList(vectors, model.id, request);
     } catch (error) {
       // Some of it may have been computed for whoever does not wait for it any more.
-      if (lease.signal.aborted) used = usedBy(Math.ceil(mostTokens / BYTES_OF_TOKEN));
+      if (lease.signal.aborted) used = usedBy(Math.ceil(most.promptTokens / BYTES_OF_TOKEN));
       throw error;
     } finally {
       stopListening();

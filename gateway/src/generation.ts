@@ -34,7 +34,7 @@ export interface GenerationOptions {
   readonly metrics: Metrics;
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
-  readonly promptParam: 'messages' | 'prompt';
+  readonly promptParam: 'messages' | 'prompt' | 'input';
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
@@ -68,6 +68,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   if (client.hasLeft) leave();
   let hasEnded = false;
   const end = () => {
+    if (hasEnded) return;
     hasEnded = true;
     stopListening();
     lease.release();
@@ -139,6 +140,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     );
     for (const event of whole) meter.take(choice, event);
     signal.throwIfAborted();
+    for (const event of whole) meter.take(choice, event);
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };
   try {

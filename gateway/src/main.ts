@@ -40,6 +40,7 @@ import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
+import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
@@ -104,6 +105,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
   let database = null as Database | null;
   let tenants = null as TenantsHost | null;
+  let responses = null as ResponseStore | null;
   const secretKey = secretKeyOf(config);
   const notOpen = (): null => {
     if (config.upstream === null) return null;
@@ -150,6 +152,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     get allowPriority() {
       return live.current.allowPriority === 'yes';
     },
+    responses: () => responses,
     batches: () => batches.service,
     get fileLimitBytes() {
       return live.current.fileLimitBytes;
@@ -158,7 +161,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
-    admission: () => tenants?.admission ?? null,
+    tenants: () => tenants,
     checksKeys: config.auth === 'keys',
     openMetrics: config.metricsAccess === 'open',
     runtimeLora:
@@ -235,6 +238,15 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       database ??= await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
       return database;
     };
+    const responseLimits = {
+      get bytesPerTenant() {
+        return live.current.responseStorageBytes;
+      },
+      get seconds() {
+        return live.current.responseSeconds;
+      },
+    };
+    responses = await ResponseStore.open(await metadata(), responseLimits, logger);
     if (config.auth === 'keys') {
       tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
       authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
@@ -250,6 +262,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
+    responses?.close();
     await tenants?.close();
     await database?.destroy();
     throw error;
@@ -285,6 +298,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await batches.stop();
     await backend.close();
     await adapters?.close();
+    responses?.close();
     await tenants?.close();
     await database?.destroy();
     logger.info('stopped');

@@ -23,25 +23,27 @@ export interface Used {
   readonly completionTokens: number;
 }
 
-export const NOTHING: Used = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
-
 /** The most that requests to a model can use, before anything of them is tokenized. */
 export function askedOf(model: BackendModel, requests: readonly BackendRequest[]): Asked {
   const longest = model.maxModelLen ?? UNKNOWN_LENGTH;
-  const prompts = new Set(requests.map(({ prompt }) => prompt));
-  const completionTokens = requests.reduce(
-    (sum, { sampling }) => sum + Math.min(sampling.maxTokens ?? longest, longest),
-    0,
-  );
-  return { model, promptTokens: mostPromptTokens(model, prompts), completionTokens };
+  const prompts = new Set<Prompt>();
+  let [promptTokens, completionTokens] = [0, 0];
+  for (const { prompt, sampling } of requests) {
+    if (!prompts.has(prompt)) {
+      prompts.add(prompt);
+      const most = mostTokens(prompt);
+      promptTokens += model.maxModelLen === null ? most : Math.min(most, longest);
+    }
+    completionTokens += Math.min(sampling.maxTokens ?? longest, longest);
+  }
+  return { model, promptTokens, completionTokens };
 }
 
-/** The most tokens that prompts can have together. */
-export function mostPromptTokens({ maxModelLen }: BackendModel, prompts: Iterable<Prompt>): number {
-  let tokens = 0;
-  for (const prompt of prompts)
-    tokens += Math.min(mostTokens(prompt), maxModelLen ?? Number.POSITIVE_INFINITY);
-  return tokens;
+/** The most that making vectors of texts can use. */
+export function askedOfInputs(model: BackendModel, inputs: readonly Prompt[]): Asked {
+  const longest = model.maxModelLen ?? Number.POSITIVE_INFINITY;
+  const promptTokens = inputs.reduce((sum, input) => sum + Math.min(mostTokens(input), longest), 0);
+  return { model, promptTokens, completionTokens: 0 };
 }
 
 /** A token is at least a byte of its text. */

@@ -143,6 +143,8 @@ export interface Backend {
         signal: AbortSignal,
       ) => Promise<readonly BackendEvent[]>)
     | null;
+  /** The base model's, which its adapters share; null where it is another server's. */
+  readonly tokenizer: BackendTokenizer | null;
   /**
    * One vector for each text, in order: an embedding model's, or the last token's hidden state of a model that generates.
    * @throws ApiError; when one text fails, all do
@@ -152,8 +154,6 @@ export interface Backend {
     request: BackendEmbedding,
     signal: AbortSignal,
   ): Promise<readonly BackendVector[]>;
-  /** The base model's, which its adapters share; null where it is another server's. */
-  readonly tokenizer: BackendTokenizer | null;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;
   close(): Promise<void>;

@@ -217,6 +217,14 @@ export const configSchema = z
     fileLimitBytes: count
       .default(200 * 1024 * 1024)
       .meta(reloaded('Largest file that clients may upload, in bytes')),
+    responseStorageBytes: count
+      .default(256 * 1024 ** 2)
+      .meta(reloaded("Most that a tenant's stored responses may take, in bytes; the oldest make room")),
+    responseSeconds: z
+      .number()
+      .min(1)
+      .default(30 * 24 * 60 * 60)
+      .meta(reloaded('Time for which a response is stored')),
     fileStorageLimitBytes: count
       .default(10 * 1024 * 1024 * 1024)
       .meta(reloaded("Most that one tenant's files may take together, in bytes")),

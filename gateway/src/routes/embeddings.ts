@@ -8,6 +8,7 @@ import { readEmbeddingRequest } from '../openai/embedding-request.ts';
 import { readScheduling } from '../openai/scheduling.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
+import { schedulingOf } from './scheduling.ts';
 
 /** `POST /v1/embeddings` */
 export function embeddingsRoute(deps: GatewayDeps) {
@@ -15,25 +16,16 @@ export function embeddingsRoute(deps: GatewayDeps) {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const backend = deps.backend();
     const access = c.get('access');
-    const { principal } = access;
-    const model = await requestedModel(backend, body, principal);
+    const model = await requestedModel(backend, body, access.principal);
     const request = readEmbeddingRequest(body, model.vocabSize);
-    const scheduling = readScheduling(body, {
-      tenant: principal.tenant,
-      weight: access.tenant?.weight ?? 1,
-      allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
-    });
+    const scheduling = readScheduling(body, schedulingOf(access, deps));
     Object.assign(c.get('log'), { model: model.id, inputs: request.inputs.length });
-    const answer = await embeddingAnswer({
-      backend,
-      model,
-      request,
-      scheduling,
-      reserve: reserveFor(c, deps),
-      inFlight: deps.inFlight,
-      metrics: deps.metrics,
-      client: clientOf(c),
-    });
-    return c.json(answer);
+    const { inFlight, metrics } = deps;
+    return c.json(
+      await embeddingAnswer({
+        ...{ backend, model, request, scheduling, inFlight, metrics },
+        ...{ client: clientOf(c), reserve: reserveFor(c, deps) },
+      }),
+    );
   };
 }

@@ -11,11 +11,12 @@ import type { SchedulingOptions } from '../openai/scheduling.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
+import { schedulingOf } from './scheduling.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
   deps: GatewayDeps,
-  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job,
+  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job | Promise<Job>,
 ) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
@@ -24,11 +25,7 @@ export function generateRoute(
     const { principal } = access;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = read(body, model, {
-      tenant,
-      weight: access.tenant?.weight ?? 1,
-      allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
-    });
+    const job = await read(body, model, schedulingOf(access, deps));
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
@@ -43,7 +40,9 @@ export function generateRoute(
       client: clientOf(c),
       promptParam,
     };
-    if (job.chunks === null) return c.json(job.whole(await generateWhole(generation)));
-    return answerStream(c, deps.logger, await startGeneration(generation), job.chunks);
+    const { chunks, events } = job;
+    if (chunks === null) return c.json(await job.whole(await generateWhole(generation)));
+    const options = events === undefined ? { chunks } : { chunks, events };
+    return answerStream(c, deps.logger, await startGeneration(generation), options);
   };
 }
