@@ -19,6 +19,7 @@ function startingGateway() {
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,
+    responses: () => null,
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,

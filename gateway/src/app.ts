@@ -13,10 +13,18 @@ import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
+import { embeddingsRoute } from './routes/embeddings.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
 import { modelRoute, modelsRoute } from './routes/models.ts';
+import {
+  cancelResponseRoute,
+  createResponseRoute,
+  deleteResponseRoute,
+  inputItemsRoute,
+  responseRoute,
+} from './routes/responses.ts';
 import { loadLoraRoute, unloadLoraRoute } from './routes/runtime-lora.ts';
 import { detokenizeRoute, tokenizeRoute } from './routes/tokenize.ts';
 
@@ -37,8 +45,16 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
+  app.post('/v1/embeddings', embeddingsRoute(deps)).all(notAllowed('POST'));
   app.get('/v1/models', modelsRoute(deps)).all(notAllowed('GET'));
   app.get('/v1/models/:id{.+}', modelRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/responses', createResponseRoute(deps)).all(notAllowed('POST'));
+  app
+    .get('/v1/responses/:id', responseRoute(deps))
+    .delete(deleteResponseRoute(deps))
+    .all(notAllowed('DELETE, GET'));
+  app.get('/v1/responses/:id/input_items', inputItemsRoute(deps)).all(notAllowed('GET'));
+  app.post('/v1/responses/:id/cancel', cancelResponseRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/files', createFileRoute(deps)).get(filesRoute(deps)).all(notAllowed('GET, POST'));
   app.get('/v1/files/:id', fileRoute(deps)).delete(deleteFileRoute(deps)).all(notAllowed('DELETE, GET'));
   app.get('/v1/files/:id/content', fileContentRoute(deps)).all(notAllowed('GET'));

@@ -133,6 +133,12 @@ export const ERRORS = {
     "The tenant's files and another of this size would take more than `fileStorageLimitBytes`; delete some first.",
     413,
   ),
+  response_not_found: badRequest('The tenant has no such stored response, or not any more.', 404),
+  previous_response_not_found: badRequest(
+    'The tenant has no such stored response to go on from, or a part of its conversation is gone.',
+    404,
+  ),
+  response_not_cancellable: badRequest('The response does not run in the background.'),
   file_not_found: badRequest('The tenant has no such file.', 404),
   file_in_use: badRequest('A batch that is not finished still reads the file.', 409),
   batch_not_found: badRequest('The tenant has no such batch.', 404),

@@ -2,7 +2,9 @@ import type { Reservation } from './admission/admission.ts';
 import { type Asked, askedOf } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
-import { ApiError, type ErrorCode, toApiError } from './errors.ts';
+import { apiErrorOf } from './backends/failure.ts';
+import { ApiError, type ErrorCode } from './errors.ts';
+import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -30,14 +32,13 @@ export interface GenerationOptions {
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
-  /** Aborted when the client leaves. */
-  readonly client: AbortSignal;
+  readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
-  readonly promptParam: 'messages' | 'prompt';
+  readonly promptParam: 'messages' | 'prompt' | 'input';
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
-const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
+export const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'context_length_exceeded',
   'invalid_prompt',
   'invalid_chat_template',
@@ -48,7 +49,9 @@ interface Admitted {
   readonly signal: AbortSignal;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
-  /** Ends whatever still runs and gives the room back; more than once is once. */
+  /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
+  end(): void;
+  /** Ends whatever still runs as well. */
   close(): void;
 }
 
@@ -61,15 +64,22 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   const lease = acquired(options, reservation);
   const meter = new Meter(requests, asked.promptTokens);
   const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
-  client.addEventListener('abort', leave, { once: true });
-  if (client.aborted) leave();
-  const close = () => {
-    client.removeEventListener('abort', leave);
-    leave();
+  const stopListening = client.onLeave(leave);
+  if (client.hasLeft) leave();
+  let hasEnded = false;
+  const end = () => {
+    if (hasEnded) return;
+    hasEnded = true;
+    stopListening();
     lease.release();
     reservation.settle(meter.used());
   };
-  return { signal: lease.signal, meter, close };
+  const close = () => {
+    if (hasEnded) return;
+    leave();
+    end();
+  };
+  return { signal: lease.signal, meter, end, close };
 }
 
 function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
@@ -88,7 +98,7 @@ function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, meter, close } = await admit(options);
+  const { signal, meter, end, close } = await admit(options);
   const merged = mergeChoices(
     requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
     signal,
@@ -96,7 +106,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
   );
   try {
     const first = await untilOutput(merged, requests.length);
-    return { events: replay(first, merged, close), close };
+    return { events: replay(first, merged, { end, close }), close };
   } catch (error) {
     close();
     throw ofPrompt(error, options);
@@ -121,40 +131,27 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, meter, close } = await admit(options);
+  const { signal, meter, end, close } = await admit(options);
   meter.expectPrompts();
-  try {
-    const answers = await untilAborted(
-      Promise.all(
-        requests.map(async (request, choice) => {
-          const whole = await metrics.observeWhole(
-            answer.call(backend, model, request, signal),
-            isAwaited(request),
-          );
-          for (const event of whole) meter.take(choice, event);
-          return whole.map(orThrow);
-        }),
-      ),
-      signal,
+  const ask = async (request: BackendRequest, choice: number) => {
+    const whole = await metrics.observeWhole(
+      answer.call(backend, model, request, signal),
+      isAwaited(request),
     );
-    for (const [choice, whole] of answers.entries())
-      for (const event of whole) events.push({ choice, event });
-    return events;
+    for (const event of whole) meter.take(choice, event);
+    signal.throwIfAborted();
+    for (const event of whole) meter.take(choice, event);
+    return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
+  };
+  try {
+    const answers = await Promise.all(requests.map(ask));
+    end();
+    return answers.flat();
   } catch (error) {
     throw ofPrompt(error, options);
   } finally {
     close();
   }
-}
-
-/** Rejects with the signal's reason at once when it is aborted, even where what it waits for is slow to notice. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject);
-  });
 }
 
 function isAwaited({ scheduling }: BackendRequest): boolean {
@@ -183,11 +180,12 @@ async function untilOutput(events: AsyncIterator<ChoiceEvent>, choices: number):
 async function* replay(
   first: readonly ChoiceEvent[],
   rest: AsyncIterable<ChoiceEvent>,
-  close: () => void,
+  { end, close }: Pick<Admitted, 'end' | 'close'>,
 ): AsyncGenerator<ChoiceEvent> {
   try {
     yield* first;
     yield* rest;
+    end();
   } finally {
     close();
   }
@@ -252,18 +250,7 @@ export async function* mergeChoices(
 
 /** An event that is not the choice's failure; that is thrown. */
 function orThrow(event: BackendEvent): ChoiceEvent['event'] {
-  if (event.type === 'error') {
-    // A fault of ours: the log has the message, the client is told no more than that.
-    if (event.code === 'internal_error') throw toApiError(new Error(event.message));
-    // It names the file: where that is on the server is for the log as well.
-    if (event.code === 'adapter_load_failed') {
-      const cause = new Error(event.message);
-      throw new ApiError(event.code, "The adapter's file could not be read.", null, { cause });
-    }
-    throw new ApiError(event.code, event.message, event.param ?? null, {
-      retryAfterSeconds: event.retryAfterSeconds,
-    });
-  }
+  if (event.type === 'error') throw apiErrorOf(event);
   if (event.type === 'finish' && event.reason === 'abort') {
     throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');
   }

@@ -13,6 +13,7 @@ import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics.ts';
+import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
 import { SHAPE } from './store-model.ts';
 
@@ -75,6 +76,7 @@ export async function openApp({
     ...{ concurrency: 4, completionWindowSeconds: 1000, maxLines: 3, maxLineBytes: 10_000 },
     maxLinesInMemory: 1000,
   });
+  const responses = await ResponseStore.open(database, { bytesPerTenant: 100_000, seconds: 1000 }, logger);
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
@@ -83,6 +85,7 @@ export async function openApp({
     checksKeys: true,
     openMetrics: false,
     batches: () => batches,
+    responses: () => responses,
     adminAdapters: {
       store: () => store.store,
       uploads: () => store.uploads,
@@ -117,6 +120,7 @@ export async function openApp({
       return { status: response.status, headers: response.headers, json, text };
     },
     async close() {
+      responses.close();
       await batches.stop();
       await store.close();
       await tenants.close();

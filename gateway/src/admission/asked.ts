@@ -39,6 +39,13 @@ export function askedOf(model: BackendModel, requests: readonly BackendRequest[]
   return { model, promptTokens, completionTokens };
 }
 
+/** The most that making vectors of texts can use. */
+export function askedOfInputs(model: BackendModel, inputs: readonly Prompt[]): Asked {
+  const longest = model.maxModelLen ?? Number.POSITIVE_INFINITY;
+  const promptTokens = inputs.reduce((sum, input) => sum + Math.min(mostTokens(input), longest), 0);
+  return { model, promptTokens, completionTokens: 0 };
+}
+
 /** A token is at least a byte of its text. */
 function mostTokens(prompt: Prompt): number {
   switch (prompt.kind) {

@@ -6,6 +6,7 @@ import type { Asked } from '../admission/asked.ts';
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
 import { generateWhole } from '../generation.ts';
+import { clientOfSignal } from '../http/client.ts';
 import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
@@ -203,10 +204,10 @@ export class LineRunner {
       requests: job.requests,
       inFlight,
       metrics,
-      client: work.signal,
+      client: clientOfSignal(work.signal),
       promptParam: job.promptParam,
     });
-    return response(200, job.whole(events));
+    return response(200, await job.whole(events));
   }
 
   #failure(error: ApiError): LineOutcome {

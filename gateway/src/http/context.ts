@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { matchedRoutes } from 'hono/route';
 import type { Access } from '../access/access.ts';
@@ -20,6 +22,8 @@ export interface RequestLog {
 
 /** Hono's types for the values that a request carries. */
 export interface GatewayEnv {
+  /** Node's own objects, where the app is served by Node's server and not called by itself. */
+  Bindings: { incoming?: IncomingMessage; outgoing?: ServerResponse };
   Variables: {
     requestId: string;
     log: RequestLog;
@@ -48,11 +52,13 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     c.set('log', {});
     await next();
     const milliseconds = Math.round(performance.now() - started);
-    c.header('x-request-id', requestId);
-    c.header('openai-version', OPENAI_VERSION);
-    c.header('openai-processing-ms', String(milliseconds));
+    setHeaders(c, {
+      'x-request-id': requestId,
+      'openai-version': OPENAI_VERSION,
+      'openai-processing-ms': String(milliseconds),
+    });
 
-    const route = routePattern(matchedRoutes(c).map(({ path }) => path));
+    const route = routePattern(matchedRoutes(c));
     const { method } = c.req;
     const { status } = c.res;
     metrics.countHttp(route, method, status);
@@ -77,9 +83,22 @@ export function requestContext(logger: Logger, metrics: Metrics) {
   });
 }
 
+/**
+ * Sets headers of the answer, whatever it is made by. Straight at Node's object where there is one: to change a response that is
+ * made already would make it, and its body, anew.
+ */
+export function setHeaders(c: Context<GatewayEnv>, headers: Readonly<Record<string, string>>): void {
+  const { outgoing } = c.env ?? {};
+  for (const name in headers) {
+    const value = headers[name] ?? '';
+    if (outgoing === undefined) c.header(name, value);
+    else outgoing.setHeader(name, value);
+  }
+}
+
 /** The pattern of the route that answered: the last that is not for all paths. */
-function routePattern(paths: readonly string[]): string {
-  return paths.findLast((path) => !path.endsWith('*')) ?? 'unmatched';
+function routePattern(routes: readonly { readonly path: string }[]): string {
+  return routes.findLast(({ path }) => !path.endsWith('*'))?.path ?? 'unmatched';
 }
 
 /** Of a client's mistake the code alone is logged: its message may quote the request. */
@@ -93,5 +112,6 @@ function cause(thrown: unknown): object {
 /** The response for an error, in OpenAI's form. */
 export function errorResponse(thrown: unknown): Response {
   const error = toApiError(thrown);
-  return Response.json(error.body(), { status: error.status, headers: error.headers() });
+  const headers = { 'content-type': 'application/json', ...error.headers() };
+  return new Response(JSON.stringify(error.body()), { status: error.status, headers });
 }

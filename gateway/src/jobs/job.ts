@@ -9,12 +9,14 @@ export interface Job {
   /** One for each choice. */
   readonly requests: readonly BackendRequest[];
   /** The field that the prompts came from. */
-  readonly promptParam: 'messages' | 'prompt';
+  readonly promptParam: 'messages' | 'prompt' | 'input';
   /** For the log; null where the client names no user. */
   readonly userHash: string | null;
-  readonly whole: (events: readonly ChoiceEvent[]) => object;
+  readonly whole: (events: readonly ChoiceEvent[]) => object | Promise<object>;
   /** null where the client did not ask for a stream. */
   readonly chunks: ((events: AsyncIterable<ChoiceEvent>) => AsyncIterable<object>) | null;
+  /** How the chunks are framed: as data alone, or by their `type` as well. */
+  readonly events?: 'named';
 }
 
 /**

@@ -89,7 +89,8 @@ export function tokenName({ text, bytes }: TokenText): string {
   return `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
 }
 
-function finite(logprob: number): number {
+/** JSON has no infinity. */
+export function finite(logprob: number): number {
   return Math.max(logprob, LEAST_LOGPROB);
 }
 

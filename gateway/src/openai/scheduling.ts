@@ -16,7 +16,7 @@ const TIERS = {
 /** What a request was served as, in OpenAI's words. */
 export type ServiceTier = 'default' | 'priority' | 'flex';
 
-const SERVED = { normal: 'default', high: 'priority', batch: 'flex' } as const satisfies Record<
+export const SERVED = { normal: 'default', high: 'priority', batch: 'flex' } as const satisfies Record<
   Priority,
   ServiceTier
 >;

@@ -26,6 +26,29 @@ export async function* eventFrames(
   }
 }
 
+/**
+ * Events of the Responses API, each named by its `type`; the last says how it ended. A failure is an `error` event, in
+ * OpenAI's form and with an `error` within, which the official SDKs throw.
+ */
+export async function* namedEventFrames(
+  events: AsyncIterable<object>,
+  onFailure: (error: unknown) => void,
+): AsyncGenerator<string> {
+  let sequenceNumber = 0;
+  const named = (data: object) => `event: ${(data as { readonly type?: unknown }).type}\n${frame(data)}`;
+  try {
+    for await (const event of events) {
+      sequenceNumber += 1;
+      yield named(event);
+    }
+  } catch (thrown) {
+    onFailure(thrown);
+    const { error } = toApiError(thrown).body();
+    const { code, message, param } = error;
+    yield named({ type: 'error', sequence_number: sequenceNumber, code, message, param, error });
+  }
+}
+
 function frame(data: object): string {
   return `data: ${JSON.stringify(data)}\n\n`;
 }

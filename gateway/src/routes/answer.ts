@@ -4,17 +4,18 @@ import type { Generation } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Logger } from '../logging.ts';
-import { bodyOf, EVENT_STREAM_HEADERS, eventFrames } from '../openai/sse.ts';
+import { bodyOf, EVENT_STREAM_HEADERS, eventFrames, namedEventFrames } from '../openai/sse.ts';
 
 /** Sends a generation as a stream of events, and closes it whatever happens. */
 export function answerStream(
   c: Context<GatewayEnv>,
   logger: Logger,
   generation: Generation,
-  chunks: NonNullable<Job['chunks']>,
+  { chunks, events }: Pick<Job, 'events'> & { readonly chunks: NonNullable<Job['chunks']> },
 ): Response {
   const requestId = c.get('requestId');
-  const frames = eventFrames(chunks(generation.events), (thrown) => {
+  const framesOf = events === 'named' ? namedEventFrames : eventFrames;
+  const frames = framesOf(chunks(generation.events), (thrown) => {
     const { code, status } = toApiError(thrown);
     // The status line was 200; this says how the stream ended.
     if (status >= 500) logger.error({ requestId, code, err: thrown }, 'stream failed');

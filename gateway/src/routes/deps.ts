@@ -5,6 +5,7 @@ import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
+import type { ResponseStore } from '../responses/response-store.ts';
 import type { TenantsHost } from '../tenants/tenants-host.ts';
 import type { AdminAdaptersDeps } from './admin/adapters.ts';
 import type { RuntimeLoraDeps } from './runtime-lora.ts';
@@ -35,6 +36,8 @@ export interface GatewayDeps {
   readonly secrets: () => Secrets | null;
   /** null: adapters are not loaded at clients' wish. */
   readonly runtimeLora: RuntimeLoraDeps | null;
+  /** Stored responses, or null until the database is open. */
+  readonly responses: () => ResponseStore | null;
   /** Files and batches, or null while they are not open. */
   readonly batches: () => BatchService | null;
   /** Largest file to upload. */

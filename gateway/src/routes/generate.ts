@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import { generateWhole, startGeneration } from '../generation.ts';
+import { clientOf } from '../http/client.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import type { Job } from '../jobs/job.ts';
@@ -10,11 +11,12 @@ import type { SchedulingOptions } from '../openai/scheduling.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
+import { schedulingOf } from './scheduling.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
   deps: GatewayDeps,
-  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job,
+  read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job | Promise<Job>,
 ) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
@@ -23,11 +25,7 @@ export function generateRoute(
     const { principal } = access;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = read(body, model, {
-      tenant,
-      weight: access.tenant?.weight ?? 1,
-      allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
-    });
+    const job = await read(body, model, schedulingOf(access, deps));
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
@@ -39,10 +37,12 @@ export function generateRoute(
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
-      client: c.req.raw.signal,
+      client: clientOf(c),
       promptParam,
     };
-    if (job.chunks === null) return c.json(job.whole(await generateWhole(generation)));
-    return answerStream(c, deps.logger, await startGeneration(generation), job.chunks);
+    const { chunks, events } = job;
+    if (chunks === null) return c.json(await job.whole(await generateWhole(generation)));
+    const options = events === undefined ? { chunks } : { chunks, events };
+    return answerStream(c, deps.logger, await startGeneration(generation), options);
   };
 }

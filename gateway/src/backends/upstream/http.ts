@@ -30,6 +30,7 @@ export class UpstreamHttp {
   readonly #pool: Pool;
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #postHeaders: Readonly<Record<string, string>>;
 
   /**
    * @param url where `/v1` is; a path before it is kept
@@ -48,6 +49,7 @@ export class UpstreamHttp {
       accept: 'application/json',
       ...(key === null ? {} : { authorization: `Bearer ${key}` }),
     };
+    this.#postHeaders = { ...this.#headers, 'content-type': 'application/json' };
   }
 
   /** @throws where there is no answer; the signal's reason */
@@ -83,8 +85,12 @@ export class UpstreamHttp {
   }
 
   #posted(path: string, body: object): Dispatcher.DispatchOptions {
-    const headers = { ...this.#headers, 'content-type': 'application/json' };
-    return { method: 'POST', path: this.#path + path, headers, body: JSON.stringify(body) };
+    return {
+      method: 'POST',
+      path: this.#path + path,
+      headers: this.#postHeaders,
+      body: JSON.stringify(body),
+    };
   }
 }
 

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import type { SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
-import type { BackendModel, BackendRequest } from '../backend.ts';
+import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
 
 /** What of a request goes where. */
 export interface UpstreamRequest {
-  readonly path: '/v1/chat/completions' | '/v1/completions';
+  readonly path: '/v1/chat/completions' | '/v1/completions' | '/v1/embeddings';
   readonly body: JsonObject;
 }
 
@@ -21,38 +21,43 @@ export function upstreamRequest(
   request: BackendRequest,
   options: { readonly stream: boolean; readonly prefixes: PrefixSharing },
 ): UpstreamRequest {
-  const { prompt, sampling, scheduling } = request;
-  const common = {
-    model: model.id,
-    ...samplingFields(sampling),
-    ...schedulingFields(request.id, scheduling, options.prefixes),
-    ...(options.stream ? { stream: true, stream_options: { include_usage: true } } : {}),
-  };
-  if (prompt.kind === 'chat') {
-    const { maxTokens, logprobs } = sampling;
-    return {
-      path: '/v1/chat/completions',
-      body: {
-        ...common,
-        messages: prompt.messages,
-        // The older name of `max_completion_tokens`, which every server knows.
-        ...(maxTokens === null ? {} : { max_tokens: maxTokens }),
-        ...(logprobs === null ? {} : { logprobs: true, top_logprobs: logprobs }),
-      },
-    };
-  }
+  const { prompt, sampling } = request;
   const { maxTokens, logprobs, promptLogprobs } = sampling;
-  // Where the prompt's tokens or its text must come from the upstream, its logprobs tell where the prompt ends.
-  const echo = needsEcho(request);
-  const asked = echo ? (logprobs ?? promptLogprobs ?? 0) : logprobs;
+  const body: Record<string, unknown> = { model: model.id };
+  if (prompt.kind === 'chat') body.messages = prompt.messages;
+  else body.prompt = prompt.kind === 'text' ? prompt.text : prompt.ids;
+  // For chats the older name of `max_completion_tokens`, which every server knows.
+  if (maxTokens !== null) body.max_tokens = maxTokens;
+  addSampling(body, sampling);
+  addScheduling(body, request, options.prefixes);
+  if (options.stream) {
+    body.stream = true;
+    body.stream_options = { include_usage: true };
+  }
+  if (prompt.kind === 'chat') {
+    if (logprobs !== null) {
+      body.logprobs = true;
+      body.top_logprobs = logprobs;
+    }
+    return { path: '/v1/chat/completions', body };
+  }
+  if (needsEcho(request)) {
+    body.echo = true;
+    // They tell where the prompt ends.
+    body.logprobs = logprobs ?? promptLogprobs ?? 0;
+  } else if (logprobs !== null) body.logprobs = logprobs;
+  return { path: '/v1/completions', body };
+}
+
+export function upstreamEmbedding(model: BackendModel, request: BackendEmbedding): UpstreamRequest {
+  const { inputs, truncate } = request;
   return {
-    path: '/v1/completions',
+    path: '/v1/embeddings',
     body: {
-      ...common,
-      prompt: prompt.kind === 'text' ? prompt.text : prompt.ids,
-      ...(maxTokens === null ? {} : { max_tokens: maxTokens }),
-      ...(asked === null ? {} : { logprobs: asked }),
-      ...(echo ? { echo: true } : {}),
+      model: model.id,
+      input: inputs.map((input) => (input.kind === 'text' ? input.text : input.ids)),
+      encoding_format: 'float',
+      ...(truncate === null ? {} : { truncate_prompt_tokens: truncate === 'model' ? -1 : truncate }),
     },
   };
 }
@@ -62,38 +67,37 @@ export function needsEcho({ prompt, sampling, echo }: BackendRequest): boolean {
   return echo && (prompt.kind === 'tokens' || sampling.promptLogprobs !== null);
 }
 
-function samplingFields(sampling: SamplingParams): JsonObject {
-  const { temperature, topP, topK, minP, presencePenalty, frequencyPenalty, repetitionPenalty } = sampling;
-  const { logitBias, seed, minTokens, stop, stopTokenIds, includeStop, ignoreEos } = sampling;
-  return {
-    // Always: a model's own settings may give them another default than OpenAI's API has.
-    temperature,
-    top_p: topP,
-    // Where nothing is drawn, a seed only costs the upstream.
-    ...(temperature === 0 ? {} : { seed }),
-    ...(topK === 0 ? {} : { top_k: topK }),
-    ...(minP === 0 ? {} : { min_p: minP }),
-    ...(presencePenalty === 0 ? {} : { presence_penalty: presencePenalty }),
-    ...(frequencyPenalty === 0 ? {} : { frequency_penalty: frequencyPenalty }),
-    ...(repetitionPenalty === 1 ? {} : { repetition_penalty: repetitionPenalty }),
-    ...(logitBias.length === 0 ? {} : { logit_bias: Object.fromEntries(logitBias) }),
-    ...(minTokens === 0 ? {} : { min_tokens: minTokens }),
-    ...(stop.length === 0 ? {} : { stop }),
-    ...(stopTokenIds.length === 0 ? {} : { stop_token_ids: stopTokenIds }),
-    ...(includeStop ? { include_stop_str_in_output: true } : {}),
-    ...(ignoreEos ? { ignore_eos: true } : {}),
-  };
+function addSampling(body: Record<string, unknown>, sampling: SamplingParams): void {
+  const { presencePenalty, frequencyPenalty, repetitionPenalty, logitBias, stop, stopTokenIds } = sampling;
+  // Always: a model's own settings may give them another default than OpenAI's API has.
+  body.temperature = sampling.temperature;
+  body.top_p = sampling.topP;
+  // Where nothing is drawn, a seed only costs the upstream.
+  if (sampling.temperature > 0) body.seed = sampling.seed;
+  if (sampling.topK > 0) body.top_k = sampling.topK;
+  if (sampling.minP > 0) body.min_p = sampling.minP;
+  if (presencePenalty !== 0) body.presence_penalty = presencePenalty;
+  if (frequencyPenalty !== 0) body.frequency_penalty = frequencyPenalty;
+  if (repetitionPenalty !== 1) body.repetition_penalty = repetitionPenalty;
+  if (logitBias.length > 0) body.logit_bias = Object.fromEntries(logitBias);
+  if (sampling.minTokens > 0) body.min_tokens = sampling.minTokens;
+  if (stop.length > 0) body.stop = stop;
+  if (stopTokenIds.length > 0) body.stop_token_ids = stopTokenIds;
+  if (sampling.includeStop) body.include_stop_str_in_output = true;
+  if (sampling.ignoreEos) body.ignore_eos = true;
 }
 
-function schedulingFields(id: string, scheduling: SchedulingParams, prefixes: PrefixSharing): JsonObject {
+function addScheduling(
+  body: Record<string, unknown>,
+  { id, scheduling }: BackendRequest,
+  prefixes: PrefixSharing,
+): void {
   const { priority, category, timeoutSeconds } = scheduling;
   const salt = cacheSalt(id, scheduling, prefixes);
-  return {
-    ...(salt === null ? {} : { cache_salt: salt }),
-    ...(priority === 'normal' ? {} : { service_tier: priority === 'high' ? 'priority' : 'flex' }),
-    ...(category === null ? {} : { category }),
-    ...(timeoutSeconds === null ? {} : { timeout: timeoutSeconds }),
-  };
+  if (salt !== null) body.cache_salt = salt;
+  if (priority !== 'normal') body.service_tier = priority === 'high' ? 'priority' : 'flex';
+  if (category !== null) body.category = category;
+  if (timeoutSeconds !== null) body.timeout = timeoutSeconds;
 }
 
 /**

@@ -1,0 +1,146 @@
+import type { SamplingParams } from '@polylora/engine';
+import { z } from 'zod';
+import { accountFields, userHash } from './account-fields.ts';
+import type { JsonObject } from './fields.ts';
+import { parse } from './parse.ts';
+import {
+  MAX_INT32,
+  MAX_TOP_LOGPROBS,
+  refuseLargerMinimum,
+  samplingFields,
+  samplingOf,
+  unsupportedSamplingFields,
+} from './sampling.ts';
+import {
+  expecting,
+  hints,
+  integer,
+  list,
+  onlyNeutral,
+  optional,
+  text,
+  unsupportedField,
+} from './schema-parts.ts';
+
+/** More items or parts than any model's context has room for. */
+const SEVERAL = { min: 1, max: 2 ** 16 };
+
+const partType = z.enum(['input_text', 'output_text']);
+hints.add(partType, { unsupported: ['input_image', 'input_file', 'input_audio', 'refusal'] });
+
+const contentPart = z.object({ type: partType, text: z.string() });
+
+const itemType = z.literal('message');
+hints.add(itemType, {
+  unsupported: [
+    'item_reference',
+    'reasoning',
+    'function_call',
+    'function_call_output',
+    'file_search_call',
+    'web_search_call',
+    'computer_call',
+    'computer_call_output',
+    'mcp_call',
+    'custom_tool_call',
+    'custom_tool_call_output',
+  ],
+});
+
+/** A message of the conversation; the kinds of items around tools are not taken. */
+const inputItem = z.object({
+  type: itemType.nullish(),
+  role: z.enum(['user', 'assistant', 'system', 'developer']),
+  content: expecting(
+    z.union([z.string(), list(contentPart, 'objects', SEVERAL)]),
+    'one of a string or array of objects',
+  ),
+});
+
+export type InputItem = z.output<typeof inputItem>;
+
+const { n: _, ...responseSamplingFields } = samplingFields;
+
+/** What the body of a response to be has beside the model. */
+export const responsesFields = {
+  background: onlyNeutral(z.literal(false)),
+  conversation: unsupportedField(),
+  prompt: unsupportedField(),
+  max_tool_calls: unsupportedField(),
+  tools: onlyNeutral(z.array(z.never()).max(0)),
+  tool_choice: onlyNeutral(z.enum(['auto', 'none'])),
+  truncation: onlyNeutral(z.literal('disabled')),
+  ...unsupportedSamplingFields,
+  input: expecting(
+    z.union([z.string(), list(inputItem, 'objects', SEVERAL)]),
+    'one of a string or array of objects',
+  ).meta({ description: 'What to answer: a text of the user, or messages.' }),
+  instructions: optional(z.string(), 'Comes before all else, and holds for this response alone.'),
+  previous_response_id: optional(text(128), 'The stored response that this one goes on from.'),
+  store: optional(z.boolean(), 'Keep the response, to be fetched and gone on from.', true),
+  parallel_tool_calls: optional(z.boolean(), 'Taken, and without tools without meaning.', true),
+  reasoning: optional(
+    z.object({
+      effort: onlyNeutral(z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'])),
+      summary: unsupportedField(),
+    }),
+    'Taken without meaning: the models that are served do not reason apart.',
+  ),
+  include: optional(
+    list(z.enum(['message.output_text.logprobs']), 'strings', { max: 16 }),
+    'Tell more: the logprobs of the text.',
+  ),
+  text: optional(
+    z.object({
+      format: onlyNeutral(z.object({ type: z.literal('text') })),
+      verbosity: onlyNeutral(z.literal('medium')),
+    }),
+    'Text in no particular format.',
+  ),
+  ...responseSamplingFields,
+  max_output_tokens: optional(integer(1, MAX_INT32), 'Most tokens of the answer.'),
+  top_logprobs: optional(integer(0, MAX_TOP_LOGPROBS), 'Logprobs of so many of the likeliest tokens too.'),
+  stream: optional(z.boolean(), 'Send the answer in pieces, as named server-sent events.', false),
+  stream_options: optional(
+    z.object({ include_obfuscation: optional(z.boolean(), 'Taken; nothing is added to hide lengths.') }),
+    'Options of the stream.',
+  ),
+  ...accountFields,
+};
+
+const responsesBody = z.compile(z.object(responsesFields));
+
+type Body = z.output<typeof responsesBody>;
+
+/** A response as a client asked for it, checked. */
+export interface ResponsesRequest {
+  /** As it came, for what the answer repeats of it. */
+  readonly body: Body;
+  readonly input: readonly InputItem[];
+  readonly sampling: SamplingParams;
+  /** null where the client names none. */
+  readonly userHash: string | null;
+}
+
+/**
+ * @param vocabSize of the model that will answer
+ * @throws ApiError with OpenAI's code, message and param for the first field that is wrong
+ */
+export function readResponsesRequest(json: JsonObject, vocabSize: number): ResponsesRequest {
+  const body = parse(responsesBody, json);
+  const maxTokens = body.max_output_tokens ?? null;
+  refuseLargerMinimum(maxTokens, 'max_output_tokens', body);
+  const wantsLogprobs = (body.include ?? []).length > 0 || (body.top_logprobs ?? 0) > 0;
+  return {
+    body,
+    input:
+      typeof body.input === 'string' ? [{ type: 'message', role: 'user', content: body.input }] : body.input,
+    sampling: {
+      ...samplingOf(body, vocabSize),
+      maxTokens,
+      logprobs: wantsLogprobs ? (body.top_logprobs ?? 0) : null,
+      promptLogprobs: null,
+    },
+    userHash: userHash(body),
+  };
+}

@@ -1,0 +1,142 @@
+import { type Database, migrateBeside } from '@polylora/adapters-store';
+import type { Logger } from '../logging.ts';
+import type { ResponseBody, ResponseItem } from '../openai/responses-answer.ts';
+import { RESPONSE_MIGRATIONS } from './migrations.ts';
+import { type ResponseDatabase, withResponses } from './tables.ts';
+
+export interface ResponseStoreLimits {
+  /** Most that a tenant's responses take together; the oldest make room. */
+  readonly bytesPerTenant: number;
+  /** After which a response is forgotten. */
+  readonly seconds: number;
+}
+
+/** A response, and what was asked. */
+export interface StoredResponse {
+  readonly body: ResponseBody;
+  /** Without what came before it. */
+  readonly input: readonly ResponseItem[];
+}
+
+const SWEEP_MILLISECONDS = 10 * 60 * 1000;
+/** What a tenant may add before all of it is counted again: this part of what it may have. */
+const UNCOUNTED_SHARE = 1 / 16;
+/** Longer than any conversation that fits a model's context. */
+const MOST_TURNS = 1_000;
+const REMOVED_TOGETHER = 500;
+
+/** Responses of tenants, for as long as they are kept: in the store's database, where every gateway finds them. */
+export class ResponseStore {
+  readonly #database: ResponseDatabase;
+  readonly #limits: ResponseStoreLimits;
+  readonly #logger: Logger;
+  /** What each tenant added since all of it was counted. */
+  readonly #uncounted = new Map<string, number>();
+  readonly #sweeping: NodeJS.Timeout;
+
+  private constructor(database: ResponseDatabase, limits: ResponseStoreLimits, logger: Logger) {
+    this.#database = database;
+    this.#limits = limits;
+    this.#logger = logger;
+    this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MILLISECONDS).unref();
+  }
+
+  /** @throws MetadataError where the table cannot be used */
+  static async open(database: Database, limits: ResponseStoreLimits, logger: Logger): Promise<ResponseStore> {
+    await migrateBeside(database, 'responses', RESPONSE_MIGRATIONS);
+    const store = new ResponseStore(withResponses(database), limits, logger);
+    await store.#sweep();
+    return store;
+  }
+
+  /** Durable when it resolves. */
+  async add(tenant: string, { body, input }: StoredResponse): Promise<void> {
+    const [bodyText, inputText] = [JSON.stringify(body), JSON.stringify(input)];
+    const bytes = Buffer.byteLength(bodyText) + Buffer.byteLength(inputText);
+    await this.#database
+      .insertInto('response')
+      .values({
+        id: body.id,
+        tenant,
+        previous: body.previous_response_id,
+        input: inputText,
+        body: bodyText,
+        bytes,
+        created_at: Date.now(),
+      })
+      .execute();
+    const uncounted = (this.#uncounted.get(tenant) ?? Number.POSITIVE_INFINITY) + bytes;
+    this.#uncounted.set(tenant, uncounted);
+    if (uncounted > this.#limits.bytesPerTenant * UNCOUNTED_SHARE) await this.#makeRoom(tenant);
+  }
+
+  /** null where the tenant has no such response, or not any more; another's is not told apart. */
+  async find(tenant: string, id: string): Promise<StoredResponse | null> {
+    const row = await this.#database
+      .selectFrom('response')
+      .select(['body', 'input'])
+      .where('id', '=', id)
+      .where('tenant', '=', tenant)
+      .where('created_at', '>=', this.#oldest())
+      .executeTakeFirst();
+    return row === undefined ? null : { body: JSON.parse(row.body), input: JSON.parse(row.input) };
+  }
+
+  /** The conversation that ends with a response, from its beginning; null where a part of it is not there. */
+  async conversation(tenant: string, id: string): Promise<readonly StoredResponse[] | null> {
+    const turns: StoredResponse[] = [];
+    for (let next: string | null = id; next !== null && turns.length < MOST_TURNS; ) {
+      const turn = await this.find(tenant, next);
+      if (turn === null) return null;
+      turns.push(turn);
+      next = turn.body.previous_response_id;
+    }
+    return turns.toReversed();
+  }
+
+  /** @returns whether there was one */
+  async remove(tenant: string, id: string): Promise<boolean> {
+    const { numDeletedRows } = await this.#database
+      .deleteFrom('response')
+      .where('id', '=', id)
+      .where('tenant', '=', tenant)
+      .executeTakeFirst();
+    return numDeletedRows > 0n;
+  }
+
+  close(): void {
+    clearInterval(this.#sweeping);
+  }
+
+  #oldest(): number {
+    return Date.now() - this.#limits.seconds * 1000;
+  }
+
+  async #makeRoom(tenant: string): Promise<void> {
+    this.#uncounted.set(tenant, 0);
+    const rows = await this.#database
+      .selectFrom('response')
+      .select(['id', 'bytes'])
+      .where('tenant', '=', tenant)
+      .orderBy('id', 'desc')
+      .execute();
+    let kept = 0;
+    const removed = rows.filter(({ bytes }) => {
+      // PostgreSQL gives its largest integers as texts.
+      kept += Number(bytes);
+      return kept > this.#limits.bytesPerTenant;
+    });
+    for (let begin = 0; begin < removed.length; begin += REMOVED_TOGETHER) {
+      const ids = removed.slice(begin, begin + REMOVED_TOGETHER).map(({ id }) => id);
+      await this.#database.deleteFrom('response').where('id', 'in', ids).execute();
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      await this.#database.deleteFrom('response').where('created_at', '<', this.#oldest()).execute();
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'old responses cannot be removed now');
+    }
+  }
+}
