@@ -18,7 +18,7 @@ export const ONE_TENANT: SchedulingParams = {
   timeoutSeconds: null,
 };
 
-/** The gateway's own settings, without the prefix cache. */
+/** The gateway's own settings, without what spares work: the prefix cache and drafts. */
 export function engineOptions(model: string, threads: number): EngineProcessOptions {
   return {
     model,
@@ -33,7 +33,8 @@ export function engineOptions(model: string, threads: number): EngineProcessOpti
     maxBatchTokens: 512,
     maxRunning: 64,
     maxBatchAdapters: null,
-    speculation: 'auto',
+    // What is measured is a token's price, and the answers to random prompts repeat themselves.
+    speculation: 'off',
     tpotTargetMs: null,
     adapterPoolShare: null,
     // Prompts are to be read.

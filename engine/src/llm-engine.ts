@@ -1,6 +1,7 @@
 import type { Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
+import { normalized } from './embedding/pooling.ts';
 import { EventQueue } from './event-queue.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
@@ -249,8 +250,10 @@ export class LlmEngine implements Engine {
     }
     this.#refuseTooLong(request.prompt);
     const prompt = this.#encoder.encode(request.prompt);
-    const { sampling } = request;
-    const maxTokens = sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length);
+    const { sampling, pooled = false } = request;
+    const maxTokens = pooled
+      ? 0
+      : (sampling.maxTokens ?? Math.max(1, this.model.maxModelLen - prompt.length));
     const total = prompt.length + maxTokens;
     if (total > this.model.maxModelLen) {
       throw this.#tooLong(
@@ -274,6 +277,7 @@ export class LlmEngine implements Engine {
       adapter,
       sampling,
       maxTokens,
+      pooled,
       tenant,
       weight,
       priority,
@@ -396,15 +400,16 @@ export class LlmEngine implements Engine {
     for (const output of sequences) this.#deliver(output);
   }
 
-  #deliver({ sequence, scored, next, drafted }: SequenceOutput): void {
+  #deliver({ sequence, scored, next, drafted, pooled }: SequenceOutput): void {
     const request = this.#requests.get(sequence.id)!;
     // It ended at the step before, when this one had begun.
     if (request.ended) return;
-    if (scored.some(({ token }) => token < 0)) {
+    if (scored.some(({ token }) => token < 0) || pooled?.every(Number.isFinite) === false) {
       this.#failNumerically(request);
       return;
     }
     for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
+    if (pooled !== null) request.events.push({ type: 'pooled', vector: normalized(pooled) });
     if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
       this.#totals.promptTokens += sequence.prompt.length;
       request.events.push(request.output.finish('length', null));

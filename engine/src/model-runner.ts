@@ -37,6 +37,8 @@ export interface SequenceOutput {
   readonly next: readonly NextToken[];
   /** How many tokens were drafted. */
   readonly drafted: number;
+  /** The last token's hidden state times the last norm's weight, where it is wanted and the step reached it. */
+  readonly pooled: Float32Array | null;
 }
 
 /** What came of one step. */
@@ -77,6 +79,7 @@ interface Run {
 interface Wanted {
   readonly scores: number;
   readonly next: boolean;
+  readonly pooled: boolean;
 }
 
 /** Numbers that the addon takes for each sequence. */
@@ -189,6 +192,7 @@ export class ModelRunner {
     const sequences = new Int32Array(batch.length * SEQUENCE_FIELDS);
     const blocks: number[] = [];
     const samples: number[] = [];
+    const pooledSequences: number[] = [];
     const wanted: Wanted[] = [];
     let row = 0;
     for (const [index, { sequence, rows }] of batch.entries()) {
@@ -202,7 +206,9 @@ export class ModelRunner {
       for (let offset = 0; offset < rows; offset++) {
         inputIds[row + offset] = sequence.token(sequence.computed + offset);
       }
-      wanted.push(pushSamples(samples, sequence, row, rows));
+      const pooled = sequence.pooled && sequence.computed + rows === sequence.length;
+      if (pooled) pooledSequences.push(index);
+      wanted.push({ ...pushSamples(samples, sequence, row, rows), pooled });
       row += rows;
     }
     const run: Run = { batch, wanted, onStep, stepsSeen: 0, wake: () => {}, thrown: null };
@@ -212,6 +218,7 @@ export class ModelRunner {
       sequences,
       blocks: Uint32Array.from(blocks),
       samples: Int32Array.from(samples),
+      pooled: Uint32Array.from(pooledSequences),
       steps,
       drafts: drafts?.after ?? NOTHING,
       mostDrafts: drafts?.most ?? 0,
@@ -236,16 +243,19 @@ export class ModelRunner {
     const run = this.#run!;
     try {
       const tokens = stepTokens(output);
-      let [taken, sample] = [0, 0];
+      let [taken, sample, pooledRow] = [0, 0, 0];
+      const width = this.#prepared.info.hiddenSize;
       const sequences = run.batch.map(({ sequence }, index) => {
         const wanted = run.wanted[index]!;
         const scored = tokens.slice(taken, taken + wanted.scores);
         taken += wanted.scores;
         sample += wanted.scores;
-        if (!wanted.next) return { sequence, scored, next: [], drafted: 0 };
+        const begin = wanted.pooled ? width * pooledRow++ : 0;
+        const pooled = wanted.pooled ? output.pooled.slice(begin, begin + width) : null;
+        if (!wanted.next) return { sequence, scored, next: [], drafted: 0, pooled };
         const next = tokens.slice(taken, taken + output.counts[sample]!);
         taken += next.length;
-        return { sequence, scored, next, drafted: output.drafted[sample++]! };
+        return { sequence, scored, next, drafted: output.drafted[sample++]!, pooled };
       });
       run.onStep({ sequences, seconds: output.seconds, operatorSeconds: output.operatorSeconds });
     } catch (error) {
@@ -259,7 +269,12 @@ export class ModelRunner {
 }
 
 /** Adds the rows of logits a sequence needs: its prompt's scores, and its next token at its end. */
-function pushSamples(samples: number[], sequence: Sequence, firstRow: number, rows: number): Wanted {
+function pushSamples(
+  samples: number[],
+  sequence: Sequence,
+  firstRow: number,
+  rows: number,
+): Omit<Wanted, 'pooled'> {
   const { promptLogprobs } = sequence.sampling;
   const end = sequence.computed + rows;
   let scores = 0;

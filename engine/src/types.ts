@@ -190,6 +190,27 @@ export interface SamplingParams {
   readonly promptLogprobs: number | null;
 }
 
+/** Of a request whose hidden state is wanted and nothing else. */
+export const POOLED_SAMPLING: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  seed: 0,
+  maxTokens: 0,
+  minTokens: 0,
+  stop: [],
+  stopTokenIds: [],
+  includeStop: false,
+  ignoreEos: false,
+  logprobs: null,
+  promptLogprobs: null,
+};
+
 /** Which requests come first, whatever their tenants' shares: urgent ones, usual ones, and work that nobody waits for. */
 export const PRIORITIES = ['high', 'normal', 'batch'] as const;
 export type Priority = (typeof PRIORITIES)[number];
@@ -217,6 +238,8 @@ export interface GenerationRequest {
   readonly adapter: string | null;
   readonly sampling: SamplingParams;
   readonly scheduling: SchedulingParams;
+  /** Give the last token's hidden state as a `pooled` event, and generate nothing. */
+  readonly pooled?: boolean;
 }
 
 export interface TokenText {
@@ -249,6 +272,8 @@ export type GenerationEvent =
   | { readonly type: 'start'; readonly promptTokenIds: readonly number[] }
   /** Present where promptLogprobs were asked for; the first prompt token has none (null). */
   | { readonly type: 'prompt'; readonly logprobs: readonly (TokenLogprobs | null)[] }
+  /** The last prompt token's state after the last norm, of length 1, where that was asked for. */
+  | { readonly type: 'pooled'; readonly vector: Float32Array }
   /**
    * One or more new tokens. `text` may be empty while a character is incomplete or a stop string may yet
    * match; all texts together are the whole completion.

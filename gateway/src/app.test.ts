@@ -27,7 +27,7 @@ function startingGateway(runtimeLora: GatewayDeps['runtimeLora'] = null) {
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
-    admission: () => null,
+    tenants: () => null,
     checksKeys: false,
     openMetrics: true,
     adminAdapters: {

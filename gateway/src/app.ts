@@ -5,11 +5,16 @@ import { errorResponse, type GatewayEnv, requestContext } from './http/context.t
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
+import { adminKeys } from './routes/admin/keys.ts';
+import { litellmKeys } from './routes/admin/litellm.ts';
+import { adminPrices } from './routes/admin/prices.ts';
+import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { docsFileRoute, docsRoute, openApiRoute } from './routes/docs.ts';
+import { embeddingsRoute } from './routes/embeddings.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
 import { loraAdaptersRoute, setLoraAdaptersRoute } from './routes/lora-adapters.ts';
@@ -41,6 +46,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
+  app.post('/v1/embeddings', embeddingsRoute(deps)).all(notAllowed('POST'));
   app.get('/v1/models', modelsRoute(deps)).all(notAllowed('GET'));
   app.get('/v1/models/:id{.+}', modelRoute(deps)).all(notAllowed('GET'));
   app.post('/v1/responses', createResponseRoute(deps)).all(notAllowed('POST'));
@@ -65,8 +71,13 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
-  app.use('/admin/*', administratorsOnly(deps.authenticator));
+  for (const path of ['/admin/*', '/key/*']) app.use(path, administratorsOnly(deps.authenticator));
+  app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
+  app.use('/admin/v1/prices/*', operatorsOnly());
+  app.route('/admin/v1/prices', adminPrices(deps));
+  app.route('/admin/v1/tenants', adminTenants(deps));
+  app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));

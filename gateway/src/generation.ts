@@ -2,7 +2,8 @@ import type { Reservation } from './admission/admission.ts';
 import { type Asked, askedOf } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
-import { ApiError, type ErrorCode, toApiError } from './errors.ts';
+import { apiErrorOf } from './backends/failure.ts';
+import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
@@ -37,7 +38,7 @@ export interface GenerationOptions {
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
-const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
+export const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'context_length_exceeded',
   'invalid_prompt',
   'invalid_chat_template',
@@ -67,6 +68,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   if (client.hasLeft) leave();
   let hasEnded = false;
   const end = () => {
+    if (hasEnded) return;
     hasEnded = true;
     stopListening();
     lease.release();
@@ -138,6 +140,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     );
     for (const event of whole) meter.take(choice, event);
     signal.throwIfAborted();
+    for (const event of whole) meter.take(choice, event);
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };
   try {
@@ -247,18 +250,7 @@ export async function* mergeChoices(
 
 /** An event that is not the choice's failure; that is thrown. */
 function orThrow(event: BackendEvent): ChoiceEvent['event'] {
-  if (event.type === 'error') {
-    // A fault of ours: the log has the message, the client is told no more than that.
-    if (event.code === 'internal_error') throw toApiError(new Error(event.message));
-    // It names the file: where that is on the server is for the log as well.
-    if (event.code === 'adapter_load_failed') {
-      const cause = new Error(event.message);
-      throw new ApiError(event.code, "The adapter's file could not be read.", null, { cause });
-    }
-    throw new ApiError(event.code, event.message, event.param ?? null, {
-      retryAfterSeconds: event.retryAfterSeconds,
-    });
-  }
+  if (event.type === 'error') throw apiErrorOf(event);
   if (event.type === 'finish' && event.reason === 'abort') {
     throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');
   }

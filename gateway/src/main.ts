@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   AdapterDirectory,
   type AdaptersStore,
@@ -10,6 +10,7 @@ import {
 } from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
 import {
+  createEmbedder,
   type Engine,
   EngineError,
   type EngineProcess,
@@ -27,6 +28,7 @@ import { UNLIMITED } from './admission/admission.ts';
 import { createApp } from './app.ts';
 import type { Backend } from './backends/backend.ts';
 import { EmbeddedBackend } from './backends/embedded.ts';
+import { EncoderBackend, type EncoderOptions } from './backends/encoder.ts';
 import { GrantedBackend } from './backends/granted.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { startUpstream } from './backends/upstream/start.ts';
@@ -44,6 +46,9 @@ import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
+
+/** What `embeddingModel` says where there is to be none. */
+const NO_MODEL = 'none';
 
 /** As with OpenAI. */
 const MOST_BATCH_LINES = 50_000;
@@ -156,7 +161,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
-    admission: () => tenants?.admission ?? null,
+    tenants: () => tenants,
     checksKeys: config.auth === 'keys',
     openMetrics: config.metricsAccess === 'open',
     runtimeLora:
@@ -185,7 +190,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     const engine = await startEngine(config, logger, say);
     try {
       const servedModelName = config.servedModelName ?? engine.model.name;
-      const reserved = EmbeddedBackend.reservedNames(servedModelName);
+      const reserved = new Set([
+        ...EmbeddedBackend.reservedNames(servedModelName),
+        ...(encoder === null ? [] : [encoder.name]),
+      ]);
       adapters = await openStore({
         directory: storeDirectory,
         database: metadata,
@@ -216,14 +224,16 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         },
         logger,
       });
-      directory = await openDirectory(config, engine, servedModelName, adapters.store, logger, say);
+      directory = await openDirectory(config, engine, reserved, adapters.store, logger, say);
       return await startBackend(engine, servedModelName, directory, adapters.store);
     } catch (error) {
       await engine.close();
       throw error;
     }
   };
+  const encoder = createEncoder(config, logger, say);
   try {
+    if (config.embeddingStart === 'start') await encoder?.embedder.load();
     const metadata = async () => {
       database ??= await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
       return database;
@@ -246,8 +256,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       url === null
         ? await startEmbedded(await metadata())
         : await startUpstream({ ...config, url, key, logger, say });
-    backend = new GrantedBackend(started);
+    backend = new GrantedBackend(encoder === null ? started : new EncoderBackend(started, encoder));
   } catch (error) {
+    await encoder?.embedder.close();
     await adapters?.close();
     await batches.stop();
     await closeServer(server, 0);
@@ -256,6 +267,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     await database?.destroy();
     throw error;
   }
+  if (encoder !== null) metrics.setEncoder(() => encoder.embedder.stats());
   metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
   const models = await backend.models(OPERATOR);
@@ -333,6 +345,19 @@ function reloaded(reload: Reload, logger: Logger, metrics: Metrics): void {
   );
 }
 
+/** The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none. */
+function createEncoder(config: Config, logger: Logger, say: (line: string) => void): EncoderOptions | null {
+  const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
+  if (model === NO_MODEL) return null;
+  const { home, hubToken } = config;
+  // The person at the terminal waits for it at the start; later it is an event like others.
+  const onProgress =
+    config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
+  const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
+  const name = basename(model).replace(/@.*$/, '');
+  return { embedder, name, startedAt: Math.floor(Date.now() / 1000) };
+}
+
 async function startEngine(
   config: Config,
   logger: Logger,
@@ -367,7 +392,7 @@ async function startEngine(
 async function openDirectory(
   config: Config,
   engine: Engine,
-  servedModelName: string,
+  reserved: ReadonlySet<string>,
   store: AdaptersStore,
   logger: Logger,
   say: (line: string) => void,
@@ -376,7 +401,7 @@ async function openDirectory(
   return DirectoryCatalog.open({
     directory: new AdapterDirectory(config.adapters, shapeOf(engine)),
     store,
-    reserved: EmbeddedBackend.reservedNames(servedModelName),
+    reserved,
     onRefused: (message) => say(`Adapter refused: ${message}`),
     onChange: (name, change) => logger.info({ adapter: name, change }, 'an adapter of the directory'),
   });

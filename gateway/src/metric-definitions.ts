@@ -221,6 +221,43 @@ export const METRICS = {
     help: 'Times the configuration was read again after its file had changed, or at SIGHUP; `refused` ones were not valid and changed nothing.',
     labels: ['result'],
   },
+  embeddingInputs: {
+    kind: 'counter',
+    name: 'polylora_embedding_inputs_total',
+    help: 'Texts that vectors were made of (`/v1/embeddings`).',
+    labels: [],
+  },
+  embeddingTokens: {
+    kind: 'counter',
+    name: 'polylora_embedding_tokens_total',
+    help: 'Their tokens.',
+    labels: [],
+  },
+  embeddingTime: {
+    kind: 'histogram',
+    name: 'polylora_embedding_request_seconds',
+    help: 'From a request’s arrival at the model to the last of its vectors.',
+    labels: [],
+    buckets: FIRST_TOKEN_SECONDS,
+  },
+  encoderSeconds: {
+    kind: 'counter',
+    name: 'polylora_encoder_seconds_total',
+    help: 'Time in the embedding model.',
+    labels: [],
+  },
+  encoderBatches: {
+    kind: 'counter',
+    name: 'polylora_encoder_batches_total',
+    help: 'Batches of the embedding model.',
+    labels: [],
+  },
+  encoderWaiting: {
+    kind: 'gauge',
+    name: 'polylora_encoder_inputs_waiting',
+    help: 'Texts that the embedding model was given and has no vector of yet.',
+    labels: [],
+  },
   httpRequests: {
     kind: 'counter',
     name: 'polylora_http_requests_total',

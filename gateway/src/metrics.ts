@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { EmbedderStats } from '@polylora/engine';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
 import { METRICS, type MetricKey } from './metric-definitions.ts';
@@ -58,6 +59,7 @@ export class Metrics {
   /** The label of everything that is about the model. */
   #model = { model_name: '' };
   #mostAdapters = 0;
+  #encoder: (() => EmbedderStats) | null = null;
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -94,6 +96,18 @@ export class Metrics {
   /** Counts a line of a batch that has its result. */
   countBatchLine(outcome: 'completed' | 'failed'): void {
     this.#count('batchLines', 1, { outcome });
+  }
+
+  /** Counts a request whose vectors were made. */
+  countEmbedding(inputs: number, tokens: number, seconds: number): void {
+    this.#count('embeddingInputs', inputs, {});
+    this.#count('embeddingTokens', tokens, {});
+    this.#observe('embeddingTime', seconds, {});
+  }
+
+  /** What the embedding model says of itself whenever metrics are asked for. */
+  setEncoder(stats: () => EmbedderStats): void {
+    this.#encoder = stats;
   }
 
   setBatchLinesWaiting(lines: number): void {
@@ -141,6 +155,7 @@ export class Metrics {
     this.#set('engineReady', stats === undefined ? 0 : 1);
     for (const key of BACKEND_GAUGES) this.#gauges.get(key)?.reset();
     if (stats !== undefined && stats !== null) this.#readStats(stats);
+    if (this.#encoder !== null) this.#readEncoder(this.#encoder());
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
@@ -174,6 +189,12 @@ export class Metrics {
       running_lora_adapters: stats.runningAdapters.join(','),
       waiting_lora_adapters: stats.waitingAdapters.join(','),
     });
+  }
+
+  #readEncoder({ waiting, batchesTotal, secondsTotal }: EmbedderStats): void {
+    this.#set('encoderWaiting', waiting);
+    this.#follow('encoderBatches', batchesTotal, {});
+    this.#follow('encoderSeconds', secondsTotal, {});
   }
 
   #readTenants(tenants: BackendStats['tenants']): void {

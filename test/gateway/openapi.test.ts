@@ -185,6 +185,13 @@ describe('an answer is as the document and OpenAI’s specification say', () => 
     answers(`${path}/{id}`, 'delete', null, deleted);
   });
 
+  it('of embeddings, as numbers and in base64', async () => {
+    const path = '/v1/embeddings';
+    const body = { model: 'all-MiniLM-L6-v2', input: ['Hello', 'World'] };
+    answers(path, 'post', 'CreateEmbeddingResponse', await post(path, body));
+    answers(path, 'post', null, await post(path, { ...body, encoding_format: 'base64' }));
+  });
+
   it('of the models', async () => {
     const models = await get('/v1/models');
     answers('/v1/models', 'get', 'ListModelsResponse', models);

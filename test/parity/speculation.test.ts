@@ -8,7 +8,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine, SamplingParams } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Answer, type Ask, addAdapter, ask, startTinyEngine, tokens } from '../support/engine.ts';
+import {
+  type Answer,
+  type Ask,
+  addAdapter,
+  ask,
+  DEMO_ADAPTERS,
+  startOracleEngine,
+  startTinyEngine,
+  tokens,
+} from '../support/engine.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 import { expectSameBits } from '../support/same-bits.ts';
 
@@ -152,6 +161,53 @@ describe.each(KINDS)('$model in $weights, keys and values in $kvCacheDtype, vari
       });
     } finally {
       await off.close();
+    }
+  });
+});
+
+describe('the default model, drafting where it pays', () => {
+  const PATIENCE_MS = 300_000;
+  const TEXT =
+    'The harbour master wrote every ship, its cargo and its captain into the great book. The Anna Maria brought oak ' +
+    'from Riga on 3 May 1834, and the Good Hope took salt and coal to Bergen two days later.';
+  const CONTENTS = [
+    `Repeat this text word for word: ${TEXT}`,
+    `Write this text again, but with "ledger" in place of "book": ${TEXT}`,
+    `List the ships, their cargo and their harbours. ${TEXT}`,
+    'Explain to a child why the sky is blue.',
+  ];
+
+  it('answers alone and together as without drafts', { timeout: PATIENCE_MS }, async () => {
+    const answers = { off: [] as Answer[], auto: [] as Answer[] };
+    let together: readonly Answer[] = [];
+    for (const speculation of ['off', 'auto'] as const) {
+      const engine = await startOracleEngine({ speculation });
+      try {
+        const headline = await addAdapter(engine, join(DEMO_ADAPTERS, 'headline'));
+        const asks = CONTENTS.flatMap((content, index): Ask[] =>
+          [0, 0.7].map((temperature) => ({
+            prompt: { kind: 'chat', messages: [{ role: 'user', content }] },
+            adapter: index === 2 ? headline : null,
+            sampling: { temperature, seed: index, maxTokens: 60, logprobs: 1 },
+          })),
+        );
+        for (const one of asks) answers[speculation].push(await ask(engine, one));
+        const { draftedTokensTotal, acceptedTokensTotal } = await engine.stats();
+        if (speculation === 'off') {
+          expect(draftedTokensTotal).toBe(0);
+        } else {
+          expect(acceptedTokensTotal).toBeGreaterThan(30);
+          expect(acceptedTokensTotal).toBeGreaterThan(draftedTokensTotal / 2);
+          together = await Promise.all(asks.map((one) => ask(engine, one)));
+        }
+      } finally {
+        await engine.close();
+      }
+    }
+    for (const [index, alone] of answers.off.entries()) {
+      expectSameBits(answers.auto[index]!, alone, `request ${index}`);
+      expectSameBits(together[index]!, alone, `request ${index} beside others`);
+      expect(answers.auto[index]!.finish).toEqual(alone.finish);
     }
   });
 });

@@ -8,9 +8,11 @@ import {
   createEngine,
   defaultHome,
   type Engine,
+  EngineError,
   type EngineErrorCode,
   type FinishReason,
   type GenerationRequest,
+  POOLED_SAMPLING,
   type Prompt,
   type SamplingParams,
   type SchedulingParams,
@@ -137,6 +139,28 @@ export const ONE_TENANT: SchedulingParams = {
 
 let requests = 0;
 
+/** A prompt's pooled hidden state. @throws EngineError that the request ended with */
+export async function pool(engine: Engine, request: Pick<Ask, 'prompt' | 'adapter'>) {
+  requests += 1;
+  let vector: Float32Array | null = null;
+  let finish: Answer['finish'] = null;
+  const full: GenerationRequest = {
+    id: `test-${requests}`,
+    prompt: request.prompt,
+    adapter: request.adapter ?? null,
+    sampling: POOLED_SAMPLING,
+    scheduling: ONE_TENANT,
+    pooled: true,
+  };
+  for await (const event of engine.generate(full)) {
+    if (event.type === 'error') throw new EngineError(event.code, event.message);
+    if (event.type === 'pooled') vector = event.vector;
+    if (event.type === 'finish') finish = { reason: event.reason, usage: event.usage };
+  }
+  if (vector === null) throw new Error('the request ended without a vector');
+  return { vector, finish };
+}
+
 /** Runs a request to its end. */
 export async function ask(engine: Engine, request: Ask, signal?: AbortSignal): Promise<Answer> {
   requests += 1;
@@ -159,7 +183,7 @@ export async function ask(engine: Engine, request: Ask, signal?: AbortSignal): P
     else if (event.type === 'prompt') promptLogprobs = event.logprobs;
     else if (event.type === 'finish') finish = { reason: event.reason, usage: event.usage };
     else if (event.type === 'error') error = { code: event.code, message: event.message };
-    else {
+    else if (event.type === 'delta') {
       ids.push(...event.tokenIds);
       logprobs.push(...(event.logprobs ?? []));
       text += event.text;

@@ -18,6 +18,7 @@ import { residentMemoryFigure } from './resident-memory.ts';
 import { schedulerTime } from './scheduler-time.ts';
 import { secondStart } from './second-start.ts';
 import { soak } from './soak.ts';
+import { speculation } from './speculation.ts';
 import { stall } from './stall.ts';
 import { stepOverhead } from './step-overhead.ts';
 import { storeScale } from './store-scale.ts';
@@ -60,4 +61,5 @@ export const FIGURES: readonly Figure[] = [
   gatewayThroughput,
   overload,
   soak,
+  speculation,
 ];

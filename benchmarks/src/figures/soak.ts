@@ -42,6 +42,8 @@ export const soak: Figure = {
       String(POOL_MEGABYTES),
       '--prefix-cache',
       'tenant',
+      '--speculation',
+      'auto',
     ]);
     try {
       const question = (index: number) => ({

@@ -4,7 +4,11 @@ import { launch, type ServerProcess, untilReady } from './server-process.ts';
 
 const START_TIMEOUT_MS = 300_000;
 
-/** Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary every prompt is read and no key is asked for. */
+/**
+ * Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary no key is
+ * asked for, every prompt is read and every token computed by itself: random prompts' answers repeat themselves, and no peer would
+ * guess them.
+ */
 export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
   const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
   const gateway = await launch(process.execPath, [
@@ -15,6 +19,8 @@ export async function startGateway(flags: readonly string[]): Promise<ServerProc
     '--prefix-cache',
     'off',
     '--auth',
+    'off',
+    '--speculation',
     'off',
     ...flags,
   ]);

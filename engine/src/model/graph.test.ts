@@ -28,7 +28,12 @@ describe('decoder graph', () => {
   it('reads only values that are there, and every weight', async () => {
     for (const weights of ['int8', 'f32'] as const) {
       const graph = graphOf(await readHuggingFace(join(MODELS, 'qwen2')), weights);
-      const known = new Set(['input_ids', 'sample_rows', ...graph.initializer.map((tensor) => tensor.name)]);
+      const known = new Set([
+        'input_ids',
+        'sample_rows',
+        'pooled_rows',
+        ...graph.initializer.map((tensor) => tensor.name),
+      ]);
       const used = new Set<string>();
       for (const node of graph.node) {
         for (const input of node.input.filter((name) => name !== '')) {

@@ -29,8 +29,10 @@ export interface DecoderGraph {
 /**
  * Builds the graph and the plan of its weights.
  *
- * Inputs: `input_ids` int64 [T], the step's tokens; `sample_rows` int64 [S], the rows of T to sample from.
- * Output: `tokens` int64 [S].
+ * Inputs: `input_ids` int64 [T], the step's tokens; `sample_rows` int64 [S], the rows of T to sample from; `pooled_rows`
+ * int64 [P], the rows of T whose last hidden state is wanted.
+ * Outputs: `tokens` int64 [S]; `pooled` float [P, hidden], the states times the last norm's weight: of the norm itself that
+ * leaves out a factor for each row, which a vector that is made of length 1 does not have.
  */
 export function buildGraph(model: DecoderModel, weights: ModelInfo['weights']): DecoderGraph {
   const builder = new GraphBuilder(model, weights);
@@ -59,6 +61,7 @@ class GraphBuilder {
   readonly #weights: ModelInfo['weights'];
   readonly #file: WeightsFile;
   readonly #nodes: NodeProto[] = [];
+  readonly #vectors = new Set<string>();
 
   constructor(model: DecoderModel, weights: ModelInfo['weights']) {
     this.#model = model;
@@ -77,6 +80,15 @@ class GraphBuilder {
       hidden = this.#mlp(layer, this.#attention(layer, hidden));
     }
     const last = this.#standard('Gather', 'sampled', [hidden, 'sample_rows'], [attribute.int('axis', 0)]);
+    this.#standard(
+      'Mul',
+      'pooled',
+      [
+        this.#standard('Gather', 'pooled.states', [hidden, 'pooled_rows'], [attribute.int('axis', 0)]),
+        this.#vector('model.norm.weight'),
+      ],
+      [],
+    );
     const head = tiedEmbeddings ? 'model.embed_tokens' : 'lm_head';
     const logits = this.#linear({ output: 'lm_head', projections: [head], input: last, norm: 'model.norm' });
     this.#custom('Sample', 'tokens', [logits], []);
@@ -94,8 +106,8 @@ class GraphBuilder {
         name: this.#model.config.architecture,
         node: this.#nodes,
         initializer: this.#file.initializers,
-        input: [ids('input_ids', 'T'), ids('sample_rows', 'S')],
-        output: [ids('tokens', 'S')],
+        input: [ids('input_ids', 'T'), ids('sample_rows', 'S'), ids('pooled_rows', 'P')],
+        output: [ids('tokens', 'S'), states('pooled', 'P', this.#model.config.hiddenSize)],
       },
     });
     return { model, jobs: this.#file.jobs, weightsBytes: this.#file.size };
@@ -197,6 +209,8 @@ class GraphBuilder {
   }
 
   #vector(name: string): string {
+    if (this.#vectors.has(name)) return name;
+    this.#vectors.add(name);
     return this.#file.addVector(name, [this.#tensor(name)]);
   }
 
@@ -229,4 +243,9 @@ class GraphBuilder {
 function ids(name: string, dimension: string): ValueInfoProto {
   const shape = { dim: [{ dimParam: dimension }] };
   return { name, type: { tensorType: { elemType: DataType.int64, shape } } };
+}
+
+function states(name: string, dimension: string, width: number): ValueInfoProto {
+  const shape = { dim: [{ dimParam: dimension }, { dimValue: width }] };
+  return { name, type: { tensorType: { elemType: DataType.float, shape } } };
 }

@@ -21,7 +21,7 @@ import { readModel } from './read-model.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
 
 /** Of the graph, the packed weights and the manifest: anything kept under another number is made anew. */
-const LAYOUT_VERSION = 6;
+const LAYOUT_VERSION = 7;
 
 const GRAPH_FILE = 'model.onnx';
 const TOKENIZER_FILE = 'tokenizer.json';

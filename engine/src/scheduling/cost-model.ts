@@ -18,13 +18,15 @@ export interface CostModelOptions {
 /** Weight of a new measurement against all before. */
 const NEWEST = 0.1;
 /** The same for what a row costs, which takes more steps to tell. */
-const NEWEST_ON_LINE = 0.03;
+const NEWEST_ON_LINE = 0.01;
 /** Rows that a decode step costs before its first: reading the weights. Only to guess sizes that were not seen. */
 const FIXED_ROWS = 8;
 /** Spread of sizes, in rows squared, at which what was measured of a row counts as much as that guess. */
-const TRUSTED_SPREAD = 0.5;
-/** What a row costs is believed within so many times the guess; a step that took more times the usual was disturbed. */
-const MOST_OFF = 4;
+const TRUSTED_SPREAD = 0.1;
+/** A row costs at least the guess ÷ this. */
+const MOST_CHEAPER = 8;
+/** A step that took so many times what was to be expected was disturbed. */
+const DISTURBED = 2;
 
 /** Seconds that work takes on this machine, learnt from what was measured. */
 export class CostModel {
@@ -90,8 +92,9 @@ export class CostModel {
     if (line.rows === 0) return guess;
     const guessed = line.seconds / (line.rows + FIXED_ROWS);
     const fitted = (line.together + TRUSTED_SPREAD * guessed) / (line.rowsSpread + TRUSTED_SPREAD);
-    const slope = Math.min(Math.max(fitted, guessed / MOST_OFF), guessed * MOST_OFF);
-    const seconds = Math.max(line.seconds + slope * (rows - line.rows), slope);
+    // No row costs more than all of them on average.
+    const slope = Math.min(Math.max(fitted, guessed / MOST_CHEAPER), line.seconds / line.rows);
+    const seconds = Math.max(line.seconds + slope * (rows - line.rows), slope * rows);
     return slope / seconds;
   }
 
@@ -121,11 +124,13 @@ export class CostModel {
     }
     const expected = Math.max(line.seconds, (line.seconds * (rows + FIXED_ROWS)) / (line.rows + FIXED_ROWS));
     const rowsOff = rows - line.rows;
-    const secondsOff = Math.min(seconds, MOST_OFF * expected) - line.seconds;
+    const secondsOff = Math.min(seconds, DISTURBED * expected) - line.seconds;
     line.rows += NEWEST_ON_LINE * rowsOff;
     line.seconds += NEWEST_ON_LINE * secondsOff;
-    line.rowsSpread = (1 - NEWEST_ON_LINE) * (line.rowsSpread + NEWEST_ON_LINE * rowsOff * rowsOff);
-    line.together = (1 - NEWEST_ON_LINE) * (line.together + NEWEST_ON_LINE * rowsOff * secondsOff);
+    // A step of the usual size says little of what a row costs, so little is forgotten for it.
+    const kept = 1 - (Math.abs(rowsOff) < 0.5 ? NEWEST_ON_LINE / 16 : NEWEST_ON_LINE);
+    line.rowsSpread = kept * (line.rowsSpread + NEWEST_ON_LINE * rowsOff * rowsOff);
+    line.together = kept * (line.together + NEWEST_ON_LINE * rowsOff * secondsOff);
   }
 
   loaded(pages: number, seconds: number): void {

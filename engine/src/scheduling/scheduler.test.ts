@@ -6,7 +6,8 @@ import { ExpectedSaving } from '../memory/eviction.ts';
 import type { Priority } from '../types.ts';
 import { CostModel } from './cost-model.ts';
 import { type Schedule, Scheduler, type SchedulerOptions } from './scheduler.ts';
-import { Sequence, type SequenceInit } from './sequence.ts';
+import { BLOCK_TOKENS, Sequence, type SequenceInit } from './sequence.ts';
+import { MOST_DRAFTS } from './speculation.ts';
 
 let handles = 0;
 function sequence(
@@ -54,13 +55,24 @@ function scheduler(options: Partial<SchedulerOptions> & { pageCount: number }) {
   return { scheduler: made, evicted, schedule: () => made.schedule(time++) };
 }
 
-/** Books a step as the engine does: computes, appends a token where a sequence is complete, ends full ones. */
-function run(made: Scheduler, { batch }: Schedule): void {
+/**
+ * Books a step as the engine does: computes, appends a token where a sequence is complete, ends full ones. Of what may be
+ * drafted, a sequence's blocks hold and its length allows, `right` tells how many were right.
+ */
+function run(made: Scheduler, { batch, drafts }: Schedule, right: (most: number) => number = () => 0): void {
   for (const scheduled of batch) made.computed(scheduled);
+  let left = drafts?.most ?? 0;
   for (const { sequence: each } of batch) {
     if (each.computed < each.length) continue;
     each.output.push(7);
-    if (each.output.length === each.maxTokens) made.remove(each, true);
+    const room = Math.min(each.mostComputed, each.blocks.length * BLOCK_TOKENS) - each.computed;
+    const drafted = Math.min(left, room, MOST_DRAFTS);
+    left -= drafted;
+    for (let index = drafted > 0 ? right(drafted) : 0; index > 0; index--) {
+      made.computed(each.decode);
+      each.output.push(7);
+    }
+    if (each.output.length >= each.maxTokens) made.remove(each, true);
   }
 }
 
@@ -104,6 +116,39 @@ describe('Scheduler', () => {
         [long, 7],
       ],
     ]);
+  });
+
+  it('drafts while all decode, takes blocks for it where they are free, and charges what was right', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 12, speculation: 'always' });
+    const [first, second] = [sequence(16, 60), sequence(16, 60)];
+    made.add(first);
+    made.add(second);
+    const prefill = schedule();
+    expect(prefill.drafts).toBeNull();
+    run(made, prefill);
+    const before = made.shares[0]!.counter;
+    const decode = schedule();
+    expect(decode.drafts).toMatchObject({ most: 62 });
+    run(made, decode, (most) => most - 3);
+    expect([first, second].map(({ output, computed }) => [output.length, computed])).toEqual([
+      [6, 21],
+      [6, 21],
+    ]);
+    // Five tokens each, at the price of two that are read.
+    expect(made.shares[0]!.counter - before).toBe(20);
+    // Nobody is set back for drafts: what the steps themselves need is there.
+    for (let step = 0; step < 4; step++) run(made, schedule(), (most) => most);
+    expect(made.preemptions).toBe(0);
+    made.checkIntegrity();
+  });
+
+  it('drafts nothing beside prompts that are read', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 100, speculation: 'always' });
+    made.add(sequence(4, 50));
+    run(made, schedule());
+    expect(schedule().drafts).not.toBeNull();
+    made.add(sequence(500, 5));
+    expect(schedule().drafts).toBeNull();
   });
 
   it('cuts prompts so that streams keep their pace, but never to nothing', () => {
@@ -497,6 +542,7 @@ describe('Scheduler', () => {
       pinned: fc.option(fc.constantFrom('a1', 'b2')),
       loadSteps: fc.nat(4),
       failing: fc.boolean(),
+      speculation: fc.constantFrom('off', 'auto', 'always'),
     });
     fc.assert(
       fc.property(world, fc.array(request, { maxLength: 25 }), ({ pinned, ...options }, requests) => {
@@ -537,12 +583,13 @@ describe('Scheduler', () => {
           }
           const schedule = next();
           const rows = schedule.batch.reduce((sum, part) => sum + part.rows, 0);
-          expect(rows).toBeLessThanOrEqual(options.maxBatchTokens);
+          expect(rows + (schedule.drafts?.most ?? 0)).toBeLessThanOrEqual(options.maxBatchTokens);
           expect(new Set(schedule.batch.map((part) => part.sequence)).size).toBe(schedule.batch.length);
           expect(made.running.size).toBeLessThanOrEqual(options.maxRunning);
           for (const load of schedule.loads) loading.push({ load, due: step + 1 + options.loadSteps });
-          run(made, schedule);
+          run(made, schedule, (most) => (step * 7) % (most + 1));
           made.checkIntegrity();
+          for (const each of live) expect(each.output.length).toBeLessThanOrEqual(each.maxTokens);
           for (const each of [...live]) if (each.output.length === each.maxTokens) live.delete(each);
           if (step > 100 && made.isIdle) break;
         }

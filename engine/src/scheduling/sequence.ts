@@ -19,6 +19,8 @@ export interface SequenceInit {
   readonly adapter: string | null;
   readonly sampling: SamplingParams;
   readonly maxTokens: number;
+  /** Its last token's hidden state is wanted; nothing is generated. */
+  readonly pooled?: boolean;
   readonly tenant: string;
   /** The tenant's share against others'. */
   readonly weight: number;
@@ -49,6 +51,7 @@ export class Sequence {
   readonly sampling: SamplingParams;
   /** The most tokens it may generate. */
   readonly maxTokens: number;
+  readonly pooled: boolean;
   readonly tenant: string;
   readonly weight: number;
   readonly priority: Priority;
@@ -86,6 +89,7 @@ export class Sequence {
     this.adapter = init.adapter;
     this.sampling = init.sampling;
     this.maxTokens = init.maxTokens;
+    this.pooled = init.pooled ?? false;
     this.tenant = init.tenant;
     this.weight = init.weight;
     this.priority = init.priority;

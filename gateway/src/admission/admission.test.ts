@@ -25,6 +25,7 @@ const BASE: BackendModel = {
   vocabSize: 10,
   mixture: null,
   fingerprint: 'fp',
+  task: 'generate',
 };
 const SECRET = Buffer.alloc(32, 3);
 const EMPTY = { name: null, blocked: false, models: ['*'], weight: 1, allowPriority: false, metadata: {} };

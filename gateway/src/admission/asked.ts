@@ -23,8 +23,6 @@ export interface Used {
   readonly completionTokens: number;
 }
 
-export const NOTHING: Used = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
-
 /** The most that requests to a model can use, before anything of them is tokenized. */
 export function askedOf(model: BackendModel, requests: readonly BackendRequest[]): Asked {
   const longest = model.maxModelLen ?? UNKNOWN_LENGTH;
@@ -39,6 +37,13 @@ export function askedOf(model: BackendModel, requests: readonly BackendRequest[]
     completionTokens += Math.min(sampling.maxTokens ?? longest, longest);
   }
   return { model, promptTokens, completionTokens };
+}
+
+/** The most that making vectors of texts can use. */
+export function askedOfInputs(model: BackendModel, inputs: readonly Prompt[]): Asked {
+  const longest = model.maxModelLen ?? Number.POSITIVE_INFINITY;
+  const promptTokens = inputs.reduce((sum, input) => sum + Math.min(mostTokens(input), longest), 0);
+  return { model, promptTokens, completionTokens: 0 };
 }
 
 /** A token is at least a byte of its text. */

@@ -29,7 +29,12 @@ export interface BackendModel {
   readonly mixture: readonly MixturePart[] | null;
   /** Identity of the weights (base and adapter), the same for equal answers to equal requests. */
   readonly fingerprint: string;
+  /** What it was made for. */
+  readonly task: ModelTask;
 }
+
+/** To go on with a text, or to make a vector of it. */
+export type ModelTask = 'generate' | 'embed';
 
 /** An adapter in a mixture. */
 export interface WeightedModel {
@@ -45,6 +50,23 @@ export interface BackendRequest {
   readonly scheduling: SchedulingParams;
   /** Report the prompt's text in the `start` event. */
   readonly echo: boolean;
+}
+
+/** Texts of which vectors are wanted. */
+export interface BackendEmbedding {
+  /** Unique among running requests. */
+  readonly id: string;
+  readonly inputs: readonly Exclude<Prompt, { kind: 'chat' }>[];
+  /** Tokens that are kept of a longer text, or the model's own limit; null: a text that is too long is refused. */
+  readonly truncate: number | 'model' | null;
+  readonly scheduling: SchedulingParams;
+}
+
+/** What became of a text. */
+export interface BackendVector {
+  /** Of length 1. */
+  readonly vector: Float32Array;
+  readonly promptTokens: number;
 }
 
 /** What a backend answers, in text: routes never see a tokenizer. Ends after `finish` or `error`. */
@@ -123,6 +145,15 @@ export interface Backend {
     | null;
   /** The base model's, which its adapters share; null where it is another server's. */
   readonly tokenizer: BackendTokenizer | null;
+  /**
+   * One vector for each text, in order: an embedding model's, or the last token's hidden state of a model that generates.
+   * @throws ApiError; when one text fails, all do
+   */
+  embed(
+    model: BackendModel,
+    request: BackendEmbedding,
+    signal: AbortSignal,
+  ): Promise<readonly BackendVector[]>;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;
   close(): Promise<void>;

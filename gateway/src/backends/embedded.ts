@@ -5,21 +5,28 @@ import {
   type EngineProcess,
   errorEvent,
   type GenerationEvent,
+  type GenerationRequest,
   type MixturePart,
   mixAdapters,
   mixtureDigest,
+  POOLED_SAMPLING,
+  type Prompt,
 } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
 import { ApiError } from '../errors.ts';
+import { unsupported } from '../openai/fields.ts';
 import type {
   Backend,
+  BackendEmbedding,
   BackendEvent,
   BackendModel,
   BackendRequest,
   BackendStats,
   BackendTokenizer,
+  BackendVector,
   WeightedModel,
 } from './backend.ts';
+import { apiErrorOf } from './failure.ts';
 import { MixtureUses } from './mixture-uses.ts';
 
 export interface EmbeddedBackendOptions {
@@ -43,7 +50,12 @@ const GONE: ReadonlySet<string> = new Set(['adapter_not_loaded', 'adapter_load_f
 /** Names of one content that metrics tell. */
 const MOST_NAMES = 8;
 
+/** Texts of one request that are pooled at the same time, so that others find room beside it. */
+const MOST_POOLED = 16;
+
 type BackendError = Extract<BackendEvent, { type: 'error' }>;
+type PooledEvent = Extract<GenerationEvent, { type: 'pooled' }>;
+type RunEvent = BackendEvent | PooledEvent;
 
 /** The engine on this machine, with the adapters of a catalog. */
 export class EmbeddedBackend implements Backend {
@@ -78,6 +90,7 @@ export class EmbeddedBackend implements Backend {
       vocabSize,
       mixture: null,
       fingerprint: fingerprint(digest),
+      task: 'generate',
     };
   }
 
@@ -152,12 +165,52 @@ export class EmbeddedBackend implements Backend {
     if (!this.#known.has(digest)) await this.#engine.removeAdapter(digest);
   }
 
-  async *generate(
-    model: BackendModel,
-    request: BackendRequest,
-    signal: AbortSignal,
-  ): AsyncGenerator<BackendEvent> {
+  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncGenerator<BackendEvent> {
     const { id, prompt, sampling, scheduling } = request;
+    // Nothing is pooled unless it is asked for.
+    return this.#run(model, { id, prompt, sampling, scheduling }, request.echo, signal) as AsyncGenerator<
+      Exclude<RunEvent, PooledEvent>
+    >;
+  }
+
+  async embed(
+    model: BackendModel,
+    { id, inputs, truncate, scheduling }: BackendEmbedding,
+    signal: AbortSignal,
+  ): Promise<readonly BackendVector[]> {
+    if (truncate !== null) {
+      const detail = `is not supported for \`${model.id}\`, whose prompts are never cut`;
+      throw unsupported('truncate_prompt_tokens', detail);
+    }
+    // The first that fails ends the others.
+    const failed = new AbortController();
+    const both = AbortSignal.any([signal, failed.signal]);
+    const vectors: BackendVector[] = [];
+    const left = [...inputs.entries()].reverse();
+    const work = async () => {
+      for (let next = left.pop(); next !== undefined; next = left.pop()) {
+        const [index, prompt] = next;
+        const request = { id: `${id}-${index}`, prompt, sampling: POOLED_SAMPLING, scheduling, pooled: true };
+        vectors[index] = await pooledVector(this.#run(model, request, false, both));
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: Math.min(MOST_POOLED, inputs.length) }, work));
+    } catch (error) {
+      failed.abort();
+      signal.throwIfAborted();
+      throw error;
+    }
+    return vectors;
+  }
+
+  /** A request under the model's adapter. */
+  async *#run(
+    model: BackendModel,
+    request: Omit<GenerationRequest, 'adapter'>,
+    echo: boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<RunEvent> {
     const adapter = model.parent === null ? null : model.root;
     // The engine may read their files at any time until the request's end.
     const releases = contentsOf(model).map((digest) => this.#catalog.hold(digest));
@@ -167,16 +220,13 @@ export class EmbeddedBackend implements Backend {
         await this.load(adapter, model.mixture);
         this.#nameOf(adapter, model.id);
       }
-      for await (const event of this.#engine.generate(
-        { id, prompt, adapter, sampling, scheduling },
-        signal,
-      )) {
+      for await (const event of this.#engine.generate({ ...request, adapter }, signal)) {
         if (event.type === 'error') {
           if (adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
           yield await this.#failed(model, event);
         } else {
           yield event.type === 'start'
-            ? await this.#started(event.promptTokenIds, request)
+            ? await this.#started(event.promptTokenIds, request.prompt, echo)
             : withoutIds(event);
         }
       }
@@ -205,7 +255,7 @@ export class EmbeddedBackend implements Backend {
     await this.#engine.close();
   }
 
-  async #started(promptTokenIds: readonly number[], { prompt, echo }: BackendRequest): Promise<BackendEvent> {
+  async #started(promptTokenIds: readonly number[], prompt: Prompt, echo: boolean): Promise<BackendEvent> {
     const promptTokens = promptTokenIds.length;
     if (!echo) return { type: 'start', promptTokens, promptText: null };
     const promptText = prompt.kind === 'text' ? prompt.text : await this.#engine.detokenize(promptTokenIds);
@@ -265,7 +315,20 @@ export class EmbeddedBackend implements Backend {
   }
 }
 
-function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): BackendEvent {
+/** The vector of a request that has nothing but one. @throws ApiError */
+async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVector> {
+  let vector: Float32Array | null = null;
+  for await (const event of events) {
+    if (event.type === 'error') throw apiErrorOf(event);
+    if (event.type === 'pooled') vector = event.vector;
+    if (event.type === 'finish' && vector !== null) {
+      return { vector, promptTokens: event.usage.promptTokens };
+    }
+  }
+  throw new ApiError('engine_unavailable', 'The engine stopped before the answer was complete.');
+}
+
+function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): RunEvent {
   if (event.type !== 'delta') return event;
   const { type, text, tokenIds, logprobs } = event;
   return { type, text, tokens: tokenIds.length, logprobs };

@@ -2,11 +2,13 @@ import type { Principal } from '@polylora/adapters-store';
 import { isGranted } from '../tenants/model-grants.ts';
 import type {
   Backend,
+  BackendEmbedding,
   BackendEvent,
   BackendModel,
   BackendRequest,
   BackendStats,
   BackendTokenizer,
+  BackendVector,
   WeightedModel,
 } from './backend.ts';
 
@@ -47,6 +49,14 @@ export class GrantedBackend implements Backend {
 
   generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent> {
     return this.#backend.generate(model, request, signal);
+  }
+
+  embed(
+    model: BackendModel,
+    request: BackendEmbedding,
+    signal: AbortSignal,
+  ): Promise<readonly BackendVector[]> {
+    return this.#backend.embed(model, request, signal);
   }
 
   stats(): Promise<BackendStats | null> {

@@ -1,5 +1,6 @@
 import { EngineError, errorEvent } from '@polylora/engine';
 import type { Backend, BackendEvent, BackendStats } from './backend.ts';
+import { apiErrorOf } from './failure.ts';
 
 const STARTING = new EngineError('engine_unavailable', 'The engine is still starting.');
 
@@ -24,6 +25,10 @@ export class StartingBackend implements Backend {
 
   async *generate(): AsyncGenerator<BackendEvent> {
     yield errorEvent(STARTING);
+  }
+
+  async embed(): Promise<never> {
+    throw apiErrorOf(errorEvent(STARTING));
   }
 
   async stats(): Promise<BackendStats> {

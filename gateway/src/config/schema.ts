@@ -191,6 +191,23 @@ export const configSchema = z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
       .default('info')
       .meta(reloaded('Least severe log lines to write (JSON, to standard error)')),
+    embeddingModel: text
+      .default('all-MiniLM-L6-v2')
+      .describe(
+        "Embedding model beside the base model: a directory or hub id of a BERT model, or the default's name; it is fetched and loaded when it is first asked for. 'none': there is none",
+      ),
+    embeddingWeights: z
+      .enum(['int8', 'f32'])
+      .default('int8')
+      .describe("Type of the embedding model's weights in memory"),
+    embeddingThreads: count
+      .max(64)
+      .default(1)
+      .describe('Threads of the embedding model, beside those of the base model'),
+    embeddingStart: z
+      .enum(['first-use', 'start'])
+      .default('first-use')
+      .describe('When the embedding model is fetched and loaded'),
     dataDirectory: unset(text).describe(
       "Directory for clients' files and batches; one server at a time uses it (unset: data in the home directory)",
     ),

@@ -31,7 +31,7 @@ export async function requestedModel(
   const model = name === null ? backend.base : await find(backend, name, principal);
   if (model === null) throw notFound(name ?? 'base');
   if (field === null) return model;
-  if (model.parent !== null) throw ambiguous('model', field);
+  if (model.parent !== null || model.id !== backend.base?.id) throw ambiguous('model', field);
   const count = named.length + byId.length;
   // Before they are looked for, which costs something for each.
   if (count > MOST_MIXED) {

@@ -122,6 +122,21 @@ export const completionAnswer = z.object({
   usage: usage.nullish(),
 });
 
+export const embeddingsAnswer = z.object({
+  object: z.literal('list'),
+  data: z.array(
+    z.object({
+      object: z.literal('embedding'),
+      index: z.int(),
+      embedding: z
+        .union([z.array(z.number()), z.string()])
+        .meta({ description: 'A string where it is base64.' }),
+    }),
+  ),
+  model: z.string(),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+});
+
 export const modelAnswer = z.object({
   id: z.string(),
   object: z.literal('model'),
@@ -129,7 +144,8 @@ export const modelAnswer = z.object({
   owned_by: z.string(),
   root: z.string(),
   parent: z.string().nullable().meta({ description: "An adapter's base model." }),
-  max_model_len: z.int(),
+  max_model_len: z.int().nullable(),
+  task: z.enum(['generate', 'embed']),
 });
 
 export const modelsAnswer = z.object({ object: z.literal('list'), data: z.array(modelAnswer) });

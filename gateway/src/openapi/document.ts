@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { VERSION } from '../version.ts';
 import { errorAnswer } from './answers.ts';
-import { OPERATIONS, type Operation } from './operations.ts';
+import type { Operation } from './operation.ts';
+import { OPERATIONS } from './operations.ts';
 
 interface Route {
   readonly method: string;

@@ -3,34 +3,15 @@ import { z } from 'zod';
 import { batchBody } from '../openai/batch-request.ts';
 import { chatFields } from '../openai/chat-request.ts';
 import { completionFields } from '../openai/completion-request.ts';
+import { embeddingFields } from '../openai/embedding-request.ts';
 import { modelFields } from '../openai/model-request.ts';
 import { responsesFields } from '../openai/responses-request.ts';
 import { schedulingFields } from '../openai/scheduling.ts';
 import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/tokenize-request.ts';
 import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
-
-/** Who may ask. */
-type Access = 'everybody' | 'client' | 'administrator' | 'operator';
-
-interface Content {
-  /** `application/json` without it. */
-  readonly type?: string;
-  readonly schema: z.ZodType;
-}
-
-export interface Operation {
-  readonly summary: string;
-  readonly tag: string;
-  readonly access: Access;
-  readonly query?: z.ZodObject;
-  /** Named by its title in the document's components. */
-  readonly request?: Content & { readonly name?: string };
-  readonly status?: number;
-  readonly answer?: Content & { readonly name?: string };
-  /** Events, where the client asks for a stream. */
-  readonly events?: Content & { readonly name: string };
-}
+import type { Operation } from './operation.ts';
+import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
 const generated = { ...modelFields, ...schedulingFields };
 const listQuery = z.object({
@@ -102,7 +83,12 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     summary: 'One of them',
     answer: { name: 'Model', schema: answers.modelAnswer },
   },
-  'POST /v1/embeddings': { ...client('Embeddings'), summary: 'Vectors of texts' },
+  'POST /v1/embeddings': {
+    ...client('Embeddings'),
+    summary: 'Vectors of texts',
+    request: { name: 'EmbeddingRequest', schema: z.object({ ...modelFields, ...embeddingFields }) },
+    answer: { name: 'Embeddings', schema: answers.embeddingsAnswer },
+  },
   'POST /v1/files': {
     ...batches,
     summary: 'Uploads a file for a batch',
@@ -321,4 +307,5 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /docs': { ...health, summary: 'It, to be read', answer: { type: 'text/html', schema: z.string() } },
   'GET /docs/:file': { ...health, summary: "The viewer's files" },
+  ...TENANT_OPERATIONS,
 };

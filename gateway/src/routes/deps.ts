@@ -1,12 +1,12 @@
 import type { Imports, Secrets } from '@polylora/adapters-store';
 import type { Authenticator } from '../access/authenticator.ts';
-import type { Admission } from '../admission/admission.ts';
 import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResponseStore } from '../responses/response-store.ts';
+import type { TenantsHost } from '../tenants/tenants-host.ts';
 import type { AdminAdaptersDeps } from './admin/adapters.ts';
 import type { RuntimeLoraDeps } from './runtime-lora.ts';
 
@@ -23,8 +23,8 @@ export interface GatewayDeps {
   readonly allowPriority: boolean;
   /** Finds out who asks; null until keys can be looked up. */
   readonly authenticator: () => Authenticator | null;
-  /** Counts what everybody uses; null where keys are not checked. */
-  readonly admission: () => Admission | null;
+  /** Tenants and keys; null until they are open, and where keys are not checked. */
+  readonly tenants: () => TenantsHost | null;
   /** Whether it lets in only those who have a key. */
   readonly checksKeys: boolean;
   /** Whether metrics are for everybody. */

@@ -11,6 +11,7 @@ import type { SchedulingOptions } from '../openai/scheduling.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
+import { schedulingOf } from './scheduling.ts';
 
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
@@ -24,11 +25,7 @@ export function generateRoute(
     const { principal } = access;
     const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
-    const job = await read(body, model, {
-      tenant,
-      weight: access.tenant?.weight ?? 1,
-      allowPriority: deps.allowPriority || (access.tenant?.allowPriority ?? false),
-    });
+    const job = await read(body, model, schedulingOf(access, deps));
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });

@@ -5,9 +5,18 @@ import type { GatewayEnv } from '../http/context.ts';
 import { quoted } from '../openai/fields.ts';
 import type { GatewayDeps } from './deps.ts';
 
-/** An entry of OpenAI's list, with vLLM's `root`, `parent` and `max_model_len`. */
-function modelBody({ id, created, root, parent, maxModelLen }: BackendModel) {
-  return { id, object: 'model', created, owned_by: 'polylora', root, parent, max_model_len: maxModelLen };
+/** An entry of OpenAI's list, with vLLM's `root`, `parent` and `max_model_len`, and what the model was made for. */
+function modelBody({ id, created, root, parent, maxModelLen, task }: BackendModel) {
+  return {
+    id,
+    object: 'model',
+    created,
+    owned_by: 'polylora',
+    root,
+    parent,
+    max_model_len: maxModelLen,
+    task,
+  };
 }
 
 /** `GET /v1/models` */

@@ -1,13 +1,13 @@
 import type { Context } from 'hono';
 import { type Reservation, UNLIMITED } from '../admission/admission.ts';
 import type { Asked } from '../admission/asked.ts';
-import type { GatewayEnv } from '../http/context.ts';
+import { type GatewayEnv, setHeaders } from '../http/context.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /** Reserves what a request may use for whoever sent it; what it used is in its line of the log. */
-export function reserveFor(c: Context<GatewayEnv>, { admission }: GatewayDeps) {
+export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
   const taken = (reservation: Reservation): Reservation => {
-    for (const [name, value] of Object.entries(reservation.headers)) c.header(name, value);
+    setHeaders(c, reservation.headers);
     let onEnd = () => {};
     c.set(
       'ended',
@@ -28,7 +28,7 @@ export function reserveFor(c: Context<GatewayEnv>, { admission }: GatewayDeps) {
     };
   };
   return (asked: Asked): Reservation | Promise<Reservation> => {
-    const reserved = admission()?.reserve(c.get('access'), asked) ?? UNLIMITED;
+    const reserved = tenants()?.admission.reserve(c.get('access'), asked) ?? UNLIMITED;
     return reserved instanceof Promise ? reserved.then(taken) : taken(reserved);
   };
 }

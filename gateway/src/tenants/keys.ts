@@ -135,8 +135,8 @@ export class Keys {
   }
 
   /** In the order of their ids. */
-  async list(scope: KeyScope, { limit, after }: PageQuery): Promise<ApiKey[]> {
-    let query = this.#database.selectFrom('api_key').selectAll().orderBy('id').limit(limit);
+  async list(scope: KeyScope, { limit, after, skip = 0 }: PageQuery): Promise<ApiKey[]> {
+    let query = this.#database.selectFrom('api_key').selectAll().orderBy('id').limit(limit).offset(skip);
     if (scope !== null) query = query.where('tenant', '=', scope);
     if (after !== null) query = query.where('id', '>', after);
     const rows = await query.execute();
@@ -156,6 +156,12 @@ export class Keys {
         secrets.filter(({ key }) => key === row.id),
       ),
     );
+  }
+
+  async count(scope: KeyScope): Promise<number> {
+    let query = this.#database.selectFrom('api_key').select(({ fn }) => fn.countAll().as('keys'));
+    if (scope !== null) query = query.where('tenant', '=', scope);
+    return Number((await query.executeTakeFirst())?.keys ?? 0);
   }
 
   async #hasOperator(tables: TenantDatabase): Promise<boolean> {

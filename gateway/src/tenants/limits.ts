@@ -63,3 +63,13 @@ export function nanosOf(money: number): number {
 export function moneyOf(nanos: number): number {
   return nanos / NANOS;
 }
+
+/** Limits with those that were given; null takes one away. */
+export function mergedLimits(old: LimitsBody, given: LimitsBody | null | undefined): LimitsBody {
+  if (given === undefined) return old;
+  if (given === null) return {};
+  const { budgets, ...limits } = given;
+  const merged = { ...old, ...limits };
+  if (budgets === undefined) return merged;
+  return { ...merged, budgets: budgets === null ? null : { ...old.budgets, ...budgets } };
+}

@@ -10,12 +10,13 @@ import { TENANT_MIGRATIONS } from './migrations.ts';
 import { Prices } from './prices.ts';
 import { Registry } from './registry.ts';
 import { SteadyClock } from './steady-clock.ts';
-import { withTenants } from './tables.ts';
+import { type TenantDatabase, withTenants } from './tables.ts';
 import { OPERATOR_TENANT } from './tenant.ts';
 import { Tenants } from './tenants.ts';
 
 /** Tenants and keys, open. */
 export interface TenantsHost {
+  readonly database: TenantDatabase;
   readonly registry: Registry;
   readonly hasher: KeyHasher;
   readonly clock: SteadyClock;
@@ -75,6 +76,7 @@ export async function openTenants({ database, secret, logger }: TenantsHostOptio
   const counters = new MemoryCounters({ sums: (subject) => spend.sumsWithAll(subject), now });
   const spend: SpendLog = new SpendLog(tables, counters, now, logger);
   return {
+    database: tables,
     registry,
     hasher,
     clock,

@@ -21,6 +21,8 @@ export interface PageQuery {
   readonly limit: number;
   /** Ids after this one. */
   readonly after: string | null;
+  /** Of those, so many are left out. */
+  readonly skip?: number;
 }
 
 /** The tenants, as their administrators change and see them. */

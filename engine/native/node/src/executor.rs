@@ -83,6 +83,8 @@ pub struct RunInput {
     /// Four numbers for each row of logits that is wanted: row; sampler to choose the next token, or -1;
     /// without one, the token to score and how many alternatives to report.
     pub samples: Int32Array,
+    /// Sequences, in order, whose last row's hidden state is wanted, multiplied by the last norm's weight.
+    pub pooled: Uint32Array,
     /// The most steps to run. After each but the last, every sequence's new token becomes its next input, so more than
     /// one takes a single row and sampler for each sequence, in order. A run ends earlier when a sequence has as many tokens as it
     /// may have.
@@ -119,6 +121,8 @@ pub struct StepOutput {
     pub top_counts: Int32Array,
     pub top_ids: Int32Array,
     pub top_logprobs: Float32Array,
+    /// The hidden states of the `pooled` sequences, one after the other.
+    pub pooled: Float32Array,
     /// Time in the graph.
     pub seconds: f64,
     /// Of that, time in our operators: the rest is ONNX Runtime's and the step's own.
@@ -230,6 +234,7 @@ impl Executor {
             sequences: input.sequences.to_vec(),
             blocks: input.blocks.to_vec(),
             samples: input.samples.to_vec(),
+            pooled: input.pooled.to_vec(),
             steps: input.steps,
             drafts: DraftLimits::new(&input.drafts, input.most_drafts),
         })
@@ -350,6 +355,7 @@ pub struct RunTask {
     sequences: Vec<i32>,
     blocks: Vec<u32>,
     samples: Vec<i32>,
+    pooled: Vec<u32>,
     steps: u32,
     drafts: DraftLimits,
 }
@@ -407,16 +413,39 @@ impl RunTask {
         let (jobs, rows) = self.jobs(&planned)?;
         let drafted = jobs.iter().map(SampleJob::drafted).collect();
         state.sampling.lock().expect("no operator panicked").0 = jobs;
+        let pooled = self.pooled_rows(&planned)?;
         let inputs = ort::inputs![
             "input_ids" => Tensor::from_array(([ids.len()], ids)).map_err(failure)?,
             "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
+            "pooled_rows" => Tensor::from_array(([pooled.len()], pooled)).map_err(failure)?,
         ];
         state.operator_nanoseconds.store(0, Ordering::Relaxed);
-        session.run(inputs).map_err(failure)?;
+        let outputs = session.run(inputs).map_err(failure)?;
+        let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(failure)?;
         let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
         let operator_time = Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed));
         let matches = self.watch(&outcomes);
-        Ok(step_output(outcomes, drafted, matches, started.elapsed(), operator_time))
+        Ok(step_output(outcomes, drafted, matches, pooled.to_vec(), started.elapsed(), operator_time))
+    }
+
+    /// The last rows of the sequences whose hidden state is wanted.
+    fn pooled_rows(&self, planned: &[Planned]) -> Result<Vec<i64>> {
+        let mut wanted = self.pooled.iter().peekable();
+        let mut rows = Vec::with_capacity(self.pooled.len());
+        let mut end = 0;
+        for (index, (fields, planned)) in
+            self.sequences.chunks_exact(SEQUENCE_FIELDS).zip(planned).enumerate()
+        {
+            end += i64::from(fields[0]);
+            if wanted.next_if(|wanted| **wanted as usize == index).is_some() {
+                rows.push(end - 1);
+            }
+            end += planned.drafts.len() as i64;
+        }
+        match wanted.next() {
+            None => Ok(rows),
+            Some(sequence) => Err(failure(format!("sequence {sequence} cannot be pooled"))),
+        }
     }
 
     /// What each sequence computes. Sequences take turns at the drafts where not all get some.
@@ -568,6 +597,7 @@ fn step_output(
     outcomes: Vec<Vec<SampleOutcome>>,
     drafted: Vec<i32>,
     matches: Vec<i32>,
+    pooled: Vec<f32>,
     time: Duration,
     operator_time: Duration,
 ) -> StepOutput {
@@ -595,6 +625,7 @@ fn step_output(
         top_counts: top_counts.into(),
         top_ids: tops.iter().map(|(id, _)| *id as i32).collect::<Vec<_>>().into(),
         top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
+        pooled: pooled.into(),
         seconds: time.as_secs_f64(),
         operator_seconds: operator_time.as_secs_f64(),
     }

@@ -151,6 +151,7 @@ export class UpstreamModels {
         maxModelLen: length ?? meta?.n_ctx ?? null,
         vocabSize: meta?.n_vocab ?? ANY_TOKEN,
         mixture: null,
+        task: 'generate',
         fingerprint: `fp_${hash('sha256', `${id} ${source}`, 'hex').slice(0, 10)}`,
       };
     });

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import type { SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
-import type { BackendModel, BackendRequest } from '../backend.ts';
+import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
 
 /** What of a request goes where. */
 export interface UpstreamRequest {
-  readonly path: '/v1/chat/completions' | '/v1/completions';
+  readonly path: '/v1/chat/completions' | '/v1/completions' | '/v1/embeddings';
   readonly body: JsonObject;
 }
 
@@ -47,6 +47,19 @@ export function upstreamRequest(
     body.logprobs = logprobs ?? promptLogprobs ?? 0;
   } else if (logprobs !== null) body.logprobs = logprobs;
   return { path: '/v1/completions', body };
+}
+
+export function upstreamEmbedding(model: BackendModel, request: BackendEmbedding): UpstreamRequest {
+  const { inputs, truncate } = request;
+  return {
+    path: '/v1/embeddings',
+    body: {
+      model: model.id,
+      input: inputs.map((input) => (input.kind === 'text' ? input.text : input.ids)),
+      encoding_format: 'float',
+      ...(truncate === null ? {} : { truncate_prompt_tokens: truncate === 'model' ? -1 : truncate }),
+    },
+  };
 }
 
 /** Whether the prompt has to come back from the upstream: its logprobs, or the text of its ids. */

@@ -1,12 +1,21 @@
 import type { Logger } from '../../logging.ts';
 import { unsupported } from '../../openai/fields.ts';
-import type { Backend, BackendEvent, BackendModel, BackendRequest } from '../backend.ts';
+import type {
+  Backend,
+  BackendEmbedding,
+  BackendEvent,
+  BackendModel,
+  BackendRequest,
+  BackendVector,
+} from '../backend.ts';
+import { apiErrorOf } from '../failure.ts';
 import { ChunkReader, start, wholeAnswer } from './answer.ts';
 import { EventData } from './event-data.ts';
 import { failureOf, UpstreamBroken, type UpstreamFailure, unavailable } from './failure.ts';
 import { type UpstreamBody, UpstreamHttp } from './http.ts';
 import { UpstreamModels } from './models.ts';
-import { needsEcho, type PrefixSharing, upstreamRequest } from './request-body.ts';
+import { needsEcho, type PrefixSharing, upstreamEmbedding, upstreamRequest } from './request-body.ts';
+import { vectorsOf } from './vectors.ts';
 
 export interface UpstreamOptions {
   /** Where its `/v1` is. */
@@ -117,6 +126,24 @@ export class UpstreamBackend implements Backend {
     } finally {
       cancel();
     }
+  }
+
+  async embed(
+    model: BackendModel,
+    request: BackendEmbedding,
+    signal: AbortSignal,
+  ): Promise<readonly BackendVector[]> {
+    let failure: UpstreamFailure;
+    try {
+      const { path, body } = upstreamEmbedding(model, request);
+      const answer = await this.#http.post(path, body, signal);
+      if (answer.status === 200) return vectorsOf(answer.body, request);
+      failure = this.#refused(failureOf(answer));
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = this.#broken(error, signal);
+    }
+    throw apiErrorOf(failure);
   }
 
   /** Its engine's state is the upstream's own to tell: it has metrics of its own. */

@@ -1,0 +1,122 @@
+import type { Principal } from '@polylora/adapters-store';
+import { type Embedder, EngineError, errorEvent } from '@polylora/engine';
+import type {
+  Backend,
+  BackendEmbedding,
+  BackendEvent,
+  BackendModel,
+  BackendRequest,
+  BackendStats,
+  BackendTokenizer,
+  BackendVector,
+  WeightedModel,
+} from './backend.ts';
+import { apiErrorOf } from './failure.ts';
+
+export interface EncoderOptions {
+  readonly embedder: Embedder;
+  /** The embedding model's name in the API. */
+  readonly name: string;
+  /** Unix time in seconds. */
+  readonly startedAt: number;
+}
+
+/** A backend with an embedding model beside its own models. */
+export class EncoderBackend implements Backend {
+  readonly answer: Backend['answer'];
+  readonly #backend: Backend;
+  readonly #options: EncoderOptions;
+
+  constructor(backend: Backend, options: EncoderOptions) {
+    this.#backend = backend;
+    this.#options = options;
+    const { answer } = backend;
+    this.answer =
+      answer === null
+        ? null
+        : async (model, request, signal) =>
+            this.#isOurs(model) ? [refusal(model)] : answer.call(backend, model, request, signal);
+  }
+
+  get ready(): boolean {
+    return this.#backend.ready;
+  }
+
+  get tokenizer(): BackendTokenizer | null {
+    return this.#backend.tokenizer;
+  }
+
+  get base(): BackendModel | null {
+    return this.#backend.base;
+  }
+
+  async models(principal: Principal): Promise<readonly BackendModel[]> {
+    return [...(await this.#backend.models(principal)), this.#model];
+  }
+
+  async find(name: string, principal: Principal): Promise<BackendModel | null> {
+    return name === this.#options.name ? this.#model : this.#backend.find(name, principal);
+  }
+
+  mix(parts: readonly WeightedModel[]): BackendModel {
+    return this.#backend.mix(parts);
+  }
+
+  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent> {
+    return this.#isOurs(model) ? refused(model) : this.#backend.generate(model, request, signal);
+  }
+
+  async embed(
+    model: BackendModel,
+    request: BackendEmbedding,
+    signal: AbortSignal,
+  ): Promise<readonly BackendVector[]> {
+    if (!this.#isOurs(model)) return this.#backend.embed(model, request, signal);
+    const inputs = request.inputs.map((input) => (input.kind === 'text' ? input.text : input.ids));
+    const { truncate } = request;
+    try {
+      const embedded = await this.#options.embedder.embed({ inputs, truncate, tokenStates: false }, signal);
+      return embedded.map(({ vector, tokenIds }) => ({ vector, promptTokens: tokenIds.length }));
+    } catch (error) {
+      throw error instanceof EngineError ? apiErrorOf(errorEvent(error)) : error;
+    }
+  }
+
+  stats(): Promise<BackendStats | null> {
+    return this.#backend.stats();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#options.embedder.close(), this.#backend.close()]);
+  }
+
+  get #model(): BackendModel {
+    const { embedder, name, startedAt } = this.#options;
+    const loaded = embedder.model;
+    return {
+      id: name,
+      parent: null,
+      root: name,
+      created: startedAt,
+      maxModelLen: loaded?.maxTokens ?? null,
+      // Until it is loaded, it says itself which ids it does not have.
+      vocabSize: loaded?.vocabSize ?? Number.MAX_SAFE_INTEGER,
+      mixture: null,
+      fingerprint: `fp_${loaded?.digest.slice(0, 10) ?? name}`,
+      task: 'embed',
+    };
+  }
+
+  #isOurs({ id }: BackendModel): boolean {
+    return id === this.#options.name;
+  }
+}
+
+function refusal({ id }: BackendModel): Extract<BackendEvent, { type: 'error' }> {
+  const message = `The model \`${id}\` makes embeddings and does not generate text.`;
+  return { type: 'error', code: 'invalid_value', message, retryAfterSeconds: null, param: 'model' };
+}
+
+async function* refused(model: BackendModel): AsyncGenerator<BackendEvent> {
+  yield refusal(model);
+}

@@ -1,0 +1,136 @@
+import { type Context, Hono } from 'hono';
+import { z } from 'zod';
+import { ApiError } from '../../errors.ts';
+import type { GatewayEnv } from '../../http/context.ts';
+import { readJsonBody } from '../../http/json-body.ts';
+import { quoted } from '../../openai/fields.ts';
+import { parse } from '../../openai/parse.ts';
+import { isKeyText } from '../../tenants/key-hash.ts';
+import type { KeyFields } from '../../tenants/keys.ts';
+import { moneyOf } from '../../tenants/limits.ts';
+import { spendRows } from '../../tenants/spend-views.ts';
+import type { ApiKey } from '../../tenants/tenant.ts';
+import { createKey, fieldsOf, updateKey } from './keys.ts';
+import { keyFieldsOf, litellmFields, litellmInfo, withoutNeutral } from './litellm-fields.ts';
+import { queryInteger } from './paging.ts';
+import { actorName, openedTenants, scopeOf, type TenancyDeps } from './tenancy.ts';
+
+const BODY_LIMIT_BYTES = 256 << 10;
+const PAGE = { min: 1, max: 100, usual: 10 } as const;
+const PAGE_NUMBER = { min: 1, max: 10_000 } as const;
+const MOST_DELETED = 100;
+
+const name = z.string().min(1).max(512);
+const generateFields = { ...litellmFields, team_id: z.string().min(1).max(63).nullish() };
+const generateBody = z.object(generateFields);
+const updateFields = { ...litellmFields, key: name };
+const updateBody = z.object(updateFields);
+const blockBody = z.object({ key: name });
+const deleteFields = {
+  keys: z.array(name).max(MOST_DELETED).nullish(),
+  key_aliases: z.array(name).max(MOST_DELETED).nullish(),
+};
+const deleteBody = z.object(deleteFields);
+
+const NEW_KEY: KeyFields = {
+  role: 'user',
+  alias: null,
+  blocked: false,
+  models: ['*'],
+  limits: {},
+  metadata: {},
+  expiresAt: null,
+};
+
+/**
+ * LiteLLM's `/key/…`, for scripts that were written for its proxy: a team is a tenant here, and a key is named by its text or
+ * by its id. Fields that ask for what this server does not do are refused by name.
+ */
+export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
+  const opened = () => openedTenants(deps);
+  const read = async <S extends z.ZodType>(c: Context<GatewayEnv>, schema: S, fields: object) =>
+    parse(schema, withoutNeutral(await readJsonBody(c.req.raw, BODY_LIMIT_BYTES), { ...fields }));
+
+  app.post('/generate', async (c) => {
+    const { team_id: team, ...given } = await read(c, generateBody, generateFields);
+    const fields = keyFieldsOf(given, NEW_KEY, opened().clock.now());
+    const { key, text } = await createKey(c, deps, team ?? null, fields);
+    return c.json({ ...litellmInfo(key, 0), key: text });
+  });
+  app.post('/update', async (c) => {
+    const { key: named, ...given } = await read(c, updateBody, updateFields);
+    const now = opened().clock.now();
+    const key = await updateKey(c, deps, await idOf(named), (old) => keyFieldsOf(given, fieldsOf(old), now));
+    return c.json({ key: key.id, ...litellmInfo(key, await spendOf(key)) });
+  });
+  for (const blocked of [true, false]) {
+    app.post(blocked ? '/block' : '/unblock', async (c) => {
+      const { key: named } = await read(c, blockBody, blockBody.shape);
+      const key = await updateKey(c, deps, await idOf(named), (old) => ({ ...fieldsOf(old), blocked }));
+      return c.json(litellmInfo(key, await spendOf(key)));
+    });
+  }
+  app.post('/delete', async (c) => {
+    const { keys, key_aliases: aliases } = await read(c, deleteBody, deleteFields);
+    if ((aliases ?? []).length > 0)
+      throw new ApiError(
+        'unsupported_parameter',
+        "Unsupported parameter: 'key_aliases': aliases need not be of one key; name the keys.",
+        'key_aliases',
+      );
+    const ids = await Promise.all((keys ?? []).map((each) => idOf(each)));
+    // All are there before the first is gone.
+    for (const id of ids) await opened().keys.find(id, scopeOf(c));
+    for (const id of new Set(ids)) await opened().keys.remove(id, scopeOf(c), actorName(c));
+    return c.json({ deleted_keys: keys ?? [] });
+  });
+  app.get('/info', async (c) => {
+    const named = c.req.query('key') ?? c.get('access').principal.key;
+    if (named === null) throw notFound('');
+    const key = await opened().keys.find(await idOf(named), scopeOf(c));
+    return c.json({ key: key.id, info: litellmInfo(key, await spendOf(key)) });
+  });
+  app.get('/list', async (c) => {
+    const query = c.req.query();
+    const size = query.size === undefined ? PAGE.usual : queryInteger(query.size, 'size', PAGE);
+    const page = query.page === undefined ? 1 : queryInteger(query.page, 'page', PAGE_NUMBER);
+    const scope = scopeOf(c);
+    const team = query.team_id ?? scope;
+    // Another's team has no keys, as one that is not there.
+    const total = scope !== null && team !== scope ? 0 : await opened().keys.count(team);
+    const found =
+      total === 0
+        ? []
+        : await opened().keys.list(team, { limit: size, after: null, skip: (page - 1) * size });
+    const isFull = query.return_full_object === 'true';
+    return c.json({
+      keys: await Promise.all(
+        found.map(async (key) => (isFull ? litellmInfo(key, await spendOf(key)) : key.id)),
+      ),
+      total_count: total,
+      current_page: page,
+      total_pages: Math.ceil(total / size),
+    });
+  });
+
+  /** The id of a key that is named by its text or its id. @throws ApiError key_not_found */
+  async function idOf(named: string): Promise<string> {
+    if (!isKeyText(named)) return named;
+    const id = await opened().keys.idOf(named);
+    // Its text is not repeated: it may be another server's.
+    if (id === null) throw notFound('');
+    return id;
+  }
+
+  async function spendOf({ tenant, id }: ApiKey): Promise<number> {
+    const query = { tenant, key: id, from: '0000-01-01', to: '9999-12-31', by: [], limit: 1 };
+    return moneyOf((await spendRows(opened().database, query))[0]?.money ?? 0);
+  }
+
+  return app;
+}
+
+function notFound(named: string): ApiError {
+  return new ApiError('key_not_found', `There is no key '${quoted(named)}'.`);
+}

@@ -1,0 +1,131 @@
+/** A gateway in this process, on a database of its own: all of it but an engine. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Database, openDatabase } from '@polylora/adapters-store';
+import { Registry } from 'prom-client';
+import { KeyAuthenticator } from '../../gateway/src/access/authenticator.ts';
+import { openStore, type StoreHost, stagingOf } from '../../gateway/src/adapters/store-host.ts';
+import { createApp } from '../../gateway/src/app.ts';
+import type { Backend } from '../../gateway/src/backends/backend.ts';
+import { StartingBackend } from '../../gateway/src/backends/starting.ts';
+import { BatchService } from '../../gateway/src/batches/batch-service.ts';
+import { InFlight } from '../../gateway/src/in-flight.ts';
+import { createLogger, type Logger } from '../../gateway/src/logging.ts';
+import { Metrics } from '../../gateway/src/metrics.ts';
+import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
+import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
+import { SHAPE } from './store-model.ts';
+
+export const OPERATOR_KEY = 'operator-key-of-the-tests';
+
+export interface TestApp {
+  readonly app: ReturnType<typeof createApp>;
+  readonly tenants: TenantsHost;
+  readonly store: StoreHost;
+  readonly database: Database;
+  /** Asks it as whoever has this key; null: nobody. A body that is no text is sent as JSON. */
+  ask(key: string | null, method: string, path: string, body?: unknown): Promise<TestAnswer>;
+  close(): Promise<void>;
+}
+
+export interface TestAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: answers are looked into as they are
+  readonly json: any;
+  readonly text: string;
+}
+
+export interface TestAppOptions {
+  readonly backend?: Backend;
+  readonly logger?: Logger;
+}
+
+export async function openApp({
+  backend = new StartingBackend(),
+  logger = createLogger('silent'),
+}: TestAppOptions = {}): Promise<TestApp> {
+  const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
+  const database = await openDatabase(join(folder, 'polylora.db'));
+  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), logger });
+  const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, OPERATOR_KEY);
+  const limits = { maxBytes: 1 << 20, maxRank: 8 };
+  const store = await openStore({
+    ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, logger },
+    blobs: { location: null, cacheBytes: 1 << 20, s3Endpoint: null, s3Region: null },
+    imports: {
+      hubUrl: 'https://hub.invalid',
+      hosts: ['hub.invalid'],
+      hubToken: () => null,
+      secretKey: async () => Buffer.alloc(32, 9),
+    },
+    isReserved: () => false,
+    mostUploads: { uploads: 4, bytes: 1 << 20 },
+  });
+  const metrics = new Metrics(new Registry());
+  const inFlight = new InFlight({ running: 600, queued: 0 });
+  const batches = await BatchService.open({
+    ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger },
+    access: async () => {
+      throw new Error('no line runs here');
+    },
+    reserve: () => {
+      throw new Error('no line runs here');
+    },
+    ...{ concurrency: 4, completionWindowSeconds: 1000, maxLines: 3, maxLineBytes: 10_000 },
+    maxLinesInMemory: 1000,
+  });
+  const responses = await ResponseStore.open(database, { bytesPerTenant: 100_000, seconds: 1000 }, logger);
+  const app = createApp({
+    ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
+    ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
+    authenticator: () => authenticator,
+    tenants: () => tenants,
+    checksKeys: true,
+    openMetrics: false,
+    batches: () => batches,
+    responses: () => responses,
+    adminAdapters: {
+      store: () => store.store,
+      uploads: () => store.uploads,
+      staging: stagingOf(folder),
+      limits,
+    },
+    imports: () => store.imports,
+    secrets: () => store.secrets,
+    runtimeLora: { backend: () => backend, store: () => store.store, root: folder, limits },
+  });
+  return {
+    ...{ app, tenants, store, database },
+    async ask(key, method, path, body) {
+      const isForm = body instanceof FormData;
+      const response = await app.request(path, {
+        method,
+        headers: {
+          ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+          ...(body === undefined || isForm ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined
+          ? {}
+          : { body: isForm || typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      let json: unknown = null;
+      try {
+        json = JSON.parse(text);
+      } catch {
+        // Not every answer is JSON.
+      }
+      return { status: response.status, headers: response.headers, json, text };
+    },
+    async close() {
+      responses.close();
+      await batches.stop();
+      await store.close();
+      await tenants.close();
+      await database.destroy();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
