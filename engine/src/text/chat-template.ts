@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { Template } from '@huggingface/jinja';
 import { knowsTools } from '../tools/tool-format.ts';
-import { toolsInText } from '../tools/tools-in-text.ts';
+import { callsInText, toolsInText } from '../tools/tools-in-text.ts';
 import { type ChatMessage, EngineError, type Tool } from '../types.ts';
 
 /** What `raise_exception` in a template throws: the template refuses the chat. */
@@ -55,18 +55,31 @@ export class ChatTemplate {
    * `invalid_chat_template` where it fails.
    */
   render(messages: readonly ChatMessage[], tools: readonly Tool[] = []): string {
-    const taught = this.#knowsTools ? messages : toolsInText(messages, tools);
-    const known = taught.map((message) => this.#variablesOf(message));
-    const functions = tools.map((tool) => ({ type: 'function', function: functionOf(tool) }));
-    const given = this.#knowsTools && tools.length > 0 ? { tools: functions } : {};
     try {
-      return this.#template.render({ ...this.#variables, ...given, messages: known });
+      if (this.#knowsTools) return this.#rendered(messages, tools);
+      if (tools.length === 0) return this.#rendered(callsInText(messages), []);
+      try {
+        return this.#rendered(toolsInText(messages, tools, 'system'), []);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        // A template that takes no system message.
+        return this.#rendered(toolsInText(messages, tools, 'user'), []);
+      }
     } catch (error) {
       if (error instanceof Refusal) {
         throw new EngineError('invalid_prompt', `The chat template refuses these messages: ${error.message}`);
       }
       throw failure('failed', error);
     }
+  }
+
+  #rendered(messages: readonly ChatMessage[], tools: readonly Tool[]): string {
+    const functions = tools.map((tool) => ({ type: 'function', function: functionOf(tool) }));
+    return this.#template.render({
+      ...this.#variables,
+      ...(tools.length === 0 ? {} : { tools: functions }),
+      messages: messages.map((message) => this.#variablesOf(message)),
+    });
   }
 
   #variablesOf({ role, toolCalls, toolCallId, ...rest }: ChatMessage): object {
