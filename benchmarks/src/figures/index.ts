@@ -8,6 +8,7 @@ import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { gatewayOverhead } from './gateway-overhead.ts';
 import { gatewayThroughput } from './gateway-throughput.ts';
+import { gatewayVsPeers } from './gateway-vs-peers.ts';
 import { grammarCost, grammarMaskTime } from './grammar-cost.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { overload } from './overload.ts';
@@ -62,6 +63,7 @@ export const FIGURES: readonly Figure[] = [
   gatewayThroughput,
   grammarCost,
   grammarMaskTime,
+  gatewayVsPeers,
   overload,
   soak,
   speculation,

@@ -42,9 +42,7 @@ export interface ResponseHead {
   readonly model: string;
   readonly parallel_tool_calls: boolean;
   readonly previous_response_id: string | null;
-  readonly prompt_cache_key: string | null;
   readonly reasoning: { readonly effort: null; readonly summary: null };
-  readonly safety_identifier: string | null;
   readonly service_tier: ServiceTier;
   readonly store: boolean;
   readonly temperature: number;
@@ -54,7 +52,10 @@ export interface ResponseHead {
   readonly top_logprobs: number;
   readonly top_p: number;
   readonly truncation: 'disabled';
-  readonly user: string | null;
+  // Not told where there is none, as OpenAI's specification has it.
+  readonly prompt_cache_key?: string;
+  readonly safety_identifier?: string;
+  readonly user?: string;
 }
 
 export interface ResponseBody extends ResponseHead {
@@ -63,13 +64,14 @@ export interface ResponseBody extends ResponseHead {
   readonly error: null;
   readonly incomplete_details: { readonly reason: 'max_output_tokens' } | null;
   readonly output: readonly ResponseItem[];
-  readonly usage: {
+  /** Once it is known. */
+  readonly usage?: {
     readonly input_tokens: number;
     readonly input_tokens_details: { readonly cached_tokens: number };
     readonly output_tokens: number;
     readonly output_tokens_details: { readonly reasoning_tokens: 0 };
     readonly total_tokens: number;
-  } | null;
+  };
 }
 
 /** The message that is being answered. */
@@ -154,7 +156,6 @@ export async function* responseEvents(
     error: null,
     incomplete_details: null,
     output: [],
-    usage: null,
   };
   yield event('response.created', { response: started });
   yield event('response.in_progress', { response: started });
