@@ -67,17 +67,27 @@ const HEAD = "{% for tool in tools or [] %}{{ tool['function']['name'] }}{% endf
 const BODY = "{% for message in messages %}{{ message['content'] }}{% endfor %}";
 const FAMILIES = [
   { family: 'Hermes', model: 'qwen2', template: `${HEAD}<tool_call>${BODY}`, control: null },
-  { family: 'Hermes with control tokens', model: 'qwen3', template: `${HEAD}<tool_call>${BODY}`, control: '<tool_call>' },
+  {
+    family: 'Hermes with control tokens',
+    model: 'qwen3',
+    template: `${HEAD}<tool_call>${BODY}`,
+    control: '<tool_call>',
+  },
   { family: 'Llama', model: 'llama', template: `${HEAD}ipython "parameters"${BODY}`, control: null },
   { family: 'Mistral', model: 'mistral', template: `${HEAD}[TOOL_CALLS]${BODY}`, control: null },
 ];
 
 /** A copy of a tiny model with another chat template, and a token that has no other use made the family's own. */
-async function familyModel({ model, template, control }: (typeof FAMILIES)[number], folder: string): Promise<string> {
+async function familyModel(
+  { model, template, control }: (typeof FAMILIES)[number],
+  folder: string,
+): Promise<string> {
   await cp(join(FIXTURES, 'models', model), folder, { recursive: true });
   const change = async (file: string, how: (text: string) => string) =>
     writeFile(join(folder, file), how(await readFile(join(folder, file), 'utf8')));
-  await change('tokenizer_config.json', (text) => JSON.stringify({ ...JSON.parse(text), chat_template: template }));
+  await change('tokenizer_config.json', (text) =>
+    JSON.stringify({ ...JSON.parse(text), chat_template: template }),
+  );
   if (control !== null) await change('tokenizer.json', (text) => text.replaceAll('<|im_start|>', control));
   return folder;
 }
@@ -127,9 +137,21 @@ describe.each(FAMILIES)('$family', { timeout: PATIENCE_MS }, (family) => {
   });
 
   it('calls or answers in the form that is asked for, where it may do either', async () => {
-    const answer = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'], additionalProperties: false };
-    const constraint = { kind: 'json_schema', field: 'f', schema: JSON.stringify(answer), lenient: false } as const;
-    const answers = await Promise.all(Array.from({ length: 10 }, () => call(engine, { choice: 'auto' }, { constraint })));
+    const answer = {
+      type: 'object',
+      properties: { ok: { type: 'boolean' } },
+      required: ['ok'],
+      additionalProperties: false,
+    };
+    const constraint = {
+      kind: 'json_schema',
+      field: 'f',
+      schema: JSON.stringify(answer),
+      lenient: false,
+    } as const;
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => call(engine, { choice: 'auto' }, { constraint })),
+    );
     for (const { text, calls, reason } of answers) {
       if (reason === 'stop') expect(JSON.parse(text)).toEqual({ ok: expect.any(Boolean) });
       if (reason === 'tool_calls') expect(calls.length).toBeGreaterThan(0);

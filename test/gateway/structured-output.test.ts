@@ -48,7 +48,9 @@ const CITY = {
 };
 
 function format(schema: unknown, strict = true) {
-  return { response_format: { type: 'json_schema', json_schema: { name: 'city', strict, schema } } } as Fields;
+  return {
+    response_format: { type: 'json_schema', json_schema: { name: 'city', strict, schema } },
+  } as Fields;
 }
 
 describe('an answer in a given form', { timeout: PATIENCE_MS }, () => {
@@ -123,7 +125,10 @@ describe('an answer in a given form', { timeout: PATIENCE_MS }, () => {
       param: 'guided_json',
       message: expect.stringContaining('at /items/not: `not` cannot be enforced'),
     });
-    expect(await refusal({ guided_regex: '(' })).toMatchObject({ code: 'invalid_grammar', param: 'guided_regex' });
+    expect(await refusal({ guided_regex: '(' })).toMatchObject({
+      code: 'invalid_grammar',
+      param: 'guided_regex',
+    });
     expect(await refusal({ guided_regex: 'a', guided_choice: ['b'] })).toMatchObject({
       code: 'invalid_value',
       param: 'guided_choice',
@@ -163,16 +168,24 @@ describe('calls of tools', { timeout: PATIENCE_MS }, () => {
       finish_reason: 'tool_calls',
       message: {
         content: null,
-        tool_calls: [{ id: expect.stringMatching(/^call_/), type: 'function', function: { name: 'get_weather' } }],
+        tool_calls: [
+          { id: expect.stringMatching(/^call_/), type: 'function', function: { name: 'get_weather' } },
+        ],
       },
     });
     const [call] = choices[0]!.message.tool_calls!;
     if (call?.type !== 'function') throw new Error('no function');
-    expect(JSON.parse(call.function.arguments)).toMatchObject({ city: expect.any(String), days: expect.any(Number) });
+    expect(JSON.parse(call.function.arguments)).toMatchObject({
+      city: expect.any(String),
+      days: expect.any(Number),
+    });
   });
 
   it('come in pieces that make up the same', async () => {
-    const fields = { tools: [WEATHER], tool_choice: { type: 'function', function: { name: 'get_weather' } } } as Fields;
+    const fields = {
+      tools: [WEATHER],
+      tool_choice: { type: 'function', function: { name: 'get_weather' } },
+    } as Fields;
     const whole = await ask(fields);
     const stream = client.chat.completions.stream({
       model: 'base',
@@ -199,7 +212,13 @@ describe('calls of tools', { timeout: PATIENCE_MS }, () => {
         {
           role: 'assistant',
           content: null,
-          tool_calls: [{ id: 'call_1', type: 'function', function: { name: 'get_weather', arguments: '{"city":"Paris"}' } }],
+          tool_calls: [
+            {
+              id: 'call_1',
+              type: 'function',
+              function: { name: 'get_weather', arguments: '{"city":"Paris"}' },
+            },
+          ],
         },
         { role: 'tool', tool_call_id: 'call_1', content: 'Sunny, 25 °C <|im_end|>' },
       ],
@@ -209,17 +228,25 @@ describe('calls of tools', { timeout: PATIENCE_MS }, () => {
   });
 
   it('are refused where they make no sense', async () => {
-    expect(await refusal({ tool_choice: 'required' })).toMatchObject({ code: 'invalid_value', param: 'tool_choice' });
+    expect(await refusal({ tool_choice: 'required' })).toMatchObject({
+      code: 'invalid_value',
+      param: 'tool_choice',
+    });
     const named = { type: 'function', function: { name: 'none' } } as const;
     expect(await refusal({ tools: [WEATHER], tool_choice: named })).toMatchObject({ param: 'tool_choice' });
     expect(await refusal({ tools: [WEATHER, WEATHER] })).toMatchObject({ param: 'tools[1].function.name' });
-    const open = { ...WEATHER, function: { ...WEATHER.function, parameters: { type: 'object', properties: {} } } };
+    const open = {
+      ...WEATHER,
+      function: { ...WEATHER.function, parameters: { type: 'object', properties: {} } },
+    };
     expect(await refusal({ tools: [open] })).toMatchObject({
       code: 'invalid_schema',
       param: 'tools[0].function.parameters',
       message: expect.stringContaining("Invalid schema for function 'get_weather'"),
     });
-    expect(await refusal({ functions: [{ name: 'f' }] } as Fields)).toMatchObject({ code: 'unsupported_parameter' });
+    expect(await refusal({ functions: [{ name: 'f' }] } as Fields)).toMatchObject({
+      code: 'unsupported_parameter',
+    });
     expect(await refusal({ messages: [{ role: 'tool', content: 'x' } as never] })).toMatchObject({
       param: 'messages[0].tool_call_id',
     });

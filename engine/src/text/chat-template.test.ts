@@ -81,9 +81,9 @@ describe('ChatTemplate', () => {
       );
       expect(performance.now() - started).toBeLessThan(5_000);
     }
-    expect(render('{{ range(3) | join(",") }};{{ range(1, 7, 2) | join(",") }};{{ range(3, 0, -1) | join(",") }}')).toBe(
-      '0,1,2;1,3,5;3,2,1',
-    );
+    expect(
+      render('{{ range(3) | join(",") }};{{ range(1, 7, 2) | join(",") }};{{ range(3, 0, -1) | join(",") }}'),
+    ).toBe('0,1,2;1,3,5;3,2,1');
   });
 
   it('gives tools as OpenAI writes them, and calls with their arguments read', () => {
@@ -112,7 +112,9 @@ describe('ChatTemplate', () => {
       { role: 'tool', content: '2', toolCallId: '1' },
     ];
     const text = make(source, NO_TOKENS).render(messages, [tool]);
-    expect(text).toMatch(/^<system># Tools\n[\s\S]*"name":"f"[\s\S]*<user>Hi<assistant><tool_call>\n\{"name": "f", "arguments": \{\}\}\n<\/tool_call><user><tool_response>\n2\n<\/tool_response>$/);
+    expect(text).toMatch(
+      /^<system># Tools\n[\s\S]*"name":"f"[\s\S]*<user>Hi<assistant><tool_call>\n\{"name": "f", "arguments": \{\}\}\n<\/tool_call><user><tool_response>\n2\n<\/tool_response>$/,
+    );
     const noSystem = `{% if messages[0].role == "system" %}{{ raise_exception("no") }}{% endif %}${source}`;
     expect(make(noSystem, NO_TOKENS).render(ASK, [tool])).toMatch(/^<user># Tools\n[\s\S]*\n\nHi$/);
   });

@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
 import { Template } from '@huggingface/jinja';
 import { knowsTools } from '../tools/tool-format.ts';
-import { withTimeLimit } from './time-limit.ts';
 import { callsInText, toolsInText } from '../tools/tools-in-text.ts';
 import { type ChatMessage, EngineError, type Tool } from '../types.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** No template of a model takes a hundredth of it, for as many messages as fit. */
 const LONGEST_MILLISECONDS = 2_000;

@@ -45,24 +45,80 @@ describe('calls of tools', () => {
       `I add. \n<tool_call>\n${ADD_JSON}\n</tool_call>\n<tool_call>\n${ADD_JSON}\n</tool_call>`,
       { text: 'I add.', calls: [ADD, ADD] },
     ],
-    ['a list, as SmolLM2 writes it', HERMES, `<tool_call>[${ADD_JSON}, ${ADD_JSON}]</tool_call>`, { text: '', calls: [ADD, ADD] }],
+    [
+      'a list, as SmolLM2 writes it',
+      HERMES,
+      `<tool_call>[${ADD_JSON}, ${ADD_JSON}]</tool_call>`,
+      { text: '', calls: [ADD, ADD] },
+    ],
     ['words alone', HERMES, 'a < b, <tool> is none.', { text: 'a < b, <tool> is none.', calls: [] }],
-    ['an unknown function', HERMES, '<tool_call>{"name": "sub", "arguments": {}}</tool_call>', { text: '<tool_call>{"name": "sub", "arguments": {}}</tool_call>', calls: [] }],
-    ['what is no call', HERMES, '<tool_call>nothing</tool_call>', { text: '<tool_call>nothing</tool_call>', calls: [] }],
+    [
+      'an unknown function',
+      HERMES,
+      '<tool_call>{"name": "sub", "arguments": {}}</tool_call>',
+      { text: '<tool_call>{"name": "sub", "arguments": {}}</tool_call>', calls: [] },
+    ],
+    [
+      'what is no call',
+      HERMES,
+      '<tool_call>nothing</tool_call>',
+      { text: '<tool_call>nothing</tool_call>', calls: [] },
+    ],
     [
       'arguments before the name',
       HERMES,
       '<tool_call>{"arguments":{"a":1},"name":"add"}</tool_call>',
       { text: '', calls: [{ name: 'add', arguments: '{"a":1}' }] },
     ],
-    ['a name with quotes', HERMES, '<tool_call>{"name":"get \\"it\\"","arguments":{}}</tool_call>', { text: '', calls: [{ name: 'get "it"', arguments: '{}' }] }],
-    ['one that is cut off', HERMES, '<tool_call>{"name":"add","arguments":{"a":', { text: '', calls: [{ name: 'add', arguments: '{"a":' }] }],
-    ['one that is cut off before its name', HERMES, '<tool_call>{"nam', { text: '<tool_call>{"nam', calls: [] }],
-    ['the whole answer', LLAMA, '{"name": "add", "parameters": {"x": 1}}', { text: '', calls: [{ name: 'add', arguments: '{"x": 1}' }] }],
-    ['several with semicolons', LLAMA, '{"name": "add", "parameters": {}}; {"name": "add", "parameters": {}}', { text: '', calls: [{ name: 'add', arguments: '{}' }, { name: 'add', arguments: '{}' }] }],
-    ['JSON that is no call', LLAMA, '{"name": "Ann", "age": 3}', { text: '{"name": "Ann", "age": 3}', calls: [] }],
+    [
+      'a name with quotes',
+      HERMES,
+      '<tool_call>{"name":"get \\"it\\"","arguments":{}}</tool_call>',
+      { text: '', calls: [{ name: 'get "it"', arguments: '{}' }] },
+    ],
+    [
+      'one that is cut off',
+      HERMES,
+      '<tool_call>{"name":"add","arguments":{"a":',
+      { text: '', calls: [{ name: 'add', arguments: '{"a":' }] },
+    ],
+    [
+      'one that is cut off before its name',
+      HERMES,
+      '<tool_call>{"nam',
+      { text: '<tool_call>{"nam', calls: [] },
+    ],
+    [
+      'the whole answer',
+      LLAMA,
+      '{"name": "add", "parameters": {"x": 1}}',
+      { text: '', calls: [{ name: 'add', arguments: '{"x": 1}' }] },
+    ],
+    [
+      'several with semicolons',
+      LLAMA,
+      '{"name": "add", "parameters": {}}; {"name": "add", "parameters": {}}',
+      {
+        text: '',
+        calls: [
+          { name: 'add', arguments: '{}' },
+          { name: 'add', arguments: '{}' },
+        ],
+      },
+    ],
+    [
+      'JSON that is no call',
+      LLAMA,
+      '{"name": "Ann", "age": 3}',
+      { text: '{"name": "Ann", "age": 3}', calls: [] },
+    ],
     ['words, then a brace', LLAMA, 'So: {"name": "add"}', { text: 'So: {"name": "add"}', calls: [] }],
-    ['a list after its marker', MISTRAL, `[TOOL_CALLS] [${ADD_JSON}, ${ADD_JSON}]`, { text: '', calls: [ADD, ADD] }],
+    [
+      'a list after its marker',
+      MISTRAL,
+      `[TOOL_CALLS] [${ADD_JSON}, ${ADD_JSON}]`,
+      { text: '', calls: [ADD, ADD] },
+    ],
     ['words with brackets', MISTRAL, 'See [1] and [TOOL].', { text: 'See [1] and [TOOL].', calls: [] }],
   ])('%s', (_, format, answer, expected) => {
     expect(read(format, answer, [answer.length])).toEqual(expected);
@@ -70,12 +126,30 @@ describe('calls of tools', () => {
   });
 
   it('are the same however the answer is cut', () => {
-    const part = fc.constantFrom('<tool_call>', '</tool_call>', '\n', ' ', ADD_JSON, '{', '}', '"name"', 'words', '[', ']', '<', ',');
+    const part = fc.constantFrom(
+      '<tool_call>',
+      '</tool_call>',
+      '\n',
+      ' ',
+      ADD_JSON,
+      '{',
+      '}',
+      '"name"',
+      'words',
+      '[',
+      ']',
+      '<',
+      ',',
+    );
     fc.assert(
-      fc.property(fc.array(part, { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), (parts, lengths) => {
-        const answer = parts.join('');
-        expect(read(HERMES, answer, lengths)).toEqual(read(HERMES, answer, [1]));
-      }),
+      fc.property(
+        fc.array(part, { maxLength: 8 }),
+        fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }),
+        (parts, lengths) => {
+          const answer = parts.join('');
+          expect(read(HERMES, answer, lengths)).toEqual(read(HERMES, answer, [1]));
+        },
+      ),
     );
   });
 });

@@ -46,7 +46,8 @@ export class ToolCallParser {
     this.#format = format;
     this.#names = new Set(names);
     this.#idOf = idOf;
-    this.#head = /^\s*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\S)/;
+    this.#head =
+      /^\s*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\S)/;
   }
 
   /** Calls so far. */

@@ -52,10 +52,12 @@ function instructionsOf(tools: readonly Tool[]): string {
 
 function writtenOut(message: ChatMessage): ChatMessage {
   const { role, content, toolCalls = [], toolCallId } = message;
-  if (toolCallId !== undefined) return { role: 'user', content: `<tool_response>\n${content}\n</tool_response>` };
+  if (toolCallId !== undefined)
+    return { role: 'user', content: `<tool_response>\n${content}\n</tool_response>` };
   if (toolCalls.length === 0) return message;
   const calls = toolCalls.map(
-    (call) => `<tool_call>\n{"name": ${JSON.stringify(call.name)}, "arguments": ${call.arguments}}\n</tool_call>`,
+    (call) =>
+      `<tool_call>\n{"name": ${JSON.stringify(call.name)}, "arguments": ${call.arguments}}\n</tool_call>`,
   );
   return { role, content: [...(content === '' ? [] : [content]), ...calls].join('\n') };
 }
