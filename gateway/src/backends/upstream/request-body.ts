@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { Constraint, SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
 import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
+import { addTools, upstreamMessage } from './tools.ts';
 
 /** What of a request goes where. */
 export interface UpstreamRequest {
@@ -24,8 +25,10 @@ export function upstreamRequest(
   const { prompt, sampling } = request;
   const { maxTokens, logprobs, promptLogprobs } = sampling;
   const body: Record<string, unknown> = { model: model.id };
-  if (prompt.kind === 'chat') body.messages = prompt.messages;
-  else body.prompt = prompt.kind === 'text' ? prompt.text : prompt.ids;
+  if (prompt.kind === 'chat') {
+    body.messages = prompt.messages.map(upstreamMessage);
+    if (prompt.tools) addTools(body, prompt.tools);
+  } else body.prompt = prompt.kind === 'text' ? prompt.text : prompt.ids;
   // For chats the older name of `max_completion_tokens`, which every server knows.
   if (maxTokens !== null) body.max_tokens = maxTokens;
   addSampling(body, sampling);
