@@ -1,4 +1,4 @@
-import type { FinishReason, TokenLogprobs, Usage } from '@polylora/engine';
+import type { FinishReason, TokenLogprobs, ToolCallDelta, Usage } from '@polylora/engine';
 import type { BackendEvent, BackendRequest } from '../backend.ts';
 import { streamFailure, UpstreamBroken, unavailable } from './failure.ts';
 import {
@@ -19,8 +19,16 @@ interface UpstreamUsage {
   readonly prompt_tokens_details?: { readonly cached_tokens?: number | null } | null;
 }
 
+interface UpstreamCall {
+  /** In streams: which of the answer's calls it is a piece of. */
+  readonly index?: number;
+  readonly id?: string | null;
+  readonly function?: { readonly name?: string | null; readonly arguments?: string | null };
+}
+
 interface UpstreamText {
   readonly content?: string | null;
+  readonly tool_calls?: readonly UpstreamCall[] | null;
 }
 
 /** A choice of a whole answer or of a chunk of one, of either route. */
@@ -48,7 +56,8 @@ export function wholeAnswer(body: Uint8Array, request: BackendRequest): BackendE
   const text = choice.message?.content ?? choice.text ?? '';
   const logprobs = request.sampling.logprobs === null ? null : logprobsOf(choice);
   const told = usageOf(usage, request, () => estimate(text.length));
-  const delta = { type: 'delta', text, tokens: told.completionTokens, logprobs } as const;
+  const calls = callsOf(choice.message);
+  const delta = { type: 'delta', text, tokens: told.completionTokens, logprobs, ...calls } as const;
   return [start(request, told.promptTokens), delta, finish(choice, told)];
 }
 
@@ -86,10 +95,11 @@ export class ChunkReader {
     if ((choice.finish_reason ?? null) !== null) this.#last = choice;
     const text = choice.delta?.content ?? choice.text ?? '';
     const logprobs = this.#request.sampling.logprobs === null ? null : logprobsOf(choice);
-    if (text === '' && (logprobs === null || logprobs.length === 0)) return null;
+    const calls = callsOf(choice.delta);
+    if (text === '' && calls.toolCalls === undefined && (logprobs?.length ?? 0) === 0) return null;
     const tokens = logprobs?.length || 1;
     this.#tokens += tokens;
-    return { type: 'delta', text, tokens, logprobs };
+    return { type: 'delta', text, tokens, logprobs, ...calls };
   }
 
   /** What is left to say after `[DONE]`, or where the upstream ended without it. */
@@ -151,8 +161,21 @@ function finish(choice: UpstreamChoice, usage: Usage): BackendEvent {
   return { type: 'finish', reason: finishReason(reason), stopReason, usage, queuedSeconds: 0 };
 }
 
+function callsOf(text: UpstreamText | undefined): { readonly toolCalls?: readonly ToolCallDelta[] } {
+  const calls = text?.tool_calls ?? [];
+  if (calls.length === 0) return {};
+  return {
+    toolCalls: calls.map(({ index, id, function: called }, place) => ({
+      index: index ?? place,
+      id: id ?? null,
+      name: called?.name ?? null,
+      arguments: called?.arguments ?? '',
+    })),
+  };
+}
+
 function finishReason(reason: string | null | undefined): FinishReason {
-  return reason === 'length' || reason === 'abort' ? reason : 'stop';
+  return reason === 'length' || reason === 'abort' || reason === 'tool_calls' ? reason : 'stop';
 }
 
 function logprobsOf({ logprobs }: UpstreamChoice): readonly TokenLogprobs[] {

@@ -1,5 +1,12 @@
 import { hash } from 'node:crypto';
-import type { Constraint, SamplingParams, SchedulingParams } from '@polylora/engine';
+import type {
+  ChatMessage,
+  Constraint,
+  SamplingParams,
+  SchedulingParams,
+  ToolCall,
+  ToolUse,
+} from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
 import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
 
@@ -24,8 +31,10 @@ export function upstreamRequest(
   const { prompt, sampling } = request;
   const { maxTokens, logprobs, promptLogprobs } = sampling;
   const body: Record<string, unknown> = { model: model.id };
-  if (prompt.kind === 'chat') body.messages = prompt.messages;
-  else body.prompt = prompt.kind === 'text' ? prompt.text : prompt.ids;
+  if (prompt.kind === 'chat') {
+    body.messages = prompt.messages.map(messageBody);
+    if (prompt.tools != null) addTools(body, prompt.tools);
+  } else body.prompt = prompt.kind === 'text' ? prompt.text : prompt.ids;
   // For chats the older name of `max_completion_tokens`, which every server knows.
   if (maxTokens !== null) body.max_tokens = maxTokens;
   addSampling(body, sampling);
@@ -67,6 +76,33 @@ export function needsEcho({ prompt, sampling, echo }: BackendRequest): boolean {
   return echo && (prompt.kind === 'tokens' || sampling.promptLogprobs !== null);
 }
 
+function messageBody({ toolCalls, toolCallId, ...message }: ChatMessage): JsonObject {
+  return {
+    ...message,
+    ...(toolCalls === undefined ? {} : { tool_calls: toolCalls.map(callBody) }),
+    ...(toolCallId === undefined ? {} : { tool_call_id: toolCallId }),
+  };
+}
+
+function callBody({ id, name, arguments: given }: ToolCall): JsonObject {
+  return { id, type: 'function', function: { name, arguments: given } };
+}
+
+function addTools(body: Record<string, unknown>, { tools, choice, parallel }: ToolUse): void {
+  body.tools = tools.map(({ name, description, parameters, strict }) => ({
+    type: 'function',
+    function: {
+      name,
+      ...(description === null ? {} : { description }),
+      ...(parameters === null ? {} : { parameters }),
+      ...(strict ? { strict } : {}),
+    },
+  }));
+  body.tool_choice =
+    typeof choice === 'string' ? choice : { type: 'function', function: { name: choice.name } };
+  if (!parallel) body.parallel_tool_calls = false;
+}
+
 function addSampling(body: Record<string, unknown>, sampling: SamplingParams): void {
   const { presencePenalty, frequencyPenalty, repetitionPenalty, logitBias, stop, stopTokenIds } = sampling;
   // Always: a model's own settings may give them another default than OpenAI's API has.
@@ -95,9 +131,16 @@ function addConstraint(body: Record<string, unknown>, constraint: Constraint): v
       body.response_format = { type: 'json_object' };
       break;
     case 'json_schema': {
-      const { lenient } = constraint;
-      const json_schema = { name: 'answer', schema: JSON.parse(constraint.schema), strict: !lenient };
-      body.response_format = { type: 'json_schema', json_schema };
+      const { field, lenient } = constraint;
+      const schema: unknown = JSON.parse(constraint.schema);
+      // OpenAI's `strict` takes a subset of schemas only, to which others need not keep.
+      const isOpenAIs = lenient || field.startsWith('response_format') || field.startsWith('text.');
+      if (!isOpenAIs) body.structured_outputs = { json: schema };
+      else
+        body.response_format = {
+          type: 'json_schema',
+          json_schema: { name: 'answer', schema, strict: !lenient },
+        };
       break;
     }
     case 'regex':
@@ -134,13 +177,29 @@ function cacheSalt(
   { tenant, cacheSalt: salt }: SchedulingParams,
   prefixes: PrefixSharing,
 ): string | null {
-  const digest = (...parts: readonly (string | null)[]) => hash('sha256', JSON.stringify(parts), 'base64url');
   switch (prefixes) {
     case 'tenant':
-      return digest('tenant', tenant, salt);
+      return salt === null ? tenantDigest(tenant) : digest('tenant', tenant, salt);
     case 'shared':
       return salt === null ? null : digest('salt', salt);
     case 'off':
       return digest('request', id);
   }
+}
+
+function digest(...parts: readonly (string | null)[]): string {
+  return hash('sha256', JSON.stringify(parts), 'base64url');
+}
+
+const MOST_TENANTS = 1_000;
+const tenantDigests = new Map<string, string>();
+
+/** Of those that ask most, computed once. */
+function tenantDigest(tenant: string): string {
+  const known = tenantDigests.get(tenant);
+  if (known !== undefined) return known;
+  const made = digest('tenant', tenant, null);
+  if (tenantDigests.size >= MOST_TENANTS) tenantDigests.clear();
+  tenantDigests.set(tenant, made);
+  return made;
 }
