@@ -248,7 +248,12 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     };
     responses = await ResponseStore.open(await metadata(), responseLimits, logger);
     if (config.auth === 'keys') {
-      tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
+      tenants = await openTenants({
+        database: await metadata(),
+        secret: await secretKey(),
+        redis: config.redis,
+        logger,
+      });
       authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
     }
     const { upstream: url, upstreamKey: key } = config;

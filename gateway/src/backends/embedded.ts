@@ -226,7 +226,7 @@ export class EmbeddedBackend implements Backend {
       for await (const event of this.#engine.generate({ ...request, adapter }, signal)) {
         if (event.type === 'error') {
           if (adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
-          yield await this.#failed(model, event);
+          yield await this.#failed(model, { ...event, param: paramOf(event, request) });
         } else {
           yield event.type === 'start'
             ? await this.#started(event.promptTokenIds, request.prompt, echo)
@@ -319,6 +319,11 @@ export class EmbeddedBackend implements Backend {
   }
 }
 
+/** The field that is at fault where it is what the answer must keep to. */
+function paramOf({ code }: BackendError, { sampling }: Pick<BackendRequest, 'sampling'>): string | null {
+  return code === 'invalid_schema' || code === 'invalid_grammar' ? (sampling.constraint?.field ?? null) : null;
+}
+
 /** The vector of a request that has nothing but one. @throws ApiError */
 async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVector> {
   let vector: Float32Array | null = null;
@@ -334,8 +339,8 @@ async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVec
 
 function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): RunEvent {
   if (event.type !== 'delta') return event;
-  const { type, text, tokenIds, logprobs } = event;
-  return { type, text, tokens: tokenIds.length, logprobs };
+  const { tokenIds, ...rest } = event;
+  return { ...rest, tokens: tokenIds.length };
 }
 
 /** What the engine says of a client's prompt is meant for the client. */
