@@ -26,6 +26,8 @@ function startingGateway() {
     authenticator: () => authenticator,
     tenants: () => null,
     checksKeys: false,
+    corsOrigins: [],
+    logPrompts: false,
     openMetrics: true,
     adminAdapters: {
       store: () => null,
