@@ -6,9 +6,12 @@ import { StartingBackend } from './backends/starting.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger } from './logging.ts';
 import { Metrics } from './metrics.ts';
+import { operationsOf } from './openapi/document.ts';
+import { OPERATIONS } from './openapi/operations.ts';
+import type { GatewayDeps } from './routes/deps.ts';
 
 /** A gateway whose engine has not started yet. */
-function startingGateway() {
+function startingGateway(runtimeLora: GatewayDeps['runtimeLora'] = null) {
   const backend = new StartingBackend();
   const authenticator = new OpenAuthenticator(null);
   const inFlight = new InFlight({ running: 4, queued: 0 });
@@ -37,7 +40,7 @@ function startingGateway() {
     },
     imports: () => null,
     secrets: () => null,
-    runtimeLora: null,
+    runtimeLora,
   });
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>
     app.request(path, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
@@ -137,5 +140,18 @@ describe('the app', () => {
       'polylora_http_requests_total{route="/healthz",method="other",status="405"} 1',
     ]);
     expect(text).toContain('polylora_engine_ready 0');
+  });
+
+  it('tells of each of its routes in its document', async () => {
+    const { app } = startingGateway({
+      backend: () => new StartingBackend(),
+      store: () => null,
+      root: '/nonexistent',
+      limits: { maxBytes: 1000, maxRank: 8 },
+    });
+    const untold = operationsOf(app.routes).filter((operation) => OPERATIONS[operation] === undefined);
+    expect(untold, 'routes to be added to openapi/operations.ts').toEqual([]);
+    const document = (await (await app.request('/openapi.json')).json()) as { paths: Record<string, object> };
+    expect(document.paths['/v1/models/{id}']).toHaveProperty('get');
   });
 });

@@ -14,6 +14,7 @@ import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import type { GatewayDeps } from './routes/deps.ts';
+import { docsFileRoute, docsRoute, openApiRoute } from './routes/docs.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
 import { createFileRoute, deleteFileRoute, fileContentRoute, fileRoute, filesRoute } from './routes/files.ts';
 import { healthRoute, metricsRoute, readinessRoute } from './routes/health.ts';
@@ -82,6 +83,9 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
+  app.get('/openapi.json', openApiRoute(app)).all(notAllowed('GET'));
+  app.get('/docs', docsRoute()).all(notAllowed('GET'));
+  app.get('/docs/:file', docsFileRoute()).all(notAllowed('GET'));
   app.get('/healthz', healthRoute()).all(notAllowed('GET'));
   app.get('/readyz', readinessRoute(deps)).all(notAllowed('GET'));
   if (deps.checksKeys && !deps.openMetrics) app.use('/metrics', operatorsOnly());

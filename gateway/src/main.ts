@@ -364,7 +364,7 @@ function createEncoder(config: Config, logger: Logger, say: (line: string) => vo
     config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
   const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
   const name = basename(model).replace(/@.*$/, '');
-  return { embedder, name, startedAt: Math.floor(Date.now() / 1000) };
+  return { embedder, name, startedAt: Math.floor(Date.now() / 1000), logger };
 }
 
 async function startEngine(

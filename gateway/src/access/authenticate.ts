@@ -3,8 +3,16 @@ import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import type { Authenticator } from './authenticator.ts';
 
-/** Nobody's: what asks for them has no key, and they tell nothing. */
-const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
+/** Nobody's: what asks for them has no key, and they tell nothing but what every server of this version would. */
+const PUBLIC_PATHS: ReadonlySet<string> = new Set([
+  '/healthz',
+  '/readyz',
+  '/openapi.json',
+  '/docs',
+  '/docs/start.js',
+  '/docs/swagger-ui.css',
+  '/docs/swagger-ui-bundle.js',
+]);
 
 /**
  * Finds out who asks, on every path that is not public, also on those that are no route: whoever may not come in is not told

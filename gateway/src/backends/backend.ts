@@ -7,6 +7,7 @@ import type {
   SamplingParams,
   SchedulingParams,
   TokenLogprobs,
+  ToolCallDelta,
   TokenText,
   Usage,
 } from '@polylora/engine';
@@ -83,6 +84,8 @@ export type BackendEvent =
       readonly text: string;
       readonly tokens: number;
       readonly logprobs: readonly TokenLogprobs[] | null;
+      /** Absent where there are none. */
+      readonly toolCalls?: readonly ToolCallDelta[];
     }
   | {
       readonly type: 'finish';

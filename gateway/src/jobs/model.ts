@@ -2,9 +2,11 @@ import type { Principal } from '@polylora/adapters-store';
 import { loraId } from '../adapters/lora-id.ts';
 import type { Backend, BackendModel, WeightedModel } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
-import { type JsonObject, missing, quoted, textValue, unsupported } from '../openai/fields.ts';
+import { type JsonObject, missing, quoted, unsupported } from '../openai/fields.ts';
 import { readLora, type ScaledLora } from '../openai/lora.ts';
 import { type NamedWeight, readMixture } from '../openai/mixture.ts';
+import { modelNames } from '../openai/model-request.ts';
+import { parse } from '../openai/parse.ts';
 
 /** More would make a mixture that costs as much as many requests. */
 const MOST_MIXED = 8;
@@ -100,16 +102,15 @@ function ambiguous(param: string, field: string): ApiError {
  * @returns null for the base, where such a field does and no model is named
  */
 function modelName(body: JsonObject, field: string | null): string | null {
-  const { model = null, adapter_id: adapter = null, adapter_source: source = null } = body;
-  if (adapter === null) {
-    if (model === null && field !== null) return null;
-    if (model === null) throw missing('model');
-    return textValue(model, 'model');
+  const { model, adapter_id: adapter, adapter_source: source } = parse(modelNames, body);
+  if (adapter == null) {
+    if (model == null && field === null) throw missing('model');
+    return model ?? null;
   }
   if (field !== null) throw ambiguous('adapter_id', field);
   // Others would have the server fetch files at a client's wish.
-  if (source !== null && source !== 'local') {
+  if (source != null && source !== 'local') {
     throw unsupported('adapter_source', "other than 'local' is not supported by this server");
   }
-  return textValue(adapter, 'adapter_id');
+  return adapter;
 }

@@ -78,6 +78,7 @@ function headOf(
   model: BackendModel,
   tier: ResponseHead['service_tier'],
 ) {
+  const { prompt_cache_key, safety_identifier, user } = body;
   return {
     id: newId('resp_'),
     object: 'response',
@@ -90,20 +91,26 @@ function headOf(
     model: model.id,
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     previous_response_id: body.previous_response_id ?? null,
-    prompt_cache_key: body.prompt_cache_key ?? null,
     reasoning: { effort: null, summary: null },
-    safety_identifier: body.safety_identifier ?? null,
     service_tier: tier,
     store: body.store ?? true,
     temperature: sampling.temperature,
-    text: { format: { type: 'text' } },
+    text: { format: body.text?.format ?? { type: 'text' } },
     tool_choice: body.tool_choice ?? 'auto',
     tools: [],
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
     truncation: 'disabled',
-    user: body.user ?? null,
+    ...given({ prompt_cache_key, safety_identifier, user }),
   } satisfies ResponseHead;
+}
+
+/** Those that are there. */
+function given<Name extends string>(
+  fields: Readonly<Record<Name, string | null | undefined>>,
+): Partial<Record<Name, string>> {
+  const found = Object.entries(fields).filter(([, value]) => value != null);
+  return Object.fromEntries(found) as Partial<Record<Name, string>>;
 }
 
 function itemOf({ role, content }: InputItem): ResponseItem {

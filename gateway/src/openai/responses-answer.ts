@@ -2,6 +2,7 @@
 import type { FinishReason, TokenLogprob, TokenLogprobs, Usage } from '@polylora/engine';
 import { newId } from '../batches/ids.ts';
 import type { ChoiceEvent } from '../generation.ts';
+import type { JsonObject } from './fields.ts';
 import { finite } from './logprobs.ts';
 import type { ServiceTier } from './scheduling.ts';
 
@@ -41,19 +42,20 @@ export interface ResponseHead {
   readonly model: string;
   readonly parallel_tool_calls: boolean;
   readonly previous_response_id: string | null;
-  readonly prompt_cache_key: string | null;
   readonly reasoning: { readonly effort: null; readonly summary: null };
-  readonly safety_identifier: string | null;
   readonly service_tier: ServiceTier;
   readonly store: boolean;
   readonly temperature: number;
-  readonly text: { readonly format: { readonly type: 'text' } };
+  readonly text: { readonly format: JsonObject };
   readonly tool_choice: 'auto' | 'none';
   readonly tools: readonly [];
   readonly top_logprobs: number;
   readonly top_p: number;
   readonly truncation: 'disabled';
-  readonly user: string | null;
+  // Not told where there is none, as OpenAI's specification has it.
+  readonly prompt_cache_key?: string;
+  readonly safety_identifier?: string;
+  readonly user?: string;
 }
 
 export interface ResponseBody extends ResponseHead {
@@ -62,13 +64,14 @@ export interface ResponseBody extends ResponseHead {
   readonly error: null;
   readonly incomplete_details: { readonly reason: 'max_output_tokens' } | null;
   readonly output: readonly ResponseItem[];
-  readonly usage: {
+  /** Once it is known. */
+  readonly usage?: {
     readonly input_tokens: number;
     readonly input_tokens_details: { readonly cached_tokens: number };
     readonly output_tokens: number;
     readonly output_tokens_details: { readonly reasoning_tokens: 0 };
     readonly total_tokens: number;
-  } | null;
+  };
 }
 
 /** The message that is being answered. */
@@ -153,7 +156,6 @@ export async function* responseEvents(
     error: null,
     incomplete_details: null,
     output: [],
-    usage: null,
   };
   yield event('response.created', { response: started });
   yield event('response.in_progress', { response: started });
