@@ -121,7 +121,7 @@ async function installPackages() {
 
 /** Sources of the addon: what only benchmarks build is none. */
 function nativeInputs() {
-  const sources = ['kernels', 'node'].flatMap((crate) =>
+  const sources = ['kernels', 'grammar', 'node'].flatMap((crate) =>
     filesUnder(join(RUST_WORKSPACE, crate), (name) => name.endsWith('.rs') || name === 'Cargo.toml'),
   );
   return [join(RUST_WORKSPACE, 'Cargo.toml'), join(RUST_WORKSPACE, 'Cargo.lock'), ...sources];

@@ -19,4 +19,5 @@ export const GREEDY: SamplingParams = {
   ignoreEos: true,
   logprobs: null,
   promptLogprobs: null,
+  constraint: null,
 };

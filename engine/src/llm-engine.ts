@@ -1,8 +1,9 @@
-import type { Tokenizer } from '@polylora/engine-native';
+import { GrammarCompiler, type Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
 import { normalized } from './embedding/pooling.ts';
 import { EventQueue } from './event-queue.ts';
+import { GrammarCache, type GrammarLease } from './grammar/grammar-cache.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
 import type { AdapterLoad } from './memory/adapter-residency.ts';
 import { ExpectedSaving } from './memory/eviction.ts';
@@ -14,6 +15,7 @@ import { CostModel } from './scheduling/cost-model.ts';
 import { type Schedule, Scheduler } from './scheduling/scheduler.ts';
 import { blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
 import { PromptEncoder } from './text/prompt-encoder.ts';
+import { ModelTools } from './tools/model-tools.ts';
 import {
   ADAPTER_EVICTION_REASONS,
   type AdapterEvictionReason,
@@ -33,6 +35,7 @@ interface Request {
   readonly sequence: Sequence;
   readonly output: OutputProcessor;
   readonly events: EventQueue<GenerationEvent>;
+  readonly grammar: GrammarLease | null;
   /** Its last event is out; its pages and sampler may still be in use by a run. */
   ended: boolean;
   /** It ended by itself: its length says something about others'. */
@@ -51,6 +54,8 @@ export class LlmEngine implements Engine {
   readonly #tokenizer: Tokenizer;
   readonly #encoder: PromptEncoder;
   readonly #texts: TokenTexts;
+  readonly #grammars: GrammarCache;
+  readonly #tools: ModelTools;
   readonly #eosTokenIds: ReadonlySet<number>;
   readonly #prefixCache: EngineOptions['prefixCache'];
   readonly #scheduler: Scheduler;
@@ -96,6 +101,14 @@ export class LlmEngine implements Engine {
     this.#tokenizer = tokenizer;
     this.#encoder = new PromptEncoder(tokenizer, prepared);
     this.#texts = new TokenTexts(tokenizer);
+    this.#tools = new ModelTools(prepared.chatTemplate, tokenizer);
+    this.#grammars = new GrammarCache(
+      new GrammarCompiler(tokenizer, {
+        vocabSize: prepared.info.vocabSize,
+        control: this.#encoder.controlTokenIds,
+        ends: [...prepared.eosTokenIds],
+      }),
+    );
     this.#eosTokenIds = new Set(prepared.eosTokenIds);
     this.#prefixCache = options.prefixCache;
     this.#scheduler = new Scheduler({
@@ -161,9 +174,15 @@ export class LlmEngine implements Engine {
 
   async *generate(request: GenerationRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
     let accepted: Request;
+    let grammar: GrammarLease | null = null;
     try {
-      accepted = this.#accept(request);
+      const constraint = this.#tools.constraintOf(request);
+      if (constraint !== null) {
+        grammar = await this.#grammars.begin(request.scheduling.tenant, constraint, signal);
+      }
+      accepted = this.#accept({ ...request, sampling: { ...request.sampling, constraint } }, grammar);
     } catch (error) {
+      grammar?.release();
       yield errorEvent(error);
       return;
     }
@@ -199,6 +218,8 @@ export class LlmEngine implements Engine {
   async stats(): Promise<EngineStats> {
     const { memory, running, waiting, preemptions, promptTokens, shares } = this.#scheduler;
     const { pool, adapters } = memory;
+    const grammars = this.#grammars.stats;
+    const { waitedSeconds, ...masks } = this.#runner.maskStats;
     const digests = (sequences: ReadonlySet<Sequence>) => [
       ...new Set([...sequences].flatMap(({ adapter }) => adapter ?? [])),
     ];
@@ -225,6 +246,12 @@ export class LlmEngine implements Engine {
       prefixEvictionsTotal: memory.prefixEvictions,
       prefixQueriesTotal: promptTokens.total,
       prefixHitsTotal: promptTokens.cached,
+      grammarsCached: grammars.cached,
+      grammarBytes: grammars.cachedBytes,
+      grammarHitsTotal: grammars.hits,
+      grammarCompilations: grammars.compilations,
+      masks,
+      maskWaitSecondsTotal: waitedSeconds,
       tenants: shares,
     };
   }
@@ -239,7 +266,7 @@ export class LlmEngine implements Engine {
   }
 
   /** Tokenizes a request, checks that it can run, and queues it. */
-  #accept(request: GenerationRequest): Request {
+  #accept(request: GenerationRequest, grammar: GrammarLease | null): Request {
     if (this.#closed) throw new EngineError('engine_unavailable', 'the engine was stopped');
     if (this.#requests.has(request.id)) {
       throw new EngineError('internal_error', `request id ${request.id} is already in use`);
@@ -287,15 +314,25 @@ export class LlmEngine implements Engine {
       deadline: timeoutSeconds === null ? null : arrived + timeoutSeconds,
     });
     this.#assertInTime(sequence, timeoutSeconds);
-    const output = new OutputProcessor(sequence, this.#tokenizer, this.#texts, this.#eosTokenIds);
+    const output = new OutputProcessor(
+      sequence,
+      this.#tokenizer,
+      this.#texts,
+      this.#eosTokenIds,
+      this.#tools.reader(request),
+    );
     const accepted = {
       sequence,
       output,
       events: new EventQueue<GenerationEvent>(),
+      grammar,
       ended: false,
       complete: false,
     };
-    this.#runner.addSequence(sequence, this.#scheduler.speculation.watches);
+    this.#runner.addSequence(sequence, {
+      cursor: grammar?.cursor ?? null,
+      watched: this.#scheduler.speculation.watches,
+    });
     this.#requests.set(request.id, accepted);
     this.#scheduler.add(sequence);
     this.#reschedule();
@@ -405,7 +442,7 @@ export class LlmEngine implements Engine {
     // It ended at the step before, when this one had begun.
     if (request.ended) return;
     if (scored.some(({ token }) => token < 0) || pooled?.every(Number.isFinite) === false) {
-      this.#failNumerically(request);
+      this.#fail(request, unchosenError(-1));
       return;
     }
     for (const event of request.output.acceptPrompt(scored)) request.events.push(event);
@@ -433,7 +470,7 @@ export class LlmEngine implements Engine {
   #deliverNext(request: Request, next: NextToken): void {
     const { sequence, output, events } = request;
     if (next.token < 0) {
-      this.#failNumerically(request);
+      this.#fail(request, unchosenError(next.token));
       return;
     }
     this.#scheduler.speculation.observe(sequence, next.match);
@@ -445,11 +482,6 @@ export class LlmEngine implements Engine {
       request.complete = true;
       this.#end(request);
     }
-  }
-
-  #failNumerically(request: Request): void {
-    const message = 'the model gave values that are not finite for this request';
-    this.#fail(request, new EngineError('numerical_error', message));
   }
 
   async #load(load: AdapterLoad): Promise<void> {
@@ -513,7 +545,8 @@ export class LlmEngine implements Engine {
     }
   }
 
-  #release({ sequence, complete }: Request): void {
+  #release({ sequence, grammar, complete }: Request): void {
+    grammar?.release();
     this.#scheduler.remove(sequence, complete);
     this.#runner.removeSequence(sequence);
     this.#requests.delete(sequence.id);
@@ -533,6 +566,24 @@ export class LlmEngine implements Engine {
     prefixes.drop(digest);
     this.#leaving.delete(digest);
     this.#adapters.delete(digest);
+  }
+}
+
+/** Why a step has no token for a request, by the code in its place. */
+function unchosenError(code: number): EngineError {
+  switch (code) {
+    case -2:
+      return new EngineError(
+        'constraint_failed',
+        'no token that the constraint allows could be chosen: `min_tokens` or `logit_bias` rule all of them out',
+      );
+    case -3:
+      return new EngineError(
+        'constraint_failed',
+        'the constraint became too complex to go on with this answer',
+      );
+    default:
+      return new EngineError('numerical_error', 'the model gave values that are not finite for this request');
   }
 }
 

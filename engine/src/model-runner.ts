@@ -1,5 +1,11 @@
 import { availableParallelism } from 'node:os';
-import { Executor, type StepOutput as NativeOutput, type SamplerOptions } from '@polylora/engine-native';
+import {
+  Executor,
+  type GrammarCursor,
+  type MaskStats,
+  type StepOutput as NativeOutput,
+  type SamplerOptions,
+} from '@polylora/engine-native';
 import {
   type AdapterLayout,
   type LoraDtype,
@@ -15,7 +21,10 @@ import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
 import type { DraftPlan } from './scheduling/speculation.ts';
 import type { AdapterWeights, ModelInfo } from './types.ts';
 
-/** A token that a step chose or scored; `token` is -1 where the logits were not finite. */
+/**
+ * A token that a step chose or scored. `token` is below 0 where there is none: -1 when the logits were not finite, -2 when nothing
+ * that the constraint allows has a probability, -3 when its grammar became too complex.
+ */
 export interface StepToken {
   readonly token: number;
   readonly logprob: number;
@@ -147,8 +156,14 @@ export class ModelRunner {
     this.#executor.unloadAdapter(slot);
   }
 
-  /** @param watched whether what its tokens foretell is watched, so that it may be drafted for */
-  addSequence(sequence: Sequence, watched: boolean): void {
+  /**
+   * @param how where the sequence's answer begins in its grammar, if it has one, and whether what its tokens foretell is watched, so
+   * that it may be drafted for
+   */
+  addSequence(
+    sequence: Sequence,
+    { cursor, watched }: { readonly cursor: GrammarCursor | null; readonly watched: boolean },
+  ): void {
     const { sampling } = sequence;
     const options: SamplerOptions = {
       temperature: sampling.temperature,
@@ -165,7 +180,7 @@ export class ModelRunner {
       suppressedUntilMin: [...this.#prepared.eosTokenIds, ...sampling.stopTokenIds],
       ...(sampling.logprobs === null ? {} : { logprobs: sampling.logprobs }),
     };
-    this.#executor.addSampler(sequence.handle, options, sequence.prompt);
+    this.#executor.addSampler(sequence.handle, options, sequence.prompt, cursor);
     if (watched) this.#executor.addDrafter(sequence.handle, sequence.prompt);
   }
 
@@ -232,6 +247,11 @@ export class ModelRunner {
     this.#run = null;
     if (run.thrown !== null) throw run.thrown.error;
     if (done.failure != null) throw new Error(done.failure);
+  }
+
+  /** What the masks of constraints have taken. */
+  get maskStats(): MaskStats {
+    return this.#executor.maskStats();
   }
 
   /** Makes a run end after the step that is being computed. */

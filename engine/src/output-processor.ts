@@ -3,7 +3,8 @@ import type { StepToken } from './model-runner.ts';
 import type { Sequence } from './scheduling/sequence.ts';
 import { Detokenizer } from './text/detokenizer.ts';
 import { StopStrings } from './text/stop-strings.ts';
-import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs, TokenText } from './types.ts';
+import type { ToolCallParser } from './tools/tool-call-parser.ts';
+import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs, TokenText, ToolCallDelta } from './types.ts';
 
 /** A token's own text and bytes, remembered because the same few thousand come up again and again. */
 export class TokenTexts {
@@ -44,15 +45,25 @@ export class OutputProcessor {
   readonly #texts: TokenTexts;
   readonly #detokenizer: Detokenizer;
   readonly #stops: StopStrings;
+  /** Reads calls of tools out of the text; null where there are no tools. */
+  readonly #calls: ToolCallParser | null;
   readonly #promptLogprobs: (TokenLogprobs | null)[] = [null];
   #promptReported = false;
 
-  constructor(sequence: Sequence, tokenizer: Tokenizer, texts: TokenTexts, eosTokenIds: ReadonlySet<number>) {
+  /** @param tools what reads their calls, and the control tokens that it has to see */
+  constructor(
+    sequence: Sequence,
+    tokenizer: Tokenizer,
+    texts: TokenTexts,
+    eosTokenIds: ReadonlySet<number>,
+    tools: { readonly parser: ToolCallParser; readonly markers: ReadonlySet<number> } | null = null,
+  ) {
     this.#sequence = sequence;
+    this.#calls = tools?.parser ?? null;
     this.#texts = texts;
     this.#eosTokenIds = eosTokenIds;
     this.#stopTokenIds = new Set(sequence.sampling.stopTokenIds);
-    this.#detokenizer = new Detokenizer(tokenizer);
+    this.#detokenizer = new Detokenizer(tokenizer, tools?.markers);
     this.#stops = new StopStrings(sequence.sampling.stop, sequence.sampling.includeStop);
   }
 
@@ -71,7 +82,9 @@ export class OutputProcessor {
   accept(token: StepToken): GenerationEvent[] {
     const { sampling, output } = this.#sequence;
     const id = token.token;
-    const endsByToken = this.#stopTokenIds.has(id) || (this.#eosTokenIds.has(id) && !sampling.ignoreEos);
+    // After the end of a constrained answer nothing can come, whatever else was asked for.
+    const ignoreEos = sampling.ignoreEos && sampling.constraint === null;
+    const endsByToken = this.#stopTokenIds.has(id) || (this.#eosTokenIds.has(id) && !ignoreEos);
     // As in vLLM, a stop string must end in text that comes after the least number of tokens.
     const mayStop = output.length > sampling.minTokens;
     const decoded = endsByToken && !sampling.includeStop ? '' : this.#detokenizer.push([id]);
@@ -85,11 +98,26 @@ export class OutputProcessor {
       if (matched === null) text += this.#stops.flush();
     }
     const logprobs = sampling.logprobs === null ? null : [this.#texts.describeAll(token)];
-    const events: GenerationEvent[] = [{ type: 'delta', text, tokenIds: [id], logprobs }];
+    const events: GenerationEvent[] = [
+      { type: 'delta', ...this.#readCalls(text, ends), tokenIds: [id], logprobs },
+    ];
     if (!ends) return events;
     const stopReason = matched ?? (this.#stopTokenIds.has(id) ? id : null);
-    events.push(this.finish(matched !== null || endsByToken ? 'stop' : 'length', stopReason));
+    events.push(this.finish(this.#reasonOf(matched !== null || endsByToken), stopReason));
     return events;
+  }
+
+  #readCalls(text: string, ends: boolean): { text: string; toolCalls?: readonly ToolCallDelta[] } {
+    if (this.#calls === null) return { text };
+    const read = this.#calls.push(text);
+    const rest = ends ? this.#calls.flush() : { text: '', calls: [] };
+    const toolCalls = [...read.calls, ...rest.calls];
+    return { text: read.text + rest.text, ...(toolCalls.length === 0 ? {} : { toolCalls }) };
+  }
+
+  #reasonOf(byItself: boolean): FinishReason {
+    if (!byItself) return 'length';
+    return (this.#calls?.calls ?? 0) > 0 ? 'tool_calls' : 'stop';
   }
 
   finish(reason: FinishReason, stopReason: string | number | null): GenerationEvent {

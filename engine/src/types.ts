@@ -147,10 +147,53 @@ export interface ChatMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string;
   readonly name?: string;
+  /** What the assistant called. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Which call a tool's message answers. */
+  readonly toolCallId?: string;
+}
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text. */
+  readonly arguments: string;
+}
+
+/** A function that the model may call. */
+export interface Tool {
+  readonly name: string;
+  readonly description: string | null;
+  /** A JSON schema of its arguments; null: it has none. */
+  readonly parameters: Readonly<Record<string, unknown>> | null;
+  /** Its calls keep to the schema, also where the model is free to call it or not. */
+  readonly strict: boolean;
+}
+
+/** Whether the model calls tools: if it wants to, in any case, or this one. */
+export type ToolChoice = 'auto' | 'required' | { readonly name: string };
+
+/** Tools of a chat. Their calls are read out of the answer's text. */
+export interface ToolUse {
+  readonly tools: readonly Tool[];
+  readonly choice: ToolChoice;
+  /** Several calls in one answer. */
+  readonly parallel: boolean;
+}
+
+/** A piece of a call that the model makes. */
+export interface ToolCallDelta {
+  /** Which of the answer's calls. */
+  readonly index: number;
+  /** With the first piece of each call; null after. */
+  readonly id: string | null;
+  readonly name: string | null;
+  /** What is new of the arguments' JSON text. */
+  readonly arguments: string;
 }
 
 export type Prompt =
-  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
+  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[]; readonly tools?: ToolUse | null }
   | {
       readonly kind: 'text';
       readonly text: string;
@@ -158,6 +201,26 @@ export type Prompt =
       readonly specialTokens?: boolean;
     }
   | { readonly kind: 'tokens'; readonly ids: readonly number[] };
+
+/**
+ * What the whole answer must be. It then ends by itself once it is complete. `field` is what the client calls it, for messages.
+ */
+export type Constraint = { readonly field: string } & (
+  | {
+      readonly kind: 'json_schema';
+      /** JSON text. */
+      readonly schema: string;
+      /** Passes over what of the schema cannot be enforced, which is an error otherwise. */
+      readonly lenient: boolean;
+    }
+  /** Any JSON object. */
+  | { readonly kind: 'json_object' }
+  /** The whole answer matches the pattern, in the syntax of Rust's `regex`. */
+  | { readonly kind: 'regex'; readonly pattern: string }
+  | { readonly kind: 'choice'; readonly choices: readonly string[] }
+  /** In llguidance's dialect of Lark. */
+  | { readonly kind: 'grammar'; readonly grammar: string }
+);
 
 /** How tokens are chosen and when to stop. The gateway fills every field; the engine has no defaults. */
 export interface SamplingParams {
@@ -188,6 +251,8 @@ export interface SamplingParams {
   readonly logprobs: number | null;
   /** Also report the logprob of each prompt token given those before it, with this many alternatives. */
   readonly promptLogprobs: number | null;
+  /** null: any text. */
+  readonly constraint: Constraint | null;
 }
 
 /** Of a request whose hidden state is wanted and nothing else. */
@@ -209,6 +274,7 @@ export const POOLED_SAMPLING: SamplingParams = {
   ignoreEos: false,
   logprobs: null,
   promptLogprobs: null,
+  constraint: null,
 };
 
 /** Which requests come first, whatever their tenants' shares: urgent ones, usual ones, and work that nobody waits for. */
@@ -265,7 +331,8 @@ export interface Usage {
   readonly cachedPromptTokens: number;
 }
 
-export type FinishReason = 'stop' | 'length' | 'abort';
+/** `tool_calls`: it ended by itself, and called tools. */
+export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
 
 export type GenerationEvent =
   /** The request was accepted: its prompt is tokenized and fits. */
@@ -283,6 +350,8 @@ export type GenerationEvent =
       readonly text: string;
       readonly tokenIds: readonly number[];
       readonly logprobs: readonly TokenLogprobs[] | null;
+      /** Absent where there are none. */
+      readonly toolCalls?: readonly ToolCallDelta[];
     }
   | {
       readonly type: 'finish';
@@ -311,6 +380,9 @@ export type EngineErrorCode =
   | 'adapter_load_failed'
   | 'adapter_does_not_fit'
   | 'adapters_not_mixable'
+  | 'invalid_schema'
+  | 'invalid_grammar'
+  | 'constraint_failed'
   | 'numerical_error'
   | 'engine_unavailable'
   | 'engine_overloaded'
@@ -346,6 +418,13 @@ export function errorEvent(error: unknown): Extract<GenerationEvent, { type: 'er
   return { type: 'error', code: 'internal_error', message, retryAfterSeconds: null };
 }
 
+/** Times of something, counted since the start: as in Prometheus, a bucket counts all that took no longer. */
+export interface Times {
+  readonly count: number;
+  readonly seconds: number;
+  readonly buckets: readonly { readonly seconds: number; readonly count: number }[];
+}
+
 /** A snapshot of what the engine holds and has done since it started; counters only grow. */
 export interface EngineStats {
   readonly running: number;
@@ -378,6 +457,15 @@ export interface EngineStats {
   /** Prompt tokens that were looked up in the prefix cache, and those of them that were found. */
   readonly prefixQueriesTotal: number;
   readonly prefixHitsTotal: number;
+  /** Compiled grammars that are kept. */
+  readonly grammarsCached: number;
+  readonly grammarBytes: number;
+  readonly grammarHitsTotal: number;
+  readonly grammarCompilations: Times;
+  /** Of the tokens that may come next, for each token of a constrained answer. */
+  readonly masks: Times;
+  /** How long choosing tokens waited for masks. */
+  readonly maskWaitSecondsTotal: number;
   /** Tenants with requests that run or wait. */
   readonly tenants: readonly TenantShare[];
 }

@@ -1,17 +1,29 @@
+import { runCommand } from './cli/run.ts';
+import type { Surroundings } from './cli/surroundings.ts';
 import { helpText } from './config/help.ts';
 import { onStopSignal } from './signals.ts';
 import { VERSION } from './version.ts';
+
+type Client = (args: readonly string[], surroundings: Surroundings) => Promise<string>;
+
+/** Commands for a running server, loaded when one is asked for. */
+const CLIENTS: ReadonlyMap<string, () => Promise<Client>> = new Map([
+  ['adapters', async () => (await import('./cli/adapters.ts')).runAdapters],
+  ['tenants', async () => (await import('./cli/tenants.ts')).runTenants],
+  ['keys', async () => (await import('./cli/keys.ts')).runKeys],
+]);
 
 await main(process.argv.slice(2));
 
 /** Runs a command. The process lives on while it serves; otherwise its exit status says how it went. */
 async function main(args: readonly string[]): Promise<void> {
   const [command, ...options] = args;
-  if (command === 'adapters') {
+  const client = CLIENTS.get(command ?? '');
+  if (client !== undefined) {
     // `polylora adapters ls | head` is no fault of anybody's.
     process.stdout.on('error', (error) => process.exit(codeOf(error) === 'EPIPE' ? 0 : 1));
-    const { runAdapters } = await import('./cli/adapters.ts');
-    process.exitCode = await runAdapters(options, process);
+    const run = await client();
+    process.exitCode = await runCommand(() => run(options, process), process);
   } else if (command === 'help' || args.includes('--help') || args.includes('-h')) {
     process.stdout.write(helpText());
   } else if (args.includes('--version') || args.includes('-v')) {

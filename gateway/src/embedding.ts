@@ -1,25 +1,29 @@
 import { randomUUID } from 'node:crypto';
+import type { SchedulingParams } from '@polylora/engine';
 import type { Reservation } from './admission/admission.ts';
-import { type Asked, askedOfInputs } from './admission/asked.ts';
+import { type Asked, askedOfInputs, type Used } from './admission/asked.ts';
 import type { Backend, BackendModel } from './backends/backend.ts';
 import { ApiError } from './errors.ts';
 import { PROMPT_ERRORS } from './generation.ts';
 import type { Client } from './http/client.ts';
-import type { InFlight, Lease } from './in-flight.ts';
+import type { InFlight } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 import type { EmbeddingRequest } from './openai/embedding-request.ts';
 import { embeddingList } from './openai/embedding-response.ts';
+
+/** Of usual text. */
+const BYTES_OF_TOKEN = 4;
 
 export interface EmbeddingOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
   readonly request: EmbeddingRequest;
-  readonly scheduling: Parameters<Backend['embed']>[1]['scheduling'];
+  readonly scheduling: SchedulingParams;
+  /** Holds what the request may use for whoever it is from. @throws ApiError */
+  readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
   readonly client: Client;
-  /** Holds what the request may use for whoever it is from. @throws ApiError */
-  readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
 }
 
 /**
@@ -28,33 +32,41 @@ export interface EmbeddingOptions {
  */
 export async function embeddingAnswer(options: EmbeddingOptions): Promise<object> {
   const { backend, model, request, scheduling, inFlight, metrics, client } = options;
-  const reservation = await options.reserve(askedOfInputs(model, request.inputs));
-  let lease: Lease | null = null;
-  let stopListening = () => {};
-  // As long as it is not known: what failed or was left costs nothing.
-  let promptTokens = 0;
-  const started = performance.now();
+  const { inputs, truncate } = request;
+  if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
+  const most = askedOfInputs(model, inputs);
+  const reservation = await options.reserve(most);
+  let used: Used | null = null;
   try {
-    const held = inFlight.acquire(scheduling.tenant, 1);
-    lease = held;
-    const leave = () => held.abort(new ApiError('client_closed_request', 'The client closed the request.'));
-    stopListening = client.onLeave(leave);
+    const lease = inFlight.acquire(scheduling.tenant, 1);
+    const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
+    const stopListening = client.onLeave(leave);
     if (client.hasLeft) leave();
-    const { inputs, truncate } = request;
-    const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling };
-    const vectors = await backend.embed(model, asked, held.signal);
-    promptTokens = vectors.reduce((sum, vector) => sum + vector.promptTokens, 0);
-    metrics.countEmbedding(inputs.length, promptTokens, (performance.now() - started) / 1000);
-    return embeddingList(vectors, model.id, request);
+    const started = performance.now();
+    try {
+      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling };
+      const vectors = await backend.embed(model, asked, lease.signal);
+      const promptTokens = vectors.reduce((sum, vector) => sum + vector.promptTokens, 0);
+      used = usedBy(promptTokens);
+      metrics.countEmbedding(inputs.length, promptTokens, (performance.now() - started) / 1000);
+      return embeddingList(vectors, model.id, request);
+    } catch (error) {
+      // Some of it may have been computed for whoever does not wait for it any more.
+      if (lease.signal.aborted) used = usedBy(Math.ceil(most.promptTokens / BYTES_OF_TOKEN));
+      throw error;
+    } finally {
+      stopListening();
+      lease.release();
+    }
   } catch (error) {
     throw ofInput(error);
   } finally {
-    stopListening();
-    lease?.release();
-    reservation.settle(
-      promptTokens === 0 ? null : { promptTokens, cachedPromptTokens: 0, completionTokens: 0 },
-    );
+    reservation.settle(used);
   }
+}
+
+function usedBy(promptTokens: number): Used {
+  return { promptTokens, cachedPromptTokens: 0, completionTokens: 0 };
 }
 
 /** Names the field that a text came from, where that cannot be used. */

@@ -40,6 +40,15 @@ export const ERRORS = {
   unsupported_parameter: badRequest('A known field asks for something this server does not do.'),
   context_length_exceeded: badRequest("Prompt and completion together exceed the model's context length."),
   invalid_prompt: badRequest('The prompt cannot be used, for example a token id outside the vocabulary.'),
+  invalid_schema: badRequest(
+    'The schema that the answer must keep to is none, asks for what cannot be enforced, or is too large or too complex.',
+  ),
+  invalid_grammar: badRequest(
+    'The pattern, the choices or the grammar that the answer must keep to cannot be used; the message says where.',
+  ),
+  constraint_failed: badRequest(
+    'The answer cannot go on: `min_tokens` or `logit_bias` rule out every token that its constraint allows, or the constraint became too complex.',
+  ),
   adapter_does_not_fit: badRequest(
     'The request and its adapter together need more than the whole page pool.',
   ),

@@ -248,7 +248,12 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     };
     responses = await ResponseStore.open(await metadata(), responseLimits, logger);
     if (config.auth === 'keys') {
-      tenants = await openTenants({ database: await metadata(), secret: await secretKey(), logger });
+      tenants = await openTenants({
+        database: await metadata(),
+        secret: await secretKey(),
+        redis: config.redis,
+        logger,
+      });
       authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, config.operatorKey);
     }
     const { upstream: url, upstreamKey: key } = config;
@@ -355,7 +360,7 @@ function createEncoder(config: Config, logger: Logger, say: (line: string) => vo
     config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
   const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
   const name = basename(model).replace(/@.*$/, '');
-  return { embedder, name, startedAt: Math.floor(Date.now() / 1000) };
+  return { embedder, name, startedAt: Math.floor(Date.now() / 1000), logger };
 }
 
 async function startEngine(

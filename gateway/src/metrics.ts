@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EmbedderStats } from '@polylora/engine';
+import type { EmbedderStats, Times } from '@polylora/engine';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
 import { METRICS, type MetricKey } from './metric-definitions.ts';
@@ -183,12 +183,30 @@ export class Metrics {
       this.#set('adapterResident', 1, { lora_name: name });
     }
     this.#readTenants(stats.tenants);
+    this.#readGrammars(stats);
     this.#follow('engineRestarts', stats.restartsTotal, {});
     this.#set('loraRequests', Date.now() / 1000, {
       max_lora: String(this.#mostAdapters),
       running_lora_adapters: stats.runningAdapters.join(','),
       waiting_lora_adapters: stats.waitingAdapters.join(','),
     });
+  }
+
+  #readGrammars(stats: BackendStats): void {
+    this.#set('grammarsCached', stats.grammarsCached, {});
+    this.#set('grammarBytes', stats.grammarBytes, {});
+    this.#follow('grammarHits', stats.grammarHitsTotal, {});
+    this.#follow('grammarCompileCount', stats.grammarCompilations.count, {});
+    this.#follow('grammarCompileSeconds', stats.grammarCompilations.seconds, {});
+    for (const { seconds, count } of withInfinity(stats.grammarCompilations)) {
+      this.#follow('grammarCompileBuckets', count, { le: seconds });
+    }
+    this.#follow('maskCount', stats.masks.count, {});
+    this.#follow('maskSeconds', stats.masks.seconds, {});
+    for (const { seconds, count } of withInfinity(stats.masks)) {
+      this.#follow('maskBuckets', count, { le: seconds });
+    }
+    this.#follow('maskWait', stats.maskWaitSecondsTotal, {});
   }
 
   #readEncoder({ waiting, batchesTotal, secondsTotal }: EmbedderStats): void {
@@ -226,4 +244,10 @@ export class Metrics {
     this.#seen.set(series, total);
     this.#count(key, total < seen ? total : total - seen, labels);
   }
+}
+
+/** As Prometheus writes a histogram's buckets: the last has no upper end. */
+function withInfinity({ count, buckets }: Times): { readonly seconds: string; readonly count: number }[] {
+  const ends = buckets.map((bucket) => ({ seconds: String(bucket.seconds), count: bucket.count }));
+  return [...ends, { seconds: '+Inf', count }];
 }

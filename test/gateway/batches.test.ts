@@ -258,7 +258,7 @@ describe('batches', () => {
         ...{ input_file_id: id, endpoint: '/v1/completions', completion_window: '24h' },
         ...fields,
       } as OpenAI.BatchCreateParams);
-    await expect(create({ endpoint: '/v1/embeddings' })).rejects.toMatchObject({ param: 'endpoint' });
+    await expect(create({ endpoint: '/v1/responses' })).rejects.toMatchObject({ param: 'endpoint' });
     await expect(create({ completion_window: '1h' })).rejects.toMatchObject({ param: 'completion_window' });
     await expect(create({ metadata: { a: 1 } })).rejects.toMatchObject({ param: 'metadata.a' });
     await expect(create({ input_file_id: null })).rejects.toMatchObject({ param: 'input_file_id' });

@@ -1,4 +1,5 @@
 import type OpenAI from 'openai';
+import { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cosine, EMBEDDING_CASES } from '../support/embedder.ts';
 import {
@@ -8,6 +9,7 @@ import {
   oracleModel,
   START_MILLISECONDS,
   startGateway,
+  until,
 } from '../support/gateway.ts';
 
 const MODEL = 'all-MiniLM-L6-v2';
@@ -186,6 +188,14 @@ describe('a model that generates', () => {
     expect(data.map(({ index }) => index)).toEqual(texts.map((_, index) => index));
   });
 
+  it('cuts long texts only where that is asked for', async () => {
+    const { usage } = await embed(['word '.repeat(9000), 'short'], {
+      model: 'base',
+      truncate_prompt_tokens: 20,
+    });
+    expect(usage.prompt_tokens).toBe(21);
+  });
+
   it('names what is wrong with a text', async () => {
     expect(await refused([[0, 49_152]], { model: 'base' })).toMatchObject({
       status: 400,
@@ -196,14 +206,46 @@ describe('a model that generates', () => {
       code: 'context_length_exceeded',
       param: 'input',
     });
-    expect(await refused(QUESTION, { model: 'base', truncate_prompt_tokens: 5 })).toMatchObject({
-      status: 400,
-      code: 'unsupported_parameter',
-    });
     expect(await refused(QUESTION, { model: 'nobody' })).toMatchObject({
       status: 404,
       code: 'model_not_found',
     });
+  });
+});
+
+describe('a batch of embeddings', () => {
+  it('answers each line as the route would', async () => {
+    const bodies = [
+      { model: MODEL, input: [QUESTION, SAME] },
+      { model: 'pirate', input: OTHER, dimensions: 32 },
+      { model: MODEL, input: '' },
+    ];
+    const lines = bodies.map((body, index) =>
+      JSON.stringify({ custom_id: String(index), method: 'POST', url: '/v1/embeddings', body }),
+    );
+    const { batches, files } = gateway.client;
+    const file = await toFile(Buffer.from(lines.join('\n')), 'lines.jsonl');
+    const { id: input } = await files.create({ purpose: 'batch', file });
+    const { id } = await batches.create({
+      input_file_id: input,
+      endpoint: '/v1/embeddings',
+      completion_window: '24h',
+    });
+    await until(async () => (await batches.retrieve(id)).status === 'completed', 30);
+    const { request_counts, usage, output_file_id: output } = await batches.retrieve(id);
+    expect(request_counts).toEqual({ total: 3, completed: 2, failed: 1 });
+    const results = (await (await files.content(output ?? '')).text())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { custom_id: string; response: { body: { usage: object } } });
+    expect(results).toHaveLength(2);
+    let tokens = 0;
+    for (const { custom_id, response } of results) {
+      const direct = await raw(bodies[Number(custom_id)]!);
+      expect(response.body).toEqual(direct.body);
+      tokens += (direct.body.usage as { total_tokens: number }).total_tokens;
+    }
+    expect(usage?.total_tokens).toBe(tokens);
   });
 });
 

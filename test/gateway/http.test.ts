@@ -170,10 +170,14 @@ describe('metrics and logs', () => {
     );
     expect(text).toContain(`vllm:num_requests_running${label} 1`);
     stream.controller.abort();
+    // What it says again is guessed.
     await client.chat.completions.create({
       model: 'base',
-      messages: [{ role: 'user', content: 'Hi' }],
-      max_tokens: 3,
+      messages: [
+        { role: 'user', content: 'Repeat word for word: a cat, a dog, a cow, a cat, a dog, a cow.' },
+      ],
+      max_tokens: 40,
+      temperature: 0,
     });
     for (const name of [
       'vllm:time_to_first_token_seconds_count',
@@ -183,6 +187,8 @@ describe('metrics and logs', () => {
       'vllm:inter_token_latency_seconds_count',
       'vllm:request_time_per_output_token_seconds_count',
       'vllm:prompt_tokens_total',
+      'vllm:spec_decode_num_draft_tokens_total',
+      'vllm:spec_decode_num_accepted_tokens_total',
     ]) {
       expect(await metric(gateway, name + label), name).toBeGreaterThan(0);
     }

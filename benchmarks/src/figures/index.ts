@@ -8,6 +8,8 @@ import { fairness } from './fairness.ts';
 import type { Figure } from './figure.ts';
 import { gatewayOverhead } from './gateway-overhead.ts';
 import { gatewayThroughput } from './gateway-throughput.ts';
+import { gatewayVsPeers } from './gateway-vs-peers.ts';
+import { grammarCost, grammarMaskTime } from './grammar-cost.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
@@ -59,6 +61,9 @@ export const FIGURES: readonly Figure[] = [
   deltaCompression,
   gatewayOverhead,
   gatewayThroughput,
+  grammarCost,
+  grammarMaskTime,
+  gatewayVsPeers,
   overload,
   soak,
   speculation,

@@ -8,9 +8,12 @@ import { FREE, QUOTING } from '../speculation/prompts.ts';
 import { formatSpread, ratioSpread } from '../statistics.ts';
 import type { Figure } from './figure.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 6;
 const THREADS = 2;
-const NEW_TOKENS = 160;
+const QUOTED_TOKENS = 160;
+/** Where little differs, many short measurements side by side tell more than few long ones. */
+const FREE_TOKENS = 64;
+const FREE_ROUNDS_PER_ROUND = 4;
 const STREAMS = [1, 4, 16];
 /** The least that is promised where nothing is quoted. */
 const LEAST_ELSEWHERE = 0.97;
@@ -22,6 +25,8 @@ interface Load {
   readonly quoting: boolean;
   readonly contents: readonly string[];
   readonly streams: number;
+  /** For each of the figure's. */
+  readonly rounds: number;
   readonly sampling: Partial<SamplingParams>;
 }
 
@@ -31,7 +36,8 @@ const LOADS: readonly Load[] = [
     quoting: true,
     contents: [content],
     streams: 1,
-    sampling: {},
+    rounds: 1,
+    sampling: { maxTokens: QUOTED_TOKENS },
   })),
   ...STREAMS.flatMap((streams) =>
     [0, 1].map((temperature) => ({
@@ -39,7 +45,8 @@ const LOADS: readonly Load[] = [
       quoting: false,
       contents: FREE,
       streams,
-      sampling: { temperature },
+      rounds: FREE_ROUNDS_PER_ROUND,
+      sampling: { maxTokens: FREE_TOKENS, temperature },
     })),
   ),
 ];
@@ -73,7 +80,7 @@ export const speculation: Figure = {
             { name: 'with', measure: (round) => measureLoad(withDrafts, load, round) },
             { name: 'without', measure: (round) => measureLoad(without, load, round) },
           ],
-          rounds,
+          rounds * load.rounds,
           (_, [a, b]) => assertSameAnswers(load, a!, b!),
         );
         const speeds = (side: readonly Measured[]) => side.map(({ tokensPerSecond }) => tokensPerSecond);
@@ -132,7 +139,7 @@ async function answer(
     id,
     prompt,
     adapter: null,
-    sampling: { ...GREEDY, ignoreEos: false, maxTokens: NEW_TOKENS, ...sampling },
+    sampling: { ...GREEDY, ignoreEos: false, ...sampling },
     scheduling: ONE_TENANT,
   })) {
     if (event.type === 'error') throw new Error(event.message);

@@ -7,6 +7,14 @@ import { LoadGenerator, type LoadTarget, startStub } from './load.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const PATH = '/v1/chat/completions';
+const OPERATOR_KEY = 'operator-key-of-the-benchmarks';
+/** Never reached, and counted all the same. */
+const LIMITS = {
+  requests_per_minute: 1e9,
+  tokens_per_minute: 1e12,
+  concurrent_requests: 1e6,
+  budgets: { month: { tokens: 1e15, money: 1e6 } },
+};
 
 /** The stub, the load generator, and the gateway between them. */
 export interface GatewaySetting {
@@ -16,7 +24,10 @@ export interface GatewaySetting {
   readonly gateway: LoadTarget;
 }
 
-/** Everything that a request passes is on, as for a customer: a key, limits, metrics, a log line for each request in a file. */
+/**
+ * Everything that a customer's request passes is on: a key, limits and budgets of the key and of its tenant, a price, metrics,
+ * and a line of the log for each request in a file.
+ */
 export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-gateway-'));
   const stops: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
@@ -26,25 +37,38 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
     const generator = new LoadGenerator();
     stops.push(() => generator.stop());
     const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
-    const flags = ['serve', '--upstream', stub.url, '--home', folder, '--max-queued', '20000'];
-    const profiled = process.env.POLYLORA_BENCH_NODE_FLAGS?.split(' ') ?? [];
-    const server = await launch(process.execPath, [...profiled, cli, ...flags], {
+    const flags = ['--upstream', stub.url, '--home', folder, '--max-queued', '20000'];
+    // For a profile of the gateway: `--cpu-prof --cpu-prof-dir=...`
+    const nodeFlags = process.env.POLYLORA_BENCH_NODE_FLAGS?.split(' ') ?? [];
+    const server = await launch(process.execPath, [...nodeFlags, cli, 'serve', ...flags], {
+      env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_AUTH: 'keys', POLYLORA_LOG_LEVEL: 'info' },
       logFile: join(folder, 'gateway.log'),
     });
     stops.push(() => server.stop());
     await untilReady(server, '/readyz', START_TIMEOUT_MS);
+    const key = await customerKey(server.url);
     return await work({
       generator,
       stubUrl: stub.url,
       direct: { url: stub.url, path: PATH, headers: {}, fields: {} },
-      gateway: {
-        url: server.url,
-        path: PATH,
-        headers: { authorization: 'Bearer sk-of-the-benchmark' },
-        fields: {},
-      },
+      gateway: { url: server.url, path: PATH, headers: { authorization: `Bearer ${key}` }, fields: {} },
     });
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
+}
+
+async function customerKey(url: string): Promise<string> {
+  const admin = async (method: string, path: string, body: object) => {
+    const response = await fetch(`${url}/admin/v1/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${OPERATOR_KEY}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(await response.text());
+    return (await response.json()) as { key: string };
+  };
+  await admin('PUT', 'prices/*', { input: 0.2, output: 0.6 });
+  await admin('POST', 'tenants', { id: 'customer', models: ['*'], limits: LIMITS });
+  return (await admin('POST', 'keys', { tenant: 'customer', limits: LIMITS })).key;
 }

@@ -30,17 +30,19 @@ interface LaunchOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where its standard error and output go; without it, errors go to this process's and the output nowhere. */
   readonly logFile?: string;
+  /** How the command is told its port. */
+  readonly portFlag?: (port: number) => readonly string[];
 }
 
 /** Starts a command that serves on the port that is added to its arguments; does not wait for it. */
 export async function launch(
   command: string,
   args: readonly string[],
-  { env = {}, logFile }: LaunchOptions = {},
+  { env = {}, logFile, portFlag = (port) => ['--port', String(port)] }: LaunchOptions = {},
 ): Promise<ServerProcess> {
   const port = await freePort();
   const log = logFile === undefined ? null : openSync(logFile, 'w');
-  const child = spawn(command, [...args, '--port', String(port)], {
+  const child = spawn(command, [...args, ...portFlag(port)], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', log ?? 'ignore', log ?? 'inherit'],

@@ -55,3 +55,12 @@ test('what was dropped does not run', () => {
   queue.drop(0);
   expect(names(queue.take())).toEqual(['1.0']);
 });
+
+test('what nobody waits for runs when nothing else does, or beside it', () => {
+  const queue = new BatchQueue(10);
+  queue.add(0, inputs(0, [5, 3, 3]), true);
+  queue.add(1, inputs(1, [3, 4]));
+  expect(names(queue.take())).toEqual(['1.0', '0.1', '0.2']);
+  expect(names(queue.take())).toEqual(['1.1']);
+  expect(names(queue.take())).toEqual(['0.0']);
+});

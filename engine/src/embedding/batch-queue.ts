@@ -10,12 +10,15 @@ export interface WaitingInput {
 
 /**
  * Inputs of one length run together, so that nothing has to be padded. Requests take turns in beginning a batch: one of
- * thousands of texts does not keep a single one waiting for longer than a batch.
+ * thousands of texts does not keep a single one waiting for longer than a batch. What nobody waits for begins one when
+ * nothing else does.
  */
 export class BatchQueue {
   readonly #mostTokens: number;
   /** In the order of their turns. */
   readonly #requests = new Map<number, WaitingInput[]>();
+  /** Those of them that nobody waits for. */
+  readonly #background = new Set<number>();
 
   /** @param mostTokens that a batch has, unless it is a single input */
   constructor(mostTokens: number) {
@@ -26,25 +29,29 @@ export class BatchQueue {
     return this.#requests.size === 0;
   }
 
-  add(request: number, inputs: readonly WaitingInput[]): void {
-    if (inputs.length > 0) this.#requests.set(request, [...inputs]);
+  add(request: number, inputs: readonly WaitingInput[], isBackground = false): void {
+    if (inputs.length === 0) return;
+    this.#requests.set(request, [...inputs]);
+    if (isBackground) this.#background.add(request);
   }
 
   /** Forgets what still waits of a request. */
   drop(request: number): void {
     this.#requests.delete(request);
+    this.#background.delete(request);
   }
 
   /** Takes the next batch; empty where nothing waits. */
   take(): WaitingInput[] {
-    const first = [...this.#requests.keys()][0];
+    const requests = [...this.#requests.keys()];
+    const first = requests.find((request) => !this.#background.has(request)) ?? requests[0];
     const lead = first === undefined ? undefined : this.#requests.get(first)?.[0];
     if (first === undefined || lead === undefined) return [];
     const length = lead.ids.length;
     // A product of one row may be computed by another routine than one of several.
     let room = length === 1 ? 1 : Math.max(1, Math.floor(this.#mostTokens / length));
     const batch: WaitingInput[] = [];
-    for (const [request, inputs] of [...this.#requests]) {
+    for (const [request, inputs] of this.#from(first)) {
       const rest: WaitingInput[] = [];
       for (const input of inputs) {
         if (room > 0 && input.ids.length === length) {
@@ -57,9 +64,16 @@ export class BatchQueue {
       // Set again, a key comes last.
       if (request === first) this.#requests.delete(request);
       if (rest.length > 0) this.#requests.set(request, rest);
-      else this.#requests.delete(request);
+      else this.drop(request);
       if (room === 0) break;
     }
     return batch;
+  }
+
+  /** What waits, a request's own first. */
+  #from(first: number): [number, WaitingInput[]][] {
+    const own = this.#requests.get(first);
+    const others = [...this.#requests].filter(([request]) => request !== first);
+    return own === undefined ? others : [[first, own], ...others];
   }
 }

@@ -83,7 +83,7 @@ async function accept(text: EncoderText, id: number, request: EmbedRequest): Pro
       if (index % TOKENIZED_TOGETHER === TOKENIZED_TOGETHER - 1) await new Promise(setImmediate);
     }
     // It may have been cancelled meanwhile.
-    if (pending.has(id)) queue.add(id, inputs);
+    if (pending.has(id)) queue.add(id, inputs, request.background);
   } catch (error) {
     pending.delete(id);
     send({ type: 'rejected', id, failure: failure(error) });

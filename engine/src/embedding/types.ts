@@ -12,6 +12,8 @@ export interface EmbedRequest {
   readonly truncate: number | 'model' | null;
   /** Give each token's own state, too. */
   readonly tokenStates: boolean;
+  /** Nobody waits for it: others come first. */
+  readonly background?: boolean;
 }
 
 export interface Embedding {

@@ -1,3 +1,5 @@
+import { FIXED_ROWS, RowCost } from './row-cost.ts';
+
 /** What a step computed and how long it took. */
 export interface MeasuredStep {
   readonly decodeRows: number;
@@ -17,24 +19,12 @@ export interface CostModelOptions {
 
 /** Weight of a new measurement against all before. */
 const NEWEST = 0.1;
-/** The same for what a row costs, which takes more steps to tell. */
-const NEWEST_ON_LINE = 0.01;
-/** Rows that a decode step costs before its first: reading the weights. Only to guess sizes that were not seen. */
-const FIXED_ROWS = 8;
-/** Spread of sizes, in rows squared, at which what was measured of a row counts as much as that guess. */
-const TRUSTED_SPREAD = 0.1;
-/** A row costs at least the guess ÷ this. */
-const MOST_CHEAPER = 8;
-/** A step that took so many times what was to be expected was disturbed. */
-const DISTURBED = 2;
-
 /** Seconds that work takes on this machine, learnt from what was measured. */
 export class CostModel {
   readonly #attentionScale: number;
   /** Seconds of a decode step of up to 2^index rows, where one was seen. */
   readonly #decode: number[] = [];
-  /** Decode steps of late: the moments of a line through rows and seconds. */
-  readonly #line = { rows: 0, seconds: 0, rowsSpread: 0, together: 0 };
+  readonly #row = new RowCost();
   #firstDecode: number;
   #prefillSecondsPerWork: number;
   #loadPageSeconds: number;
@@ -87,15 +77,7 @@ export class CostModel {
 
   /** What a further row adds to a step that decodes so many rows, as a share of the step's time. */
   rowShare(rows: number): number {
-    const line = this.#line;
-    const guess = 1 / (rows + FIXED_ROWS);
-    if (line.rows === 0) return guess;
-    const guessed = line.seconds / (line.rows + FIXED_ROWS);
-    const fitted = (line.together + TRUSTED_SPREAD * guessed) / (line.rowsSpread + TRUSTED_SPREAD);
-    // No row costs more than all of them on average.
-    const slope = Math.min(Math.max(fitted, guessed / MOST_CHEAPER), line.seconds / line.rows);
-    const seconds = Math.max(line.seconds + slope * (rows - line.rows), slope * rows);
-    return slope / seconds;
+    return this.#row.share(rows);
   }
 
   loadSeconds(pages: number): number {
@@ -107,30 +89,12 @@ export class CostModel {
       if (decodeRows === 0) return;
       const size = bucketOf(decodeRows);
       this.#decode[size] = mixed(this.#decode[size] ?? seconds, seconds);
-      this.#drawLine(decodeRows, seconds);
+      this.#row.stepped(decodeRows, seconds);
       return;
     }
     // Where decoding took all of it by our guess, at least something was the prompt's.
     const prefill = Math.max(seconds - this.decodeSeconds(decodeRows), seconds / 10);
     this.#prefillSecondsPerWork = mixed(this.#prefillSecondsPerWork, prefill / prefillWork);
-  }
-
-  #drawLine(rows: number, seconds: number): void {
-    const line = this.#line;
-    if (line.rows === 0) {
-      line.rows = rows;
-      line.seconds = seconds;
-      return;
-    }
-    const expected = Math.max(line.seconds, (line.seconds * (rows + FIXED_ROWS)) / (line.rows + FIXED_ROWS));
-    const rowsOff = rows - line.rows;
-    const secondsOff = Math.min(seconds, DISTURBED * expected) - line.seconds;
-    line.rows += NEWEST_ON_LINE * rowsOff;
-    line.seconds += NEWEST_ON_LINE * secondsOff;
-    // A step of the usual size says little of what a row costs, so little is forgotten for it.
-    const kept = 1 - (Math.abs(rowsOff) < 0.5 ? NEWEST_ON_LINE / 16 : NEWEST_ON_LINE);
-    line.rowsSpread = kept * (line.rowsSpread + NEWEST_ON_LINE * rowsOff * rowsOff);
-    line.together = kept * (line.together + NEWEST_ON_LINE * rowsOff * secondsOff);
   }
 
   loaded(pages: number, seconds: number): void {

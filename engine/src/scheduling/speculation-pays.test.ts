@@ -44,14 +44,14 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Tokens a second with drafts ÷ without. */
-function gain(machine: Machine, texts: readonly Text[], seed: number): number {
+/** Tokens a second with drafts ÷ without: of all streams, and of the one that is worst off. */
+function gains(machine: Machine, texts: readonly Text[], seed: number): { all: number; least: number } {
   const random = numbers(seed);
   const costs = new CostModel({ attentionScale: 1000 });
   const speculation = new Speculation('auto', costs);
-  const streams = texts.map((text, index) => ({ text, match: 0, sequence: sequence(index) }));
+  const streams = texts.map((text, index) => ({ text, match: 0, tokens: 0, sequence: sequence(index) }));
   const batch = streams.map(({ sequence: each }) => each);
-  let [tokens, milliseconds] = [0, 0];
+  let milliseconds = 0;
   for (let step = 0; step < STEPS; step += RUN) {
     const plan = speculation.plan(batch, 512);
     for (let within = 0; within < RUN; within++) {
@@ -76,7 +76,7 @@ function gain(machine: Machine, texts: readonly Text[], seed: number): number {
           came++;
         }
         speculation.stepped(each, came);
-        tokens += came;
+        stream.tokens += came;
       }
       // A machine that others use too: most steps take a little longer, some much.
       const disturbed = 1 + 0.3 * random() + (random() < 0.01 ? 5 * random() : 0);
@@ -84,7 +84,9 @@ function gain(machine: Machine, texts: readonly Text[], seed: number): number {
       costs.stepped({ decodeRows: rows, prefillWork: 0, seconds: (machine(rows) * disturbed) / 1000 });
     }
   }
-  return tokens / milliseconds / (streams.length / machine(streams.length));
+  const without = milliseconds / machine(streams.length);
+  const each = streams.map(({ tokens }) => tokens / without);
+  return { all: each.reduce((sum, gain) => sum + gain, 0) / each.length, least: Math.min(...each) };
 }
 
 function sequence(handle: number): Sequence {
@@ -109,19 +111,21 @@ function sequence(handle: number): Sequence {
 describe.each(Object.entries(MACHINES))('on a machine with %s', (_, machine) => {
   it.each([1, 2, 4, 16])('costs next to nothing where it does not pay: %i streams', (size) => {
     for (const [name, text] of Object.entries(TEXTS)) {
-      const gained = gain(machine, new Array(size).fill(text), 5);
-      expect(gained, name).toBeGreaterThan(0.97);
+      expect(gains(machine, new Array(size).fill(text), 5).all, name).toBeGreaterThan(0.97);
     }
     const mixed = Object.values(TEXTS);
     const texts = Array.from({ length: size }, (_, index) => mixed[index % mixed.length]!);
-    expect(gain(machine, texts, 6)).toBeGreaterThan(0.97);
+    const { all, least } = gains(machine, texts, 6);
+    expect(all).toBeGreaterThan(0.97);
+    // Who gains nothing waits for the others' drafts, but not long.
+    expect(least).toBeGreaterThan(0.75);
   });
 });
 
 describe('a quoted text', () => {
   it('is written much faster by one stream', () => {
     const quoted = TEXTS['a quoted text']!;
-    expect(gain(MACHINES['two cores with AVX2']!, [quoted], 7)).toBeGreaterThan(1.8);
-    expect(gain(MACHINES['rows nearly for nothing']!, [quoted], 7)).toBeGreaterThan(2.5);
+    expect(gains(MACHINES['two cores with AVX2']!, [quoted], 7).all).toBeGreaterThan(1.8);
+    expect(gains(MACHINES['rows nearly for nothing']!, [quoted], 7).all).toBeGreaterThan(2.5);
   });
 });

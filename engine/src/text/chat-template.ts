@@ -1,5 +1,8 @@
+import { hash } from 'node:crypto';
 import { Template } from '@huggingface/jinja';
-import { type ChatMessage, EngineError } from '../types.ts';
+import { knowsTools } from '../tools/tool-format.ts';
+import { toolsInText } from '../tools/tools-in-text.ts';
+import { type ChatMessage, EngineError, type Tool } from '../types.ts';
 
 /** What `raise_exception` in a template throws: the template refuses the chat. */
 class Refusal extends Error {}
@@ -20,6 +23,9 @@ export class ChatTemplate {
   readonly #template: Template;
   readonly #variables: Record<string, unknown>;
   readonly #knowsDeveloper: boolean;
+  readonly #knowsTools: boolean;
+  /** Mistral's takes no other ids of calls. */
+  readonly #shortIds: boolean;
 
   /** @throws EngineError `invalid_chat_template` where the template's syntax is wrong. */
   constructor(source: string, { bosToken, eosToken }: SpecialTexts) {
@@ -37,6 +43,8 @@ export class ChatTemplate {
       ...(eosToken === null ? {} : { eos_token: eosToken }),
     };
     this.#knowsDeveloper = source.includes('developer');
+    this.#knowsTools = knowsTools(source);
+    this.#shortIds = source.includes('[TOOL_CALLS]');
   }
 
   /**
@@ -46,13 +54,13 @@ export class ChatTemplate {
    * @throws EngineError `invalid_prompt` with the template's own words where it refuses the chat,
    * `invalid_chat_template` where it fails.
    */
-  render(messages: readonly ChatMessage[]): string {
-    const known = messages.map(({ role, ...rest }) => ({
-      role: role === 'developer' && !this.#knowsDeveloper ? 'system' : role,
-      ...rest,
-    }));
+  render(messages: readonly ChatMessage[], tools: readonly Tool[] = []): string {
+    const taught = this.#knowsTools ? messages : toolsInText(messages, tools);
+    const known = taught.map((message) => this.#variablesOf(message));
+    const functions = tools.map((tool) => ({ type: 'function', function: functionOf(tool) }));
+    const given = this.#knowsTools && tools.length > 0 ? { tools: functions } : {};
     try {
-      return this.#template.render({ ...this.#variables, messages: known });
+      return this.#template.render({ ...this.#variables, ...given, messages: known });
     } catch (error) {
       if (error instanceof Refusal) {
         throw new EngineError('invalid_prompt', `The chat template refuses these messages: ${error.message}`);
@@ -60,6 +68,47 @@ export class ChatTemplate {
       throw failure('failed', error);
     }
   }
+
+  #variablesOf({ role, toolCalls, toolCallId, ...rest }: ChatMessage): object {
+    const id = (given: string) => (this.#shortIds ? shortId(given) : given);
+    return {
+      role: role === 'developer' && !this.#knowsDeveloper ? 'system' : role,
+      ...rest,
+      ...(toolCallId === undefined ? {} : { tool_call_id: id(toolCallId) }),
+      ...(toolCalls === undefined
+        ? {}
+        : {
+            tool_calls: toolCalls.map((call) => ({
+              id: id(call.id),
+              type: 'function',
+              function: { name: call.name, arguments: readArguments(call.arguments) },
+            })),
+          }),
+    };
+  }
+}
+
+/** A tool as templates print it: in the order of OpenAI's API, which models have learned. */
+function functionOf({ name, description, parameters }: Tool): object {
+  return {
+    name,
+    ...(description === null ? {} : { description }),
+    parameters: parameters ?? { type: 'object', properties: {} },
+  };
+}
+
+/** Templates print arguments themselves, so they get them read; what is no JSON stays text. */
+function readArguments(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Nine letters and digits, the same for the same id. */
+function shortId(id: string): string {
+  return /^[a-zA-Z0-9]{9}$/.test(id) ? id : hash('sha256', id, 'hex').slice(0, 9);
 }
 
 function refuse(message: unknown): never {

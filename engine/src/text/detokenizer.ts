@@ -13,11 +13,14 @@ const SPACE = 0x20;
 export class Detokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #special: ReadonlySet<number>;
+  readonly #shown: ReadonlySet<number>;
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #started = false;
 
-  constructor(tokenizer: Tokenizer) {
+  /** @param shown special tokens whose text is given out all the same */
+  constructor(tokenizer: Tokenizer, shown: ReadonlySet<number> = new Set()) {
     this.#tokenizer = tokenizer;
+    this.#shown = shown;
     this.#special = specialIds(tokenizer);
   }
 
@@ -25,7 +28,7 @@ export class Detokenizer {
   push(ids: Iterable<number>): string {
     let text = '';
     for (const id of ids) {
-      if (this.#special.has(id)) continue;
+      if (this.#special.has(id) && !this.#shown.has(id)) continue;
       text += this.#decoder.decode(this.#bytes(id), { stream: true });
     }
     return text;

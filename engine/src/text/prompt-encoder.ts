@@ -1,5 +1,5 @@
 import type { Tokenizer } from '@polylora/engine-native';
-import { type ChatMessage, EngineError, type ModelInfo, type Prompt } from '../types.ts';
+import { type ChatMessage, EngineError, type ModelInfo, type Prompt, type Tool } from '../types.ts';
 import { ChatTemplate, type SpecialTexts } from './chat-template.ts';
 import { ControlTokens, type Span } from './control-tokens.ts';
 import { Disguise } from './disguise.ts';
@@ -35,6 +35,12 @@ export class PromptEncoder {
     return ids;
   }
 
+  /** Tokens that are not text: they mean something else, or are left out of it. In ascending order. */
+  get controlTokenIds(): number[] {
+    const tokens = this.#tokenizer.controlTokens();
+    return tokens.flatMap(({ id, special }) => (special || this.#control.ids.has(id) ? [id] : []));
+  }
+
   /** As `encode`, but it may have no tokens. */
   tokenize(prompt: Prompt): Uint32Array {
     switch (prompt.kind) {
@@ -44,7 +50,7 @@ export class PromptEncoder {
         // The caller's own text, all of it: control tokens written in it are meant.
         return this.#tokenizer.encode(prompt.text, prompt.specialTokens ?? true);
       case 'chat':
-        return this.#encodeChat(prompt.messages);
+        return this.#encodeChat(prompt.messages, prompt.tools?.tools ?? []);
     }
   }
 
@@ -73,30 +79,28 @@ export class PromptEncoder {
    * Text of a control token in a message never becomes that token. What might is disguised while the template
    * renders; where it then stands in such a token's text, the text is cut there and encoded in pieces.
    */
-  #encodeChat(messages: readonly ChatMessage[]): Uint32Array {
+  #encodeChat(messages: readonly ChatMessage[], tools: readonly Tool[]): Uint32Array {
     if (messages.length === 0) {
       throw new EngineError('invalid_prompt', 'The chat has no messages; it needs at least one.');
     }
     const template = this.#chatTemplate();
     const suspects = new Map<string, Span[]>();
-    for (const text of messages.flatMap(callerTexts)) {
+    const texts = [...messages.flatMap(callerTexts), ...tools.flatMap(stringsOf)];
+    for (const text of texts) {
       const parts = this.#control.findParts(text);
       if (parts.length > 0) suspects.set(text, parts);
     }
-    if (suspects.size === 0) return this.#encodePiece(template.render(messages));
+    if (suspects.size === 0) return this.#encodePiece(template.render(messages, tools));
 
     const { chatTemplate, bosToken, eosToken } = this.#model;
     const disguise = new Disguise([
-      ...messages.flatMap(callerTexts),
+      ...texts,
       ...[chatTemplate, bosToken, eosToken].filter((text) => text !== null),
     ]);
     const hide = (text: string) => disguise.hide(text, suspects.get(text) ?? []);
-    const hidden = messages.map(({ role, content, name }) => ({
-      role,
-      content: hide(content),
-      ...(name === undefined ? {} : { name: hide(name) }),
-    }));
-    const { text, places } = disguise.reveal(template.render(hidden));
+    const hidden = messages.map((message) => rewritten(message, hide));
+    const hiddenTools = tools.map((tool) => rewritten(tool, hide));
+    const { text, places } = disguise.reveal(template.render(hidden, hiddenTools));
     return concat(this.#cut(text, places).map((piece) => this.#encodePiece(piece)));
   }
 
@@ -162,8 +166,32 @@ export class PromptEncoder {
 }
 
 /** The strings of a message that its sender chose. */
-function callerTexts({ content, name }: ChatMessage): string[] {
-  return name === undefined ? [content] : [content, name];
+function callerTexts({ role: _, ...chosen }: ChatMessage): string[] {
+  return stringsOf(chosen);
+}
+
+/** All strings in a value, names of fields too. */
+function stringsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (Array.isArray(value)) return value.flatMap(stringsOf);
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [key, ...stringsOf(inner)]);
+}
+
+/** A message or a tool with all of its sender's strings changed; the names of fields of ours stay as they are. */
+function rewritten<T extends object>(value: T, change: (text: string) => string): T {
+  const deep = (inner: unknown): unknown => {
+    if (typeof inner === 'string') return change(inner);
+    if (Array.isArray(inner)) return inner.map(deep);
+    if (typeof inner !== 'object' || inner === null) return inner;
+    return Object.fromEntries(Object.entries(inner).map(([key, each]) => [change(key), deep(each)]));
+  };
+  const fields = Object.entries(value).map(([key, inner]) => {
+    if (key === 'role') return [key, inner];
+    // Calls are our own objects with a sender's strings in them.
+    return [key, key === 'toolCalls' ? (inner as readonly object[]).map((call) => rewritten(call, change)) : deep(inner)];
+  });
+  return Object.fromEntries(fields) as T;
 }
 
 function concat(parts: readonly Uint32Array[]): Uint32Array {

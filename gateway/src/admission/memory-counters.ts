@@ -61,7 +61,7 @@ export class MemoryCounters implements Counters, SumsReader {
   settle({ at, scopes, need }: Hold, used: Amount | null): void {
     const now = this.#steady();
     for (const { subject } of scopes) {
-      const state = this.#states.get(idOf(subject));
+      const state = this.#states.get(subjectId(subject));
       if (state === undefined) continue;
       state.held = minus(state.held, need);
       if (need.isInteractive) {
@@ -90,7 +90,7 @@ export class MemoryCounters implements Counters, SumsReader {
   }
 
   take(subject: Subject, sums: Sums): void {
-    const state = this.#states.get(idOf(subject));
+    const state = this.#states.get(subjectId(subject));
     if (state === undefined) return;
     this.#roll(state);
     state.spent = sums;
@@ -104,6 +104,13 @@ export class MemoryCounters implements Counters, SumsReader {
       const obstacle = this.#obstacle(scope, need, at);
       if (obstacle !== null) return { hold: null, obstacle, rates: this.#rates(scopes, at) };
     }
+    const hold = this.record(scopes, need);
+    return { hold, obstacle: null, rates: this.#rates(scopes, at) };
+  }
+
+  /** Holds what was admitted, whatever the limits. */
+  record(scopes: readonly Scope[], need: Need): Hold {
+    const at = this.#steady();
     for (const { subject } of scopes) {
       const state = this.#stateOf(subject);
       state.usedAt = at;
@@ -113,7 +120,12 @@ export class MemoryCounters implements Counters, SumsReader {
       state.requests.add(at, 1);
       state.tokens.add(at, need.tokens);
     }
-    return { hold: { at, scopes, need }, obstacle: null, rates: this.#rates(scopes, at) };
+    return { at, scopes, need };
+  }
+
+  /** What everybody holds who was here lately, nothing too. */
+  holds(): readonly { readonly subject: Subject; readonly concurrent: number; readonly held: Amount }[] {
+    return [...this.#states.values()];
   }
 
   #obstacle(scope: Scope, need: Need, at: number): Obstacle | null {
@@ -173,7 +185,7 @@ export class MemoryCounters implements Counters, SumsReader {
   }
 
   #stateOf(subject: Subject): State {
-    const id = idOf(subject);
+    const id = subjectId(subject);
     let state = this.#states.get(id);
     if (state === undefined) {
       state = {
@@ -235,6 +247,7 @@ function minus(a: Amount, b: Amount): Amount {
   return { tokens: a.tokens - b.tokens, money: a.money - b.money };
 }
 
-function idOf({ kind, id }: Subject): string {
+/** What a subject is counted under. */
+export function subjectId({ kind, id }: Subject): string {
   return `${kind}:${id}`;
 }

@@ -8,6 +8,7 @@ import type {
   SchedulingParams,
   TokenLogprobs,
   TokenText,
+  ToolCallDelta,
   Usage,
 } from '@polylora/engine';
 import type { ErrorCode } from '../errors.ts';
@@ -83,6 +84,8 @@ export type BackendEvent =
       readonly text: string;
       readonly tokens: number;
       readonly logprobs: readonly TokenLogprobs[] | null;
+      /** Absent where there are none. */
+      readonly toolCalls?: readonly ToolCallDelta[];
     }
   | {
       readonly type: 'finish';

@@ -14,7 +14,6 @@ import {
 } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
 import { ApiError } from '../errors.ts';
-import { unsupported } from '../openai/fields.ts';
 import type {
   Backend,
   BackendEmbedding,
@@ -178,10 +177,6 @@ export class EmbeddedBackend implements Backend {
     { id, inputs, truncate, scheduling }: BackendEmbedding,
     signal: AbortSignal,
   ): Promise<readonly BackendVector[]> {
-    if (truncate !== null) {
-      const detail = `is not supported for \`${model.id}\`, whose prompts are never cut`;
-      throw unsupported('truncate_prompt_tokens', detail);
-    }
     // The first that fails ends the others.
     const failed = new AbortController();
     const both = AbortSignal.any([signal, failed.signal]);
@@ -189,7 +184,8 @@ export class EmbeddedBackend implements Backend {
     const left = [...inputs.entries()].reverse();
     const work = async () => {
       for (let next = left.pop(); next !== undefined; next = left.pop()) {
-        const [index, prompt] = next;
+        const [index, input] = next;
+        const prompt = truncate === null ? input : await this.#cut(input, truncate);
         const request = { id: `${id}-${index}`, prompt, sampling: POOLED_SAMPLING, scheduling, pooled: true };
         vectors[index] = await pooledVector(this.#run(model, request, false, both));
       }
@@ -202,6 +198,13 @@ export class EmbeddedBackend implements Backend {
       throw error;
     }
     return vectors;
+  }
+
+  /** The first tokens of a prompt. */
+  async #cut(prompt: Prompt, truncate: number | 'model'): Promise<Prompt> {
+    const ids = prompt.kind === 'tokens' ? prompt.ids : await this.#engine.tokenize(prompt);
+    const { maxModelLen } = this.#engine.model;
+    return { kind: 'tokens', ids: ids.slice(0, truncate === 'model' ? maxModelLen : truncate) };
   }
 
   /** A request under the model's adapter. */
@@ -223,7 +226,7 @@ export class EmbeddedBackend implements Backend {
       for await (const event of this.#engine.generate({ ...request, adapter }, signal)) {
         if (event.type === 'error') {
           if (adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
-          yield await this.#failed(model, event);
+          yield await this.#failed(model, { ...event, param: paramOf(event, request) });
         } else {
           yield event.type === 'start'
             ? await this.#started(event.promptTokenIds, request.prompt, echo)
@@ -315,6 +318,13 @@ export class EmbeddedBackend implements Backend {
   }
 }
 
+/** The field that is at fault where it is what the answer must keep to. */
+function paramOf({ code }: BackendError, { sampling }: Pick<BackendRequest, 'sampling'>): string | null {
+  return code === 'invalid_schema' || code === 'invalid_grammar'
+    ? (sampling.constraint?.field ?? null)
+    : null;
+}
+
 /** The vector of a request that has nothing but one. @throws ApiError */
 async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVector> {
   let vector: Float32Array | null = null;
@@ -330,8 +340,8 @@ async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVec
 
 function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): RunEvent {
   if (event.type !== 'delta') return event;
-  const { type, text, tokenIds, logprobs } = event;
-  return { type, text, tokens: tokenIds.length, logprobs };
+  const { tokenIds, ...rest } = event;
+  return { ...rest, tokens: tokenIds.length };
 }
 
 /** What the engine says of a client's prompt is meant for the client. */

@@ -1,5 +1,7 @@
 import type { Principal } from '@polylora/adapters-store';
 import { type Embedder, EngineError, errorEvent } from '@polylora/engine';
+import { ApiError } from '../errors.ts';
+import type { Logger } from '../logging.ts';
 import type {
   Backend,
   BackendEmbedding,
@@ -19,7 +21,11 @@ export interface EncoderOptions {
   readonly name: string;
   /** Unix time in seconds. */
   readonly startedAt: number;
+  readonly logger: Logger;
 }
+
+/** What is wrong where the model cannot be loaded: the operator's affair, not the client's. */
+const NOT_LOADED: ReadonlySet<string> = new Set(['model_not_found', 'model_not_supported', 'model_corrupt']);
 
 /** A backend with an embedding model beside its own models. */
 export class EncoderBackend implements Backend {
@@ -75,10 +81,12 @@ export class EncoderBackend implements Backend {
     const inputs = request.inputs.map((input) => (input.kind === 'text' ? input.text : input.ids));
     const { truncate } = request;
     try {
-      const embedded = await this.#options.embedder.embed({ inputs, truncate, tokenStates: false }, signal);
+      const background = request.scheduling.priority === 'batch';
+      const asked = { inputs, truncate, tokenStates: false, background };
+      const embedded = await this.#options.embedder.embed(asked, signal);
       return embedded.map(({ vector, tokenIds }) => ({ vector, promptTokens: tokenIds.length }));
     } catch (error) {
-      throw error instanceof EngineError ? apiErrorOf(errorEvent(error)) : error;
+      throw error instanceof EngineError ? this.#told(error) : error;
     }
   }
 
@@ -105,6 +113,13 @@ export class EncoderBackend implements Backend {
       fingerprint: `fp_${loaded?.digest.slice(0, 10) ?? name}`,
       task: 'embed',
     };
+  }
+
+  /** What a client is told of a failure. */
+  #told(error: EngineError): ApiError {
+    if (!NOT_LOADED.has(error.code)) return apiErrorOf(errorEvent(error));
+    this.#options.logger.error({ reason: error.message }, 'the embedding model cannot be loaded');
+    return new ApiError('engine_unavailable', 'The embedding model is not available.');
   }
 
   #isOurs({ id }: BackendModel): boolean {

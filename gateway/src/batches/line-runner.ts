@@ -1,20 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import type { SchedulingParams } from '@polylora/engine';
 import type { Access } from '../access/access.ts';
 import type { Reservation } from '../admission/admission.ts';
 import type { Asked } from '../admission/asked.ts';
-import type { Backend, BackendModel } from '../backends/backend.ts';
+import type { Backend } from '../backends/backend.ts';
+import { embeddingAnswer } from '../embedding.ts';
 import { ApiError, type ErrorCode, toApiError } from '../errors.ts';
 import { generateWhole } from '../generation.ts';
 import { clientOfSignal } from '../http/client.ts';
 import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
-import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
+import { readEmbeddingRequest } from '../openai/embedding-request.ts';
 import { type JsonObject, unsupported } from '../openai/fields.ts';
+import { readScheduling } from '../openai/scheduling.ts';
 import type { InputLine } from './batch-input.ts';
 import type { BatchEndpoint } from './batch-record.ts';
 import type { BatchWork, LineOutcome } from './batch-work.ts';
@@ -24,7 +27,7 @@ import { LineQueue } from './line-queue.ts';
 const READERS = {
   '/v1/chat/completions': chatJob,
   '/v1/completions': completionJob,
-} as const satisfies Record<BatchEndpoint, unknown>;
+} as const satisfies Partial<Record<BatchEndpoint, unknown>>;
 
 /** Failures that say nothing of the line: it is run again. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
@@ -68,9 +71,10 @@ interface QueuedLine extends LineOrder {
 }
 
 interface PreparedLine {
-  readonly access: Access;
-  readonly model: BackendModel;
-  readonly job: Job;
+  /** That run at once. */
+  readonly sequences: number;
+  /** The body of its answer. */
+  readonly run: () => Promise<object>;
 }
 
 /** Runs the lines of all batches in their order, a few at a time, as the routes would and behind interactive requests. */
@@ -149,7 +153,7 @@ export class LineRunner {
       .run(async () => {
         if (work.signal.aborted) return;
         const outcome =
-          prepared instanceof ApiError ? prepared : await this.#generate(work, prepared).catch(toApiError);
+          prepared instanceof ApiError ? prepared : await this.#answer(prepared).catch(toApiError);
         // What happens to a line that was given up is not its result.
         if (work.signal.aborted) return;
         queued.attempts += 1;
@@ -172,42 +176,45 @@ export class LineRunner {
   /** A line that met several failures may be their cause, and is run alone: else it would take others with it. */
   #roomFor({ attempts }: QueuedLine, prepared: PreparedLine | ApiError): number {
     if (prepared instanceof ApiError) return 0;
-    const sequences = prepared.job.requests.length;
+    const { sequences } = prepared;
     return attempts < SUSPECT_ATTEMPTS ? sequences : Math.max(sequences, this.#options.concurrency);
   }
 
   /** @throws ApiError where the line's body is wrong */
-  async #prepare({ endpoint, tenant, key }: BatchWork, body: JsonObject): Promise<PreparedLine> {
+  async #prepare({ endpoint, tenant, key, signal }: BatchWork, body: JsonObject): Promise<PreparedLine> {
+    const { inFlight, metrics, reserve } = this.#options;
+    const backend = this.#options.backend();
     const access = await this.#options.access(tenant, key);
-    const model = await requestedModel(this.#options.backend(), body, access.principal);
-    const job = READERS[endpoint](body, model, {
-      tenant,
-      weight: access.tenant?.weight ?? 1,
-      allowPriority: false,
-    });
+    const model = await requestedModel(backend, body, access.principal);
+    const options = { tenant, weight: access.tenant?.weight ?? 1, allowPriority: false };
+    const common = {
+      backend,
+      model,
+      reserve: (asked: Asked) => reserve(access, asked),
+      inFlight,
+      metrics,
+      client: clientOfSignal(signal),
+    };
+    if (endpoint === '/v1/embeddings') {
+      const request = readEmbeddingRequest(body, model.vocabSize);
+      const scheduling = inBackground(readScheduling(body, options));
+      return { sequences: 1, run: () => embeddingAnswer({ ...common, request, scheduling }) };
+    }
+    const job = READERS[endpoint](body, model, options);
     if (job.chunks !== null) throw unsupported('stream', 'cannot be true in a batch');
     const requests = job.requests.map((request) => ({
       ...request,
-      // A batch's deadline is its completion window, whatever its lines ask for.
-      scheduling: { ...request.scheduling, priority: 'batch' as const, timeoutSeconds: null },
+      scheduling: inBackground(request.scheduling),
     }));
-    return { access, model, job: { ...job, requests } };
+    const { promptParam } = job;
+    return {
+      sequences: requests.length,
+      run: async () => await job.whole(await generateWhole({ ...common, tenant, requests, promptParam })),
+    };
   }
 
-  async #generate(work: BatchWork, { access, model, job }: PreparedLine): Promise<LineOutcome> {
-    const { backend, inFlight, metrics, reserve } = this.#options;
-    const events = await generateWhole({
-      backend: backend(),
-      model,
-      tenant: work.tenant,
-      reserve: (asked) => reserve(access, asked),
-      requests: job.requests,
-      inFlight,
-      metrics,
-      client: clientOfSignal(work.signal),
-      promptParam: job.promptParam,
-    });
-    return response(200, await job.whole(events));
+  async #answer({ run }: PreparedLine): Promise<LineOutcome> {
+    return response(200, await run());
   }
 
   #failure(error: ApiError): LineOutcome {
@@ -232,6 +239,11 @@ export class LineRunner {
   async #pause(): Promise<void> {
     await sleep(RETRY_MILLISECONDS, undefined, { signal: this.#stop.signal }).catch(() => {});
   }
+}
+
+/** A batch's deadline is its completion window, whatever its lines ask for. */
+function inBackground(scheduling: SchedulingParams): SchedulingParams {
+  return { ...scheduling, priority: 'batch', timeoutSeconds: null };
 }
 
 function response(status: number, body: object): LineOutcome {

@@ -1,38 +1,25 @@
-import { createInterface } from 'node:readline/promises';
-import { AdminClient, type Details, type Grantee } from './client.ts';
+import type { AdminClient, Details, Grantee } from './client.ts';
+import { clientOf } from './client-of.ts';
 import { type Invocation, readArguments } from './commands.ts';
-import { CommandError, UsageError } from './errors.ts';
+import { confirm } from './confirm.ts';
+import { UsageError } from './errors.ts';
 import { importAdapter, importsText, readToken } from './imports.ts';
-import { plainHttpWarning } from './plain-http.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
 import type { Surroundings, Telling } from './surroundings.ts';
-import { byteText, printable, printableJson, printableLines, table, timeText } from './text.ts';
+import { byteText, printableJson, printableLines, table, timeText } from './text.ts';
 import { compare, comparisonRows, findRelease, ranksText } from './versions.ts';
 
-const USUAL_URL = 'http://127.0.0.1:8080';
 /** Enough to tell versions apart, and `diff` and `pin` take it. */
 const SHORT_DIGEST = 12;
 const DIGEST = /^(?:sha256:)?([0-9a-f]{64})$/;
 
-/**
- * Runs `polylora adapters`: a client of the admin API of a running server, and what prepares adapters for it.
- * @returns the exit status: 1 where the server refused or is not there, 2 where the command line is wrong
- */
-export async function runAdapters(args: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { stdout, stderr } = surroundings;
-  try {
-    const invocation = readArguments(args);
-    stdout.write('help' in invocation ? invocation.help : await run(invocation, surroundings));
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError) && !(error instanceof CommandError)) throw error;
-    stderr.write(`${printableLines(error.message)}\n`);
-    return error instanceof UsageError ? 2 : 1;
-  }
+/** Does what follows `polylora adapters`, and returns what is to be printed. @throws UsageError, CommandError */
+export async function runAdapters(args: readonly string[], surroundings: Surroundings): Promise<string> {
+  const invocation = readArguments(args);
+  return 'help' in invocation ? invocation.help : run(invocation, surroundings);
 }
 
-/** Does it, and returns what is to be printed. */
 async function run(invocation: Invocation, surroundings: Surroundings): Promise<string> {
   const { command, positionals, text, has } = invocation;
   const [name = '', second = '', third = ''] = positionals;
@@ -163,24 +150,6 @@ function grantText({ kind, grantee }: Details['grants'][number]): string {
   return grantee === '*' ? 'everybody' : `${kind} ${grantee}`;
 }
 
-function clientOf({ text }: Invocation, { env, stderr }: Surroundings): AdminClient {
-  // An empty variable counts as unset, as it does for the server.
-  const key = env.POLYLORA_OPERATOR_KEY?.trim() || null;
-  if (key === null) {
-    throw new UsageError(
-      "Set POLYLORA_OPERATOR_KEY to the server's operator key: this is its operator's command.",
-    );
-  }
-  if (!/^[\x21-\x7e]+$/.test(key)) {
-    throw new UsageError('POLYLORA_OPERATOR_KEY holds characters that a request cannot carry.');
-  }
-  const url = text('url') ?? (env.POLYLORA_URL || USUAL_URL);
-  const client = new AdminClient(url, key);
-  const warning = plainHttpWarning(url);
-  if (warning !== null) stderr.write(printableLines(`${warning}\n`));
-  return client;
-}
-
 function granteeOf(tenant: string | undefined, key: string | undefined, command: string): Grantee {
   if (tenant !== undefined && key === undefined) return { tenant };
   if (tenant === undefined && key !== undefined) return { key };
@@ -190,21 +159,4 @@ function granteeOf(tenant: string | undefined, key: string | undefined, command:
 async function digestOf(client: AdminClient, name: string, version: string): Promise<string> {
   const [, digest] = DIGEST.exec(version) ?? [];
   return digest ?? findRelease((await client.show(name)).value, version).digest;
-}
-
-/** @throws UsageError where there is nobody to ask, CommandError where the answer is not yes */
-async function confirm(question: string, { stdin, stderr }: Surroundings): Promise<void> {
-  if (!stdin.isTTY || !stderr.isTTY) {
-    throw new UsageError('There is no terminal to ask on: say --yes to remove it.');
-  }
-  const terminal = createInterface({ input: stdin, output: stderr });
-  try {
-    // Ctrl-C or Ctrl-D: what comes next starts on a line of its own.
-    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('\n')));
-    const answer = await Promise.race([terminal.question(printable(`${question} [y/N] `)), closed]);
-    if (answer === '\n') stderr.write('\n');
-    if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('Nothing was removed.');
-  } finally {
-    terminal.close();
-  }
 }

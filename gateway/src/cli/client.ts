@@ -239,6 +239,15 @@ export class AdminClient {
     return understood(tokenState, await asked);
   }
 
+  /** Any other request; what it is answered is read by whoever asks. */
+  request(
+    method: string,
+    segments: readonly string[],
+    { body, query }: { readonly body?: object; readonly query?: URLSearchParams } = {},
+  ): Promise<unknown> {
+    return this.#sendTo(method, segments, body === undefined ? null : jsonBody(body), query);
+  }
+
   #send(
     method: string,
     segments: readonly string[],

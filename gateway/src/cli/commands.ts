@@ -1,24 +1,5 @@
-/** What `polylora adapters` can be asked for: its commands, their arguments and options, and the help made from them. */
-import { parseArgs } from 'node:util';
-import { UsageError } from './errors.ts';
-
-interface OptionSpec {
-  readonly name: string;
-  /** null: it has none. */
-  readonly value: string | null;
-  readonly many?: boolean;
-  readonly help: string;
-}
-
-interface CommandSpec {
-  readonly positionals: readonly string[];
-  readonly options: readonly OptionSpec[];
-  readonly help: string;
-  /** It asks no server. */
-  readonly local?: boolean;
-  /** Further paragraphs for its own help. */
-  readonly more?: string;
-}
+/** What `polylora adapters` can be asked for: its commands, their arguments and options. */
+import { type CommandSpec, type Invocation as Of, type OptionSpec, readInvocation } from './arguments.ts';
 
 const GRANTEES: readonly OptionSpec[] = [
   { name: 'tenant', value: 'id', help: "a tenant; '*' is everybody" },
@@ -135,132 +116,10 @@ const COMMANDS = {
   },
 } as const satisfies Record<string, CommandSpec>;
 
-export type CommandName = keyof typeof COMMANDS;
+export type Invocation = Of<keyof typeof COMMANDS>;
 
-const JSON_OPTION: OptionSpec = { name: 'json', value: null, help: 'prints what the API answers, as JSON' };
-const COMMON: readonly OptionSpec[] = [
-  { name: 'url', value: 'address', help: 'the server [POLYLORA_URL, else http://127.0.0.1:8080]' },
-  JSON_OPTION,
-];
-const LOCAL: readonly OptionSpec[] = [{ ...JSON_OPTION, help: 'prints the report as JSON' }];
-
-/** A command line that is one. */
-export interface Invocation {
-  readonly command: CommandName;
-  /** As many as the command has. */
-  readonly positionals: readonly string[];
-  readonly text: (option: string) => string | undefined;
-  readonly texts: (option: string) => readonly string[];
-  readonly has: (option: string) => boolean;
-}
-
-/** Reads what follows `polylora adapters`: an invocation, or the help that was asked for. @throws UsageError */
+/** Reads what follows `polylora adapters`. @throws UsageError */
 export function readArguments(args: readonly string[]): Invocation | { readonly help: string } {
-  const [command, ...rest] = args;
-  if (command === '--help' || command === '-h' || command === 'help') return { help: adaptersHelp() };
-  if (command === undefined) throw new UsageError('A command is needed. Try: polylora adapters --help.');
-  if (!isCommand(command)) {
-    const problem = command.startsWith('-')
-      ? 'Options come after the command'
-      : `There is no command '${command}'`;
-    throw new UsageError(`${problem}. Try: polylora adapters --help.`);
-  }
-  const spec: CommandSpec = COMMANDS[command];
-  if (rest.includes('--help') || rest.includes('-h')) return { help: commandHelp(command) };
-  const hint = `Try: polylora adapters ${command} --help.`;
-  if (rest.some((arg) => /^--operator-key(=|$)/.test(arg))) {
-    throw new UsageError(
-      'Arguments show in the list of processes: set POLYLORA_OPERATOR_KEY to the operator key instead.',
-    );
-  }
-  const { values, positionals } = parse(rest, allOptions(spec), hint);
-  if (positionals.length !== spec.positionals.length) {
-    throw new UsageError(`Usage: ${usage(command)}\n${hint}`);
-  }
-  for (const value of [...positionals, ...Object.values(values).flat()]) {
-    if (value === '') throw new UsageError(`An argument is empty. ${hint}`);
-  }
-  return {
-    command,
-    positionals,
-    text: (option) => values[option]?.toString(),
-    texts: (option) => [values[option] ?? []].flat().map(String),
-    has: (option) => values[option] !== undefined,
-  };
-}
-
-type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
-
-function parse(args: string[], options: readonly OptionSpec[], hint: string) {
-  const config = options.map(({ name, value, many = false }) => [
-    name,
-    { type: value === null ? ('boolean' as const) : ('string' as const), multiple: many },
-  ]);
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      options: Object.fromEntries(config),
-      allowPositionals: true,
-    });
-    return { values: values as Values, positionals };
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    // Node's first sentence says it; the others are about how to write odd arguments.
-    throw new UsageError(`${message.split(/[.\n]/, 1)[0]}. ${hint}`);
-  }
-}
-
-function allOptions({ options, local }: CommandSpec): readonly OptionSpec[] {
-  return [...options, ...(local ? LOCAL : COMMON)];
-}
-
-function isCommand(text: string): text is CommandName {
-  return Object.hasOwn(COMMANDS, text);
-}
-
-function adaptersHelp(): string {
-  const rows = Object.entries(COMMANDS).map(([name, { positionals, help }]) => [
-    [name, ...positionals.map((each) => `<${each}>`)].join(' '),
-    help,
-  ]);
-  return `Manages the adapters of a running server.
-
-Usage:
-  polylora adapters <command> [options]
-
-Commands:
-${columns(rows)}
-Options of every command that asks a server:
-${columns(COMMON.map(optionRow))}
-The server's operator key is read from POLYLORA_OPERATOR_KEY. polylora adapters <command> --help tells more.
-`;
-}
-
-function commandHelp(command: CommandName): string {
-  const spec: CommandSpec = COMMANDS[command];
-  const { help, more, local } = spec;
-  const text = more === undefined ? '' : `\n${more}\n`;
-  const key = local ? '' : "\nThe server's operator key is read from POLYLORA_OPERATOR_KEY.\n";
-  return `polylora adapters ${command}: ${help}.
-
-Usage:
-  ${usage(command)}
-
-Options:
-${columns(allOptions(spec).map(optionRow))}${text}${key}`;
-}
-
-function usage(command: CommandName): string {
-  const { positionals, options }: CommandSpec = COMMANDS[command];
-  const words = positionals.map((each) => `<${each}>`);
-  return `polylora adapters ${[command, ...words].join(' ')}${options.length === 0 ? '' : ' [options]'}`;
-}
-
-function optionRow({ name, value, help }: OptionSpec): string[] {
-  return [value === null ? `--${name}` : `--${name} <${value}>`, help];
-}
-
-function columns(rows: readonly (readonly string[])[]): string {
-  const width = Math.max(...rows.map(([first = '']) => first.length));
-  return rows.map(([first = '', second = '']) => `  ${first.padEnd(width)}  ${second}\n`).join('');
+  const help = 'Manages the adapters of a running server.';
+  return readInvocation({ name: 'adapters', help, commands: COMMANDS }, args);
 }

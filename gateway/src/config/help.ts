@@ -11,6 +11,8 @@ Usage:
   polylora serve [options]
   polylora adapters <command> [options]    manages the adapters of a running server;
                                            polylora adapters --help tells more
+  polylora tenants <command> [options]     ... its tenants, and what its models cost
+  polylora keys <command> [options]        ... its API keys
   polylora --help | --version
 
 Options of polylora serve:

@@ -79,6 +79,11 @@ export const configSchema = z
         'An operator key of your own, beside those of the database (unset: the first start makes one and prints it)',
       secret: true,
     }),
+    redis: unset(z.url({ protocol: /^rediss?$/ })).meta({
+      description:
+        'redis:// URL in which several servers of one database count requests, tokens and budgets together (unset: each counts by itself)',
+      secret: true,
+    }),
     metricsAccess: z
       .enum(['operator', 'open'])
       .default('operator')

@@ -95,7 +95,7 @@ function headOf(
     service_tier: tier,
     store: body.store ?? true,
     temperature: sampling.temperature,
-    text: { format: { type: 'text' } },
+    text: { format: body.text?.format ?? { type: 'text' } },
     tool_choice: body.tool_choice ?? 'auto',
     tools: [],
     top_logprobs: body.top_logprobs ?? 0,

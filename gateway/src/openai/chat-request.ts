@@ -2,7 +2,7 @@ import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
 import { accountFields, userHash } from './account-fields.ts';
-import type { JsonObject } from './fields.ts';
+import { invalidValue, type JsonObject, missing } from './fields.ts';
 import { parse } from './parse.ts';
 import {
   MAX_INT32,
@@ -23,6 +23,8 @@ import {
   unsupportedField,
 } from './schema-parts.ts';
 import { streamFields, streamOptionsOf } from './stream-options.ts';
+import { constraintOf, structuredOutputFields } from './structured-output.ts';
+import { callsOf, toolCalls, toolFields, toolUseOf } from './tools.ts';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 
@@ -39,12 +41,16 @@ const contentPart = z.object({ type: partType, text: z.string() });
 
 const message = z.object({
   role: z.enum(ROLES),
-  tool_calls: unsupportedField(),
+  tool_calls: optional(toolCalls, 'What the assistant called.'),
+  tool_call_id: optional(text(), 'Which call a message of role `tool` answers.'),
   function_call: unsupportedField(),
   audio: unsupportedField(),
-  content: expecting(
-    z.union([z.string(), list(contentPart, 'objects', SEVERAL)]),
-    'one of a string or array of objects',
+  content: optional(
+    expecting(
+      z.union([z.string(), list(contentPart, 'objects', SEVERAL)]),
+      'one of a string or array of objects',
+    ),
+    'What is said; none only where there are `tool_calls`.',
   ),
   name: optional(text(), 'Who says it, where the template tells.'),
 });
@@ -55,9 +61,7 @@ export const messages = list(message, 'objects', SEVERAL).meta({ description: 'T
 export const chatFields = {
   functions: onlyNeutral(z.array(z.never()).max(0)),
   function_call: onlyNeutral(z.literal('none')),
-  tools: onlyNeutral(z.array(z.never()).max(0)),
-  tool_choice: onlyNeutral(z.literal('none')),
-  response_format: onlyNeutral(z.object({ type: z.literal('text') })),
+  ...toolFields,
   modalities: onlyNeutral(z.tuple([z.literal('text')])),
   audio: unsupportedField(),
   prediction: unsupportedField(),
@@ -72,6 +76,7 @@ export const chatFields = {
   add_special_tokens: onlyNeutral(z.literal(false)),
   continue_final_message: onlyNeutral(z.literal(false)),
   ...unsupportedSamplingFields,
+  ...structuredOutputFields,
   messages,
   ...samplingFields,
   max_completion_tokens: optional(integer(1, MAX_INT32), 'Most tokens of the answer.'),
@@ -105,12 +110,13 @@ export interface ChatRequest {
 export function readChatRequest(json: JsonObject, vocabSize: number): ChatRequest {
   const body = parse(chatBody, json);
   return {
-    prompt: chatPrompt(body.messages),
+    prompt: { ...chatPrompt(body.messages), tools: toolUseOf(body) },
     sampling: {
       ...samplingOf(body, vocabSize),
       maxTokens: maxTokensOf(body),
       logprobs: logprobsOf(body),
       promptLogprobs: null,
+      constraint: constraintOf(body),
     },
     choices: body.n ?? 1,
     ...streamOptionsOf(body),
@@ -133,12 +139,31 @@ function logprobsOf({ logprobs, top_logprobs: top }: z.output<typeof chatBody>):
   return logprobs ? (top ?? 0) : null;
 }
 
-export function chatPrompt(body: z.output<typeof messages>): Prompt {
+/** @throws ApiError for a message without what its role needs */
+export function chatPrompt(body: z.output<typeof messages>): Extract<Prompt, { kind: 'chat' }> {
   return { kind: 'chat', messages: body.map(messageOf) };
 }
 
 /** Text parts are joined by newlines, as vLLM does for templates that take a string. */
-function messageOf({ role, content, name }: z.output<typeof message>): ChatMessage {
-  const words = typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
-  return name == null ? { role, content: words } : { role, content: words, name };
+function messageOf(
+  { role, content, name, tool_calls: calls, tool_call_id: callId }: z.output<typeof message>,
+  index: number,
+): ChatMessage {
+  const param = (field: string) => `messages[${index}].${field}`;
+  if (content == null && (role !== 'assistant' || calls == null)) throw missing(param('content'));
+  if (role !== 'assistant' && calls != null) {
+    throw invalidValue(
+      param('tool_calls'),
+      `only an assistant's message has calls, and this one's role is '${role}'.`,
+    );
+  }
+  if (role === 'tool' && callId == null) throw missing(param('tool_call_id'));
+  const words = typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('\n');
+  return {
+    role,
+    content: words,
+    ...(name == null ? {} : { name }),
+    ...(calls == null ? {} : { toolCalls: callsOf(calls) }),
+    ...(role === 'tool' && callId != null ? { toolCallId: callId } : {}),
+  };
 }

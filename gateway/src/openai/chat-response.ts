@@ -1,4 +1,4 @@
-import type { FinishReason, TokenLogprobs } from '@polylora/engine';
+import type { FinishReason, TokenLogprobs, ToolCallDelta } from '@polylora/engine';
 import type { ChoiceEvent } from '../generation.ts';
 import { type ChatLogprobs, chatLogprobs } from './logprobs.ts';
 import type { ServiceTier } from './scheduling.ts';
@@ -21,9 +21,17 @@ export interface ChatAnswerOptions {
   readonly logprobs: boolean;
 }
 
+/** A call of a tool, as OpenAI's API writes it. */
+interface CallBody {
+  readonly id: string;
+  readonly type: 'function';
+  readonly function: { readonly name: string; arguments: string };
+}
+
 interface Choice {
   readonly text: string[];
   readonly logprobs: TokenLogprobs[];
+  readonly calls: CallBody[];
   finishReason: FinishReason | null;
   stopReason: string | number | null;
 }
@@ -35,7 +43,7 @@ export function chatCompletion(
 ): object {
   const choices = Array.from(
     { length: count },
-    (): Choice => ({ text: [], logprobs: [], finishReason: null, stopReason: null }),
+    (): Choice => ({ text: [], logprobs: [], calls: [], finishReason: null, stopReason: null }),
   );
   const usage = new UsageSum(count);
   for (const { choice: index, event } of events) {
@@ -44,6 +52,7 @@ export function chatCompletion(
     if (event.type === 'delta') {
       choice.text.push(event.text);
       choice.logprobs.push(...(event.logprobs ?? []));
+      for (const call of event.toolCalls ?? []) addToCalls(choice.calls, call);
     } else if (event.type === 'finish') {
       choice.finishReason = event.reason;
       choice.stopReason = event.stopReason;
@@ -55,7 +64,7 @@ export function chatCompletion(
     object: 'chat.completion',
     choices: choices.map((choice, index) => ({
       index,
-      message: { role: 'assistant', content: choice.text.join(''), refusal: null },
+      message: messageOf(choice),
       logprobs: logprobs ? chatLogprobs(choice.logprobs) : null,
       finish_reason: choice.finishReason,
       stop_reason: choice.stopReason,
@@ -64,9 +73,33 @@ export function chatCompletion(
   };
 }
 
+function addToCalls(calls: CallBody[], { index, id, name, arguments: more }: ToolCallDelta): void {
+  calls[index] ??= { id: id ?? '', type: 'function', function: { name: name ?? '', arguments: '' } };
+  calls[index].function.arguments += more;
+}
+
+/** An answer of calls alone has no content. */
+function messageOf({ text, calls }: Choice): object {
+  const content = text.join('');
+  if (calls.length === 0) return { role: 'assistant', content, refusal: null };
+  return { role: 'assistant', content: content === '' ? null : content, refusal: null, tool_calls: calls };
+}
+
+/** A call's first piece has all but its arguments. */
+function callChunk({ index, id, name, arguments: more }: ToolCallDelta): object {
+  return id === null
+    ? { index, function: { arguments: more } }
+    : { index, id, type: 'function', function: { name, arguments: more } };
+}
+
 interface ChunkChoice {
   readonly index: number;
-  readonly delta: { readonly role?: 'assistant'; readonly content?: string; readonly refusal?: null };
+  readonly delta: {
+    readonly role?: 'assistant';
+    readonly content?: string;
+    readonly refusal?: null;
+    readonly tool_calls?: readonly object[];
+  };
   readonly logprobs: ChatLogprobs | null;
   readonly finish_reason: FinishReason | null;
   readonly stop_reason?: string | number | null;
@@ -90,9 +123,14 @@ export async function* chatCompletionChunks(
       yield chunk([{ index, delta, logprobs: null, finish_reason: null }]);
     } else if (event.type === 'delta') {
       // Text that may yet become a stop string or half a character is held back: nothing to send then.
-      if (event.text === '' && event.logprobs === null) continue;
+      const { text, toolCalls = [] } = event;
+      if (text === '' && toolCalls.length === 0 && event.logprobs === null) continue;
       const logprobs = event.logprobs === null ? null : chatLogprobs(event.logprobs);
-      yield chunk([{ index, delta: { content: event.text }, logprobs, finish_reason: null }]);
+      const delta = {
+        ...(text === '' && toolCalls.length > 0 ? {} : { content: text }),
+        ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(callChunk) }),
+      };
+      yield chunk([{ index, delta, logprobs, finish_reason: null }]);
     } else if (event.type === 'finish') {
       usage.add(index, event.usage);
       const { reason, stopReason } = event;

@@ -15,6 +15,7 @@ import {
 } from './sampling.ts';
 import { expecting, integer, list, onlyNeutral, optional } from './schema-parts.ts';
 import { streamFields, streamOptionsOf } from './stream-options.ts';
+import { constraintOf, structuredOutputFields } from './structured-output.ts';
 
 /** What OpenAI's legacy route generates where the client sets no limit. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -41,9 +42,9 @@ const prompt = expecting(
 /** What a completion's body has beside the model. */
 export const completionFields = {
   suffix: onlyNeutral(z.literal('')),
-  response_format: onlyNeutral(z.object({ type: z.literal('text') })),
   add_special_tokens: onlyNeutral(z.literal(true)),
   ...unsupportedSamplingFields,
+  ...structuredOutputFields,
   prompt: prompt.meta({ description: 'A text, or its token ids, or several of either.' }),
   echo: optional(z.boolean(), 'The answer begins with its prompt, and logprobs cover it.', false),
   logprobs: optional(
@@ -100,6 +101,7 @@ export function readCompletionRequest(json: JsonObject, vocabSize: number): Comp
       maxTokens,
       logprobs,
       promptLogprobs: echo ? logprobs : null,
+      constraint: constraintOf(body),
     },
     choices,
     candidates,

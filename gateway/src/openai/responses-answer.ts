@@ -2,6 +2,7 @@
 import type { FinishReason, TokenLogprob, TokenLogprobs, Usage } from '@polylora/engine';
 import { newId } from '../batches/ids.ts';
 import type { ChoiceEvent } from '../generation.ts';
+import type { JsonObject } from './fields.ts';
 import { finite } from './logprobs.ts';
 import type { ServiceTier } from './scheduling.ts';
 
@@ -45,7 +46,7 @@ export interface ResponseHead {
   readonly service_tier: ServiceTier;
   readonly store: boolean;
   readonly temperature: number;
-  readonly text: { readonly format: { readonly type: 'text' } };
+  readonly text: { readonly format: JsonObject };
   readonly tool_choice: 'auto' | 'none';
   readonly tools: readonly [];
   readonly top_logprobs: number;

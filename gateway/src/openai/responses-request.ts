@@ -21,6 +21,7 @@ import {
   text,
   unsupportedField,
 } from './schema-parts.ts';
+import { ofTextFormat, textFormat } from './structured-output.ts';
 
 /** More items or parts than any model's context has room for. */
 const SEVERAL = { min: 1, max: 2 ** 16 };
@@ -92,10 +93,10 @@ export const responsesFields = {
   ),
   text: optional(
     z.object({
-      format: onlyNeutral(z.object({ type: z.literal('text') })),
+      format: optional(textFormat, 'The form of the answer.', { type: 'text' }),
       verbosity: onlyNeutral(z.literal('medium')),
     }),
-    'Text in no particular format.',
+    'The form of the answer.',
   ),
   ...responseSamplingFields,
   max_output_tokens: optional(integer(1, MAX_INT32), 'Most tokens of the answer.'),
@@ -140,6 +141,7 @@ export function readResponsesRequest(json: JsonObject, vocabSize: number): Respo
       maxTokens,
       logprobs: wantsLogprobs ? (body.top_logprobs ?? 0) : null,
       promptLogprobs: null,
+      constraint: ofTextFormat(body.text?.format ?? { type: 'text' }),
     },
     userHash: userHash(body),
   };

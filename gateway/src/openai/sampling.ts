@@ -22,7 +22,7 @@ export const MAX_INT32 = 2 ** 31 - 1;
 const SEED_BITS = 53;
 
 /** The sampling fields that both completion routes share; each route adds its own. */
-export type CommonSampling = Omit<SamplingParams, 'maxTokens' | 'logprobs' | 'promptLogprobs'>;
+export type CommonSampling = Omit<SamplingParams, 'maxTokens' | 'logprobs' | 'promptLogprobs' | 'constraint'>;
 
 const stopString = text(MAX_STOP_LENGTH);
 const bias = z.record(z.string().regex(/^\d{1,10}$/, 'its keys must be token ids.'), decimal(-100, 100));
@@ -79,11 +79,6 @@ export const unsupportedSamplingFields = {
   logits_processors: onlyNeutral(z.array(z.never()).max(0)),
   skip_special_tokens: onlyNeutral(z.literal(true)),
   use_beam_search: onlyNeutral(z.literal(false)),
-  guided_json: unsupportedField(),
-  guided_regex: unsupportedField(),
-  guided_choice: unsupportedField(),
-  guided_grammar: unsupportedField(),
-  structured_outputs: unsupportedField(),
 };
 
 const samplingShape = z.object(samplingFields);

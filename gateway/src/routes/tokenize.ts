@@ -62,6 +62,13 @@ async function tokenizerOf(
     name === null && base !== null
       ? base
       : await requestedModel(backend(), { model: name ?? 'base' }, c.get('access').principal);
+  if (model.parent === null && model.id !== base?.id) {
+    throw new ApiError(
+      'invalid_value',
+      `\`${model.id}\` has a tokenizer of its own, which is not served.`,
+      'model',
+    );
+  }
   const { tokenizer } = backend();
   if (tokenizer !== null) return { tokenizer, model };
   const message = 'This server answers for another, and has no tokenizer of its own.';

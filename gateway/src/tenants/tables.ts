@@ -1,4 +1,4 @@
-import type { Database, Tables, Transaction } from '@polylora/adapters-store';
+import type { Database, Kysely, Tables, Transaction } from '@polylora/adapters-store';
 
 /** Milliseconds since 1970. */
 type Time = number;
@@ -85,14 +85,14 @@ type TenantTables = {
   spend: SpendTable;
 };
 
-/** The store's database with the tenants' tables in it. */
-export type TenantDatabase = ReturnType<typeof withTenants>;
+/** The store's database with the tenants' tables in it, or a transaction of it. */
+export type TenantDatabase = Kysely<Tables & TenantTables>;
 
-export function withTenants(database: Database) {
+export function withTenants(database: Database): TenantDatabase {
   return database.withTables<TenantTables>();
 }
 
 /** A transaction of `inTurn`, as one on the tenants' tables. */
-export function tenantTransaction(transaction: Transaction<Tables>) {
+export function tenantTransaction(transaction: Transaction<Tables>): TenantDatabase {
   return transaction.withTables<TenantTables>();
 }

@@ -1,7 +1,8 @@
 import { type Database, migrateBeside } from '@polylora/adapters-store';
 import { Admission } from '../admission/admission.ts';
 import { MemoryCounters } from '../admission/memory-counters.ts';
-import { SpendLog } from '../admission/spend-log.ts';
+import { RedisCounters } from '../admission/redis-counters.ts';
+import { SpendLog, type Subject } from '../admission/spend-log.ts';
 import type { Logger } from '../logging.ts';
 import { TenantChanges } from './changes.ts';
 import { KeyHasher } from './key-hash.ts';
@@ -32,11 +33,18 @@ export interface TenantsHostOptions {
   readonly database: Database;
   /** What keys are hashed with is derived from it. */
   readonly secret: Buffer;
+  /** What several gateways count in together; null: each counts by itself. */
+  readonly redis?: string | null;
   readonly logger: Logger;
 }
 
 /** @throws MetadataError where the tables cannot be used */
-export async function openTenants({ database, secret, logger }: TenantsHostOptions): Promise<TenantsHost> {
+export async function openTenants({
+  database,
+  secret,
+  redis = null,
+  logger,
+}: TenantsHostOptions): Promise<TenantsHost> {
   await migrateBeside(database, 'tenants', TENANT_MIGRATIONS);
   const tables = withTenants(database);
   const clock = new SteadyClock();
@@ -73,8 +81,22 @@ export async function openTenants({ database, secret, logger }: TenantsHostOptio
     prices.load().catch((error: unknown) => logger.error({ err: error }, 'prices cannot be read'));
   });
   const now = () => clock.now();
-  const counters = new MemoryCounters({ sums: (subject) => spend.sumsWithAll(subject), now });
+  const sums = (subject: Subject) => spend.sumsWithAll(subject);
+  const memory = new MemoryCounters({ sums, now });
+  const redisCounters =
+    redis === null
+      ? null
+      : new RedisCounters({
+          url: redis,
+          prefix: `polylora:${hasher.hash('redis').slice(0, 12)}`,
+          memory,
+          sums,
+          now,
+          logger,
+        });
+  const counters = redisCounters ?? memory;
   const spend: SpendLog = new SpendLog(tables, counters, now, logger);
+  await redisCounters?.ready();
   return {
     database: tables,
     registry,

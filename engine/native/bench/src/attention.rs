@@ -14,17 +14,18 @@ use crate::threads::with_spinning_threads;
 const CACHED: u16 = 0x2c00;
 
 /// Sequences, tokens before the step, tokens in it.
-const LOADS: [(usize, usize, usize); 5] =
-    [(1, 512, 1), (1, 2048, 1), (16, 512, 1), (16, 2048, 1), (1, 0, 512)];
+const LOADS: [(usize, usize, usize); 7] =
+    [(1, 512, 1), (1, 512, 4), (1, 2048, 1), (1, 2048, 4), (16, 512, 1), (16, 2048, 1), (1, 0, 512)];
 
 pub fn cases(variant: Variant) -> Vec<Case> {
     LOADS
         .into_iter()
         .map(|(sequences, context, rows)| {
-            let name = if rows == 1 {
-                format!("decode, sequences: {sequences}, context: {context}")
-            } else {
+            let name = if context == 0 {
                 format!("prefill, tokens: {rows}")
+            } else {
+                let drafts = if rows > 1 { format!(", drafts: {}", rows - 1) } else { String::new() };
+                format!("decode, sequences: {sequences}, context: {context}{drafts}")
             };
             let side = |kv_dtype| -> Box<dyn Side> {
                 Box::new(Attention::new(kv_dtype, sequences, context, rows, variant))

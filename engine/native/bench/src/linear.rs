@@ -14,7 +14,8 @@ use crate::model::{INTERMEDIATE, LAYER_SHAPES, Matrix, Model, VOCABULARY, number
 use crate::side::{Case, Part, Side, time};
 use crate::threads::with_spinning_threads;
 
-const ROWS: [usize; 4] = [1, 16, 128, 512];
+/// One sequence, the same with three drafted tokens, sixteen, and prompts.
+const ROWS: [usize; 5] = [1, 4, 16, 128, 512];
 /// Rows beyond are prompts', of which only the last are sampled from.
 const MOST_SAMPLED_ROWS: usize = 16;
 /// A pass over the model with few rows is so short that some are measured together.

@@ -23,6 +23,7 @@ use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
 
 use crate::adapter::{self, AdapterModule, Place, Target};
+use crate::grammar::{Chooser, JsCursor, MaskStats, Masks};
 use crate::operators::{BaseWeights, ExecutorState, SampleJob, SampleOutcome, domain};
 
 /// Numbers for each sequence in [`RunInput::sequences`].
@@ -112,7 +113,8 @@ pub struct StepOutput {
     pub counts: Int32Array,
     /// How many tokens were drafted for each sample.
     pub drafted: Int32Array,
-    /// -1 where the row's logits were not finite.
+    /// Below 0 where there is none: -1 when the row's logits were not finite, -2 when nothing that the request's grammar allows
+    /// has a probability above 0, -3 when its grammar became too complex.
     pub tokens: Int32Array,
     /// For each token the length of the match that foretold it, negative where that was another token; 0: nothing was foretold.
     pub matches: Int32Array,
@@ -136,7 +138,8 @@ struct Inner {
     vocab_size: usize,
     lora_dtype: LoraDtype,
     adapters: RwLock<HashMap<u32, Arc<ResidentAdapter>>>,
-    samplers: RwLock<HashMap<u32, Arc<Mutex<Sampler>>>>,
+    samplers: RwLock<HashMap<u32, Arc<Chooser>>>,
+    masks: Arc<Masks>,
     /// For the samplers of sequences that may be drafted for.
     drafters: RwLock<HashMap<u32, Arc<Mutex<Drafter>>>>,
     on_step: OnceLock<OnStep>,
@@ -189,9 +192,15 @@ impl Executor {
         drafters.insert(handle, Arc::new(Mutex::new(Drafter::new(&prompt))));
     }
 
-    /// Makes a sampler for a request whose prompt is given.
+    /// Makes a sampler for a request whose prompt is given, and whose answer keeps to a grammar from `cursor` on, if given.
     #[napi]
-    pub fn add_sampler(&self, handle: u32, options: SamplerOptions, prompt: Uint32Array) {
+    pub fn add_sampler(
+        &self,
+        handle: u32,
+        options: SamplerOptions,
+        prompt: Uint32Array,
+        cursor: Option<&JsCursor>,
+    ) -> Result<()> {
         let biases = options.bias_tokens.iter().copied();
         let params = SamplerParams {
             temperature: options.temperature as f32,
@@ -208,8 +217,19 @@ impl Executor {
             logprobs: options.logprobs,
         };
         let sampler = Sampler::new(params, &prompt, self.inner.vocab_size);
-        let mut samplers = self.inner.samplers.write().expect("no writer panicked");
-        samplers.insert(handle, Arc::new(Mutex::new(sampler)));
+        let constraint = match cursor {
+            Some(cursor) => Some((cursor.take()?, self.inner.masks.clone())),
+            None => None,
+        };
+        let chooser = Arc::new(Chooser::new(sampler, constraint));
+        self.inner.samplers.write().expect("no writer panicked").insert(handle, chooser);
+        Ok(())
+    }
+
+    /// What the masks of grammars have taken.
+    #[napi]
+    pub fn mask_stats(&self) -> MaskStats {
+        self.inner.masks.stats()
     }
 
     #[napi]
@@ -276,6 +296,7 @@ impl Task for OpenTask {
             lora_dtype: lora_dtype(&options.lora_dtype).map_err(failure)?,
             adapters: RwLock::default(),
             samplers: RwLock::default(),
+            masks: Arc::new(Masks::new()),
             drafters: RwLock::default(),
             on_step: OnceLock::new(),
             interrupted: AtomicBool::new(false),
@@ -577,7 +598,7 @@ impl RunTask {
             rows.extend(row..=row + drafts.len() as i64);
             jobs.push(match u32::try_from(handle) {
                 Ok(handle) => SampleJob::Next {
-                    sampler: samplers
+                    chooser: samplers
                         .get(&handle)
                         .cloned()
                         .ok_or_else(|| failure(format!("no sampler {handle}")))?,
@@ -609,7 +630,7 @@ fn step_output(
     for outcome in outcomes.into_iter().flatten() {
         let (token, logprob, top) = match outcome {
             Ok(sampled) => (sampled.token as i32, sampled.logprob, sampled.top),
-            Err(_) => (-1, f32::NAN, Vec::new()),
+            Err(unchosen) => (unchosen.code(), f32::NAN, Vec::new()),
         };
         tokens.push(token);
         logprobs.push(logprob);

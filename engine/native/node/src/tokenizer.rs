@@ -1,5 +1,7 @@
 //! Tokenizing for JavaScript: the `tokenizers` crate, one call each.
 
+use std::sync::Arc;
+
 use napi::bindgen_prelude::{Buffer, Error, Result, Status, Uint8Array, Uint32Array};
 use napi_derive::napi;
 use tokenizers::{Decoder, DecoderWrapper};
@@ -24,9 +26,16 @@ enum ByteStyle {
     None,
 }
 
+/// What tokens stand for.
+#[derive(Clone)]
+pub struct TokenBytes {
+    inner: Arc<tokenizers::Tokenizer>,
+    style: ByteStyle,
+}
+
 #[napi]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Arc<tokenizers::Tokenizer>,
     style: ByteStyle,
     vocab_size: u32,
     longest_token_bytes: u32,
@@ -47,7 +56,12 @@ impl Tokenizer {
         // The model's own ids may have gaps, so their count is only a lower bound of the highest.
         let highest = inner.get_vocab(false).values().max().map_or(0, |&id| id + 1);
         let longest_token_bytes = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(0) as u32;
-        Ok(Self { inner, style, vocab_size: highest.max(highest_added), longest_token_bytes })
+        Ok(Self {
+            inner: Arc::new(inner),
+            style,
+            vocab_size: highest.max(highest_added),
+            longest_token_bytes,
+        })
     }
 
     /// One more than the highest token id.
@@ -80,16 +94,7 @@ impl Tokenizer {
     /// tokenizers that is the token's share in what `decode` makes characters of.
     #[napi]
     pub fn token_bytes(&self, id: u32) -> Result<Buffer> {
-        let Some(token) = self.inner.id_to_token(id) else { return Ok(Vec::new().into()) };
-        let bytes = match self.style {
-            ByteStyle::ByteLevel => byte_level_bytes(&token),
-            ByteStyle::ByteFallback => byte_fallback(&token).map(|byte| vec![byte]),
-            ByteStyle::None => None,
-        };
-        match bytes {
-            Some(bytes) => Ok(bytes.into()),
-            None => Ok(self.text_within(token)?.into_bytes().into()),
-        }
+        Ok(self.bytes().of(id)?.into())
     }
 
     /// The tokens that are found in a text before anything else, in order of their ids.
@@ -102,6 +107,33 @@ impl Tokenizer {
             .collect();
         tokens.sort_unstable_by_key(|token| token.id);
         tokens
+    }
+}
+
+impl Tokenizer {
+    pub fn bytes(&self) -> TokenBytes {
+        TokenBytes { inner: self.inner.clone(), style: self.style }
+    }
+}
+
+impl TokenBytes {
+    /// A token as the tokenizer's file spells it.
+    pub fn name(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The exact bytes that a token adds in the middle of a text; empty where the id is no token.
+    pub fn of(&self, id: u32) -> Result<Vec<u8>> {
+        let Some(token) = self.inner.id_to_token(id) else { return Ok(Vec::new()) };
+        let bytes = match self.style {
+            ByteStyle::ByteLevel => byte_level_bytes(&token),
+            ByteStyle::ByteFallback => byte_fallback(&token).map(|byte| vec![byte]),
+            ByteStyle::None => None,
+        };
+        match bytes {
+            Some(bytes) => Ok(bytes),
+            None => Ok(self.text_within(token)?.into_bytes()),
+        }
     }
 
     /// The text of a token after another one: at the start of a text, decoders strip spaces.

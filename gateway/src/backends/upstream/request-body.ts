@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { SamplingParams, SchedulingParams } from '@polylora/engine';
+import type { Constraint, SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
 import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
 
@@ -85,6 +85,31 @@ function addSampling(body: Record<string, unknown>, sampling: SamplingParams): v
   if (stopTokenIds.length > 0) body.stop_token_ids = stopTokenIds;
   if (sampling.includeStop) body.include_stop_str_in_output = true;
   if (sampling.ignoreEos) body.ignore_eos = true;
+  if (sampling.constraint !== null) addConstraint(body, sampling.constraint);
+}
+
+/** JSON as OpenAI's API asks for it, which most servers know; the rest as vLLM does. */
+function addConstraint(body: Record<string, unknown>, constraint: Constraint): void {
+  switch (constraint.kind) {
+    case 'json_object':
+      body.response_format = { type: 'json_object' };
+      break;
+    case 'json_schema': {
+      const { lenient } = constraint;
+      const json_schema = { name: 'answer', schema: JSON.parse(constraint.schema), strict: !lenient };
+      body.response_format = { type: 'json_schema', json_schema };
+      break;
+    }
+    case 'regex':
+      body.structured_outputs = { regex: constraint.pattern };
+      break;
+    case 'choice':
+      body.structured_outputs = { choice: constraint.choices };
+      break;
+    case 'grammar':
+      body.structured_outputs = { grammar: constraint.grammar };
+      break;
+  }
 }
 
 function addScheduling(

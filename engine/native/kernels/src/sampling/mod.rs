@@ -1,8 +1,8 @@
 //! From a row of logits to a token, with vLLM's semantics.
 //!
-//! In this order: logit bias, suppressed tokens, repetition penalty (prompt and generated tokens), frequency and
-//! presence penalties (generated tokens), temperature, min-p, top-k, top-p, then one draw. Reported
-//! log-probabilities are of the raw logits, before all of that.
+//! In this order: logit bias, repetition penalty (prompt and generated tokens), frequency and presence penalties
+//! (generated tokens), suppressed tokens, tokens that are not among the allowed ones, temperature, min-p, top-k, top-p,
+//! then one draw. Reported log-probabilities are of the raw logits, before all of that.
 //!
 //! A token depends on its request's logits, parameters, prompt and earlier tokens and on nothing else: the random
 //! number of token `i` is a function of (seed, i), and every sum has one fixed order, whatever the instruction set.

@@ -38,13 +38,35 @@ impl Sampler {
     /// # Panics
     /// When the row is not as long as the vocabulary.
     pub fn sample(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<Sampled, NumericalError> {
+        self.sample_among(None, logits, scratch)
+    }
+
+    /// As [`Sampler::sample`], of the tokens in `allowed` alone, if given: a bit for each token, from the lowest of the first
+    /// word on. Tokens beyond its end are not allowed.
+    ///
+    /// # Errors
+    /// As [`Sampler::sample`], and when every allowed token has probability 0.
+    ///
+    /// # Panics
+    /// When the row is not as long as the vocabulary.
+    pub fn sample_among(
+        &mut self,
+        allowed: Option<&[u32]>,
+        logits: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<Sampled, NumericalError> {
         assert_eq!(logits.len(), self.vocab, "a row of logits has one entry per token of the vocabulary");
         let raw_max = scratch.reduced.maximum(logits)?;
-        let token = if self.changes_logits() {
+        let changes = allowed.is_some() || self.changes_logits();
+        let token = if changes {
             let mut changed = std::mem::take(&mut scratch.logits);
             changed.clear();
             changed.extend_from_slice(logits);
             self.change_logits(&mut changed);
+            // Last, so that nothing brings back a token that is not allowed.
+            if let Some(allowed) = allowed {
+                forbid_others(allowed, &mut changed);
+            }
             let chosen = scratch.reduced.maximum(&changed).map(|max| self.choose(&changed, max, scratch));
             scratch.logits = changed;
             chosen?
@@ -54,7 +76,7 @@ impl Sampler {
         let sampled = match self.params.logprobs {
             None => Sampled { token, logprob: 0.0, top: Vec::new() },
             Some(top_n) => {
-                if top_n > 0 && self.changes_logits() {
+                if top_n > 0 && changes {
                     scratch.reduced.maximum(logits)?;
                 }
                 report(logits, raw_max, token, top_n, &mut scratch.reduced)
@@ -97,6 +119,24 @@ impl Sampler {
             draw_any(logits, max, scale, random, &mut scratch.reduced)
         } else {
             draw_truncated(params, logits, max, scale, random, scratch)
+        }
+    }
+}
+
+/// Gives every token that is not allowed probability 0.
+fn forbid_others(allowed: &[u32], logits: &mut [f32]) {
+    let mut words = allowed.iter();
+    for logits in logits.chunks_mut(u32::BITS as usize) {
+        match words.next().copied().unwrap_or(0) {
+            u32::MAX => {}
+            0 => logits.fill(f32::NEG_INFINITY),
+            word => {
+                for (bit, logit) in logits.iter_mut().enumerate() {
+                    if word >> bit & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+            }
         }
     }
 }

@@ -296,3 +296,75 @@ fn every_draw_is_in_the_set_that_a_full_sort_leaves() {
         }
     }
 }
+
+/// The words of a mask that allows these tokens.
+fn allowing(tokens: &[u32], vocab: usize) -> Vec<u32> {
+    let mut words = vec![0u32; vocab.div_ceil(32)];
+    for token in tokens {
+        words[*token as usize / 32] |= 1 << (token % 32);
+    }
+    words
+}
+
+#[test]
+fn allowed_tokens_are_drawn_in_their_own_proportions() {
+    let probabilities = softmax(&LOGITS, 1.0);
+    let words = allowing(&[1, 4, 5, 9], LOGITS.len());
+    let expected = renormalise(&probabilities, |token| [1, 4, 5, 9].contains(&token));
+    let mut sampler = Sampler::new(SamplerParams { seed: 6, ..Default::default() }, &[], LOGITS.len());
+    let mut scratch = Scratch::default();
+    let tokens: Vec<u32> = (0..40_000)
+        .map(|_| sampler.sample_among(Some(&words), &LOGITS, &mut scratch).unwrap().token)
+        .collect();
+    let statistic = chi_square(&tokens, &expected);
+    assert!(statistic < LIMIT, "{statistic}");
+}
+
+#[test]
+fn nothing_brings_back_a_token_that_is_not_allowed() {
+    let logits = row(300, 5);
+    let allowed = [3, 31, 32, 64, 290];
+    let words = allowing(&allowed, 300);
+    let pulls = SamplerParams {
+        logit_bias: (0..300).filter(|token| !allowed.contains(token)).map(|token| (token, 100.0)).collect(),
+        repetition_penalty: 0.01,
+        presence_penalty: -2.0,
+        ..SamplerParams::default()
+    };
+    for params in [
+        SamplerParams { temperature: 0.0, ..pulls.clone() },
+        SamplerParams { temperature: 5.0, ..pulls.clone() },
+        SamplerParams { temperature: 5.0, top_p: 0.5, ..pulls.clone() },
+        SamplerParams { temperature: 5.0, top_k: 2, min_p: 0.1, ..pulls },
+    ] {
+        let mut sampler = Sampler::new(params, &[7, 8, 9], 300);
+        let mut scratch = Scratch::default();
+        for _ in 0..50 {
+            let token = sampler.sample_among(Some(&words), &logits, &mut scratch).unwrap().token;
+            assert!(allowed.contains(&token), "{token}");
+        }
+    }
+    // A mask that ends early allows nothing beyond.
+    let mut sampler = Sampler::new(SamplerParams::default(), &[], 300);
+    let sampled = sampler.sample_among(Some(&words[..1]), &logits, &mut Scratch::default()).unwrap();
+    assert!([3, 31].contains(&sampled.token));
+}
+
+#[test]
+fn a_mask_leaves_the_reported_probabilities_as_they_are() {
+    let logits = row(500, 8);
+    let params = SamplerParams { logprobs: Some(4), temperature: 0.0, ..SamplerParams::default() };
+    let words = allowing(&[17], 500);
+    let mut scratch = Scratch::default();
+    let among = Sampler::new(params, &[], 500).sample_among(Some(&words), &logits, &mut scratch).unwrap();
+    assert_eq!(among, score(&logits, 17, 4, &mut scratch).unwrap());
+}
+
+#[test]
+fn where_every_allowed_token_is_suppressed_nothing_is_sampled() {
+    let params = SamplerParams { min_tokens: 2, suppressed_until_min: vec![4], ..SamplerParams::default() };
+    let mut sampler = Sampler::new(params, &[], LOGITS.len());
+    let words = allowing(&[4], LOGITS.len());
+    let outcome = sampler.sample_among(Some(&words), &LOGITS, &mut Scratch::default());
+    assert_eq!(outcome, Err(NumericalError::NothingToSample));
+}

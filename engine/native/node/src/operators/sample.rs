@@ -1,19 +1,20 @@
 //! `Sample`: turns rows of logits into tokens, or scores given ones, on ONNX Runtime's threads.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
 use polylora_kernels::parallel::{Parallel, Shared};
-use polylora_kernels::sampling::{NumericalError, Sampled, Sampler, Scratch, score};
+use polylora_kernels::sampling::{Sampled, Scratch, score};
 
 use super::{ExecutorState, OrtThreads, required};
+use crate::grammar::{Chooser, Unchosen};
 
 /// What to do with a row of logits, or with some that follow each other.
 pub enum SampleJob {
     /// Choose the request's next token and, as long as it is the one that was drafted, the token after it from the next
     /// row: a row for each draft and one more.
-    Next { sampler: Arc<Mutex<Sampler>>, drafts: Vec<u32> },
+    Next { chooser: Arc<Chooser>, drafts: Vec<u32> },
     /// Report how probable a given token is, and the `top` most probable ones.
     Score { target: u32, top: u32 },
 }
@@ -32,7 +33,7 @@ impl SampleJob {
     }
 }
 
-pub type SampleOutcome = Result<Sampled, NumericalError>;
+pub type SampleOutcome = Result<Sampled, Unchosen>;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -85,11 +86,10 @@ pub fn sample<'a>(_: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Res
 /// One outcome at least; each but the last is a draft that was right.
 fn run(job: &SampleJob, logits: &[f32], vocab: usize, scratch: &mut Scratch) -> Vec<SampleOutcome> {
     match job {
-        SampleJob::Next { sampler, drafts } => {
-            let mut sampler = sampler.lock().expect("no sampler panicked before");
+        SampleJob::Next { chooser, drafts } => {
             let mut outcomes = Vec::with_capacity(drafts.len() + 1);
             for (index, logits) in logits.chunks_exact(vocab).enumerate() {
-                let outcome = sampler.sample(logits, scratch);
+                let outcome = chooser.choose(logits, scratch);
                 let right = outcome.as_ref().is_ok_and(|sampled| drafts.get(index) == Some(&sampled.token));
                 outcomes.push(outcome);
                 if !right {
@@ -98,6 +98,8 @@ fn run(job: &SampleJob, logits: &[f32], vocab: usize, scratch: &mut Scratch) -> 
             }
             outcomes
         }
-        SampleJob::Score { target, top } => vec![score(logits, *target, *top, scratch)],
+        SampleJob::Score { target, top } => {
+            vec![score(logits, *target, *top, scratch).map_err(Unchosen::from)]
+        }
     }
 }

@@ -1,0 +1,19 @@
+//! Formats of strings as patterns, where llguidance's own let through what is no such thing: the 29th of February of any year, and
+//! a 60th second of any minute.
+
+const THIRTY_ONE: &str = "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])";
+const THIRTY: &str = "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)";
+const FEBRUARY: &str = "02-(?:0[1-9]|1[0-9]|2[0-8])";
+const LEAP_YEAR: &str = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)";
+const TIME: &str = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:[zZ]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
+
+/// A pattern for a format's strings, or `None` where llguidance's own will do.
+pub fn pattern(format: &str) -> Option<String> {
+    let date = || format!("(?:[0-9]{{4}}-(?:{THIRTY_ONE}|{THIRTY}|{FEBRUARY})|{LEAP_YEAR}-02-29)");
+    match format {
+        "date" => Some(format!("^{}$", date())),
+        "time" => Some(format!("^{TIME}$")),
+        "date-time" => Some(format!("^{}[tT]{TIME}$", date())),
+        _ => None,
+    }
+}

@@ -1,0 +1,320 @@
+//! What a user of grammars sees: answers that have the form, clear refusals, and bounds.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Every byte is a token, then some longer ones, then two control tokens and the end.
+fn compiler() -> Compiler {
+    Compiler::new(|| Vocabulary::new(tokens(), &[END]))
+}
+
+const LONGER: [&str; 12] =
+    ["\":", "\",\"", "{\"", "\"}", "true", "false", "null", "name", "ab", "abc", "<tool_call>", "  "];
+const TOOL: u32 = 256 + LONGER.len() as u32;
+const END: u32 = TOOL + 1;
+
+fn tokens() -> Vec<Token> {
+    let mut tokens: Vec<Token> = (0..=255u8).map(|byte| Token::Text(vec![byte])).collect();
+    tokens.extend(LONGER.map(|text| Token::Text(text.as_bytes().to_vec())));
+    tokens.push(Token::Control("<|tool|>".to_owned()));
+    tokens.push(Token::Control("<|end|>".to_owned()));
+    tokens
+}
+
+fn text_of(token: u32) -> Vec<u8> {
+    match &tokens()[token as usize] {
+        Token::Text(bytes) => bytes.clone(),
+        Token::Control(content) => content.clone().into_bytes(),
+    }
+}
+
+/// A number from 0 to `below`, from a sequence of numbers that look random.
+fn next_random(state: &mut u64, below: usize) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) as usize % below
+}
+
+/// An answer of tokens that are all equally likely; it ends when it may with a chance of one half.
+fn random_answer(grammar: &Grammar, seed: u64) -> Option<String> {
+    let mut state = seed;
+    let mut cursor = grammar.begin();
+    let mut bytes = Vec::new();
+    for _ in 0..2_000 {
+        let mask = cursor.mask().unwrap();
+        let allowed: Vec<u32> = (0..=END).filter(|&token| mask.allows(token)).collect();
+        assert!(!allowed.is_empty());
+        let may_end = allowed.contains(&END);
+        let token = if may_end && next_random(&mut state, 2) == 0 {
+            END
+        } else {
+            allowed[next_random(&mut state, allowed.len())]
+        };
+        if token == END {
+            return Some(String::from_utf8(bytes).unwrap());
+        }
+        bytes.extend(text_of(token));
+        cursor.consume(token).unwrap();
+    }
+    None
+}
+
+fn json(schema: &str) -> Source {
+    Source::JsonSchema { schema: schema.to_owned(), lenient: false }
+}
+
+fn refusal(source: Source) -> Refused {
+    compiler().compile(&source).err().expect("it is refused")
+}
+
+fn accepts(grammar: &Grammar, text: &str) -> bool {
+    let mut cursor = grammar.begin();
+    for byte in text.bytes() {
+        if !cursor.mask().unwrap().allows(u32::from(byte)) {
+            return false;
+        }
+        cursor.consume(u32::from(byte)).unwrap();
+    }
+    cursor.mask().unwrap().allows(END)
+}
+
+#[test]
+fn answers_at_random_have_the_form_of_the_schema() {
+    let schema = r#"{"type":"object","properties":{"name":{"type":"string","maxLength":8},"on":{"type":"boolean"},
+        "tags":{"type":"array","items":{"enum":["a","b","c"]},"maxItems":3}},"required":["name","on","tags"],
+        "additionalProperties":false}"#;
+    let grammar = compiler().compile(&json(schema)).unwrap();
+    let mut complete = 0;
+    for seed in 0..200 {
+        let Some(answer) = random_answer(&grammar, seed) else { continue };
+        complete += 1;
+        let value: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let object = value.as_object().unwrap();
+        assert_eq!(object.keys().collect::<Vec<_>>(), ["name", "on", "tags"]);
+        assert!(object["name"].as_str().unwrap().chars().count() <= 8);
+        assert!(object["on"].is_boolean());
+        assert!(
+            object["tags"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|tag| ["a", "b", "c"].contains(&tag.as_str().unwrap()))
+        );
+    }
+    assert!(complete > 150, "{complete}");
+}
+
+#[test]
+fn white_space_is_bounded() {
+    let grammar = compiler().compile(&Source::JsonObject).unwrap();
+    assert!(accepts(&grammar, "{\n    \"a\": [1, 2],\n    \"b\": {}\n}"));
+    assert!(accepts(&grammar, "{\"a\":1}"));
+    assert!(!accepts(&grammar, "{\n\n\"a\":1}"));
+    assert!(!accepts(&grammar, &format!("{{\n{}\"a\":1}}", " ".repeat(41))));
+}
+
+#[test]
+fn patterns_and_choices_are_matched_whole() {
+    let date = compiler().compile(&Source::Regex(r"^\d{4}-\d{2}$".to_owned())).unwrap();
+    assert!(accepts(&date, "2026-11"));
+    assert!(!accepts(&date, "2026-1"));
+    let choices = ["yes", "no (not yet)", "a/b\\c", "line\nbreak", "ab", "abc", "für"].map(str::to_owned);
+    let grammar = compiler().compile(&Source::Choice(choices.to_vec())).unwrap();
+    for choice in &choices {
+        assert!(accepts(&grammar, choice), "{choice}");
+    }
+    for other in ["", "ye", "yes ", "a/b", "no"] {
+        assert!(!accepts(&grammar, other), "{other}");
+    }
+}
+
+#[test]
+fn control_tokens_come_only_where_a_grammar_names_them() {
+    let free = compiler().compile(&Source::Regex(r"(?s:.*)".to_owned())).unwrap();
+    let mut cursor = free.begin();
+    let mask = cursor.mask().unwrap();
+    assert!(mask.allows(END) && !mask.allows(TOOL) && mask.allows(u32::from(b'<')));
+    assert!(!mask.allows(0xff), "no text has this byte");
+    let named = Source::Lark(format!("start: <[{TOOL}]> /[a-z]+/"));
+    let grammar = compiler().compile(&named).unwrap();
+    let mut cursor = grammar.begin();
+    assert!(cursor.mask().unwrap().allows(TOOL) && !cursor.mask().unwrap().allows(END));
+    cursor.consume(TOOL).unwrap();
+    assert!(!cursor.mask().unwrap().allows(TOOL) && cursor.mask().unwrap().allows(u32::from(b'a')));
+}
+
+#[test]
+fn a_complete_answer_can_only_end() {
+    let grammar = compiler().compile(&Source::Choice(vec!["true".to_owned()])).unwrap();
+    let mut cursor = grammar.begin();
+    for byte in *b"true" {
+        assert!(!cursor.is_complete());
+        cursor.consume(u32::from(byte)).unwrap();
+    }
+    assert!(cursor.is_complete());
+    let mask = cursor.mask().unwrap();
+    assert_eq!((0..=END).filter(|&token| mask.allows(token)).collect::<Vec<_>>(), [END]);
+    cursor.consume(END).unwrap();
+    assert!(cursor.mask().unwrap().allows(END));
+}
+
+#[test]
+fn a_token_that_is_not_allowed_is_refused() {
+    let grammar = compiler().compile(&Source::Choice(vec!["no".to_owned()])).unwrap();
+    let mut cursor = grammar.begin();
+    assert!(cursor.consume(u32::from(b'x')).is_err());
+    assert!(cursor.mask().is_err());
+}
+
+#[test]
+fn what_cannot_be_enforced_is_named_with_its_place() {
+    let place = |schema: &str| {
+        let Refused { place, message } = refusal(json(schema));
+        (place, message)
+    };
+    let (at, message) = place(r#"{"type":"object","properties":{"a/b":{"not":{"type":"string"}}}}"#);
+    assert_eq!(at, "/properties/a~1b/not");
+    assert_eq!(message, "`not` cannot be enforced");
+    assert_eq!(
+        place(r#"{"type":"array","items":{"type":"array","uniqueItems":true}}"#).0,
+        "/items/uniqueItems"
+    );
+    assert_eq!(place(r##"{"$ref":"#/$defs/none"}"##).0, "/$ref");
+    assert_eq!(place(r#"{"anyOf":[{"type":"string"},{"enum":[]}]}"#).0, "/anyOf/1/enum");
+    assert_eq!(place(r#"{"properties":{"a":7}}"#).0, "/properties/a");
+    assert_eq!(place(r#"{"type":"array","items":{"type":"string","pattern":"(a"}}"#).0, "/items");
+    assert_eq!(place(r#"{"properties":{"a":{"type":"text"}}}"#).0, "/properties/a/type");
+    assert_eq!(
+        place(r##"{"$defs":{"d":{"type":"nul"}},"items":{"properties":{"a":{"$ref":"#/$defs/d"}}}}"##).0,
+        "/$defs/d/type"
+    );
+    assert_eq!(
+        place(r#"{"properties":{"a":{"type":"string","minLength":5,"maxLength":2}},"required":["a"]}"#).0,
+        "/properties/a"
+    );
+    assert!(refusal(json("{")).message.contains("not JSON"));
+    assert!(refusal(json("false")).message.contains("nsatisfiable"));
+    let lenient = Source::JsonSchema { schema: r#"{"not":{"type":"string"}}"#.to_owned(), lenient: true };
+    assert!(compiler().compile(&lenient).is_ok());
+}
+
+#[test]
+fn options_of_a_client_s_own_do_nothing() {
+    let schema = r#"{"x-guidance":{"whitespace_flexible":true,"lenient":true},"type":"object"}"#;
+    let grammar = compiler().compile(&json(schema)).unwrap();
+    assert!(!accepts(&grammar, "{   }"));
+}
+
+#[test]
+fn dates_are_days_that_there_are() {
+    let grammar = compiler().compile(&json(r#"{"type":"string","format":"date-time"}"#)).unwrap();
+    for there in ["2024-02-29T23:59:59Z", "2000-02-29t00:00:00.5+14:00", "1999-12-31T12:00:00-03:30"] {
+        assert!(accepts(&grammar, &format!("\"{there}\"")), "{there}");
+    }
+    for not in [
+        "2023-02-29T00:00:00Z",
+        "1900-02-29T00:00:00Z",
+        "2024-04-31T00:00:00Z",
+        "2024-01-01T00:00:60Z",
+        "2024-01-01",
+    ] {
+        assert!(!accepts(&grammar, &format!("\"{not}\"")), "{not}");
+    }
+}
+
+#[test]
+fn schemas_in_grammars_are_checked_too() {
+    let lark = |schema: &str| Source::Lark(format!("start: \"<\" %json {schema} \">\""));
+    let grammar = compiler().compile(&lark(r#"{"type":"string","format":"date"}"#)).unwrap();
+    assert!(accepts(&grammar, "<\"2024-02-29\">") && !accepts(&grammar, "<\"2023-02-29\">"));
+    assert_eq!(refusal(lark(r#"{"items":{"not":{}}}"#)).place, "/items/not");
+    assert!(refusal(lark(r#"{"type":"integer","multipleOf":9999991}"#)).message.contains("remainders"));
+}
+
+#[test]
+fn recursive_schemas_nest_as_deep_as_the_answer_goes() {
+    let schema = r##"{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[
+        {"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["next"],"additionalProperties":false}}}"##;
+    let grammar = compiler().compile(&json(schema)).unwrap();
+    let nested = format!("{}null{}", "{\"next\":".repeat(60), "}".repeat(60));
+    assert!(accepts(&grammar, &nested));
+    assert!(!accepts(&grammar, &nested.replace("null", "1")));
+}
+
+/// What compiling takes, whether it succeeds or not.
+fn time(source: &Source) -> (Duration, Result<Grammar, Refused>) {
+    let compiler = compiler();
+    compiler.compile(&Source::Choice(vec!["warm".to_owned()])).unwrap();
+    let started = Instant::now();
+    let result = compiler.compile(source);
+    (started.elapsed(), result)
+}
+
+#[test]
+fn hostile_sources_are_compiled_or_refused_in_bounded_time() {
+    let deep_schema = format!("{}{{}}{}", r#"{"items":"#.repeat(100_000), "}".repeat(100_000));
+    let recursive = r##"{"$ref":"#","allOf":[{"$ref":"#"}]}"##;
+    let self_all_of = r##"{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"allOf":[{"$ref":"#/$defs/b"}]},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}"##;
+    let many = (0..10_000).map(|i| format!("\"value {i} of an enum\"")).collect::<Vec<_>>().join(",");
+    let product = format!(
+        "{{\"allOf\":[{}]}}",
+        (0..12).map(|i| format!(r#"{{"anyOf":[{{"properties":{{"p{i}":{{"type":"string"}}}}}},{{"properties":{{"q{i}":{{"type":"string"}}}}}}]}}"#)).collect::<Vec<_>>().join(",")
+    );
+    let chain = (0..9_000).map(|i| format!("T{i}: \"a\" T{}", i + 1)).collect::<Vec<_>>().join("\n");
+    let rules = (0..9_000).map(|i| format!("r{i}: \"a\" r{}", i + 1)).collect::<Vec<_>>().join("\n");
+    let sources = [
+        json(&deep_schema),
+        json(recursive),
+        json(self_all_of),
+        json(&format!("{{\"enum\":[{many}]}}")),
+        json(&product),
+        json(r#"{"type":"string","pattern":"^(a+)+$"}"#),
+        json(r#"{"type":"string","pattern":"(x+x+)+y"}"#),
+        json(r#"{"type":"string","pattern":"((a{1,100}){1,100}){1,100}"}"#),
+        json(r#"{"type":"string","pattern":"(?:(?:a|b|ab)*c){50}.{0,500}[0-9]{3}"}"#),
+        json(r#"{"type":"string","minLength":100000}"#),
+        json(
+            r#"{"type":"array","items":{"type":"array","items":{"type":"string"},"minItems":1000},"minItems":1000}"#,
+        ),
+        json(r#"{"type":"integer","multipleOf":9999991}"#),
+        json(r#"{"type":"number","minimum":-1e300,"maximum":1e300}"#),
+        Source::Regex("(a*)*b".to_owned()),
+        Source::Regex("(a|aa)+$".to_owned()),
+        Source::Regex("(.*a){20}.{1000}".to_owned()),
+        Source::Regex("[ab]*a[ab]{200}".to_owned()),
+        Source::Regex(format!("{}a{}", "(".repeat(50_000), ")".repeat(50_000))),
+        Source::Regex("a{1000}{1000}{1000}".to_owned()),
+        Source::Regex(r"\p{L}{500}\p{N}{500}".to_owned()),
+        Source::Lark(format!("start: T0\n{chain}\nT9000: \"b\"")),
+        Source::Lark(format!("start: r0\n{rules}\nr9000: \"b\"")),
+        Source::Lark("start: start start | \"a\" | ".to_owned()),
+        Source::Lark("start: a\na: b\nb: a".to_owned()),
+        Source::Lark(format!("start: {}\"a\"{}", "(".repeat(30), ")*".repeat(30))),
+        Source::Lark("start: (\"a\"{1,1000}){1,1000}".to_owned()),
+        Source::Lark("start: /(?P<x>a)\\1/".to_owned()),
+        Source::Choice((0..10_000).map(|i| format!("choice number {i}")).collect()),
+    ];
+    for (index, source) in sources.iter().enumerate() {
+        let (took, result) = time(source);
+        let shown: String = format!("{source:?}").chars().take(80).collect();
+        eprintln!(
+            "{index:2} {took:>10.1?} {} {shown}",
+            result.as_ref().err().map_or("compiled", |error| &error.message)
+        );
+        assert!(took < Duration::from_secs(5), "{shown}: {took:?}");
+        // What is compiled can be used: its masks are found or refused, in bounded time.
+        let Ok(grammar) = result else { continue };
+        let mut cursor = grammar.begin();
+        let mut state = index as u64;
+        for _ in 0..50 {
+            let started = Instant::now();
+            let Ok(mask) = cursor.mask() else { break };
+            assert!(started.elapsed() < Duration::from_secs(1), "{shown}");
+            let allowed: Vec<u32> = (0..=END).filter(|&token| mask.allows(token)).collect();
+            let token = allowed[next_random(&mut state, allowed.len())];
+            if token == END || cursor.consume(token).is_err() {
+                break;
+            }
+        }
+    }
+}

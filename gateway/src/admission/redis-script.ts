@@ -1,0 +1,187 @@
+/**
+ * What the gateways do in Redis, each as one step of its. Times are Redis' own, so that gateways need not agree on one; what a
+ * gateway holds is under its name, and counts while it says that it lives.
+ */
+
+const COMMON = `
+local asked = cjson.decode(ARGV[1])
+local prefix, instance = asked.prefix, asked.instance
+local second = tonumber(redis.call('TIME')[1])
+local MINUTE, KEPT = 60, 3 * 86400
+-- Minus nothing is no integer to Redis.
+local function int(value) return value == 0 and '0' or string.format('%.0f', value) end
+local function heldKey(scope) return prefix .. ':held:' .. scope.id end
+local function spentKey(scope, period) return prefix .. ':spent:' .. scope.id .. ':' .. period .. ':' .. scope.first[period] end
+local function usedKey(scope, unit) return prefix .. ':' .. unit .. ':' .. scope.id end
+local function hold(scope, concurrent, tokens, money)
+  local key = heldKey(scope)
+  redis.call('HINCRBY', key, instance .. ':concurrent', int(concurrent))
+  redis.call('HINCRBY', key, instance .. ':tokens', int(tokens))
+  redis.call('HINCRBY', key, instance .. ':money', int(money))
+  redis.call('EXPIRE', key, KEPT)
+end
+local function spend(scope, tokens, money)
+  for period in pairs(scope.first) do
+    local key = spentKey(scope, period)
+    -- What was never read from the database is read when it is next asked for.
+    if redis.call('EXISTS', key) == 1 then
+      redis.call('HINCRBY', key, 'tokens', int(tokens))
+      redis.call('HINCRBY', key, 'money', int(money))
+    end
+  end
+end
+`;
+
+/** Holds what a request needs in every scope, or says which limit is in its way, or what must be read from the database first. */
+export const RESERVE = `${COMMON}
+local need = asked.need
+local living = { [instance] = true }
+local function lives(name)
+  if living[name] == nil then living[name] = redis.call('EXISTS', prefix .. ':alive:' .. name) == 1 end
+  return living[name]
+end
+local function heldBy(scope)
+  local sums, key = { concurrent = 0, tokens = 0, money = 0 }, heldKey(scope)
+  local fields = redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    local name, what = string.match(fields[i], '^(.*):(%a+)$')
+    if lives(name) then sums[what] = sums[what] + math.max(0, tonumber(fields[i + 1]))
+    else redis.call('HDEL', key, fields[i]) end
+  end
+  return sums
+end
+local function usedOf(scope, unit)
+  local key, total, list = usedKey(scope, unit), 0, {}
+  local fields = redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    local at, amount = tonumber(fields[i]), tonumber(fields[i + 1])
+    if at <= second - MINUTE or at > second + 1 then redis.call('HDEL', key, fields[i])
+    else
+      total = total + amount
+      list[#list + 1] = { at, amount }
+    end
+  end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return total, list
+end
+local function wait(total, list, most)
+  local left = total
+  for _, each in ipairs(list) do
+    if left <= most then break end
+    left = left - each[2]
+    if left <= most then return (each[1] + MINUTE - second) * 1000 end
+  end
+  return 0
+end
+
+local missing = {}
+for index, scope in ipairs(asked.scopes) do
+  for _, budget in ipairs(scope.budgets) do
+    if redis.call('EXISTS', spentKey(scope, budget.period)) == 0 then
+      missing[#missing + 1] = index - 1
+      break
+    end
+  end
+end
+if #missing > 0 then return cjson.encode({ missing = missing }) end
+
+local obstacle = nil
+local amounts = { requests = 1, tokens = need.tokens }
+for index, scope in ipairs(asked.scopes) do
+  local held = heldBy(scope)
+  for which, budget in ipairs(scope.budgets) do
+    local spent = tonumber(redis.call('HGET', spentKey(scope, budget.period), budget.unit) or 0)
+    local wanted = need[budget.unit]
+    if obstacle == nil and wanted > 0 and spent + held[budget.unit] + wanted > budget.most then
+      obstacle = { scope = index - 1, kind = 'budget', budget = which - 1, spent = spent, held = held[budget.unit] }
+    end
+  end
+  if need.isInteractive then
+    for _, unit in ipairs({ 'requests', 'tokens' }) do
+      local limit = scope[unit]
+      if limit then
+        local used, list = usedOf(scope, unit)
+        if obstacle == nil and used + amounts[unit] > limit then
+          local milliseconds = wait(used, list, limit - amounts[unit])
+          obstacle = { scope = index - 1, kind = unit, limit = limit, used = used, milliseconds = milliseconds }
+        end
+      end
+    end
+    if obstacle == nil and scope.concurrent and held.concurrent >= scope.concurrent then
+      obstacle = { scope = index - 1, kind = 'concurrency', limit = scope.concurrent }
+    end
+  end
+end
+if obstacle == nil then
+  for _, scope in ipairs(asked.scopes) do
+    hold(scope, need.isInteractive and 1 or 0, need.tokens, need.money)
+    if need.isInteractive then
+      for _, unit in ipairs({ 'requests', 'tokens' }) do
+        local key = usedKey(scope, unit)
+        redis.call('HINCRBY', key, second, int(amounts[unit]))
+        redis.call('EXPIRE', key, MINUTE + 10)
+      end
+    end
+  end
+end
+local rates = {}
+for _, scope in ipairs(asked.scopes) do
+  for _, unit in ipairs({ 'requests', 'tokens' }) do
+    local limit = scope[unit]
+    if limit then
+      local used, list = usedOf(scope, unit)
+      local remaining = math.max(0, limit - used)
+      if rates[unit] == nil or remaining < rates[unit].remaining then
+        rates[unit] = { limit = limit, remaining = remaining, resetMilliseconds = wait(used, list, 0) }
+      end
+    end
+  end
+end
+return cjson.encode({ obstacle = obstacle, rates = rates, second = second })
+`;
+
+/** Puts what was used in the place of what was held. */
+export const SETTLE = `${COMMON}
+local need, used = asked.need, asked.used
+for _, scope in ipairs(asked.scopes) do
+  hold(scope, need.isInteractive and -1 or 0, -need.tokens, -need.money)
+  if used then spend(scope, used.tokens, used.money) end
+  if need.isInteractive then
+    local changes = { requests = used and 0 or -1, tokens = (used and used.tokens or 0) - need.tokens }
+    for unit, change in pairs(changes) do
+      local key = usedKey(scope, unit)
+      if redis.call('HEXISTS', key, asked.second) == 1 then redis.call('HINCRBY', key, asked.second, int(change)) end
+    end
+  end
+end
+return 1
+`;
+
+/** What the database says was spent: for the first time, or more than was known. */
+export const SPENT = `${COMMON}
+local scope = asked.scope
+for period, sums in pairs(asked.sums) do
+  local key = spentKey(scope, period)
+  for _, unit in ipairs({ 'tokens', 'money' }) do
+    local known = tonumber(redis.call('HGET', key, unit) or -1)
+    if sums[unit] > known then redis.call('HSET', key, unit, int(sums[unit])) end
+  end
+  redis.call('EXPIRE', key, period == 'total' and KEPT or 33 * 86400)
+end
+return 1
+`;
+
+/** Says that a gateway lives. Where nobody knew, or what it did may not have come here, it says what it holds. */
+export const LIVE = `${COMMON}
+local key = prefix .. ':alive:' .. instance
+local known = redis.call('EXISTS', key)
+redis.call('SET', key, 1, 'PX', asked.milliseconds)
+if known == 0 or asked.isNew then
+  for _, scope in ipairs(asked.scopes) do
+    local held = heldKey(scope)
+    redis.call('HSET', held, instance .. ':concurrent', int(scope.concurrent), instance .. ':tokens', int(scope.tokens), instance .. ':money', int(scope.money))
+    redis.call('EXPIRE', held, KEPT)
+  end
+end
+return known
+`;

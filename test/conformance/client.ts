@@ -1,0 +1,98 @@
+/** What every client is asked for, and what it gives back, in words that all of them share. */
+
+export interface ChatAsk {
+  readonly model: string;
+  readonly prompt: string;
+  readonly temperature?: number;
+  readonly maxTokens?: number;
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  readonly n?: number;
+  /** Also tell how likely the tokens were, and so many others. */
+  readonly logprobs?: number;
+}
+
+export interface Usage {
+  readonly prompt: number;
+  readonly completion: number;
+}
+
+export interface ChatAnswer {
+  readonly texts: readonly string[];
+  readonly finishReasons: readonly string[];
+  readonly usage: Usage | null;
+  /** Of the first text's tokens. */
+  readonly logprobs: readonly number[] | null;
+}
+
+export interface StreamedAnswer {
+  readonly pieces: readonly string[];
+  readonly finishReason: string | null;
+  readonly usage: Usage | null;
+}
+
+export interface EmbeddedTexts {
+  readonly vectors: readonly (readonly number[])[];
+  readonly promptTokens: number;
+}
+
+/** What the Responses API answered. */
+export interface ResponseAnswer {
+  readonly id: string | null;
+  readonly text: string;
+  /** Pieces of the text, where it was streamed. */
+  readonly pieces: readonly string[];
+}
+
+export interface ResponseAsk {
+  readonly model: string;
+  readonly input: string;
+  /** The answer that it goes on from. */
+  readonly previous?: string;
+  readonly stream?: boolean;
+}
+
+/** What a client threw. */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+  readonly status: number | null;
+  readonly code: string | null;
+
+  constructor(status: number | null, code: string | null, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export interface ClientOptions {
+  /** With `/v1`. */
+  readonly baseUrl: string;
+  readonly apiKey: string;
+  readonly retries: number;
+}
+
+/** A client library, unmodified. All throw a `Failure` where the library throws what the server said. */
+export interface ConformanceClient {
+  chat(ask: ChatAsk): Promise<ChatAnswer>;
+  /** @param leaveAfter pieces after which nobody reads on: the rest is left to the server to notice */
+  stream(ask: ChatAsk, leaveAfter?: number): Promise<StreamedAnswer>;
+  models(): Promise<readonly string[]>;
+  /** In the form that the library asks for by itself. */
+  embed(model: string, texts: readonly string[]): Promise<EmbeddedTexts>;
+  respond(ask: ResponseAsk): Promise<ResponseAnswer>;
+  close(): Promise<void>;
+}
+
+/** What a library has no words for, so that its case cannot be asked of it. */
+export type Lacks = Partial<
+  Record<'n' | 'logprobs' | 'models' | 'embeddings' | 'responses' | 'retry-after' | 'x-should-retry', string>
+>;
+
+export interface ClientLibrary {
+  readonly name: string;
+  readonly lacks: Lacks;
+  /** null, or why it cannot be run on this machine. */
+  readonly missing: string | null;
+  open(options: ClientOptions): ConformanceClient;
+}

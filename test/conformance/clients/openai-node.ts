@@ -1,0 +1,88 @@
+import OpenAI from 'openai';
+import { type ChatAsk, type ClientLibrary, Failure } from '../client.ts';
+
+export const openaiNode: ClientLibrary = {
+  name: 'OpenAI’s SDK for Node',
+  lacks: {},
+  missing: null,
+  open({ baseUrl, apiKey, retries }) {
+    const client = new OpenAI({ baseURL: baseUrl, apiKey, maxRetries: retries });
+    return {
+      async chat(ask) {
+        const { choices, usage } = await client.chat.completions.create(bodyOf(ask)).catch(failed);
+        const logprobs = choices[0]?.logprobs?.content;
+        return {
+          texts: choices.map(({ message }) => message.content ?? ''),
+          finishReasons: choices.map(({ finish_reason: reason }) => reason),
+          usage:
+            usage === undefined ? null : { prompt: usage.prompt_tokens, completion: usage.completion_tokens },
+          logprobs: logprobs?.map(({ logprob }) => logprob) ?? null,
+        };
+      },
+      async stream(ask, leaveAfter = Number.POSITIVE_INFINITY) {
+        const asked = { ...bodyOf(ask), stream: true, stream_options: { include_usage: true } } as const;
+        const pieces: string[] = [];
+        let [finishReason, usage]: [string | null, OpenAI.CompletionUsage | null] = [null, null];
+        const stream = await client.chat.completions.create(asked).catch(failed);
+        for await (const chunk of stream) {
+          const [choice] = chunk.choices;
+          if (choice?.delta.content) pieces.push(choice.delta.content);
+          finishReason = choice?.finish_reason ?? finishReason;
+          usage = chunk.usage ?? usage;
+          if (pieces.length >= leaveAfter) break;
+        }
+        return {
+          pieces,
+          finishReason,
+          usage: usage && { prompt: usage.prompt_tokens, completion: usage.completion_tokens },
+        };
+      },
+      async models() {
+        const list = await client.models.list().catch(failed);
+        return list.data.map(({ id }) => id);
+      },
+      async embed(model, texts) {
+        const { data, usage } = await client.embeddings.create({ model, input: [...texts] }).catch(failed);
+        return { vectors: data.map(({ embedding }) => embedding), promptTokens: usage.prompt_tokens };
+      },
+      async respond({ model, input, previous, stream = false }) {
+        const asked = {
+          ...{ model, input, temperature: 0, max_output_tokens: 40 },
+          ...(previous === undefined ? {} : { previous_response_id: previous }),
+        };
+        if (!stream) {
+          const { id, output_text: text } = await client.responses.create(asked).catch(failed);
+          return { id, text, pieces: [] };
+        }
+        const pieces: string[] = [];
+        let [id, text]: [string | null, string] = [null, ''];
+        for await (const event of await client.responses.create({ ...asked, stream: true }).catch(failed)) {
+          if (event.type === 'response.output_text.delta') pieces.push(event.delta);
+          if (event.type === 'response.output_text.done') text = event.text;
+          if (event.type === 'response.completed') id = event.response.id;
+        }
+        return { id, text, pieces };
+      },
+      close: async () => {},
+    };
+  },
+};
+
+function bodyOf({ model, prompt, temperature, maxTokens, seed, stop, n, logprobs }: ChatAsk) {
+  return {
+    model,
+    messages: [{ role: 'user' as const, content: prompt }],
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(maxTokens === undefined ? {} : { max_completion_tokens: maxTokens }),
+    ...(seed === undefined ? {} : { seed }),
+    ...(stop === undefined ? {} : { stop: [...stop] }),
+    ...(n === undefined ? {} : { n }),
+    ...(logprobs === undefined ? {} : { logprobs: true, top_logprobs: logprobs }),
+  };
+}
+
+function failed(error: unknown): never {
+  if (error instanceof OpenAI.APIError)
+    throw new Failure(error.status ?? null, error.code ?? null, error.message);
+  throw error;
+}
