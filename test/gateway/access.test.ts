@@ -65,6 +65,12 @@ const WRONG_KEYS = [
   'x'.repeat(5_000),
 ];
 
+/** All that anybody may ask for: health, and what every server of this version says of its routes. */
+const PUBLIC: ReadonlySet<string> = new Set([
+  ...['/healthz', '/readyz', '/openapi.json', '/docs'],
+  ...['/docs/start.js', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
+]);
+
 describe('without a key that holds', () => {
   it('every route there is answers the same 401, and so does every path that is none', async () => {
     const paths = new Set(
@@ -85,12 +91,14 @@ describe('without a key that holds', () => {
       '/healthz/..%2fv1/models',
       '/v1/../admin/v1/keys',
       '/metrics%00',
-      '/openapi.json',
-      '/docs',
+      '/openapi.json/',
+      '/docs/',
+      '/docs/x',
+      '/docs/..%2f..%2fetc/passwd',
     ])
       paths.add(odd);
     for (const path of paths) {
-      if (['/healthz', '/readyz'].includes(path)) continue;
+      if (PUBLIC.has(path)) continue;
       for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD']) {
         const { status, json, headers } = await gateway.ask(null, method, path);
         expect([status, method, path]).toEqual([401, method, path]);
