@@ -30,6 +30,8 @@ function startingGateway(runtimeLora: GatewayDeps['runtimeLora'] = null) {
     authenticator: () => authenticator,
     tenants: () => null,
     checksKeys: false,
+    corsOrigins: [],
+    logPrompts: false,
     openMetrics: true,
     adminAdapters: {
       store: () => null,
