@@ -7,6 +7,8 @@ import { type Gateway, START_MILLISECONDS, startGateway } from '../support/gatew
 
 const BOUND_SECONDS = 0.05;
 const ATTEMPTS = 10;
+/** In which an answer comes before more is sent. */
+const ANSWER_MILLISECONDS = 200;
 /** Of Linux's accounts, in a second. */
 const TICKS = 100;
 const HELLO = { model: 'base', messages: [{ role: 'user', content: 'Hello' }] };
@@ -50,7 +52,7 @@ async function send(head: string, filler: Buffer, times: number): Promise<Refusa
       socket.write(filler, () => resolve());
     });
     // What is sent after the answer would have the system drop that.
-    await nextTurn();
+    await until(() => text !== '' || socket.destroyed, ANSWER_MILLISECONDS);
   }
   await until(() => text.includes('}}') || socket.destroyed);
   socket.destroy();
@@ -58,8 +60,8 @@ async function send(head: string, filler: Buffer, times: number): Promise<Refusa
   return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1]), text };
 }
 
-async function until(isTrue: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
+async function until(isTrue: () => boolean, milliseconds = 10_000): Promise<void> {
+  const deadline = performance.now() + milliseconds;
   while (!isTrue() && performance.now() < deadline) await nextTurn();
 }
 
@@ -70,7 +72,7 @@ function spent(): number {
   return (user + system) / TICKS;
 }
 
-const FILLER = Buffer.alloc(64 << 10, 'x');
+const FILLER = Buffer.alloc(20 << 10, 'x');
 const START = 'POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
 
 const biases = Object.fromEntries(Array.from({ length: 100_000 }, (_, id) => [id, 1]));
@@ -82,10 +84,10 @@ const cases: [string, () => Promise<Refusal>, number, string][] = [
     400,
     'object_above_max_properties',
   ],
-  ['10 MB of headers', () => send(`${START}x: `, FILLER, 160), 431, 'headers_too_large'],
+  ['10 MB of headers', () => send(`${START}x: `, FILLER, 512), 431, 'headers_too_large'],
   [
     'a body of 100 MB',
-    () => send(`${START}content-length: ${100 << 20}\r\n\r\n`, FILLER, 1600),
+    () => send(`${START}content-length: ${100 << 20}\r\n\r\n`, FILLER, 5120),
     413,
     'request_too_large',
   ],
