@@ -94,7 +94,7 @@ describe('hostile bodies', () => {
       chat({ messages: Array.from({ length: 50_000 }, () => ({ role: 'user', content: [] })) }),
       'empty_array',
     ],
-    ['a million tools', chat({ tools: million }), 'unsupported_parameter'],
+    ['a million tools', chat({ tools: million }), 'array_above_max_length'],
     ['a million modalities', chat({ modalities: million }), 'unsupported_parameter'],
     ['a million token ids', completion({ prompt: million }), 'array_above_max_length'],
     ['a million of one prompt', completion({ prompt: [million] }), 'array_above_max_length'],
