@@ -275,11 +275,10 @@ describe('a chat completion that cannot be', () => {
     }
   });
 
-  it('refuses tools by name', async () => {
-    const tools = [{ type: 'function' as const, function: { name: 'f' } }];
-    await expect(ask('base', CAPITAL, { tools })).rejects.toMatchObject({
+  it('refuses the older functions by name', async () => {
+    await expect(ask('base', CAPITAL, { functions: [{ name: 'f' }] })).rejects.toMatchObject({
       code: 'unsupported_parameter',
-      param: 'tools',
+      param: 'functions',
     });
   });
 });

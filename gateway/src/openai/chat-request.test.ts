@@ -49,6 +49,7 @@ describe('readChatRequest', () => {
       constraint: null,
       logprobs: null,
       promptLogprobs: null,
+      constraint: null,
     });
   });
 
@@ -178,7 +179,16 @@ describe('readChatRequest', () => {
     [{ stream: 'yes' }, 'invalid_type', 'stream'],
     [{ stream_options: { include_usage: true } }, 'invalid_value', 'stream_options'],
     [{ tools: [{ type: 'function' }] }, 'missing_required_parameter', 'tools[0].function'],
+    [{ tools: [{ type: 'custom' }] }, 'unsupported_parameter', 'tools[0].type'],
+    [{ tools: [{ type: 'function', function: { name: 'a b' } }] }, 'invalid_value', 'tools[0].function.name'],
+    [{ tool_choice: 'maybe' }, 'invalid_type', 'tool_choice'],
+    [{ functions: [{ name: 'f' }] }, 'unsupported_parameter', 'functions'],
+    [{ function_call: 'auto' }, 'unsupported_parameter', 'function_call'],
+    [{ response_format: { type: 'xml' } }, 'invalid_value', 'response_format.type'],
+    [{ guided_choice: [] }, 'empty_array', 'guided_choice'],
+    [{ guided_json: '{' }, 'invalid_value', 'guided_json'],
     [{ modalities: ['text', 'audio'] }, 'unsupported_parameter', 'modalities'],
+    [{ guided_whitespace_pattern: ' ' }, 'unsupported_parameter', 'guided_whitespace_pattern'],
     [{ bad_words: ['no'] }, 'unsupported_parameter', 'bad_words'],
     [{ allowed_token_ids: [1] }, 'unsupported_parameter', 'allowed_token_ids'],
     [{ skip_special_tokens: false }, 'unsupported_parameter', 'skip_special_tokens'],

@@ -109,8 +109,10 @@ export interface ChatRequest {
  */
 export function readChatRequest(json: JsonObject, vocabSize: number): ChatRequest {
   const body = parse(chatBody, json);
+  const prompt = chatPrompt(body.messages);
+  const tools = toolUseOf(body);
   return {
-    prompt: { ...chatPrompt(body.messages), tools: toolUseOf(body) },
+    prompt: tools === null ? prompt : { ...prompt, tools },
     sampling: {
       ...samplingOf(body, vocabSize),
       maxTokens: maxTokensOf(body),
