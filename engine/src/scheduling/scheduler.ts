@@ -189,13 +189,21 @@ export class Scheduler {
       this.#scheduleDecodes(batch, (tenant) => yielding.has(tenant));
       loads.push(...this.#schedulePrompts(batch, NOBODY));
     }
-    // Growing a later sequence may have preempted one that was already in the batch.
-    const kept =
-      preemptions === this.preemptions ? batch : batch.filter(({ sequence }) => this.#running.has(sequence));
+    const kept = preemptions === this.preemptions ? batch : this.#stillRunning(batch);
     const expired = [...this.#withDeadline].filter(
       (sequence) => this.#waiting.has(sequence) && sequence.deadline! < now && sequence.output.length === 0,
     );
     return { batch: kept, ...this.#ahead(kept), loads, expired };
+  }
+
+  /**
+   * Growing a later sequence may have preempted one that was already in the batch; and that one may have begun again, from
+   * what the prefix cache has of it: what was decided last holds.
+   */
+  #stillRunning(batch: readonly ScheduledSequence[]): ScheduledSequence[] {
+    const parts = new Map<Sequence, ScheduledSequence>();
+    for (const part of batch) if (this.#running.has(part.sequence)) parts.set(part.sequence, part);
+    return [...parts.values()];
   }
 
   /** Books what a step computed, before the step's new tokens are known. */
