@@ -1,4 +1,4 @@
-import type { FinishReason, TokenLogprobs, ToolCallDelta, Usage } from '@polylora/engine';
+import type { FinishReason, TokenLogprobs, Usage } from '@polylora/engine';
 import type { BackendEvent, BackendRequest } from '../backend.ts';
 import { streamFailure, UpstreamBroken, unavailable } from './failure.ts';
 import {
@@ -9,6 +9,7 @@ import {
   type UpstreamLegacyLogprobs,
 } from './logprobs.ts';
 import { needsEcho } from './request-body.ts';
+import { toolCallsOf, type UpstreamToolCall } from './tools.ts';
 
 /** What servers that tell no usage are taken to have: about as many characters as a token has in English. */
 const CHARACTERS_PER_TOKEN = 4;
@@ -19,16 +20,9 @@ interface UpstreamUsage {
   readonly prompt_tokens_details?: { readonly cached_tokens?: number | null } | null;
 }
 
-interface UpstreamCall {
-  /** In streams: which of the answer's calls it is a piece of. */
-  readonly index?: number;
-  readonly id?: string | null;
-  readonly function?: { readonly name?: string | null; readonly arguments?: string | null };
-}
-
 interface UpstreamText {
   readonly content?: string | null;
-  readonly tool_calls?: readonly UpstreamCall[] | null;
+  readonly tool_calls?: readonly UpstreamToolCall[] | null;
 }
 
 /** A choice of a whole answer or of a chunk of one, of either route. */
@@ -56,7 +50,7 @@ export function wholeAnswer(body: Uint8Array, request: BackendRequest): BackendE
   const text = choice.message?.content ?? choice.text ?? '';
   const logprobs = request.sampling.logprobs === null ? null : logprobsOf(choice);
   const told = usageOf(usage, request, () => estimate(text.length));
-  const calls = callsOf(choice.message);
+  const calls = toolCallsOf(choice.message?.tool_calls);
   const delta = { type: 'delta', text, tokens: told.completionTokens, logprobs, ...calls } as const;
   return [start(request, told.promptTokens), delta, finish(choice, told)];
 }
@@ -95,8 +89,9 @@ export class ChunkReader {
     if ((choice.finish_reason ?? null) !== null) this.#last = choice;
     const text = choice.delta?.content ?? choice.text ?? '';
     const logprobs = this.#request.sampling.logprobs === null ? null : logprobsOf(choice);
-    const calls = callsOf(choice.delta);
-    if (text === '' && calls.toolCalls === undefined && (logprobs?.length ?? 0) === 0) return null;
+    const calls = toolCallsOf(choice.delta?.tool_calls);
+    const isEmpty = text === '' && calls.toolCalls === undefined;
+    if (isEmpty && (logprobs === null || logprobs.length === 0)) return null;
     const tokens = logprobs?.length || 1;
     this.#tokens += tokens;
     return { type: 'delta', text, tokens, logprobs, ...calls };
@@ -159,19 +154,6 @@ function echoed(
 function finish(choice: UpstreamChoice, usage: Usage): BackendEvent {
   const { finish_reason: reason, stop_reason: stopReason = null } = choice;
   return { type: 'finish', reason: finishReason(reason), stopReason, usage, queuedSeconds: 0 };
-}
-
-function callsOf(text: UpstreamText | undefined): { readonly toolCalls?: readonly ToolCallDelta[] } {
-  const calls = text?.tool_calls ?? [];
-  if (calls.length === 0) return {};
-  return {
-    toolCalls: calls.map(({ index, id, function: called }, place) => ({
-      index: index ?? place,
-      id: id ?? null,
-      name: called?.name ?? null,
-      arguments: called?.arguments ?? '',
-    })),
-  };
 }
 
 function finishReason(reason: string | null | undefined): FinishReason {

@@ -1,14 +1,8 @@
 import { hash } from 'node:crypto';
-import type {
-  ChatMessage,
-  Constraint,
-  SamplingParams,
-  SchedulingParams,
-  ToolCall,
-  ToolUse,
-} from '@polylora/engine';
+import type { Constraint, SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
 import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
+import { addTools, upstreamMessage } from './tools.ts';
 
 /** What of a request goes where. */
 export interface UpstreamRequest {
@@ -32,8 +26,8 @@ export function upstreamRequest(
   const { maxTokens, logprobs, promptLogprobs } = sampling;
   const body: Record<string, unknown> = { model: model.id };
   if (prompt.kind === 'chat') {
-    body.messages = prompt.messages.map(messageBody);
-    if (prompt.tools != null) addTools(body, prompt.tools);
+    body.messages = prompt.messages.map(upstreamMessage);
+    if (prompt.tools) addTools(body, prompt.tools);
   } else body.prompt = prompt.kind === 'text' ? prompt.text : prompt.ids;
   // For chats the older name of `max_completion_tokens`, which every server knows.
   if (maxTokens !== null) body.max_tokens = maxTokens;
@@ -74,33 +68,6 @@ export function upstreamEmbedding(model: BackendModel, request: BackendEmbedding
 /** Whether the prompt has to come back from the upstream: its logprobs, or the text of its ids. */
 export function needsEcho({ prompt, sampling, echo }: BackendRequest): boolean {
   return echo && (prompt.kind === 'tokens' || sampling.promptLogprobs !== null);
-}
-
-function messageBody({ toolCalls, toolCallId, ...message }: ChatMessage): JsonObject {
-  return {
-    ...message,
-    ...(toolCalls === undefined ? {} : { tool_calls: toolCalls.map(callBody) }),
-    ...(toolCallId === undefined ? {} : { tool_call_id: toolCallId }),
-  };
-}
-
-function callBody({ id, name, arguments: given }: ToolCall): JsonObject {
-  return { id, type: 'function', function: { name, arguments: given } };
-}
-
-function addTools(body: Record<string, unknown>, { tools, choice, parallel }: ToolUse): void {
-  body.tools = tools.map(({ name, description, parameters, strict }) => ({
-    type: 'function',
-    function: {
-      name,
-      ...(description === null ? {} : { description }),
-      ...(parameters === null ? {} : { parameters }),
-      ...(strict ? { strict } : {}),
-    },
-  }));
-  body.tool_choice =
-    typeof choice === 'string' ? choice : { type: 'function', function: { name: choice.name } };
-  if (!parallel) body.parallel_tool_calls = false;
 }
 
 function addSampling(body: Record<string, unknown>, sampling: SamplingParams): void {
