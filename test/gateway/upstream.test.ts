@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -128,6 +130,19 @@ describe('answers through another server', () => {
     ],
   ])('are the same, byte for byte: %s', async (_, path, body) => {
     expect(await answered(front, path, body)).toEqual(await answered(direct, path, body));
+  });
+
+  it.each([false, true])('call tools alike (stream: %s)', async (stream) => {
+    const tool = { name: 'pick' };
+    const asked = { model: 'base', temperature: 0, max_tokens: 100, stream, tool_choice: 'required' };
+    const messages = [{ role: 'user', content: 'a' }];
+    const body = { ...asked, messages, tools: [{ type: 'function', function: tool }] };
+    const [ours, theirs] = [
+      await answered(front, 'chat/completions', body),
+      await answered(direct, 'chat/completions', body),
+    ].map((answer) => JSON.stringify(answer).replaceAll(/"id":"[^"]*"/g, '"id":""'));
+    expect(ours).toBe(theirs);
+    expect(ours).toContain('"name":"pick"');
   });
 
   it('are streamed token by token, with usage at the end', async () => {
@@ -279,21 +294,18 @@ describe('an upstream that breaks', () => {
   }, 120_000);
 
   it('that refuses the key is told at the start', async () => {
+    const store = await mkdtemp(join(tmpdir(), 'polylora-refused-'));
     const server = createServer((_, response) => response.writeHead(401).end());
     const url = await listening(server);
-    const { exited, output } = launch([
-      'serve',
-      '--port',
-      '0',
-      '--upstream',
-      url,
-      '--upstream-key',
-      'secret-of-the-upstream',
-    ]);
+    const { exited, output } = launch(
+      ['serve', '--port', '0', '--upstream', url, '--upstream-key', 'secret-of-the-upstream'],
+      { POLYLORA_STORE: store },
+    );
     expect(await exited).toBe(1);
     expect(output.stderr).toContain('upstreamKey');
     expect(output.stderr + output.stdout).not.toContain('secret-of-the-upstream');
     server.close();
+    await rm(store, { recursive: true });
   });
 
   it.each<[string, string]>([
