@@ -4,7 +4,14 @@ import type { Sequence } from './scheduling/sequence.ts';
 import { Detokenizer } from './text/detokenizer.ts';
 import { StopStrings } from './text/stop-strings.ts';
 import type { ToolCallParser } from './tools/tool-call-parser.ts';
-import type { FinishReason, GenerationEvent, TokenLogprob, TokenLogprobs, TokenText, ToolCallDelta } from './types.ts';
+import type {
+  FinishReason,
+  GenerationEvent,
+  TokenLogprob,
+  TokenLogprobs,
+  TokenText,
+  ToolCallDelta,
+} from './types.ts';
 
 /** A token's own text and bytes, remembered because the same few thousand come up again and again. */
 export class TokenTexts {

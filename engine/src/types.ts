@@ -218,7 +218,7 @@ export type Constraint = { readonly field: string } & (
   /** The whole answer matches the pattern, in the syntax of Rust's `regex`. */
   | { readonly kind: 'regex'; readonly pattern: string }
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
-  /** In llguidance's dialect of Lark. */
+  /** In llguidance's dialect of Lark, or in GBNF. */
   | { readonly kind: 'grammar'; readonly grammar: string }
 );
 

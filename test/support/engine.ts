@@ -1,7 +1,7 @@
 /** The real engine, in this process, on the fixtures' tiny models or on the default model. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { readAdapter } from '@polylora/adapters-store';
 import {
   type AdapterWeights,
@@ -46,7 +46,7 @@ export function modelHome(): string {
 }
 
 /**
- * Starts an engine on a tiny model, given by its path under `test/fixtures/models`. Its prepared files live in a
+ * Starts an engine on a tiny model, given by its path, absolute or under `test/fixtures/models`. Its prepared files live in a
  * temporary directory that goes when the engine is closed.
  */
 export async function startTinyEngine(model: string, options: Partial<EngineOptions> = {}): Promise<Engine> {
@@ -54,7 +54,7 @@ export async function startTinyEngine(model: string, options: Partial<EngineOpti
   const removeHome = () => rm(home, { recursive: true, force: true });
   try {
     const engine = await createEngine({
-      model: join(FIXTURES, 'models', model),
+      model: resolve(FIXTURES, 'models', model),
       home,
       hubToken: null,
       weights: 'f32',

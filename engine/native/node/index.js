@@ -4,4 +4,12 @@ import { createRequire } from 'node:module';
 /** @type {typeof import('./index.d.ts')} */
 const addon = createRequire(import.meta.url)('./polylora.node');
 
-export const { compareTensors, Executor, extractDelta, GrammarCompiler, readVector, Tokenizer, writeWeights } = addon;
+export const {
+  compareTensors,
+  Executor,
+  extractDelta,
+  GrammarCompiler,
+  readVector,
+  Tokenizer,
+  writeWeights,
+} = addon;

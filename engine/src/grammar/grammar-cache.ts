@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Grammar, GrammarCompiler, GrammarCursor, GrammarSource } from '@polylora/engine-native';
 import { type Constraint, EngineError, type Times } from '../types.ts';
+import { gbnfToLark, isGbnf } from './gbnf.ts';
 import { Lane } from './lane.ts';
 
 /** What grammars may take. */
@@ -208,7 +209,9 @@ function sourceOf(constraint: Constraint): GrammarSource {
       return { kind: 'regex', text: constraint.pattern };
     case 'choice':
       return { kind: 'choice', choices: [...constraint.choices] };
-    case 'grammar':
-      return { kind: 'lark', text: constraint.grammar };
+    case 'grammar': {
+      const { grammar } = constraint;
+      return { kind: 'lark', text: isGbnf(grammar) ? gbnfToLark(grammar) : grammar };
+    }
   }
 }

@@ -67,6 +67,58 @@ describe('ChatTemplate', () => {
     );
   });
 
+  it('is ended where it never ends by itself', () => {
+    const ninety = '{% for a in range(90000) %}';
+    const loops = `${ninety}${ninety}${ninety}x{% endfor %}{% endfor %}{% endfor %}`;
+    const recursion = '{% macro again(n) %}{{ again(n + 1) }}{% endmacro %}{{ again(0) }}';
+    const doubling = `{% set ns = namespace(text="x") %}${ninety}{% set ns.text = ns.text ~ ns.text %}{% endfor %}{{ ns.text }}`;
+    const room = '{{ range(1000000000) | length }}';
+    for (const source of [loops, recursion, doubling, room]) {
+      const template = make(source, NO_TOKENS);
+      const started = performance.now();
+      expect(() => template.render(ASK), source).toThrow(
+        expect.objectContaining({ code: 'invalid_chat_template' }),
+      );
+      expect(performance.now() - started).toBeLessThan(5_000);
+    }
+    expect(
+      render('{{ range(3) | join(",") }};{{ range(1, 7, 2) | join(",") }};{{ range(3, 0, -1) | join(",") }}'),
+    ).toBe('0,1,2;1,3,5;3,2,1');
+  });
+
+  it('gives tools as OpenAI writes them, and calls with their arguments read', () => {
+    const messages: ChatMessage[] = [
+      ...ASK,
+      { role: 'assistant', content: '', toolCalls: [{ id: 'call_1', name: 'f', arguments: '{"a": [1]}' }] },
+      { role: 'tool', content: '2', toolCallId: 'call_1' },
+    ];
+    const tool = { name: 'f', description: 'Adds.', parameters: { type: 'object' }, strict: true };
+    const source =
+      '{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}' +
+      '{% for m in messages %}{% for call in m.tool_calls or [] %}{{ call.id }}:{{ call.function.arguments["a"][0] }}{% endfor %}{{ m.tool_call_id }}{% endfor %}';
+    expect(make(source, NO_TOKENS).render(messages, [tool])).toBe(
+      '{"type": "function", "function": {"name": "f", "description": "Adds.", "parameters": {"type": "object"}}}call_1:1call_1',
+    );
+    const short = make(`{# [TOOL_CALLS] tools #}${source}`, NO_TOKENS).render(messages, []);
+    expect(short).toMatch(/^([0-9a-f]{9}):1\1$/);
+  });
+
+  it('tells tools in the text where the template knows none', () => {
+    const source = '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}';
+    const tool = { name: 'f', description: null, parameters: null, strict: false };
+    const messages: ChatMessage[] = [
+      ...ASK,
+      { role: 'assistant', content: '', toolCalls: [{ id: '1', name: 'f', arguments: '{}' }] },
+      { role: 'tool', content: '2', toolCallId: '1' },
+    ];
+    const text = make(source, NO_TOKENS).render(messages, [tool]);
+    expect(text).toMatch(
+      /^<system># Tools\n[\s\S]*"name":"f"[\s\S]*<user>Hi<assistant><tool_call>\n\{"name": "f", "arguments": \{\}\}\n<\/tool_call><user><tool_response>\n2\n<\/tool_response>$/,
+    );
+    const noSystem = `{% if messages[0].role == "system" %}{{ raise_exception("no") }}{% endif %}${source}`;
+    expect(make(noSystem, NO_TOKENS).render(ASK, [tool])).toMatch(/^<user># Tools\n[\s\S]*\n\nHi$/);
+  });
+
   it('reaches nothing of the host', () => {
     expect(render('{{ process }}{{ messages.constructor }}{{ messages[0].__proto__ }}')).toBe('');
   });

@@ -1,17 +1,22 @@
 import { hash } from 'node:crypto';
 import { Template } from '@huggingface/jinja';
 import { knowsTools } from '../tools/tool-format.ts';
-import { toolsInText } from '../tools/tools-in-text.ts';
+import { callsInText, toolsInText } from '../tools/tools-in-text.ts';
 import { type ChatMessage, EngineError, type Tool } from '../types.ts';
+import { withTimeLimit } from './time-limit.ts';
+
+/** No template of a model takes a hundredth of it, for as many messages as fit. */
+const LONGEST_MILLISECONDS = 2_000;
+const LONGEST_RANGE = 100_000;
 
 /** What `raise_exception` in a template throws: the template refuses the chat. */
 class Refusal extends Error {}
 
 /**
- * Gives `raise_exception` our own function. The line break belongs to the tag (`trim_blocks`), so the
+ * Gives `raise_exception` and `range` our own functions. The line break belongs to the tag (`trim_blocks`), so the
  * template itself starts at the start of a line as it would alone.
  */
-const PREAMBLE = '{% set raise_exception = refuse %}\n';
+const PREAMBLE = '{% set raise_exception = refuse %}{% set range = bounded_range %}\n';
 
 export interface SpecialTexts {
   readonly bosToken: string | null;
@@ -39,6 +44,7 @@ export class ChatTemplate {
       documents: null,
       add_generation_prompt: true,
       refuse,
+      bounded_range: range,
       ...(bosToken === null ? {} : { bos_token: bosToken }),
       ...(eosToken === null ? {} : { eos_token: eosToken }),
     };
@@ -55,18 +61,32 @@ export class ChatTemplate {
    * `invalid_chat_template` where it fails.
    */
   render(messages: readonly ChatMessage[], tools: readonly Tool[] = []): string {
-    const taught = this.#knowsTools ? messages : toolsInText(messages, tools);
-    const known = taught.map((message) => this.#variablesOf(message));
-    const functions = tools.map((tool) => ({ type: 'function', function: functionOf(tool) }));
-    const given = this.#knowsTools && tools.length > 0 ? { tools: functions } : {};
     try {
-      return this.#template.render({ ...this.#variables, ...given, messages: known });
+      if (this.#knowsTools) return this.#rendered(messages, tools);
+      if (tools.length === 0) return this.#rendered(callsInText(messages), []);
+      try {
+        return this.#rendered(toolsInText(messages, tools, 'system'), []);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        // A template that takes no system message.
+        return this.#rendered(toolsInText(messages, tools, 'user'), []);
+      }
     } catch (error) {
       if (error instanceof Refusal) {
         throw new EngineError('invalid_prompt', `The chat template refuses these messages: ${error.message}`);
       }
       throw failure('failed', error);
     }
+  }
+
+  #rendered(messages: readonly ChatMessage[], tools: readonly Tool[]): string {
+    const functions = tools.map((tool) => ({ type: 'function', function: functionOf(tool) }));
+    const variables = {
+      ...this.#variables,
+      ...(tools.length === 0 ? {} : { tools: functions }),
+      messages: messages.map((message) => this.#variablesOf(message)),
+    };
+    return withTimeLimit(LONGEST_MILLISECONDS, () => this.#template.render(variables));
   }
 
   #variablesOf({ role, toolCalls, toolCallId, ...rest }: ChatMessage): object {
@@ -109,6 +129,14 @@ function readArguments(text: string): unknown {
 /** Nine letters and digits, the same for the same id. */
 function shortId(id: string): string {
   return /^[a-zA-Z0-9]{9}$/.test(id) ? id : hash('sha256', id, 'hex').slice(0, 9);
+}
+
+/** As Jinja's own, which would fill the memory with whatever is asked for. */
+function range(start: number, stop?: number, step?: number): number[] {
+  const [from, to, by] = stop === undefined ? [0, start, 1] : [start, stop, step ?? 1];
+  const length = Math.max(0, Math.ceil((to - from) / by));
+  if (!(length <= LONGEST_RANGE)) throw new Error(`range() of more than ${LONGEST_RANGE} numbers`);
+  return Array.from({ length }, (_, index) => from + index * by);
 }
 
 function refuse(message: unknown): never {

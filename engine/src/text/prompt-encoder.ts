@@ -189,7 +189,10 @@ function rewritten<T extends object>(value: T, change: (text: string) => string)
   const fields = Object.entries(value).map(([key, inner]) => {
     if (key === 'role') return [key, inner];
     // Calls are our own objects with a sender's strings in them.
-    return [key, key === 'toolCalls' ? (inner as readonly object[]).map((call) => rewritten(call, change)) : deep(inner)];
+    return [
+      key,
+      key === 'toolCalls' ? (inner as readonly object[]).map((call) => rewritten(call, change)) : deep(inner),
+    ];
   });
   return Object.fromEntries(fields) as T;
 }

@@ -38,14 +38,16 @@ export class ToolCallParser {
   #calls = 0;
   #texts: string[] = [];
   #deltas: ToolCallDelta[] = [];
-  #anyText = false;
+  /** At the end of the text so far, not given yet. */
+  #space = '';
 
   /** @param names of the tools: anything else that looks like a call is text */
   constructor(format: ToolFormat, names: readonly string[], idOf: (index: number) => string) {
     this.#format = format;
     this.#names = new Set(names);
     this.#idOf = idOf;
-    this.#head = /^\s*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\S)/;
+    this.#head =
+      /^\s*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\S)/;
   }
 
   /** Calls so far. */
@@ -63,8 +65,15 @@ export class ToolCallParser {
   flush(): ParsedText {
     while (this.#step(true));
     const state = this.#state;
-    // A call that was cut off within its head, or something else.
-    if (state.kind === 'head' || (state.kind === 'between' && this.#calls === 0)) this.#say(state.raw);
+    // One call that was cut off within its head may be anything; after others it is one more.
+    if (state.kind === 'head' || state.kind === 'between') {
+      if (this.#calls === 0) this.#say(state.raw + this.#pending);
+    } else if (state.kind !== 'tail') {
+      this.#say(this.#pending);
+    }
+    if (this.#calls === 0) this.#texts.push(this.#space);
+    this.#pending = '';
+    this.#space = '';
     this.#state = { kind: 'plain' };
     return this.#take();
   }
@@ -76,12 +85,12 @@ export class ToolCallParser {
     return taken;
   }
 
+  /** White space is given with what follows it: before a call it is no answer. */
   #say(text: string): void {
-    if (text === '') return;
-    // White space before a call is no answer.
-    if (!this.#anyText && text.trim() === '') return;
-    this.#anyText = true;
-    this.#texts.push(text);
+    const whole = this.#space + text;
+    const given = whole.trimEnd();
+    this.#space = whole.slice(given.length);
+    if (given !== '') this.#texts.push(given);
   }
 
   /** @returns whether something was done, so that more may be */
@@ -116,23 +125,15 @@ export class ToolCallParser {
     }
     const at = this.#pending.indexOf(begin);
     if (at >= 0) {
-      const before = this.#pending.slice(0, at);
-      if (before.trim() !== '' && this.#calls === 0) this.#say(before.trimEnd());
-      else if (before.trim() !== '') this.#say(before);
+      this.#say(this.#pending.slice(0, at));
       this.#pending = this.#pending.slice(at + begin.length);
       this.#state = { kind: 'between', raw: begin };
       return true;
     }
-    if (atEnd) {
-      if (this.#calls === 0 || this.#pending.trim() !== '') this.#say(this.#pending);
-      this.#pending = '';
-      return false;
-    }
+    if (atEnd) return false;
     const held = heldBack(this.#pending, begin);
     if (held === this.#pending.length) return false;
-    // After calls only more of them are expected: white space between them is no text.
-    const free = this.#pending.slice(0, this.#pending.length - held);
-    this.#say(free);
+    this.#say(this.#pending.slice(0, this.#pending.length - held));
     this.#pending = this.#pending.slice(this.#pending.length - held);
     return false;
   }
@@ -219,6 +220,7 @@ export class ToolCallParser {
   }
 
   #begin(name: string): void {
+    this.#space = '';
     const index = this.#calls++;
     this.#deltas.push({ index, id: this.#idOf(index), name, arguments: '' });
   }

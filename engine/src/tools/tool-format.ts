@@ -103,11 +103,15 @@ export function toolGrammar(
     return [`start: ${text} | call`, `call: ${rest}`, ...other, ...rules].join('\n');
   }
   if (answer !== null) {
-    return [`start: answer | call${more}`, `call: ${marker(format.begin)} ${rest}`, ...json, ...rules].join('\n');
+    return [`start: answer | call${more}`, `call: ${marker(format.begin)} ${rest}`, ...json, ...rules].join(
+      '\n',
+    );
   }
   const token = tokenOf(format.begin);
   if (token !== null) {
-    return [`start: TEXT (call${more})?`, `call: <[${token}]> ${rest}`, 'TEXT: /(.|\\n)*/', ...rules].join('\n');
+    return [`start: TEXT (call${more})?`, `call: <[${token}]> ${rest}`, 'TEXT: /(.|\\n)*/', ...rules].join(
+      '\n',
+    );
   }
   const trigger = format.begin.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
   return [

@@ -1,17 +1,29 @@
 import type { ChatMessage, Tool } from '../types.ts';
 
 /**
- * Tools put into the messages' text, for templates that know none: told in the first system message, in the words that Hermes
- * and Qwen are trained on; calls and their answers are written out.
+ * Tools put into the messages' text, for templates that know none: told in the first message, in the words that Hermes and Qwen are
+ * trained on; calls and their answers are written out.
+ *
+ * @param where in a system message, or before what the user says first
  */
-export function toolsInText(messages: readonly ChatMessage[], tools: readonly Tool[]): readonly ChatMessage[] {
-  const told = messages.map(writtenOut);
-  if (tools.length === 0) return told;
+export function toolsInText(
+  messages: readonly ChatMessage[],
+  tools: readonly Tool[],
+  where: 'system' | 'user',
+): readonly ChatMessage[] {
+  const told = callsInText(messages);
   const [first, ...others] = told;
   const instructions = instructionsOf(tools);
-  return first?.role === 'system' || first?.role === 'developer'
+  if (first === undefined) return told;
+  if (where === 'user') return [{ ...first, content: `${instructions}\n\n${first.content}` }, ...others];
+  return first.role === 'system' || first.role === 'developer'
     ? [{ ...first, content: `${first.content}\n\n${instructions}` }, ...others]
     : [{ role: 'system', content: instructions }, ...told];
+}
+
+/** Calls and their answers as text. */
+export function callsInText(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  return messages.map(writtenOut);
 }
 
 function instructionsOf(tools: readonly Tool[]): string {
@@ -39,11 +51,13 @@ function instructionsOf(tools: readonly Tool[]): string {
 }
 
 function writtenOut(message: ChatMessage): ChatMessage {
-  const { role, content, toolCalls = [] } = message;
-  if (role === 'tool') return { role: 'user', content: `<tool_response>\n${content}\n</tool_response>` };
+  const { role, content, toolCalls = [], toolCallId } = message;
+  if (toolCallId !== undefined)
+    return { role: 'user', content: `<tool_response>\n${content}\n</tool_response>` };
   if (toolCalls.length === 0) return message;
   const calls = toolCalls.map(
-    (call) => `<tool_call>\n{"name": ${JSON.stringify(call.name)}, "arguments": ${call.arguments}}\n</tool_call>`,
+    (call) =>
+      `<tool_call>\n{"name": ${JSON.stringify(call.name)}, "arguments": ${call.arguments}}\n</tool_call>`,
   );
   return { role, content: [...(content === '' ? [] : [content]), ...calls].join('\n') };
 }

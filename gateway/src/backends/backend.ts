@@ -7,8 +7,8 @@ import type {
   SamplingParams,
   SchedulingParams,
   TokenLogprobs,
-  ToolCallDelta,
   TokenText,
+  ToolCallDelta,
   Usage,
 } from '@polylora/engine';
 import type { ErrorCode } from '../errors.ts';

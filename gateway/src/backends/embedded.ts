@@ -321,7 +321,9 @@ export class EmbeddedBackend implements Backend {
 
 /** The field that is at fault where it is what the answer must keep to. */
 function paramOf({ code }: BackendError, { sampling }: Pick<BackendRequest, 'sampling'>): string | null {
-  return code === 'invalid_schema' || code === 'invalid_grammar' ? (sampling.constraint?.field ?? null) : null;
+  return code === 'invalid_schema' || code === 'invalid_grammar'
+    ? (sampling.constraint?.field ?? null)
+    : null;
 }
 
 /** The vector of a request that has nothing but one. @throws ApiError */

@@ -24,7 +24,7 @@ describe('readChatRequest', () => {
   it('fills what the client leaves out', () => {
     const { sampling, ...rest } = read({});
     expect(rest).toEqual({
-      prompt: { kind: 'chat', messages: HELLO.messages },
+      prompt: { kind: 'chat', messages: HELLO.messages, tools: null },
       choices: 1,
       stream: false,
       includeUsage: false,
@@ -46,6 +46,7 @@ describe('readChatRequest', () => {
       stopTokenIds: [],
       includeStop: false,
       ignoreEos: false,
+      constraint: null,
       logprobs: null,
       promptLogprobs: null,
     });
@@ -125,6 +126,7 @@ describe('readChatRequest', () => {
     expect(read({ messages: [{ role: 'system', content, name: 'n' }] }).prompt).toEqual({
       kind: 'chat',
       messages: [{ role: 'system', content: 'a\nb', name: 'n' }],
+      tools: null,
     });
   });
 
@@ -145,8 +147,8 @@ describe('readChatRequest', () => {
     ],
     [
       { messages: [{ role: 'assistant', content: null, tool_calls: [{}] }] },
-      'unsupported_parameter',
-      'messages[0].tool_calls',
+      'missing_required_parameter',
+      'messages[0].tool_calls[0].id',
     ],
     [{ temperature: '1' }, 'invalid_type', 'temperature'],
     [{ temperature: 2.1 }, 'decimal_above_max_value', 'temperature'],
@@ -175,11 +177,8 @@ describe('readChatRequest', () => {
     [{ logprobs: 5 }, 'invalid_type', 'logprobs'],
     [{ stream: 'yes' }, 'invalid_type', 'stream'],
     [{ stream_options: { include_usage: true } }, 'invalid_value', 'stream_options'],
-    [{ tools: [{ type: 'function' }] }, 'unsupported_parameter', 'tools'],
-    [{ tool_choice: 'auto' }, 'unsupported_parameter', 'tool_choice'],
-    [{ response_format: { type: 'json_object' } }, 'unsupported_parameter', 'response_format'],
+    [{ tools: [{ type: 'function' }] }, 'missing_required_parameter', 'tools[0].function'],
     [{ modalities: ['text', 'audio'] }, 'unsupported_parameter', 'modalities'],
-    [{ guided_json: {} }, 'unsupported_parameter', 'guided_json'],
     [{ bad_words: ['no'] }, 'unsupported_parameter', 'bad_words'],
     [{ allowed_token_ids: [1] }, 'unsupported_parameter', 'allowed_token_ids'],
     [{ skip_special_tokens: false }, 'unsupported_parameter', 'skip_special_tokens'],

@@ -152,7 +152,10 @@ function messageOf(
   const param = (field: string) => `messages[${index}].${field}`;
   if (content == null && (role !== 'assistant' || calls == null)) throw missing(param('content'));
   if (role !== 'assistant' && calls != null) {
-    throw invalidValue(param('tool_calls'), `only an assistant's message has calls, and this one's role is '${role}'.`);
+    throw invalidValue(
+      param('tool_calls'),
+      `only an assistant's message has calls, and this one's role is '${role}'.`,
+    );
   }
   if (role === 'tool' && callId == null) throw missing(param('tool_call_id'));
   const words = typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('\n');

@@ -54,11 +54,17 @@ export function toolUseOf(body: z.output<typeof shape>): ToolUse | null {
     const { name, description, parameters, strict } = given;
     const param = `tools[${index}].function.parameters`;
     if (strict) assertStrict(parameters ?? { type: 'object' }, `function '${name}'`, param);
-    return { name, description: description ?? null, parameters: parameters ?? null, strict: strict ?? false };
+    return {
+      name,
+      description: description ?? null,
+      parameters: parameters ?? null,
+      strict: strict ?? false,
+    };
   });
   const names = new Set<string>();
   for (const [index, { name }] of tools.entries()) {
-    if (names.has(name)) throw invalidValue(`tools[${index}].function.name`, `two functions are called '${name}'.`);
+    if (names.has(name))
+      throw invalidValue(`tools[${index}].function.name`, `two functions are called '${name}'.`);
     names.add(name);
   }
   const choice = choiceOf(body.tool_choice ?? 'auto', names);

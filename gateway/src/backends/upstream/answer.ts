@@ -9,6 +9,7 @@ import {
   type UpstreamLegacyLogprobs,
 } from './logprobs.ts';
 import { needsEcho } from './request-body.ts';
+import { toolCallsOf, type UpstreamToolCall } from './tools.ts';
 
 /** What servers that tell no usage are taken to have: about as many characters as a token has in English. */
 const CHARACTERS_PER_TOKEN = 4;
@@ -21,6 +22,7 @@ interface UpstreamUsage {
 
 interface UpstreamText {
   readonly content?: string | null;
+  readonly tool_calls?: readonly UpstreamToolCall[] | null;
 }
 
 /** A choice of a whole answer or of a chunk of one, of either route. */
@@ -48,7 +50,8 @@ export function wholeAnswer(body: Uint8Array, request: BackendRequest): BackendE
   const text = choice.message?.content ?? choice.text ?? '';
   const logprobs = request.sampling.logprobs === null ? null : logprobsOf(choice);
   const told = usageOf(usage, request, () => estimate(text.length));
-  const delta = { type: 'delta', text, tokens: told.completionTokens, logprobs } as const;
+  const calls = toolCallsOf(choice.message?.tool_calls);
+  const delta = { type: 'delta', text, tokens: told.completionTokens, logprobs, ...calls } as const;
   return [start(request, told.promptTokens), delta, finish(choice, told)];
 }
 
@@ -86,10 +89,12 @@ export class ChunkReader {
     if ((choice.finish_reason ?? null) !== null) this.#last = choice;
     const text = choice.delta?.content ?? choice.text ?? '';
     const logprobs = this.#request.sampling.logprobs === null ? null : logprobsOf(choice);
-    if (text === '' && (logprobs === null || logprobs.length === 0)) return null;
+    const calls = toolCallsOf(choice.delta?.tool_calls);
+    const isEmpty = text === '' && calls.toolCalls === undefined;
+    if (isEmpty && (logprobs === null || logprobs.length === 0)) return null;
     const tokens = logprobs?.length || 1;
     this.#tokens += tokens;
-    return { type: 'delta', text, tokens, logprobs };
+    return { type: 'delta', text, tokens, logprobs, ...calls };
   }
 
   /** What is left to say after `[DONE]`, or where the upstream ended without it. */
@@ -152,7 +157,7 @@ function finish(choice: UpstreamChoice, usage: Usage): BackendEvent {
 }
 
 function finishReason(reason: string | null | undefined): FinishReason {
-  return reason === 'length' || reason === 'abort' ? reason : 'stop';
+  return reason === 'length' || reason === 'abort' || reason === 'tool_calls' ? reason : 'stop';
 }
 
 function logprobsOf({ logprobs }: UpstreamChoice): readonly TokenLogprobs[] {

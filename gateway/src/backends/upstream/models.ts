@@ -26,7 +26,6 @@ const listSchema = z.object({
         parent: z.string().nullish(),
         root: z.string().nullish(),
         max_model_len: z.number().nullish(),
-        // Another Polylora's.
         task: z.enum(['generate', 'embed']).nullish().catch(null),
         meta: z.object({ n_vocab: z.number().nullish(), n_ctx: z.number().nullish() }).nullish(),
       }),
