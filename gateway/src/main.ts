@@ -354,10 +354,10 @@ function reloaded(reload: Reload, logger: Logger, metrics: Metrics): void {
   );
 }
 
-/** The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none. */
+/** The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none here. */
 function createEncoder(config: Config, logger: Logger, say: (line: string) => void): EncoderOptions | null {
   const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
-  if (model === NO_MODEL) return null;
+  if (model === NO_MODEL || config.upstream !== null) return null;
   const { home, hubToken } = config;
   // The person at the terminal waits for it at the start; later it is an event like others.
   const onProgress =

@@ -19,10 +19,15 @@ import {
 const MODEL = 'all-MiniLM-L6-v2';
 
 let gateway: Gateway;
+let data: string;
 beforeAll(async () => {
-  gateway = await startGateway({ args: await oracleModel() });
+  data = await mkdtemp(join(tmpdir(), 'polylora-embeddings-'));
+  gateway = await startGateway({ args: [...(await oracleModel()), '--data-directory', data] });
 }, START_MILLISECONDS);
-afterAll(() => gateway?.stop());
+afterAll(async () => {
+  await gateway?.stop();
+  await rm(data, { recursive: true, force: true });
+});
 
 type Fields = Partial<OpenAI.EmbeddingCreateParams> & Record<string, unknown>;
 

@@ -121,6 +121,10 @@ describe('answers through another server', () => {
       { model: 'base', prompt: ['Once', 'Twice'], n: 2, seed: 5, max_tokens: 8 },
     ],
     ['ids with logprobs', 'completions', { model: 'base', prompt: [5, 6, 7], temperature: 0, logprobs: 2 }],
+    ['hidden states', 'embeddings', { model: 'adapter', input: ['Once', 'Twice upon'], dimensions: 9 }],
+    ['hidden states in base64', 'embeddings', { model: 'base', input: [5, 6, 7], encoding_format: 'base64' }],
+    ['texts that are cut', 'embeddings', { model: 'base', input: 'a b c d e f', truncate_prompt_tokens: 3 }],
+    ['a text that is too long for a vector', 'embeddings', { model: 'base', input: 'word '.repeat(2000) }],
     ['an echo', 'completions', { model: 'base', prompt: 'Once', echo: true, temperature: 0 }],
     ['an echo of ids', 'completions', { model: 'base', prompt: [50, 60], echo: true, temperature: 0 }],
     [

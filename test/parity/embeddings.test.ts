@@ -103,6 +103,14 @@ describe('what an embedder refuses', () => {
     expect(shorter[0]!.tokenIds.at(-1)).toBe(102);
   });
 
+  it('more than 300,000 tokens at once', async () => {
+    const inputs = Array.from({ length: 1180 }, () => Array(255).fill(1000) as number[]);
+    await expect(embed(embedder, inputs)).rejects.toMatchObject({
+      code: 'invalid_prompt',
+      message: expect.stringContaining('300900'),
+    });
+  });
+
   it('a token that the model does not have, and nothing else with it', async () => {
     const [wrong, right] = await Promise.allSettled([
       embed(embedder, [[101, 30_522]]),

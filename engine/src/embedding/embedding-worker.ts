@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Tokenizer } from '@polylora/engine-native';
 import { inLines } from '../model/progress.ts';
 import type { Failure } from '../process/messages.ts';
-import { errorEvent } from '../types.ts';
+import { EngineError, errorEvent } from '../types.ts';
 import { BatchQueue, type WaitingInput } from './batch-queue.ts';
 import { EncoderSession } from './encoder-session.ts';
 import { EncoderText } from './encoder-text.ts';
@@ -14,6 +14,9 @@ import type { Embedding, EmbedRequest, EncoderInfo } from './types.ts';
 
 /** As long as the longest text of common encoders: no batch keeps others waiting for much longer than one such text. */
 const BATCH_TOKENS = 256;
+
+/** As with OpenAI. */
+const MOST_REQUEST_TOKENS = 300_000;
 
 /** Tokenized in one go, before messages are looked at again. */
 const TOKENIZED_TOGETHER = 64;
@@ -81,6 +84,11 @@ async function accept(text: EncoderText, id: number, request: EmbedRequest): Pro
     for (const [index, input] of request.inputs.entries()) {
       inputs.push({ request: id, index, ids: text.ids(input, index, request.truncate) });
       if (index % TOKENIZED_TOGETHER === TOKENIZED_TOGETHER - 1) await new Promise(setImmediate);
+    }
+    const tokens = inputs.reduce((sum, { ids }) => sum + ids.length, 0);
+    if (tokens > MOST_REQUEST_TOKENS) {
+      const message = `A request has at most ${MOST_REQUEST_TOKENS} tokens, and this one has ${tokens}; send its inputs in several.`;
+      throw new EngineError('invalid_prompt', message);
     }
     // It may have been cancelled meanwhile.
     if (pending.has(id)) queue.add(id, inputs, request.background);

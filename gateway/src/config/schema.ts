@@ -213,7 +213,7 @@ export const configSchema = z
     embeddingModel: text
       .default('all-MiniLM-L6-v2')
       .describe(
-        "Embedding model beside the base model: a directory or hub id of a BERT model, or the default's name; it is fetched and loaded when it is first asked for. 'none': there is none",
+        "Embedding model beside the base model: a directory or hub id of a BERT model, or the default's name; it is fetched and loaded when it is first asked for. 'none': there is none, as before an upstream, which has its own",
       ),
     embeddingWeights: z
       .enum(['int8', 'f32'])
