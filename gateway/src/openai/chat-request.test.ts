@@ -46,7 +46,6 @@ describe('readChatRequest', () => {
       stopTokenIds: [],
       includeStop: false,
       ignoreEos: false,
-      constraint: null,
       logprobs: null,
       promptLogprobs: null,
       constraint: null,
