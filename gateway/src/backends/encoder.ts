@@ -96,8 +96,9 @@ export class EncoderBackend implements Backend {
     return this.#backend.stats();
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#options.embedder.close(), this.#backend.close()]);
+  /** The embedding model is closed by whoever made it. */
+  close(): Promise<void> {
+    return this.#backend.close();
   }
 
   get #model(): BackendModel {

@@ -1,0 +1,25 @@
+import { basename } from 'node:path';
+import { createEmbedder } from '@polylora/engine';
+import type { EncoderOptions } from '../backends/encoder.ts';
+import type { Config } from '../config/schema.ts';
+import type { Logger } from '../logging.ts';
+
+/** What `embeddingModel` says where there is to be none. */
+const NO_MODEL = 'none';
+
+/** The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none here. */
+export function createEncoder(
+  config: Config,
+  logger: Logger,
+  say: (line: string) => void,
+): EncoderOptions | null {
+  const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
+  if (model === NO_MODEL || config.upstream !== null) return null;
+  const { home, hubToken } = config;
+  // The person at the terminal waits for it at the start; later it is an event like others.
+  const onProgress =
+    config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
+  const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
+  const name = basename(model).replace(/@.*$/, '');
+  return { embedder, name, startedAt: Math.floor(Date.now() / 1000), logger };
+}
