@@ -30,6 +30,13 @@ export { EVERYONE, type Grantee, type Principal } from './store/principal.ts';
 export type { PushLimits } from './store/push.ts';
 export { AdaptersStore } from './store.ts';
 export { StoreError, type StoreErrorCode, UploadOffsetError } from './store-error.ts';
-export type { AdaptedModule, Adapter, BaseModelShape, LoraModule, TensorLocation } from './types.ts';
+export type {
+  AdaptedModule,
+  Adapter,
+  AdapterTask,
+  BaseModelShape,
+  LoraModule,
+  TensorLocation,
+} from './types.ts';
 export { AdapterUploads, type NewUpload, type Upload } from './uploads/adapter-uploads.ts';
 export type { Release, Version, VersionSource } from './version.ts';

@@ -109,6 +109,9 @@ export interface AdapterFile {
   readonly modifiedMs: number;
 }
 
+/** What an adapter was made for: to go on with a text, or to make a vector of it. */
+export type AdapterTask = 'generate' | 'embed';
+
 /** An adapter whose configuration and every weight were checked against the base model. */
 export interface Adapter {
   /** The folder's name; what clients call it. */
@@ -117,6 +120,7 @@ export interface Adapter {
   readonly digest: string;
   /** What its method is called: `LoRA`, `rsLoRA`, `DoRA`, `(IA)³`, `RoAd`, `VeRA`, `MoS` or `delta`. */
   readonly kind: string;
+  readonly task: AdapterTask;
   /** The text of adapter_config.json. */
   readonly config: string;
   /** Its safetensors file. */

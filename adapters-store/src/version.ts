@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import type { VersionTable } from './metadata/tables.ts';
-import type { Adapter, LoraModule } from './types.ts';
+import type { Adapter, AdapterTask, LoraModule } from './types.ts';
 
 /** Where a version's files came from. */
 export type VersionSource =
@@ -19,6 +19,7 @@ export interface Version {
   readonly bytes: number;
   /** What its method is called: `LoRA`, `DoRA`, `(IA)³`, … */
   readonly kind: string;
+  readonly task: AdapterTask;
   /** The largest rank of each module that it has ranks in. */
   readonly ranks: Readonly<Partial<Record<LoraModule, number>>>;
   readonly source: VersionSource;
@@ -44,6 +45,7 @@ export const VERSION_COLUMNS = [
   'version.base_digest',
   'version.bytes',
   'version.kind',
+  'version.task',
   'version.ranks',
   'version.source',
   'version.parent',
@@ -59,6 +61,7 @@ export function readVersion(
     | 'base_digest'
     | 'bytes'
     | 'kind'
+    | 'task'
     | 'ranks'
     | 'source'
     | 'parent'
@@ -72,6 +75,7 @@ export function readVersion(
     baseDigest: row.base_digest,
     bytes: row.bytes,
     kind: row.kind,
+    task: row.task,
     ranks: JSON.parse(row.ranks) as Version['ranks'],
     source: JSON.parse(row.source) as VersionSource,
     parent: row.parent,

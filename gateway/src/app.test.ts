@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger } from './logging.ts';
 import { Metrics } from './metrics.ts';
@@ -29,6 +30,8 @@ function startingGateway(runtimeLora: GatewayDeps['runtimeLora'] = null) {
     authenticator: () => authenticator,
     tenants: () => null,
     checksKeys: false,
+    corsOrigins: [],
+    logPrompts: false,
     openMetrics: true,
     adminAdapters: {
       store: () => null,
@@ -138,6 +141,13 @@ describe('the app', () => {
       'polylora_http_requests_total{route="/healthz",method="other",status="405"} 1',
     ]);
     expect(text).toContain('polylora_engine_ready 0');
+  });
+
+  it('tells clients what not to try again, also where they would by themselves', async () => {
+    const { app } = startingGateway();
+    expect((await app.request('/nowhere')).headers.get('x-should-retry')).toBe('false');
+    const conflict = new ApiError('file_in_use', 'A batch reads it.');
+    expect([conflict.status, conflict.headers()]).toEqual([409, { 'x-should-retry': 'false' }]);
   });
 
   it('tells of each of its routes in its document', async () => {

@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import { administratorsOnly, authenticate, operatorsOnly } from './access/authenticate.ts';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
+import { crossOrigin } from './http/cross-origin.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
@@ -42,6 +43,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.use('*', requestContext(deps.logger, deps.metrics));
 
+  if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));
   app.use('*', authenticate(deps.authenticator));
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));

@@ -163,6 +163,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     authenticator: () => authenticator,
     tenants: () => tenants,
     checksKeys: config.auth === 'keys',
+    corsOrigins: config.corsOrigins === null ? [] : config.corsOrigins.split(','),
+    get logPrompts() {
+      return live.current.logPrompts === 'yes';
+    },
     openMetrics: config.metricsAccess === 'open',
     runtimeLora:
       config.runtimeLoraRoot === null

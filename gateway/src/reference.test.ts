@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { errorsPage, metricsPage } from './reference.ts';
+import { errorsPage, metricsPage, openaiApiPage } from './reference.ts';
 
 function page(name: string): string {
   return readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
@@ -14,5 +14,9 @@ describe('the generated pages of docs/', () => {
 
   it('list the metrics as they are', () => {
     expect(page('metrics.md')).toBe(metricsPage());
+  });
+
+  it('list the fields of requests as they are', () => {
+    expect(page('openai-api.md')).toBe(openaiApiPage());
   });
 });

@@ -391,6 +391,7 @@ describe.each([
     });
 
     it('goes back a step and forwards again', async () => {
+      expect(await migrateBack(database)).toBe('0005_adapter_tasks');
       expect(await migrateBack(database)).toBe('0004_adapter_kinds');
       expect(await migrateBack(database)).toBe('0003_sources');
       expect(await migrateBack(database)).toBe('0002_checked_folders');

@@ -52,6 +52,24 @@ export interface ResponseAsk {
   readonly stream?: boolean;
 }
 
+/** A call that the model made. */
+export interface MadeCall {
+  readonly name: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** The tool and the object that every library is asked for, in its own words. */
+export const WEATHER = {
+  name: 'get_weather',
+  description: 'Tells the weather in a city.',
+  parameters: {
+    type: 'object',
+    properties: { city: { type: 'string', enum: ['Paris', 'Berlin'] } },
+    required: ['city'],
+    additionalProperties: false,
+  },
+} as const;
+
 /** What a client threw. */
 export class Failure extends Error {
   override readonly name = 'Failure';
@@ -81,6 +99,10 @@ export interface ConformanceClient {
   /** In the form that the library asks for by itself. */
   embed(model: string, texts: readonly string[]): Promise<EmbeddedTexts>;
   respond(ask: ResponseAsk): Promise<ResponseAnswer>;
+  /** Has `WEATHER` called, in any case. */
+  call(model: string, prompt: string, stream: boolean): Promise<readonly MadeCall[]>;
+  /** `{ capital: string, river: 'Seine' | 'Spree' }`, read and checked by the library's own helper. */
+  parse(model: string, prompt: string): Promise<Readonly<Record<string, unknown>>>;
   close(): Promise<void>;
 }
 

@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cosine, EMBEDDING_CASES } from '../support/embedder.ts';
 import { answerOf, oracleCase, START_MILLISECONDS, until } from '../support/gateway.ts';
-import { type ClientLibrary, type ConformanceClient, Failure } from './client.ts';
+import { type ClientLibrary, type ConformanceClient, Failure, WEATHER } from './client.ts';
 import { langchain } from './clients/langchain.ts';
 import { openaiNode } from './clients/openai-node.ts';
 import { openaiPython } from './clients/openai-python.ts';
 import { vercel } from './clients/vercel.ts';
+import { PLACE } from './place.ts';
 import { type ConformanceServer, startConformanceServer } from './server.ts';
 
 const EMBEDDER = 'all-MiniLM-L6-v2';
@@ -145,6 +146,23 @@ describe.each<ClientLibrary>([openaiNode, openaiPython, langchain, vercel])('$na
     },
     'responses',
   );
+
+  test('has its tool called, whole and streamed', async () => {
+    for (const stream of [false, true]) {
+      const calls = await client.call('base', 'What is the weather in Paris?', stream);
+      expect(calls.length).toBeGreaterThan(0);
+      for (const call of calls) {
+        expect(call.name).toBe(WEATHER.name);
+        expect(Object.keys(call.arguments)).toEqual(['city']);
+        expect(WEATHER.parameters.properties.city.enum).toContain(call.arguments.city);
+      }
+    }
+  });
+
+  test('parses an object of its own schema', async () => {
+    const place = await client.parse('base', 'The capital of France, and its river, as JSON.');
+    expect(PLACE.parse(place)).toEqual(place);
+  });
 
   test('is told what is wrong', async () => {
     const stranger = open('sk-of-nobody');

@@ -355,6 +355,46 @@ describe("another tenant's ids", () => {
   });
 });
 
+describe('pages of other origins', () => {
+  const ORIGIN = 'https://app.example';
+  const asking = {
+    origin: ORIGIN,
+    'access-control-request-method': 'POST',
+    'access-control-request-headers': 'authorization,content-type',
+  };
+
+  it('are told nothing unless they are allowed', async () => {
+    const preflight = await gateway.app.request('/v1/chat/completions', {
+      method: 'OPTIONS',
+      headers: asking,
+    });
+    expect(preflight.status).toBe(401);
+    const answer = await gateway.app.request('/v1/models', {
+      headers: { origin: ORIGIN, authorization: `Bearer ${keys.acmeUser}` },
+    });
+    expect(answer.status).toBe(200);
+    for (const { headers } of [preflight, answer])
+      expect([...headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
+  });
+
+  it('may ask where the operator allows them, and need a key all the same', async () => {
+    const open = await openApp({ corsOrigins: [ORIGIN] });
+    try {
+      const preflight = await open.app.request('/v1/models', { method: 'OPTIONS', headers: asking });
+      expect(preflight.status).toBe(204);
+      expect(preflight.headers.get('access-control-allow-origin')).toBe(ORIGIN);
+      expect(preflight.headers.get('access-control-allow-headers')).toContain('authorization');
+      const refused = await open.app.request('/v1/models', { headers: { origin: ORIGIN } });
+      expect(refused.status).toBe(401);
+      expect(refused.headers.get('access-control-allow-origin')).toBe(ORIGIN);
+      const other = await open.app.request('/v1/models', { headers: { origin: 'https://evil.example' } });
+      expect(other.headers.get('access-control-allow-origin')).toBeNull();
+    } finally {
+      await open.close();
+    }
+  });
+});
+
 describe('SQL in any value', () => {
   const SQL = [
     "' OR '1'='1",

@@ -1,8 +1,12 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type OpenAI from 'openai';
 import { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cosine, EMBEDDING_CASES } from '../support/embedder.ts';
 import {
+  DEMO_ADAPTERS,
   type Gateway,
   metric,
   ORACLE,
@@ -249,18 +253,38 @@ describe('a batch of embeddings', () => {
   });
 });
 
-describe('a server without an embedding model', () => {
-  it(
-    'has none under its name',
-    async () => {
-      const other = await startGateway({ args: [...(await oracleModel()), '--embedding-model', 'none'] });
-      try {
-        const asked = other.client.embeddings.create({ model: MODEL, input: 'text' });
-        await expect(asked).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
-      } finally {
-        await other.stop();
-      }
-    },
-    START_MILLISECONDS,
-  );
+describe('a server without an embedding model, with an adapter that was trained to make vectors', () => {
+  let folder: string;
+  let other: Gateway;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'polylora-embedding-adapters-'));
+    await cp(join(DEMO_ADAPTERS, 'pirate'), join(folder, 'vectors'), { recursive: true });
+    const config = join(folder, 'vectors', 'adapter_config.json');
+    const options = JSON.parse(await readFile(config, 'utf8')) as object;
+    await writeFile(config, JSON.stringify({ ...options, task_type: 'FEATURE_EXTRACTION' }));
+    other = await startGateway({
+      args: [...(await oracleModel()), '--embedding-model', 'none'],
+      adapters: folder,
+    });
+  }, START_MILLISECONDS);
+  afterAll(async () => {
+    await other?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('has no model of that name', async () => {
+    const asked = other.client.embeddings.create({ model: MODEL, input: 'text' });
+    await expect(asked).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+  });
+
+  it('says what the adapter is for, and gives its hidden states', async () => {
+    const models = (await other.client.models.list()).data as unknown as { id: string; task: string }[];
+    expect(models.map(({ id, task }) => [id, task])).toEqual([
+      [models[0]!.id, 'generate'],
+      ['vectors', 'embed'],
+    ]);
+    const { data } = await other.client.embeddings.create({ model: 'vectors', input: QUESTION });
+    const { data: same } = await embed(QUESTION, { model: 'pirate' });
+    expect([...data[0]!.embedding]).toEqual([...same[0]!.embedding]);
+  });
 });

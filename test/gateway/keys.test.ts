@@ -169,6 +169,34 @@ describe('a tenant', () => {
     });
   }, 60_000);
 
+  it("cannot read another's stored response, nor go on from it", async () => {
+    await cli('tenants', 'create', 'writer');
+    await cli('tenants', 'create', 'reader');
+    const [writer, reader] = [await newKey('writer'), await newKey('reader')];
+    const body = { model: 'base', input: 'Hi', max_output_tokens: 4 };
+    const { id } = await clientOf(writer.key).responses.create(body);
+    expect((await clientOf(writer.key).responses.retrieve(id)).id).toBe(id);
+    const other = clientOf(reader.key).responses;
+    const told = async (work: Promise<unknown>, given: string) =>
+      work.then(
+        () => 'there',
+        (error) => `${error.status} ${error.message.replaceAll(given, 'ID')}`,
+      );
+    const none = 'resp_00000000000000000000000000000000';
+    for (const ask of [
+      (given: string) => other.retrieve(given),
+      (given: string) => other.delete(given),
+      (given: string) => other.inputItems.list(given),
+      (given: string) => other.cancel(given),
+      (given: string) => other.create({ ...body, previous_response_id: given }),
+    ]) {
+      const real = await told(Promise.resolve(ask(id)), id);
+      expect(real).toMatch(/^404 /);
+      expect(real).toBe(await told(Promise.resolve(ask(none)), none));
+    }
+    expect((await clientOf(writer.key).responses.retrieve(id)).id).toBe(id);
+  }, 60_000);
+
   it('has its batches run for its key, until that holds no more', async () => {
     await cli('tenants', 'create', 'batcher', '--requests-per-minute', '1');
     const { id, key } = await newKey('batcher');

@@ -18,7 +18,7 @@ if (!canRun) console.warn('PostgreSQL or Redis is not installed: the tests of sh
 
 const BASE: BackendModel = {
   ...{ id: 'tiny', parent: null, root: 'x', created: 0, maxModelLen: 1000, vocabSize: 10 },
-  ...{ mixture: null, fingerprint: 'fp' },
+  ...{ mixture: null, fingerprint: 'fp', task: 'generate' },
 };
 const ASKED = { model: BASE, promptTokens: 5, completionTokens: 5 };
 const USED = { promptTokens: 5, cachedPromptTokens: 0, completionTokens: 5 };

@@ -20,7 +20,10 @@ function startDirect(port = '0'): Promise<Gateway> {
 }
 
 function startFront(upstream: string, args: readonly string[] = []): Promise<Gateway> {
-  return startGateway({ adapters: null, args: ['--upstream', upstream, ...args] });
+  return startGateway({
+    adapters: null,
+    args: ['--upstream', upstream, '--embedding-model', 'none', ...args],
+  });
 }
 
 beforeAll(async () => {
@@ -82,6 +85,32 @@ describe('answers through another server', () => {
       'logprobs',
       'chat/completions',
       { ...CHAT, model: 'base', temperature: 0, logprobs: true, top_logprobs: 3 },
+    ],
+    [
+      'an object by a schema',
+      'chat/completions',
+      {
+        ...CHAT,
+        model: 'base',
+        temperature: 0,
+        response_format: {
+          type: 'json_schema',
+          json_schema: {
+            name: 'a',
+            schema: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] },
+          },
+        },
+      },
+    ],
+    [
+      'one of some words',
+      'chat/completions',
+      { ...CHAT, model: 'base', guided_choice: ['red', 'green'], seed: 1 },
+    ],
+    [
+      'JSON by vLLM’s field',
+      'completions',
+      { model: 'base', prompt: 'a', guided_json: { enum: ['red'] }, seed: 1 },
     ],
     ['a text', 'completions', { model: 'base', prompt: 'Once', temperature: 0, max_tokens: 12 }],
     [

@@ -40,11 +40,13 @@ export interface TestAnswer {
 export interface TestAppOptions {
   readonly backend?: Backend;
   readonly logger?: Logger;
+  readonly corsOrigins?: readonly string[];
 }
 
 export async function openApp({
   backend = new StartingBackend(),
   logger = createLogger('silent'),
+  corsOrigins = [],
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(join(folder, 'polylora.db'));
@@ -83,6 +85,8 @@ export async function openApp({
     authenticator: () => authenticator,
     tenants: () => tenants,
     checksKeys: true,
+    corsOrigins,
+    logPrompts: false,
     openMetrics: false,
     batches: () => batches,
     responses: () => responses,

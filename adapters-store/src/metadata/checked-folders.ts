@@ -14,7 +14,7 @@ export async function checkedBefore(
     .selectAll()
     .where('directory', '=', directory)
     .execute();
-  return new Map(rows.map(({ name, signature, digest }) => [name, { name, signature, digest }]));
+  return new Map(rows.map(({ directory: _, ...folder }) => [folder.name, folder]));
 }
 
 /** Remembers these, and forgets all others of the directory. */

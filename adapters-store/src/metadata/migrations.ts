@@ -132,4 +132,20 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.alterTable('version').dropColumn('kind').execute();
     },
   },
+  '0005_adapter_tasks': {
+    async up(db: Kysely<never>) {
+      for (const table of ['version', 'checked_folder']) {
+        await db.schema
+          .alterTable(table)
+          // Others were refused before.
+          .addColumn('task', 'text', (column) => column.notNull().defaultTo('generate'))
+          .execute();
+      }
+    },
+    async down(db: Kysely<never>) {
+      for (const table of ['version', 'checked_folder']) {
+        await db.schema.alterTable(table).dropColumn('task').execute();
+      }
+    },
+  },
 };

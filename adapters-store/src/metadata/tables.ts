@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely';
+import type { AdapterTask } from '../types.ts';
 
 /** Milliseconds since 1970. */
 type Time = number;
@@ -17,6 +18,7 @@ export interface VersionTable {
   config: string;
   /** What its method is called: `LoRA`, `DoRA`, `(IA)³`, … */
   kind: string;
+  task: AdapterTask;
   /** JSON: the largest rank of each module. */
   ranks: string;
   /** JSON: where it came from. */
@@ -81,6 +83,7 @@ export interface CheckedFolderTable {
   readonly name: string;
   readonly signature: string;
   readonly digest: string;
+  readonly task: AdapterTask;
 }
 
 /** A token or the like, encrypted. */

@@ -70,6 +70,7 @@ describe('a valid adapter', () => {
     expect(adapter).toEqual({
       name: 'support.v1',
       kind: 'LoRA',
+      task: 'generate',
       config: expect.stringContaining('lora_alpha') as string,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
       createdAt: 1_700_000_000,

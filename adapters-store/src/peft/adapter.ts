@@ -9,7 +9,7 @@ import {
 } from '@polylora/safetensors';
 import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
 import { isAdapterName, NAME_RULE } from '../name.ts';
-import type { AdaptedModule, Adapter, BaseModelShape } from '../types.ts';
+import type { AdaptedModule, Adapter, AdapterTask, BaseModelShape } from '../types.ts';
 import { readContent } from './content.ts';
 import { readSmallText, resolveInside, unreadable } from './files.ts';
 import { type AdapterMethod, adaptedModule, kindOf, rankOf, scaleIssue } from './methods/index.ts';
@@ -66,7 +66,7 @@ export async function readAdapterInside(
   const plan = readPlan(config, name, model);
   const file = await findWeights(root, name, directory);
   const weights = await readWeights(file, name, plan, model, checkedDigest);
-  return { name, kind: kindOf(plan.method), config, ...weights };
+  return { name, kind: kindOf(plan.method), task: plan.task, config, ...weights };
 }
 
 /**
@@ -80,7 +80,8 @@ export async function readCheckedAdapter(
   model: BaseModelShape,
 ): Promise<Adapter> {
   const plan = readPlan(config, name, model);
-  return { name, kind: kindOf(plan.method), config, ...(await readWeights(file, name, plan, model, digest)) };
+  const weights = await readWeights(file, name, plan, model, digest);
+  return { name, kind: kindOf(plan.method), task: plan.task, config, ...weights };
 }
 
 export interface CheckedAdapter {
@@ -104,18 +105,19 @@ export function checkConfig(config: string, name: string, model: BaseModelShape)
 /** What a configuration does, and to which modules. */
 interface AdapterPlan {
   readonly method: AdapterMethod;
+  readonly task: AdapterTask;
   readonly targets: readonly TargetModule[];
 }
 
 function readPlan(config: string, name: string, model: BaseModelShape): AdapterPlan {
   const parsed = parsePeftConfig(config);
   if ('issues' in parsed) throw failure('adapter_config_invalid', name, parsed.issues);
-  const { targeting, method } = parsed.config;
+  const { targeting, method, task } = parsed.config;
   const { targets, issues } = resolveTargetModules(targeting, model);
   const scale = scaleIssue(method, targets);
   const all = scale === null ? issues : [...issues, scale];
   if (all.length > 0) throw failure('adapter_config_invalid', name, all);
-  return { method, targets };
+  return { method, task, targets };
 }
 
 /** The modules in the order of the plan, and all that is wrong with their tensors. */
@@ -149,7 +151,7 @@ async function readWeights(
   plan: AdapterPlan,
   model: BaseModelShape,
   checkedDigest: string | null,
-): Promise<Omit<Adapter, 'name' | 'kind' | 'config'>> {
+): Promise<Omit<Adapter, 'name' | 'kind' | 'task' | 'config'>> {
   let handle: FileHandle | undefined;
   try {
     handle = await openSafetensors(file);

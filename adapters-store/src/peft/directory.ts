@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { AdapterError, type AdapterErrorCode, type AdapterIssue } from '../errors.ts';
-import type { Adapter, BaseModelShape } from '../types.ts';
+import type { Adapter, AdapterTask, BaseModelShape } from '../types.ts';
 import { CONFIG_FILE, readAdapterInside, WEIGHTS_FILE } from './adapter.ts';
 import { resolveInside, unreadable } from './files.ts';
 
@@ -19,6 +19,7 @@ export interface AdapterFolder {
   /** The folder's name; what clients call it. */
   readonly name: string;
   readonly digest: string;
+  readonly task: AdapterTask;
   /** When its weights were last written, in seconds since 1970. */
   readonly createdAt: number;
 }
@@ -46,6 +47,7 @@ export interface CheckedFolder {
   readonly name: string;
   readonly signature: string;
   readonly digest: string;
+  readonly task: AdapterTask;
 }
 
 export interface ScanOptions {
@@ -77,7 +79,7 @@ export class AdapterDirectory {
   /** Folders that are served, with signatures that change when their files do. */
   get checked(): CheckedFolder[] {
     return [...this.#known].flatMap(([name, { signature, outcome }]) =>
-      'issues' in outcome ? [] : [{ name, signature, digest: outcome.digest }],
+      'issues' in outcome ? [] : [{ name, signature, digest: outcome.digest, task: outcome.task }],
     );
   }
 
@@ -106,7 +108,7 @@ export class AdapterDirectory {
         const remembered = checked.get(name);
         const outcome =
           remembered?.signature === signature
-            ? { name, digest: remembered.digest, createdAt }
+            ? { name, digest: remembered.digest, task: remembered.task, createdAt }
             : await this.#check(root, name, path);
         if (outcome !== null) known.set(name, { path, signature, outcome });
       }
@@ -144,8 +146,8 @@ export class AdapterDirectory {
       const real = await resolveInside(root, path);
       // null: a link to nothing.
       if (real === null || !(await stat(real)).isDirectory()) return null;
-      const { digest, createdAt } = await readAdapterInside(root, name, real, this.#model);
-      return { name, digest, createdAt };
+      const { digest, task, createdAt } = await readAdapterInside(root, name, real, this.#model);
+      return { name, digest, task, createdAt };
     } catch (error) {
       const { code, message, issues } = error instanceof AdapterError ? error : unreadable(path, error);
       return { name, code, message, issues };

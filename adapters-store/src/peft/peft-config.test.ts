@@ -104,6 +104,12 @@ describe('accepts', () => {
   });
 });
 
+test('tells adapters that make vectors from those that go on with a text', () => {
+  expect(parse({}).config?.task).toBe('generate');
+  expect(parse({ task_type: 'CAUSAL_LM' }).config?.task).toBe('generate');
+  expect(parse({ task_type: 'FEATURE_EXTRACTION' }).config?.task).toBe('embed');
+});
+
 describe('refuses, by its name,', () => {
   test.each<[string, object]>([
     ['peft_type', { peft_type: 'LOHA' }],

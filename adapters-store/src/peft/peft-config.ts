@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type AdapterIssue, printable } from '../errors.ts';
+import type { AdapterTask } from '../types.ts';
 import { deltaOptions, readDelta } from './methods/delta.ts';
 import { IA3_WITHOUT_EFFECT, ia3Options, readIa3 } from './methods/ia3.ts';
 import type { AdapterMethod } from './methods/index.ts';
@@ -15,7 +16,12 @@ import type { Targeting } from './targeting.ts';
 export interface PeftConfig {
   readonly targeting: Targeting;
   readonly method: AdapterMethod;
+  readonly task: AdapterTask;
 }
+
+/** PEFT's tasks that are served, by what they are here. */
+const TASKS = { CAUSAL_LM: 'generate', FEATURE_EXTRACTION: 'embed' } as const;
+const TASK_NAMES = ['CAUSAL_LM', 'FEATURE_EXTRACTION'] as const;
 
 /** PEFT's choice for Llama, Mistral and Qwen where a configuration names no modules. */
 const DEFAULT_TARGET_MODULES = ['q_proj', 'v_proj'];
@@ -53,7 +59,9 @@ function commonOptions(patterns: PatternCompiler) {
   return {
     peft_type: z.string(),
     task_type: z
-      .literal('CAUSAL_LM', { error: ({ input }) => `${shown(input)} is not supported, only "CAUSAL_LM"` })
+      .enum(TASK_NAMES, {
+        error: ({ input }) => `${shown(input)} is not supported, only "CAUSAL_LM" and "FEATURE_EXTRACTION"`,
+      })
       .nullish(),
     base_model_name_or_path: z.string().nullish(),
     target_modules: stringOrList.nullish().transform(
@@ -158,6 +166,7 @@ function readConfig(
         layersPattern: data.layers_pattern,
       },
       method: reader.read(readOwn.data as never),
+      task: TASKS[data.task_type ?? 'CAUSAL_LM'],
     },
   };
 }

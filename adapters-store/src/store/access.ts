@@ -5,7 +5,7 @@ import type { Database } from '../metadata/database.ts';
 import type { Tables } from '../metadata/tables.ts';
 import { type AdapterReference, LATEST, parseReference } from '../name.ts';
 import { readCheckedAdapter } from '../peft/adapter.ts';
-import type { Adapter } from '../types.ts';
+import type { Adapter, AdapterTask } from '../types.ts';
 import { type Release, readVersion, VERSION_COLUMNS, type Version } from '../version.ts';
 import type { Changes } from './changes.ts';
 import type { AdaptersStoreOptions } from './options.ts';
@@ -20,6 +20,7 @@ export interface AdapterEntry {
   readonly digest: string;
   /** Of that version. */
   readonly kind: string;
+  readonly task: AdapterTask;
   readonly bytes: number;
   readonly createdAt: number;
   readonly movedAt: number;
@@ -168,17 +169,18 @@ export class Access {
       .where('tag.tag', '=', LATEST)
       .where((where) => mayUse(where, principal))
       .select(['adapter.name', 'adapter.owner', 'adapter.created_at', 'tag.digest', 'tag.moved_at'])
-      .select(['version.kind', 'version.bytes'])
+      .select(['version.kind', 'version.task', 'version.bytes'])
       .orderBy('adapter.name')
       .limit(limit);
     if (servable) query = query.where('version.base_digest', '=', this.#options.model.digest);
     if (after !== undefined) query = query.where('adapter.name', '>', after);
     const rows = await query.execute();
-    return rows.map(({ name, owner, created_at, digest, kind, bytes, moved_at }) => ({
+    return rows.map(({ name, owner, created_at, digest, kind, task, bytes, moved_at }) => ({
       name,
       owner,
       digest,
       kind,
+      task,
       bytes,
       createdAt: created_at,
       movedAt: moved_at,

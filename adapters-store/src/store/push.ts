@@ -83,6 +83,7 @@ export class Pushing {
             bytes: adapter.files[0].bytes,
             config: adapter.config,
             kind: adapter.kind,
+            task: adapter.task,
             ranks: JSON.stringify(ranks),
             source: JSON.stringify(push.source),
             parent,
@@ -120,10 +121,10 @@ export class Pushing {
           const keepsNew = version.blob === blob || !(await this.#options.blobs.has(version.blob));
           const isMended = keepsNew && version.blob !== blob;
           if (isMended) {
-            const { bytes, config, kind, ranks } = row;
+            const { bytes, config, kind, task, ranks } = row;
             await transaction
               .updateTable('version')
-              .set({ blob, bytes, config, kind, ranks })
+              .set({ blob, bytes, config, kind, task, ranks })
               .where('digest', '=', adapter.digest)
               .execute();
           }

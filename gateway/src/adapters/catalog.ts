@@ -1,4 +1,4 @@
-import type { Principal } from '@polylora/adapters-store';
+import type { AdapterTask, Principal } from '@polylora/adapters-store';
 import type { AdapterWeights } from '@polylora/engine';
 
 /** An adapter under a name that clients call it by. */
@@ -6,6 +6,8 @@ export interface CatalogAdapter {
   readonly name: string;
   /** Of the content that the name stands for now. */
   readonly digest: string;
+  /** What it was made for. */
+  readonly task: AdapterTask;
   /** Unix time in seconds. */
   readonly createdAt: number;
 }

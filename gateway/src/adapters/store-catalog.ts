@@ -15,12 +15,24 @@ export class StoreCatalog implements AdapterCatalog {
 
   async find(name: string, principal: Principal): Promise<CatalogAdapter | null> {
     const version = await this.#store.resolve(name, principal);
-    return version === null ? null : { name, digest: version.digest, createdAt: seconds(version.createdAt) };
+    return version === null
+      ? null
+      : {
+          name,
+          digest: version.digest,
+          task: version.task,
+          createdAt: seconds(version.createdAt),
+        };
   }
 
   async list(principal: Principal): Promise<readonly CatalogAdapter[]> {
     const entries = await this.#store.list(principal, { limit: MOST_LISTED, servable: true });
-    return entries.map(({ name, digest, movedAt }) => ({ name, digest, createdAt: seconds(movedAt) }));
+    return entries.map(({ name, digest, task, movedAt }) => ({
+      name,
+      digest,
+      task,
+      createdAt: seconds(movedAt),
+    }));
   }
 
   async weights(digest: string): Promise<AdapterWeights | null> {

@@ -90,8 +90,17 @@ export class Admission {
   }
 }
 
+/** Whoever asks is the same object until something of it is changed. */
+const SCOPES = new WeakMap<Access, readonly Scope[]>();
+
+function scopesOf(access: Access): readonly Scope[] {
+  const known = SCOPES.get(access) ?? limitedScopes(access);
+  SCOPES.set(access, known);
+  return known;
+}
+
 /** The tenant and the key, as far as they have limits. */
-function scopesOf({ tenant, key }: Access): Scope[] {
+function limitedScopes({ tenant, key }: Access): Scope[] {
   const scopes: Scope[] = [];
   if (tenant !== null && isLimited(tenant.limits))
     scopes.push({ subject: { kind: 'tenant', id: tenant.id }, limits: tenant.limits });

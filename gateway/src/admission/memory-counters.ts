@@ -1,6 +1,6 @@
 import { type Budget, PERIODS, type Period } from '../tenants/limits.ts';
 import type { Answer, Counters, Hold, Need, Obstacle, Rate, Rates, Scope } from './counters.ts';
-import { endOf, firstDay } from './periods.ts';
+import { endOf, type FirstDays, firstDays } from './periods.ts';
 import { SlidingWindow } from './sliding-window.ts';
 import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
 
@@ -22,7 +22,7 @@ interface State {
   since: Record<Period, Amount>;
   written: Record<Period, Amount>;
   /** The first days of the periods that all this is of. */
-  first: Record<Period, string>;
+  first: FirstDays;
   usedAt: number;
   loading: Promise<void> | null;
 }
@@ -197,7 +197,7 @@ export class MemoryCounters implements Counters, SumsReader {
         spent: null,
         since: nothing(),
         written: nothing(),
-        first: this.#first(),
+        first: firstDays(this.#options.now()),
         usedAt: this.#steady(),
         loading: null,
       };
@@ -208,26 +208,22 @@ export class MemoryCounters implements Counters, SumsReader {
 
   /** Begins the periods anew that have ended. */
   #roll(state: State): void {
-    const first = this.#first();
+    const first = firstDays(this.#options.now());
+    if (state.first === first) return;
     for (const period of PERIODS) {
       if (state.first[period] === first[period]) continue;
       state.since[period] = NOTHING;
       state.written[period] = NOTHING;
       if (state.spent !== null) state.spent = { ...state.spent, [period]: NOTHING };
-      state.first = { ...state.first, [period]: first[period] };
     }
-  }
-
-  #first(): Record<Period, string> {
-    const now = this.#options.now();
-    return { day: firstDay('day', now), month: firstDay('month', now), total: firstDay('total', now) };
+    state.first = first;
   }
 }
 
 function rateOf(window: SlidingWindow, limit: number | null, at: number): Rate | null {
   if (limit === null) return null;
   const remaining = Math.max(0, limit - window.total(at));
-  return { limit, remaining, resetMilliseconds: window.untilAtMost(at, 0) };
+  return { limit, remaining, resetMilliseconds: window.untilEmpty(at) };
 }
 
 function lesser(a: Rate | null, b: Rate | null): Rate | null {

@@ -2,28 +2,21 @@ import type { Period } from '../tenants/limits.ts';
 
 const DAY_MILLISECONDS = 86_400_000;
 
-/** As texts, of the day that was asked for last: every request asks several times, and all day long for the same. */
-let last = { number: Number.NaN, day: '', month: '' };
+/** The first day of each period that a day is in. */
+export type FirstDays = Readonly<Record<Period, string>>;
 
-function textsOf(at: number): typeof last {
+let known = { number: Number.NaN, first: firstDaysOf(0) };
+
+/** The first days of a time's periods, the same object all through a day: requests ask for them again and again. */
+export function firstDays(at: number): FirstDays {
   const number = Math.floor(at / DAY_MILLISECONDS);
-  if (number !== last.number) {
-    const day = new Date(at).toISOString().slice(0, 10);
-    last = { number, day, month: `${day.slice(0, 7)}-01` };
-  }
-  return last;
+  if (number !== known.number) known = { number, first: firstDaysOf(at) };
+  return known.first;
 }
 
 /** The UTC day of a time, as `2026-11-22`. */
 export function dayOf(at: number): string {
-  return textsOf(at).day;
-}
-
-/** The first day of a time's period. */
-export function firstDay(period: Period, at: number): string {
-  const { day, month } = textsOf(at);
-  if (period === 'day') return day;
-  return period === 'month' ? month : '0000-01-01';
+  return firstDays(at).day;
 }
 
 /** When a time's period ends, in milliseconds since 1970; null: never. */
@@ -32,4 +25,9 @@ export function endOf(period: Period, at: number): number | null {
   const date = new Date(at);
   if (period === 'day') return (Math.floor(at / DAY_MILLISECONDS) + 1) * DAY_MILLISECONDS;
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
+}
+
+function firstDaysOf(at: number): FirstDays {
+  const day = new Date(at).toISOString().slice(0, 10);
+  return { day, month: `${day.slice(0, 7)}-01`, total: '0000-01-01' };
 }

@@ -1,17 +1,19 @@
-import type { Rate, Rates } from './counters.ts';
+import type { Rates } from './counters.ts';
 
 /** OpenAI's headers for what is left of the limits per minute. */
 export function rateHeaders({ requests, tokens }: Rates): Record<string, string> {
-  return { ...headers('requests', requests), ...headers('tokens', tokens) };
-}
-
-function headers(unit: string, rate: Rate | null): Record<string, string> {
-  if (rate === null) return {};
-  return {
-    [`x-ratelimit-limit-${unit}`]: String(rate.limit),
-    [`x-ratelimit-remaining-${unit}`]: String(Math.floor(rate.remaining)),
-    [`x-ratelimit-reset-${unit}`]: durationText(rate.resetMilliseconds),
-  };
+  const headers: Record<string, string> = {};
+  if (requests !== null) {
+    headers['x-ratelimit-limit-requests'] = String(requests.limit);
+    headers['x-ratelimit-remaining-requests'] = String(Math.floor(requests.remaining));
+    headers['x-ratelimit-reset-requests'] = durationText(requests.resetMilliseconds);
+  }
+  if (tokens !== null) {
+    headers['x-ratelimit-limit-tokens'] = String(tokens.limit);
+    headers['x-ratelimit-remaining-tokens'] = String(Math.floor(tokens.remaining));
+    headers['x-ratelimit-reset-tokens'] = durationText(tokens.resetMilliseconds);
+  }
+  return headers;
 }
 
 /** As OpenAI writes it: `17ms`, `8.64s`, `6m0s`. */

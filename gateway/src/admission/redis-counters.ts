@@ -4,10 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../logging.ts';
-import { PERIODS } from '../tenants/limits.ts';
 import type { Answer, Counters, Hold, Need, Obstacle, Scope } from './counters.ts';
 import { type MemoryCounters, subjectId } from './memory-counters.ts';
-import { endOf, firstDay } from './periods.ts';
+import { endOf, firstDays } from './periods.ts';
 import { LIVE, RESERVE, SETTLE, SPENT } from './redis-script.ts';
 import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
 
@@ -133,6 +132,7 @@ export class RedisCounters implements Counters, SumsReader {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#redis.removeAllListeners('close');
     await this.#redis.quit().catch(() => this.#redis.disconnect());
   }
 
@@ -203,11 +203,14 @@ export class RedisCounters implements Counters, SumsReader {
   }
 
   #spent(subject: Subject, sums: Sums): Promise<unknown> {
-    return this.#run(SPENT, { scope: { id: subjectId(subject), first: this.#first() }, sums });
+    return this.#run(SPENT, {
+      scope: { id: subjectId(subject), first: firstDays(this.#options.now()) },
+      sums,
+    });
   }
 
   #told(scopes: readonly Scope[]): object[] {
-    const first = this.#first();
+    const first = firstDays(this.#options.now());
     return scopes.map(({ subject, limits }) => ({
       id: subjectId(subject),
       first,
@@ -216,11 +219,6 @@ export class RedisCounters implements Counters, SumsReader {
       ...(limits.tokensPerMinute === null ? {} : { tokens: limits.tokensPerMinute }),
       ...(limits.concurrentRequests === null ? {} : { concurrent: limits.concurrentRequests }),
     }));
-  }
-
-  #first(): Record<string, string> {
-    const now = this.#options.now();
-    return Object.fromEntries(PERIODS.map((period) => [period, firstDay(period, now)]));
   }
 
   async #live(): Promise<void> {

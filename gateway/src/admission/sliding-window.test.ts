@@ -34,7 +34,8 @@ describe('a sliding window', () => {
     expect(window.total(20_000 + wait - 1)).toBe(7);
     expect(window.total(20_000 + wait)).toBe(3);
     expect(window.untilAtMost(20_000, 7)).toBe(0);
-    expect(window.untilAtMost(20_000, 0)).toBe(50_000);
+    expect([window.untilAtMost(20_000, 0), window.untilEmpty(20_000)]).toEqual([50_000, 50_000]);
+    expect(window.untilEmpty(80_000)).toBe(0);
   });
 
   it('corrects what was added where it was, and leaves alone what has left', () => {

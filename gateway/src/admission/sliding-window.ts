@@ -37,6 +37,15 @@ export class SlidingWindow {
     return 0;
   }
 
+  /** Milliseconds until nothing is used, if nothing is added. */
+  untilEmpty(now: number): number {
+    this.#advance(now);
+    for (let age = 0; age < SECONDS; age++) {
+      if (this.#used[slot(this.#second - age)] !== 0) return (this.#second - age + SECONDS) * 1000 - now;
+    }
+    return 0;
+  }
+
   #change(second: number, amount: number): void {
     const index = slot(second);
     this.#used[index] = (this.#used[index] ?? 0) + amount;

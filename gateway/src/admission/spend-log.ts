@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../logging.ts';
 import type { TenantDatabase } from '../tenants/tables.ts';
 import type { Used } from './asked.ts';
-import { firstDay } from './periods.ts';
+import { firstDays } from './periods.ts';
 
 /** How often what was used is written down: what a `kill -9` loses was used since. */
 const WRITE_MILLISECONDS = 250;
@@ -99,7 +99,7 @@ export class SpendLog {
       .select(({ fn, eb, ref }) => {
         const tokens = eb('prompt_tokens', '+', ref('completion_tokens'));
         const money = ref('money');
-        const [day, month] = [firstDay('day', at), firstDay('month', at)];
+        const { day, month } = firstDays(at);
         return [
           fn.sum(eb.case().when('day', '>=', day).then(tokens).else(0).end()).as('day_tokens'),
           fn.sum(eb.case().when('day', '>=', day).then(money).else(0).end()).as('day_money'),

@@ -1,4 +1,4 @@
-import type { Principal } from '@polylora/adapters-store';
+import type { AdapterTask, Principal } from '@polylora/adapters-store';
 import type {
   EngineStats,
   FinishReason,
@@ -31,11 +31,8 @@ export interface BackendModel {
   /** Identity of the weights (base and adapter), the same for equal answers to equal requests. */
   readonly fingerprint: string;
   /** What it was made for. */
-  readonly task: ModelTask;
+  readonly task: AdapterTask;
 }
-
-/** To go on with a text, or to make a vector of it. */
-export type ModelTask = 'generate' | 'embed';
 
 /** An adapter in a mixture. */
 export interface WeightedModel {

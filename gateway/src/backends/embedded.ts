@@ -269,13 +269,14 @@ export class EmbeddedBackend implements Backend {
     return digests.flatMap((digest) => [...(this.#names.get(digest) ?? [])]);
   }
 
-  #modelOf({ name, digest, createdAt }: CatalogAdapter): BackendModel {
+  #modelOf({ name, digest, task, createdAt }: CatalogAdapter): BackendModel {
     return {
       ...this.base,
       id: name,
       parent: this.base.id,
       root: digest,
       created: createdAt,
+      task,
       fingerprint: fingerprint(this.#engine.model.digest, digest),
     };
   }

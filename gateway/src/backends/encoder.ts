@@ -57,7 +57,9 @@ export class EncoderBackend implements Backend {
   }
 
   async models(principal: Principal): Promise<readonly BackendModel[]> {
-    return [...(await this.#backend.models(principal)), this.#model];
+    // An upstream may have one of the same name: this one is found first.
+    const others = (await this.#backend.models(principal)).filter(({ id }) => id !== this.#options.name);
+    return [...others, this.#model];
   }
 
   async find(name: string, principal: Principal): Promise<BackendModel | null> {

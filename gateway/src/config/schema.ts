@@ -28,6 +28,10 @@ function isAllowlist(value: string): boolean {
   }
 }
 
+function isOrigin(value: string): boolean {
+  return URL.canParse(value) && new URL(value).origin === value;
+}
+
 /**
  * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
  * environment variables (`POLYLORA_MAX_RUNNING`) are derived from them, and `--help` is written from it.
@@ -186,6 +190,16 @@ export const configSchema = z
       .enum(['yes', 'no'])
       .default('no')
       .meta(reloaded("Whether clients may come first with 'service_tier': 'priority'")),
+    corsOrigins: unset(
+      text.refine(
+        (value) => value.split(',').every(isOrigin),
+        'Expected origins such as https://app.example, parted by commas',
+      ),
+    ).describe('Origins whose pages may ask from a browser, parted by commas (unset: none)'),
+    logPrompts: z
+      .enum(['yes', 'no'])
+      .default('no')
+      .meta(reloaded("Whether each request's line of the log has its prompt, for whoever may read it")),
     drainSeconds: z
       .number()
       .min(0)

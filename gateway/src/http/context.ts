@@ -15,6 +15,8 @@ export interface RequestLog {
   model?: string;
   stream?: boolean;
   choices?: number;
+  /** Only where the operator has asked for them. */
+  prompts?: readonly unknown[];
   usage?: { readonly prompt_tokens: number; readonly completion_tokens: number };
   /** A hash of the user that the client names. */
   user?: string;

@@ -24,7 +24,7 @@ describe('readChatRequest', () => {
   it('fills what the client leaves out', () => {
     const { sampling, ...rest } = read({});
     expect(rest).toEqual({
-      prompt: { kind: 'chat', messages: HELLO.messages },
+      prompt: { kind: 'chat', messages: HELLO.messages, tools: null },
       choices: 1,
       stream: false,
       includeUsage: false,
@@ -46,9 +46,9 @@ describe('readChatRequest', () => {
       stopTokenIds: [],
       includeStop: false,
       ignoreEos: false,
+      constraint: null,
       logprobs: null,
       promptLogprobs: null,
-      constraint: null,
     });
   });
 
@@ -126,6 +126,7 @@ describe('readChatRequest', () => {
     expect(read({ messages: [{ role: 'system', content, name: 'n' }] }).prompt).toEqual({
       kind: 'chat',
       messages: [{ role: 'system', content: 'a\nb', name: 'n' }],
+      tools: null,
     });
   });
 

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
-import { readChatRequest } from './chat-request.ts';
-import { readCompletionRequest } from './completion-request.ts';
-import { readLora } from './lora.ts';
-import { readMixture } from './mixture.ts';
+import { chatFields, readChatRequest } from './chat-request.ts';
+import { completionFields, readCompletionRequest } from './completion-request.ts';
+import { embeddingFields } from './embedding-request.ts';
+import { loraFields, readLora } from './lora.ts';
+import { mixtureFields, readMixture } from './mixture.ts';
 import { parse } from './parse.ts';
+import { responsesFields } from './responses-request.ts';
 import { atMost, decimal, integer, list, onlyNeutral, optional, text } from './schema-parts.ts';
+import { detokenizeBody, tokenizeChatBody } from './tokenize-request.ts';
 
 function refusal(work: () => unknown): ApiError {
   try {
@@ -70,6 +73,47 @@ describe('parse', () => {
     const long = 'x'.repeat(10_000);
     const bodies = [{ [`a${long}`]: 1, labels: { [long]: 1 } }, { entry: { name: 'a', [long]: 1 } }];
     for (const body of bodies) expect(refusal(() => parse(schema, body)).message.length).toBeLessThan(200);
+  });
+});
+
+describe('the schemas of requests', () => {
+  const shapes = {
+    chatFields,
+    completionFields,
+    embeddingFields,
+    mixtureFields,
+    loraFields,
+    responsesFields,
+    detokenizeBody: detokenizeBody.shape,
+    tokenizeChatBody: tokenizeChatBody.shape,
+  };
+
+  /** Checks within lists after which zod would go on to the next element. */
+  function goingOn(schema: z.core.$ZodType, inList: boolean): string[] {
+    const { def } = schema._zod as unknown as {
+      def: {
+        type: string;
+        element?: z.core.$ZodType;
+        innerType?: z.core.$ZodType;
+        shape?: Record<string, z.core.$ZodType>;
+        options?: z.core.$ZodType[];
+        checks?: { _zod: { def: { check: string; abort?: boolean } } }[];
+      };
+    };
+    const checks = inList ? (def.checks ?? []) : [];
+    // Of a number's format what is not an integer ends it; one too large has a bound as well.
+    const own = checks
+      .map(({ _zod }) => _zod.def)
+      .filter(({ check, abort }) => !abort && check !== 'number_format');
+    const within = [def.element, def.innerType, ...(def.options ?? []), ...Object.values(def.shape ?? {})];
+    return [
+      ...own.map(({ check }) => `${def.type}: ${check}`),
+      ...within.flatMap((each) => (each === undefined ? [] : goingOn(each, inList || def.type === 'array'))),
+    ];
+  }
+
+  it.each(Object.entries(shapes))('%s stop at the first wrong element of a list', (_, shape) => {
+    expect(Object.values(shape).flatMap((schema) => goingOn(schema, false))).toEqual([]);
   });
 });
 

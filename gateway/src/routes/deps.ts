@@ -27,6 +27,10 @@ export interface GatewayDeps {
   readonly tenants: () => TenantsHost | null;
   /** Whether it lets in only those who have a key. */
   readonly checksKeys: boolean;
+  /** Whose pages may ask from a browser. */
+  readonly corsOrigins: readonly string[];
+  /** Whether prompts are written to the log. */
+  readonly logPrompts: boolean;
   /** Whether metrics are for everybody. */
   readonly openMetrics: boolean;
   readonly adminAdapters: AdminAdaptersDeps;

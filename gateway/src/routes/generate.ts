@@ -29,6 +29,7 @@ export function generateRoute(
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
+    if (deps.logPrompts) c.get('log').prompts = [...new Set(requests.map(({ prompt }) => prompt))];
     const generation = {
       backend,
       model,

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { isGranted } from './model-grants.ts';
 
-const base = { id: 'SmolLM2', parent: null };
-const support = { id: 'acme/support', parent: 'SmolLM2' };
+const base = { id: 'SmolLM2', parent: null, task: 'generate' } as const;
+const embedder = { id: 'MiniLM', parent: null, task: 'embed' } as const;
+const support = { id: 'acme/support', parent: 'SmolLM2', task: 'generate' } as const;
 
 describe('a list of models', () => {
   it.each([
@@ -18,7 +19,10 @@ describe('a list of models', () => {
     [['acme/supp'], support, false],
     [['acme/support'], base, false],
     [[], base, false],
-    [['pirate'], { id: 'pirate', parent: 'SmolLM2' }, true],
+    [['base'], embedder, false],
+    [['MiniLM'], embedder, true],
+    [['*'], embedder, true],
+    [['pirate'], { ...support, id: 'pirate' }, true],
   ])('%j lets %j be used: %s', (models, model, expected) => {
     expect(isGranted(models, model)).toBe(expected);
   });

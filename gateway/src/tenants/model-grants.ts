@@ -6,13 +6,14 @@ const BASE = 'base';
 
 interface Named {
   readonly id: string;
-  /** null for the base model. */
+  /** null for what is no adapter. */
   readonly parent: string | null;
+  readonly task: 'generate' | 'embed';
 }
 
 /**
  * Whether a list of names lets a model be used: by its name, which stands for all of its versions; by `owner/*`; by `*`; the
- * base model by its name or as `base`.
+ * base model by its name or as `base`, the one for embeddings by its name.
  */
 export function isGranted(models: readonly string[], model: Named): boolean {
   const names = grantNames(model);
@@ -20,8 +21,8 @@ export function isGranted(models: readonly string[], model: Named): boolean {
 }
 
 /** The names that stand for a model, the most general first. */
-export function grantNames({ id, parent }: Named): string[] {
-  if (parent === null) return [ALL_MODELS, BASE, id];
+export function grantNames({ id, parent, task }: Named): string[] {
+  if (parent === null) return task === 'generate' ? [ALL_MODELS, BASE, id] : [ALL_MODELS, id];
   const name = modelName(id);
   const slash = name.indexOf('/');
   return slash < 0 ? [ALL_MODELS, name] : [ALL_MODELS, `${name.slice(0, slash)}/*`, name];

@@ -33,12 +33,12 @@ export class Prices {
     this.#byModel = new Map((await this.list()).map(({ model, ...price }) => [model, price]));
   }
 
-  of(model: { readonly id: string; readonly parent: string | null }): Price {
+  of(model: Parameters<typeof grantNames>[0]): Price {
     if (this.#byModel.size === 0) return FREE;
     // The most particular first; an adapter without a price costs what its base does.
     const names = [...grantNames(model).reverse()];
     if (model.parent !== null)
-      names.splice(-1, 0, ...grantNames({ id: model.parent, parent: null }).reverse());
+      names.splice(-1, 0, ...grantNames({ ...model, id: model.parent, parent: null }).reverse());
     for (const name of names) {
       const price = this.#byModel.get(name);
       if (price !== undefined) return price;

@@ -1,6 +1,7 @@
-import { HumanMessage } from '@langchain/core/messages';
+import { type AIMessageChunk, HumanMessage } from '@langchain/core/messages';
 import { ChatOpenAI } from '@langchain/openai';
-import { type ChatAsk, type ClientLibrary, Failure } from '../client.ts';
+import { type ChatAsk, type ClientLibrary, Failure, WEATHER } from '../client.ts';
+import { PLACE } from '../place.ts';
 
 export const langchain: ClientLibrary = {
   name: 'LangChain’s ChatOpenAI',
@@ -87,6 +88,28 @@ export const langchain: ClientLibrary = {
           id = idOf(chunk.response_metadata) ?? id;
         }
         return { id, text: pieces.join(''), pieces };
+      },
+      async call(name, prompt, stream) {
+        const bound = model({ model: name, prompt, temperature: 0, maxTokens: 120 }).bindTools(
+          [{ type: 'function', function: { ...WEATHER, strict: true } }],
+          { tool_choice: 'required' },
+        );
+        if (!stream) {
+          const { tool_calls: calls = [] } = await bound.invoke([new HumanMessage(prompt)]).catch(failed);
+          return calls.map(({ name: called, args }) => ({ name: called, arguments: args }));
+        }
+        let whole: AIMessageChunk | null = null;
+        for await (const chunk of await bound.stream([new HumanMessage(prompt)]).catch(failed)) {
+          whole = whole === null ? chunk : whole.concat(chunk);
+        }
+        return (whole?.tool_calls ?? []).map(({ name: called, args }) => ({ name: called, arguments: args }));
+      },
+      async parse(name, prompt) {
+        const asked = model({ model: name, prompt, temperature: 0, maxTokens: 200 });
+        return asked
+          .withStructuredOutput(PLACE, { method: 'jsonSchema', name: 'place' })
+          .invoke([new HumanMessage(prompt)])
+          .catch(failed);
       },
       close: async () => {},
     };

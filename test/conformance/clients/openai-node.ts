@@ -1,5 +1,7 @@
 import OpenAI from 'openai';
-import { type ChatAsk, type ClientLibrary, Failure } from '../client.ts';
+import { zodResponseFormat } from 'openai/helpers/zod';
+import { type ChatAsk, type ClientLibrary, Failure, WEATHER } from '../client.ts';
+import { PLACE } from '../place.ts';
 
 export const openaiNode: ClientLibrary = {
   name: 'OpenAI’s SDK for Node',
@@ -62,6 +64,36 @@ export const openaiNode: ClientLibrary = {
           if (event.type === 'response.completed') id = event.response.id;
         }
         return { id, text, pieces };
+      },
+      async call(model, prompt, stream) {
+        const asked = {
+          model,
+          messages: [{ role: 'user' as const, content: prompt }],
+          tools: [{ type: 'function' as const, function: { ...WEATHER, strict: true } }],
+          tool_choice: 'required' as const,
+          temperature: 0,
+          max_completion_tokens: 120,
+        };
+        const made = stream
+          ? await client.chat.completions.stream(asked).finalChatCompletion()
+          : await client.chat.completions.create(asked).catch(failed);
+        return (made.choices[0]?.message.tool_calls ?? []).flatMap((call) =>
+          call.type === 'function'
+            ? [{ name: call.function.name, arguments: JSON.parse(call.function.arguments) }]
+            : [],
+        );
+      },
+      async parse(model, prompt) {
+        const answer = await client.chat.completions
+          .parse({
+            model,
+            messages: [{ role: 'user', content: prompt }],
+            response_format: zodResponseFormat(PLACE, 'place'),
+            temperature: 0,
+            max_completion_tokens: 200,
+          })
+          .catch(failed);
+        return answer.choices[0]?.message.parsed ?? {};
       },
       close: async () => {},
     };

@@ -8,8 +8,10 @@ import {
   type ClientLibrary,
   type EmbeddedTexts,
   Failure,
+  type MadeCall,
   type ResponseAnswer,
   type StreamedAnswer,
+  WEATHER,
 } from '../client.ts';
 
 interface Answer {
@@ -46,6 +48,9 @@ export const openaiPython: ClientLibrary = {
       models: async () => (await ask('models')) as string[],
       embed: async (model, texts) => (await ask('embed', model, texts)) as EmbeddedTexts,
       respond: async (asked) => (await ask('respond', asked)) as ResponseAnswer,
+      call: async (model, prompt, stream) =>
+        (await ask('call', model, prompt, stream, WEATHER)) as MadeCall[],
+      parse: async (model, prompt) => (await ask('parse', model, prompt)) as Record<string, unknown>,
       async close() {
         child.stdin.end();
         if (child.exitCode === null) await once(child, 'exit');

@@ -2,8 +2,10 @@
 
 import json
 import sys
+import typing
 
 import openai
+import pydantic
 
 
 def body(ask):
@@ -72,7 +74,43 @@ def respond(client, ask):
     return {"id": ident, "text": text, "pieces": pieces}
 
 
-ACTS = {"chat": chat, "stream": stream, "models": models, "embed": embed, "respond": respond}
+def call(client, model, prompt, streamed, weather):
+    fields = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "tools": [{"type": "function", "function": {**weather, "strict": True}}],
+        "tool_choice": "required",
+        "temperature": 0,
+        "max_completion_tokens": 120,
+    }
+    if streamed:
+        with client.chat.completions.stream(**fields) as events:
+            for _ in events:
+                pass
+            answer = events.get_final_completion()
+    else:
+        answer = client.chat.completions.create(**fields)
+    made = answer.choices[0].message.tool_calls or []
+    return [{"name": each.function.name, "arguments": json.loads(each.function.arguments)} for each in made]
+
+
+class Place(pydantic.BaseModel):
+    capital: typing.Literal["Paris", "Berlin"]
+    river: typing.Literal["Seine", "Spree"]
+
+
+def parse(client, model, prompt):
+    answer = client.chat.completions.parse(
+        model=model,
+        messages=[{"role": "user", "content": prompt}],
+        response_format=Place,
+        temperature=0,
+        max_completion_tokens=200,
+    )
+    return answer.choices[0].message.parsed.model_dump()
+
+
+ACTS = {"chat": chat, "stream": stream, "models": models, "embed": embed, "respond": respond, "call": call, "parse": parse}
 
 options = json.loads(sys.stdin.readline())
 client = openai.OpenAI(base_url=options["baseUrl"], api_key=options["apiKey"], max_retries=options["retries"])

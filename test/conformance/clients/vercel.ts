@@ -1,6 +1,17 @@
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { APICallError, embedMany, generateText, RetryError, streamText } from 'ai';
-import { type ChatAsk, type ClientLibrary, Failure } from '../client.ts';
+import {
+  APICallError,
+  embedMany,
+  generateText,
+  jsonSchema,
+  Output,
+  RetryError,
+  streamText,
+  type ToolSet,
+  tool,
+} from 'ai';
+import { type ChatAsk, type ClientLibrary, Failure, WEATHER } from '../client.ts';
+import { PLACE } from '../place.ts';
 
 export const vercel: ClientLibrary = {
   name: 'Vercel’s AI SDK',
@@ -18,6 +29,7 @@ export const vercel: ClientLibrary = {
       baseURL: baseUrl,
       apiKey,
       includeUsage: true,
+      supportsStructuredOutputs: true,
     });
     const settings = ({ model, prompt, temperature, maxTokens, seed, stop }: ChatAsk) => ({
       model: provider(model),
@@ -75,6 +87,34 @@ export const vercel: ClientLibrary = {
         return { vectors: embeddings, promptTokens: usage.tokens };
       },
       respond: () => Promise.reject(new Error('the provider asks for chats')),
+      async call(model, prompt, stream) {
+        // Its types do not expect `exactOptionalPropertyTypes`.
+        const tools = {
+          [WEATHER.name]: tool({
+            description: WEATHER.description,
+            inputSchema: jsonSchema<Record<string, unknown>>(WEATHER.parameters as never),
+          }),
+        } as unknown as ToolSet;
+        const asked = {
+          ...settings({ model, prompt, temperature: 0, maxTokens: 120 }),
+          tools,
+          toolChoice: 'required' as const,
+        };
+        const calls = stream
+          ? await streamText(asked).toolCalls
+          : (await generateText(asked).catch(failed)).toolCalls;
+        return calls.map(({ toolName, input }) => ({
+          name: toolName,
+          arguments: input as Record<string, unknown>,
+        }));
+      },
+      async parse(model, prompt) {
+        const asked = {
+          ...settings({ model, prompt, temperature: 0, maxTokens: 200 }),
+          output: Output.object({ schema: PLACE }),
+        };
+        return (await generateText(asked).catch(failed)).output;
+      },
       close: async () => {},
     };
   },

@@ -26,6 +26,7 @@ const listSchema = z.object({
         parent: z.string().nullish(),
         root: z.string().nullish(),
         max_model_len: z.number().nullish(),
+        task: z.enum(['generate', 'embed']).nullish().catch(null),
         meta: z.object({ n_vocab: z.number().nullish(), n_ctx: z.number().nullish() }).nullish(),
       }),
     )
@@ -140,22 +141,24 @@ export class UpstreamModels {
   }
 
   #take(data: z.infer<typeof listSchema>['data']): void {
-    const models = data.map(({ id, created, parent, root, max_model_len: length, meta }): BackendModel => {
-      const isAdapter = typeof parent === 'string' && parent !== id;
-      const source = root ?? id;
-      return {
-        id,
-        parent: isAdapter ? parent : null,
-        root: source,
-        created: created ?? this.#startedAt,
-        maxModelLen: length ?? meta?.n_ctx ?? null,
-        vocabSize: meta?.n_vocab ?? ANY_TOKEN,
-        mixture: null,
-        task: 'generate',
-        fingerprint: `fp_${hash('sha256', `${id} ${source}`, 'hex').slice(0, 10)}`,
-      };
-    });
-    const base = models.find(({ parent }) => parent === null) ?? null;
+    const models = data.map(
+      ({ id, created, parent, root, max_model_len: length, task, meta }): BackendModel => {
+        const isAdapter = typeof parent === 'string' && parent !== id;
+        const source = root ?? id;
+        return {
+          id,
+          parent: isAdapter ? parent : null,
+          root: source,
+          created: created ?? this.#startedAt,
+          maxModelLen: length ?? meta?.n_ctx ?? null,
+          vocabSize: meta?.n_vocab ?? ANY_TOKEN,
+          mixture: null,
+          task: task ?? 'generate',
+          fingerprint: `fp_${hash('sha256', `${id} ${source}`, 'hex').slice(0, 10)}`,
+        };
+      },
+    );
+    const base = models.find(({ parent, task }) => parent === null && task === 'generate') ?? null;
     const others = models.filter((model) => model !== base).sort((a, b) => (a.id < b.id ? -1 : 1));
     this.#base = base;
     this.#byName = new Map([...(base === null ? [] : [base]), ...others].map((model) => [model.id, model]));

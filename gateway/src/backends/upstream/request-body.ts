@@ -98,9 +98,16 @@ function addConstraint(body: Record<string, unknown>, constraint: Constraint): v
       body.response_format = { type: 'json_object' };
       break;
     case 'json_schema': {
-      const { lenient } = constraint;
-      const json_schema = { name: 'answer', schema: JSON.parse(constraint.schema), strict: !lenient };
-      body.response_format = { type: 'json_schema', json_schema };
+      const { field, lenient } = constraint;
+      const schema: unknown = JSON.parse(constraint.schema);
+      // OpenAI's `strict` takes a subset of schemas only, to which others need not keep.
+      const isOpenAIs = lenient || field.startsWith('response_format') || field.startsWith('text.');
+      if (!isOpenAIs) body.structured_outputs = { json: schema };
+      else
+        body.response_format = {
+          type: 'json_schema',
+          json_schema: { name: 'answer', schema, strict: !lenient },
+        };
       break;
     }
     case 'regex':
@@ -137,13 +144,29 @@ function cacheSalt(
   { tenant, cacheSalt: salt }: SchedulingParams,
   prefixes: PrefixSharing,
 ): string | null {
-  const digest = (...parts: readonly (string | null)[]) => hash('sha256', JSON.stringify(parts), 'base64url');
   switch (prefixes) {
     case 'tenant':
-      return digest('tenant', tenant, salt);
+      return salt === null ? tenantDigest(tenant) : digest('tenant', tenant, salt);
     case 'shared':
       return salt === null ? null : digest('salt', salt);
     case 'off':
       return digest('request', id);
   }
+}
+
+function digest(...parts: readonly (string | null)[]): string {
+  return hash('sha256', JSON.stringify(parts), 'base64url');
+}
+
+const MOST_TENANTS = 1_000;
+const tenantDigests = new Map<string, string>();
+
+/** Of those that ask most, computed once. */
+function tenantDigest(tenant: string): string {
+  const known = tenantDigests.get(tenant);
+  if (known !== undefined) return known;
+  const made = digest('tenant', tenant, null);
+  if (tenantDigests.size >= MOST_TENANTS) tenantDigests.clear();
+  tenantDigests.set(tenant, made);
+  return made;
 }

@@ -147,15 +147,18 @@ async function list(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Respo
       ? PAGE.usual
       : integerValue(/^-?\d+$/.test(given) ? Number(given) : given, 'limit', PAGE);
   const found = await store.list(actorOf(c), { limit: limit + 1, ...(after === undefined ? {} : { after }) });
-  const data = found.slice(0, limit).map(({ name, owner, digest, kind, bytes, createdAt, movedAt }) => ({
-    name,
-    owner,
-    digest,
-    kind,
-    bytes,
-    created: Math.floor(createdAt / 1000),
-    moved: Math.floor(movedAt / 1000),
-  }));
+  const data = found
+    .slice(0, limit)
+    .map(({ name, owner, digest, kind, task, bytes, createdAt, movedAt }) => ({
+      name,
+      owner,
+      digest,
+      kind,
+      task,
+      bytes,
+      created: Math.floor(createdAt / 1000),
+      moved: Math.floor(movedAt / 1000),
+    }));
   return c.json({ object: 'list', data, has_more: found.length > limit });
 }
 
