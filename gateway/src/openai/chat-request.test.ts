@@ -24,7 +24,7 @@ describe('readChatRequest', () => {
   it('fills what the client leaves out', () => {
     const { sampling, ...rest } = read({});
     expect(rest).toEqual({
-      prompt: { kind: 'chat', messages: HELLO.messages, tools: null },
+      prompt: { kind: 'chat', messages: HELLO.messages },
       choices: 1,
       stream: false,
       includeUsage: false,
@@ -48,7 +48,6 @@ describe('readChatRequest', () => {
       ignoreEos: false,
       logprobs: null,
       promptLogprobs: null,
-      constraint: null,
     });
   });
 
@@ -126,7 +125,6 @@ describe('readChatRequest', () => {
     expect(read({ messages: [{ role: 'system', content, name: 'n' }] }).prompt).toEqual({
       kind: 'chat',
       messages: [{ role: 'system', content: 'a\nb', name: 'n' }],
-      tools: null,
     });
   });
 

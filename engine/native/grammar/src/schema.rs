@@ -137,12 +137,9 @@ impl Walk<'_> {
         for (keyword, value) in object {
             let here = || format!("{place}/{}", escaped(keyword));
             let keyword = keyword.as_str();
-            if !self.lenient {
-                if NOT_ENFORCED.contains(&keyword)
-                    || (keyword == "uniqueItems" && value == &Value::Bool(true))
-                {
-                    return Err(Refused::new(here(), format!("`{keyword}` cannot be enforced")));
-                }
+            let unique = keyword == "uniqueItems" && value == &Value::Bool(true);
+            if !self.lenient && (unique || NOT_ENFORCED.contains(&keyword)) {
+                return Err(Refused::new(here(), format!("`{keyword}` cannot be enforced")));
             }
             self.check_value(keyword, value).map_err(|message| Refused::new(here(), message))?;
         }
