@@ -189,7 +189,7 @@ fn what_cannot_be_enforced_is_named_with_its_place() {
         "/$defs/d/type"
     );
     assert_eq!(
-        place(r#"{"properties":{"a":{"type":"string","minLength":5,"maxLength":2}},"required":["a"]}"#).0,
+        place(r#"{"type":"object","properties":{"a":{"type":"string","minLength":5,"maxLength":2}},"required":["a"]}"#).0,
         "/properties/a"
     );
     assert!(refusal(json("{")).message.contains("not JSON"));
