@@ -36,7 +36,7 @@ function endless(words = 'Count for ever.') {
 describe('the list of models', () => {
   it('has the base model and its adapters, with vLLM’s root and parent', async () => {
     const models = await client.models.list();
-    expect(models.data.map(({ id }) => id)).toEqual([BASE, ...ADAPTERS]);
+    expect(models.data.map(({ id }) => id)).toEqual([BASE, ...ADAPTERS, 'all-MiniLM-L6-v2']);
     const [base, headline] = models.data;
     expect(base).toMatchObject({ object: 'model', owned_by: 'polylora', parent: null, max_model_len: 8192 });
     expect(headline).toMatchObject({ parent: BASE, root: expect.stringMatching(/^[0-9a-f]{64}$/) });

@@ -214,6 +214,7 @@ describe('a running server', () => {
         { id: 'headline', parent: 'pirate' },
         { id: 'support-triage', parent: 'pirate' },
         { id: 'text-to-sql', parent: 'pirate' },
+        { id: 'all-MiniLM-L6-v2', parent: null, task: 'embed' },
       ]);
       expect(await gateway.stop()).toBe(0);
     },

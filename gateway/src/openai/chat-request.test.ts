@@ -48,6 +48,7 @@ describe('readChatRequest', () => {
       ignoreEos: false,
       logprobs: null,
       promptLogprobs: null,
+      constraint: null,
     });
   });
 
