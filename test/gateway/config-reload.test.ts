@@ -20,7 +20,7 @@ afterAll(async () => {
 
 /** The status of a request that is larger than one of the limits and smaller than the other. */
 async function statusOfLarge(): Promise<number> {
-  const body = JSON.stringify({ model: 'base', prompt: 'a', max_tokens: 1, user: 'x'.repeat(5_000) });
+  const body = JSON.stringify({ model: 'base', prompt: 'a', max_tokens: 1, unknown: 'x'.repeat(5_000) });
   const headers = { 'content-type': 'application/json' };
   const response = await fetch(`${gateway.url}/v1/completions`, { method: 'POST', headers, body });
   await response.arrayBuffer();
@@ -49,6 +49,7 @@ it('takes a changed file while a stream goes on, and refuses a wrong one whole',
   expect(await statusOfLarge()).toBe(200);
   await write('requestBodyLimitBytes: 1000\nmaxRunning: 3\n');
   await until(async () => (await statusOfLarge()) === 413);
+  await until(() => logged('configuration reloaded').length === 1);
   expect(logged('configuration reloaded')).toMatchObject([
     { changed: ['requestBodyLimitBytes'], takenAtNextStart: ['maxRunning'] },
   ]);
