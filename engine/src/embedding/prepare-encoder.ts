@@ -1,12 +1,11 @@
 /** Turns an embedding model's files into an ONNX graph, once per content and kept under `home`. */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileDurable } from '../model/atomic-file.ts';
 import { fileDigest } from '../model/file-digest.ts';
-import { withFileLock } from '../model/file-lock.ts';
-import { areWhole, removeLeftovers } from '../model/prepared-directory.ts';
+import { manifestFields, preparedOnce } from '../model/prepared-directory.ts';
 import type { EncoderModel } from './encoder.ts';
 import { buildEncoderGraph, type EncoderWeights } from './encoder-graph.ts';
 import { type FetchEncoderOptions, fetchEncoder } from './fetch-encoder.ts';
@@ -19,15 +18,13 @@ const LAYOUT_VERSION = 1;
 const GRAPH_FILE = 'model.onnx';
 const WEIGHTS_FILE = 'weights.bin';
 const TOKENIZER_FILE = 'tokenizer.json';
-const MANIFEST_FILE = 'manifest.json';
 
 const Manifest = z.object({
   width: z.int(),
   maxTokens: z.int(),
   vocabSize: z.int(),
   pooling: z.enum(['mean', 'cls']),
-  /** Bytes of each file, to notice one that was cut short. */
-  files: z.record(z.string(), z.int()),
+  ...manifestFields,
 });
 type Manifest = z.infer<typeof Manifest>;
 
@@ -51,11 +48,9 @@ export async function prepareEncoder(options: PrepareEncoderOptions): Promise<Pr
   const local = await fetchEncoder(options);
   const digest = await digestOf(local.directory, options);
   const directory = join(options.home, 'prepared', digest);
-  let manifest = await readManifest(directory);
-  manifest ??= await withFileLock(`${directory}.lock`, async () => {
-    const byAnother = await readManifest(directory);
-    return byAnother ?? (await build(local.directory, directory, options.weights));
-  });
+  const manifest = await preparedOnce(directory, Manifest, (temporary) =>
+    writePrepared(local.directory, temporary, options.weights),
+  );
   const { files: _, ...described } = manifest;
   return {
     ...described,
@@ -75,42 +70,21 @@ async function digestOf(source: string, options: PrepareEncoderOptions): Promise
   return hash.digest('hex');
 }
 
-async function readManifest(directory: string): Promise<Manifest | null> {
-  try {
-    const manifest = Manifest.parse(JSON.parse(await readFile(join(directory, MANIFEST_FILE), 'utf8')));
-    return (await areWhole(directory, manifest.files)) ? manifest : null;
-  } catch {
-    return null;
-  }
-}
-
-async function build(source: string, directory: string, weights: EncoderWeights): Promise<Manifest> {
+async function writePrepared(source: string, directory: string, weights: EncoderWeights): Promise<Manifest> {
   const encoder = await readEncoder(source);
   const values = await readTensors(encoder);
   const graph = buildEncoderGraph(encoder.config, (name) => values.get(name)!, weights, WEIGHTS_FILE);
-  await removeLeftovers(directory);
-  const temporary = `${directory}.${randomUUID()}.tmp`;
-  await mkdir(temporary, { recursive: true });
-  const tokenizer = Buffer.from(encoder.tokenizerJson);
   const contents = {
     [WEIGHTS_FILE]: graph.weights,
     [GRAPH_FILE]: graph.model,
-    [TOKENIZER_FILE]: tokenizer,
+    [TOKENIZER_FILE]: Buffer.from(encoder.tokenizerJson),
   };
+  for (const [name, content] of Object.entries(contents)) {
+    await writeFileDurable(join(directory, name), content);
+  }
   const { hiddenSize: width, maxTokens, vocabSize, pooling } = encoder.config;
   const files = Object.fromEntries(Object.entries(contents).map(([name, { length }]) => [name, length]));
-  const manifest = { width, maxTokens, vocabSize, pooling, files };
-  try {
-    for (const [name, content] of Object.entries(contents)) {
-      await writeFileDurable(join(temporary, name), content);
-    }
-    await writeFileDurable(join(temporary, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
-    await rename(temporary, directory);
-    return manifest;
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  return { width, maxTokens, vocabSize, pooling, files };
 }
 
 async function readTensors({ tensors }: EncoderModel): Promise<Map<string, Float32Array>> {

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-
-export const MANIFEST_FILE = 'manifest.json';
+import { manifestFields } from './prepared-directory.ts';
 
 /** What is kept beside a prepared model's files. */
 export const Manifest = z.object({
@@ -20,7 +19,6 @@ export const Manifest = z.object({
   bosToken: z.string().nullable(),
   eosToken: z.string().nullable(),
   eosTokenIds: z.array(z.int()),
-  /** Bytes of each file, to notice one that was cut short. */
-  files: z.record(z.string(), z.int()),
+  ...manifestFields,
 });
 export type Manifest = z.infer<typeof Manifest>;

@@ -2,8 +2,8 @@
  * Turns a model's files into what the engine loads: an ONNX graph, packed weights and a tokenizer. Done once
  * per content and kept under `home`; later starts only look it up.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { writeWeights } from '@polylora/engine-native';
 import { EngineError, type ModelInfo } from '../types.ts';
@@ -11,11 +11,10 @@ import { writeFileDurable } from './atomic-file.ts';
 import type { DecoderModel } from './decoder.ts';
 import { type FetchOptions, fetchModel, type LocalModel } from './fetch-model.ts';
 import { fileDigest } from './file-digest.ts';
-import { withFileLock } from './file-lock.ts';
 import { buildGraph, type DecoderGraph } from './graph.ts';
 import { huggingFaceFiles } from './hugging-face.ts';
-import { MANIFEST_FILE, Manifest } from './manifest.ts';
-import { areWhole, removeLeftovers } from './prepared-directory.ts';
+import { Manifest } from './manifest.ts';
+import { preparedOnce } from './prepared-directory.ts';
 import type { OnProgress } from './progress.ts';
 import { readModel } from './read-model.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
@@ -54,11 +53,9 @@ export async function prepareModel(options: PrepareOptions): Promise<PreparedMod
   const sourceDigest = await digestOf(local, options);
   const digest = preparedDigest(sourceDigest, weights);
   const directory = join(home, 'prepared', digest);
-  let manifest = await readManifest(directory);
-  manifest ??= await withFileLock(`${directory}.lock`, async () => {
-    const byAnother = await readManifest(directory);
-    return byAnother ?? (await build(local, weights, directory, onProgress));
-  });
+  const manifest = await preparedOnce(directory, Manifest, (temporary) =>
+    writePrepared(local, weights, temporary, onProgress),
+  );
   const info = modelInfo(local.name, { digest, sourceDigest }, manifest, options.maxModelLen);
   const { chatTemplate, bosToken, eosToken, eosTokenIds } = manifest;
   return {
@@ -105,17 +102,7 @@ function modelInfo(
   return { name, ...digests, ...shape, maxModelLen: maxModelLen ?? contextLength };
 }
 
-/** The manifest of a prepared model, or null where there is none or a file beside it is not as it was written. */
-async function readManifest(directory: string): Promise<Manifest | null> {
-  try {
-    const manifest = Manifest.parse(JSON.parse(await readFile(join(directory, MANIFEST_FILE), 'utf8')));
-    return (await areWhole(directory, manifest.files)) ? manifest : null;
-  } catch {
-    return null;
-  }
-}
-
-async function build(
+async function writePrepared(
   local: LocalModel,
   weights: ModelInfo['weights'],
   directory: string,
@@ -123,25 +110,14 @@ async function build(
 ): Promise<Manifest> {
   const model = await readModel(local);
   const graph = buildGraph(model, weights);
-  await removeLeftovers(directory);
-  const temporary = `${directory}.${randomUUID()}.tmp`;
-  await mkdir(temporary, { recursive: true });
-  try {
-    await writeWeightsFile(join(temporary, WEIGHTS_FILE), graph, local.name, onProgress);
-    await writeFileDurable(join(temporary, GRAPH_FILE), graph.model);
-    await writeFileDurable(join(temporary, TOKENIZER_FILE), model.text.tokenizerJson);
-    const manifest = describe(model, weights, {
-      [WEIGHTS_FILE]: graph.weightsBytes,
-      [GRAPH_FILE]: graph.model.byteLength,
-      [TOKENIZER_FILE]: Buffer.byteLength(model.text.tokenizerJson),
-    });
-    await writeFileDurable(join(temporary, MANIFEST_FILE), JSON.stringify(manifest, null, 2));
-    await rename(temporary, directory);
-    return manifest;
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  await writeWeightsFile(join(directory, WEIGHTS_FILE), graph, local.name, onProgress);
+  await writeFileDurable(join(directory, GRAPH_FILE), graph.model);
+  await writeFileDurable(join(directory, TOKENIZER_FILE), model.text.tokenizerJson);
+  return describe(model, weights, {
+    [WEIGHTS_FILE]: graph.weightsBytes,
+    [GRAPH_FILE]: graph.model.byteLength,
+    [TOKENIZER_FILE]: Buffer.byteLength(model.text.tokenizerJson),
+  });
 }
 
 async function writeWeightsFile(

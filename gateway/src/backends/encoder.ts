@@ -8,12 +8,10 @@ import type {
   BackendEvent,
   BackendModel,
   BackendRequest,
-  BackendStats,
-  BackendTokenizer,
   BackendVector,
-  WeightedModel,
 } from './backend.ts';
 import { apiErrorOf } from './failure.ts';
+import { WrappedBackend } from './wrapped.ts';
 
 export interface EncoderOptions {
   readonly embedder: Embedder;
@@ -27,59 +25,46 @@ export interface EncoderOptions {
 /** What is wrong where the model cannot be loaded: the operator's affair, not the client's. */
 const NOT_LOADED: ReadonlySet<string> = new Set(['model_not_found', 'model_not_supported', 'model_corrupt']);
 
-/** A backend with an embedding model beside its own models. */
-export class EncoderBackend implements Backend {
-  readonly answer: Backend['answer'];
-  readonly #backend: Backend;
+/** A backend with an embedding model beside its own models, which is closed by whoever made it. */
+export class EncoderBackend extends WrappedBackend {
   readonly #options: EncoderOptions;
 
   constructor(backend: Backend, options: EncoderOptions) {
-    this.#backend = backend;
-    this.#options = options;
     const { answer } = backend;
-    this.answer =
+    super(
+      backend,
       answer === null
         ? null
         : async (model, request, signal) =>
-            this.#isOurs(model) ? [refusal(model)] : answer.call(backend, model, request, signal);
+            model.id === options.name ? [refusal(model)] : answer.call(backend, model, request, signal),
+    );
+    this.#options = options;
   }
 
-  get ready(): boolean {
-    return this.#backend.ready;
-  }
-
-  get tokenizer(): BackendTokenizer | null {
-    return this.#backend.tokenizer;
-  }
-
-  get base(): BackendModel | null {
-    return this.#backend.base;
-  }
-
-  async models(principal: Principal): Promise<readonly BackendModel[]> {
+  override async models(principal: Principal): Promise<readonly BackendModel[]> {
     // An upstream may have one of the same name: this one is found first.
-    const others = (await this.#backend.models(principal)).filter(({ id }) => id !== this.#options.name);
+    const others = (await this.inner.models(principal)).filter(({ id }) => id !== this.#options.name);
     return [...others, this.#model];
   }
 
-  async find(name: string, principal: Principal): Promise<BackendModel | null> {
-    return name === this.#options.name ? this.#model : this.#backend.find(name, principal);
+  override async find(name: string, principal: Principal): Promise<BackendModel | null> {
+    return name === this.#options.name ? this.#model : this.inner.find(name, principal);
   }
 
-  mix(parts: readonly WeightedModel[]): BackendModel {
-    return this.#backend.mix(parts);
+  override generate(
+    model: BackendModel,
+    request: BackendRequest,
+    signal: AbortSignal,
+  ): AsyncIterable<BackendEvent> {
+    return this.#isOurs(model) ? refused(model) : this.inner.generate(model, request, signal);
   }
 
-  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent> {
-    return this.#isOurs(model) ? refused(model) : this.#backend.generate(model, request, signal);
-  }
-
-  async embed(
+  override async embed(
     model: BackendModel,
     request: BackendEmbedding,
     signal: AbortSignal,
   ): Promise<readonly BackendVector[]> {
-    if (!this.#isOurs(model)) return this.#backend.embed(model, request, signal);
+    if (!this.#isOurs(model)) return this.inner.embed(model, request, signal);
     const inputs = request.inputs.map((input) => (input.kind === 'text' ? input.text : input.ids));
     const { truncate } = request;
     try {
@@ -90,15 +75,6 @@ export class EncoderBackend implements Backend {
     } catch (error) {
       throw error instanceof EngineError ? this.#told(error) : error;
     }
-  }
-
-  stats(): Promise<BackendStats | null> {
-    return this.#backend.stats();
-  }
-
-  /** The embedding model is closed by whoever made it. */
-  close(): Promise<void> {
-    return this.#backend.close();
   }
 
   get #model(): BackendModel {

@@ -6,8 +6,9 @@ import { UsageError } from './errors.ts';
 import { importAdapter, importsText, readToken } from './imports.ts';
 import { pull } from './pull.ts';
 import { push } from './push.ts';
-import type { Surroundings, Telling } from './surroundings.ts';
-import { byteText, printableJson, printableLines, table, timeText } from './text.ts';
+import type { Surroundings } from './surroundings.ts';
+import { tellingOf } from './telling.ts';
+import { byteText, table, timeText } from './text.ts';
 import { compare, comparisonRows, findRelease, ranksText } from './versions.ts';
 
 /** Enough to tell versions apart, and `diff` and `pin` take it. */
@@ -23,8 +24,7 @@ export async function runAdapters(args: readonly string[], surroundings: Surroun
 async function run(invocation: Invocation, surroundings: Surroundings): Promise<string> {
   const { command, positionals, text, has } = invocation;
   const [name = '', second = '', third = ''] = positionals;
-  const asJson = has('json');
-  const told: Telling = (json, words) => (asJson ? `${printableJson(json)}\n` : printableLines(words()));
+  const told = tellingOf(invocation);
   if (command === 'compress') {
     // Loaded only now: the others need no engine.
     const { compress, compressionText } = await import('./compress.ts');

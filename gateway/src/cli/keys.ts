@@ -4,6 +4,7 @@ import { type CommandSpec, readInvocation } from './arguments.ts';
 import { clientOf } from './client-of.ts';
 import { confirm } from './confirm.ts';
 import type { Surroundings } from './surroundings.ts';
+import { tellingOf } from './telling.ts';
 import {
   given,
   LIMIT_OPTIONS,
@@ -23,7 +24,7 @@ import {
   spendText,
   understood,
 } from './tenancy-text.ts';
-import { printableJson, printableLines, table, timeText } from './text.ts';
+import { table, timeText } from './text.ts';
 
 const FIELDS = [
   { name: 'alias', value: 'text', help: 'what people call it' },
@@ -75,8 +76,7 @@ export async function runKeys(args: readonly string[], surroundings: Surrounding
   const { command, positionals, text, has } = invocation;
   const [id = ''] = positionals;
   const client = clientOf(invocation, surroundings);
-  const told = (json: unknown, words: () => string) =>
-    has('json') ? `${printableJson(json)}\n` : printableLines(words());
+  const told = tellingOf(invocation);
   const body = () => ({
     ...given('alias', text('alias')),
     ...given('expires', expiryOf(text('expires-in'))),

@@ -2,7 +2,8 @@ import type { AdminClient } from './client.ts';
 import type { Invocation } from './commands.ts';
 import { UsageError } from './errors.ts';
 import { Progress } from './progress.ts';
-import type { Surroundings, Telling } from './surroundings.ts';
+import type { Surroundings } from './surroundings.ts';
+import type { Telling } from './telling.ts';
 import { assertFree, unpack } from './unpack.ts';
 
 const FETCHING = { begins: 'Fetching', sent: 'All fetched.' };

@@ -5,6 +5,3 @@ export interface Surroundings {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
 }
-
-/** What is printed: JSON where that was asked for, or else words. */
-export type Telling = (json: unknown, words: () => string) => string;

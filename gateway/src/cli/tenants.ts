@@ -5,6 +5,7 @@ import { clientOf } from './client-of.ts';
 import { confirm } from './confirm.ts';
 import { UsageError } from './errors.ts';
 import type { Surroundings } from './surroundings.ts';
+import { tellingOf } from './telling.ts';
 import {
   given,
   LIMIT_OPTIONS,
@@ -24,7 +25,7 @@ import {
   tenantsText,
   understood,
 } from './tenancy-text.ts';
-import { printableJson, printableLines, table, timeText } from './text.ts';
+import { table, timeText } from './text.ts';
 
 const FIELDS = [
   { name: 'name', value: 'text', help: 'what people call it' },
@@ -76,8 +77,7 @@ export async function runTenants(args: readonly string[], surroundings: Surround
   const { command, positionals, text, has } = invocation;
   const [id = ''] = positionals;
   const client = clientOf(invocation, surroundings);
-  const told = (json: unknown, words: () => string) =>
-    has('json') ? `${printableJson(json)}\n` : printableLines(words());
+  const told = tellingOf(invocation);
   const priority = text('allow-priority');
   if (priority !== undefined && priority !== 'yes' && priority !== 'no')
     throw new UsageError("--allow-priority is either 'yes' or 'no'.");

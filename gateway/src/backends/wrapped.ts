@@ -1,0 +1,67 @@
+import type { Principal } from '@polylora/adapters-store';
+import type {
+  Backend,
+  BackendEmbedding,
+  BackendEvent,
+  BackendModel,
+  BackendRequest,
+  BackendStats,
+  BackendTokenizer,
+  BackendVector,
+  WeightedModel,
+} from './backend.ts';
+
+/** A backend that is another one, but for what is said otherwise. */
+export abstract class WrappedBackend implements Backend {
+  readonly answer: Backend['answer'];
+  protected readonly inner: Backend;
+
+  constructor(inner: Backend, answer: Backend['answer'] = inner.answer?.bind(inner) ?? null) {
+    this.inner = inner;
+    this.answer = answer;
+  }
+
+  get ready(): boolean {
+    return this.inner.ready;
+  }
+
+  get tokenizer(): BackendTokenizer | null {
+    return this.inner.tokenizer;
+  }
+
+  get base(): BackendModel | null {
+    return this.inner.base;
+  }
+
+  models(principal: Principal): Promise<readonly BackendModel[]> {
+    return this.inner.models(principal);
+  }
+
+  find(name: string, principal: Principal): Promise<BackendModel | null> {
+    return this.inner.find(name, principal);
+  }
+
+  mix(parts: readonly WeightedModel[]): BackendModel {
+    return this.inner.mix(parts);
+  }
+
+  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent> {
+    return this.inner.generate(model, request, signal);
+  }
+
+  embed(
+    model: BackendModel,
+    request: BackendEmbedding,
+    signal: AbortSignal,
+  ): Promise<readonly BackendVector[]> {
+    return this.inner.embed(model, request, signal);
+  }
+
+  stats(): Promise<BackendStats | null> {
+    return this.inner.stats();
+  }
+
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+}
