@@ -183,7 +183,8 @@ describe('the adapters store under kill -9', () => {
       expect(await findTampering(database)).toBeNull();
       await database.destroy();
     }
-    expect(made).toBeGreaterThan(10 * KILLS);
+    // Or nothing was tested; how many depends on the machine.
+    expect(made).toBeGreaterThan(3 * KILLS);
 
     const database = await openDatabase(join(home, 'polylora.db'));
     const later = Date.now() + 2 * 3600 * 1000;

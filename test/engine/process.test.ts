@@ -110,14 +110,15 @@ describe('engine process', () => {
   });
 
   it('frees the pages of a client that leaves, within a step', async () => {
-    const controller = new AbortController();
     const sampling = { maxTokens: engine.model.maxModelLen - 10, ignoreEos: true };
-    const running = ask(engine, { prompt: PROMPT, sampling }, controller.signal);
-    await until(async () => (await engine.stats()).running === 1);
-    expect((await engine.stats()).pagesKv).toBeGreaterThan(0);
-    controller.abort();
-    const answer = await running;
-    expect(answer.finish?.reason).toBe('abort');
+    // On a busy machine the engine may be done before it is told.
+    for (let reason: string | undefined; reason !== 'abort'; ) {
+      const controller = new AbortController();
+      const running = ask(engine, { prompt: PROMPT, sampling }, controller.signal);
+      await until(async () => (await engine.stats()).pagesKv > 0);
+      controller.abort();
+      reason = (await running).finish?.reason;
+    }
     const stats = await engine.stats();
     expect([stats.running, stats.waiting, stats.pagesKv]).toEqual([0, 0, 0]);
   });

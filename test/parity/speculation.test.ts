@@ -185,11 +185,13 @@ describe('the default model, drafting where it pays', () => {
       try {
         const headline = await addAdapter(engine, join(DEMO_ADAPTERS, 'headline'));
         const asks = CONTENTS.flatMap((content, index): Ask[] =>
-          [0, 0.7].map((temperature) => ({
-            prompt: { kind: 'chat', messages: [{ role: 'user', content }] },
-            adapter: index === 2 ? headline : null,
-            sampling: { temperature, seed: index, maxTokens: 60, logprobs: 1 },
-          })),
+          [{ temperature: 0 }, { temperature: 0.7 }, { temperature: 0, stop: ['d its ca', ' 1834'] }].map(
+            (sampling) => ({
+              prompt: { kind: 'chat', messages: [{ role: 'user', content }] },
+              adapter: index === 2 ? headline : null,
+              sampling: { ...sampling, seed: index, maxTokens: 60, logprobs: 1 },
+            }),
+          ),
         );
         for (const one of asks) answers[speculation].push(await ask(engine, one));
         const { draftedTokensTotal, acceptedTokensTotal } = await engine.stats();
@@ -209,6 +211,10 @@ describe('the default model, drafting where it pays', () => {
       expectSameBits(together[index]!, alone, `request ${index} beside others`);
       expect(answers.auto[index]!.finish).toEqual(alone.finish);
     }
+    // The stop string was in the middle of what is quoted, and so of right drafts.
+    const [whole, , stopped] = answers.auto;
+    expect(stopped!.ids.length).toBeLessThan(whole!.ids.length);
+    expect(stopped!.finish).toMatchObject({ reason: 'stop' });
   });
 });
 
