@@ -13,21 +13,26 @@ export const gatewayOverhead: Figure = {
   must: '<=',
   bound: 0.5,
   measure: ({ rounds = ROUNDS }) =>
-    withGatewaySetting(async ({ generator, direct, gateway }) => {
+    withGatewaySetting(async ({ generator, direct, passThrough, gateway }) => {
       const side = (name: string, target: typeof direct) => ({
         name,
         measure: () => generator.run({ ...LOAD, target }),
       });
-      const [without, through] = await alternate(
-        [side('straight to the stub', direct), side('through the gateway', gateway)],
+      const [without, through, least] = await alternate(
+        [
+          side('straight to the stub', direct),
+          side('through the gateway', gateway),
+          side('through a bare pass-through', passThrough),
+        ],
         rounds,
         () => {},
       );
-      const added = (key: 'p50' | 'p99') =>
-        spread(through.map((result, round) => result[key] - (without[round]?.[key] ?? Number.NaN)));
+      const added = (key: 'p50' | 'p99', results = through) =>
+        spread(results.map((result, round) => result[key] - (without[round]?.[key] ?? Number.NaN)));
       const [p50, p99] = [added('p50'), added('p99')];
       const details = [
         `added at the median ${formatSpread(p50, 3)} ms, at p99 ${formatSpread(p99, 3)} ms, in ${rounds} rounds`,
+        `a bare pass-through of Hono and undici adds ${formatSpread(added('p50', least), 3)} ms at the median, ${formatSpread(added('p99', least), 3)} ms at p99`,
         `straight: p50 ${formatSpread(spread(without.map((each) => each.p50)), 3)}, p99 ${formatSpread(spread(without.map((each) => each.p99)), 3)}`,
         `through the gateway: p50 ${formatSpread(spread(through.map((each) => each.p50)), 3)}, p99 ${formatSpread(spread(through.map((each) => each.p99)), 3)}`,
       ];

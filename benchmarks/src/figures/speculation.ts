@@ -8,12 +8,12 @@ import { FREE, QUOTING } from '../speculation/prompts.ts';
 import { formatSpread, ratioSpread } from '../statistics.ts';
 import type { Figure } from './figure.ts';
 
-const ROUNDS = 6;
+const ROUNDS = 4;
 const THREADS = 2;
 const QUOTED_TOKENS = 160;
 /** Where little differs, many short measurements side by side tell more than few long ones. */
 const FREE_TOKENS = 64;
-const FREE_ROUNDS_PER_ROUND = 4;
+const FREE_ROUNDS_PER_ROUND = 10;
 const STREAMS = [1, 4, 16];
 /** The least that is promised where nothing is quoted. */
 const LEAST_ELSEWHERE = 0.97;

@@ -77,9 +77,24 @@ export class LoadGenerator {
   }
 }
 
-/** The stub upstream, in a process of its own. */
-export async function startStub(): Promise<{ readonly url: string; stop(): void }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'stub.js')], {
+/** A server of the benchmark's, in a process of its own. */
+export interface RunningServer {
+  readonly url: string;
+  stop(): void;
+}
+
+/** The stub upstream. */
+export function startStub(): Promise<RunningServer> {
+  return start('stub.js');
+}
+
+/** The least that a gateway could be. */
+export function startPassThrough(upstream: string): Promise<RunningServer> {
+  return start('pass-through.js', upstream);
+}
+
+async function start(script: string, ...args: readonly string[]): Promise<RunningServer> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, script), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [port] = (await once(createInterface(child.stdout), 'line')) as [string];

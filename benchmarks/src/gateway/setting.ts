@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launch, untilReady } from '../http/server-process.ts';
 import { ROOT } from '../paths.ts';
-import { LoadGenerator, type LoadTarget, startStub } from './load.ts';
+import { LoadGenerator, type LoadTarget, startPassThrough, startStub } from './load.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const PATH = '/v1/chat/completions';
@@ -21,6 +21,8 @@ export interface GatewaySetting {
   readonly generator: LoadGenerator;
   readonly stubUrl: string;
   readonly direct: LoadTarget;
+  /** Through the least that a gateway could be. */
+  readonly passThrough: LoadTarget;
   readonly gateway: LoadTarget;
 }
 
@@ -34,6 +36,8 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
   try {
     const stub = await startStub();
     stops.push(stub.stop);
+    const passThrough = await startPassThrough(stub.url);
+    stops.push(passThrough.stop);
     const generator = new LoadGenerator();
     stops.push(() => generator.stop());
     const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
@@ -46,12 +50,13 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
     });
     stops.push(() => server.stop());
     await untilReady(server, '/readyz', START_TIMEOUT_MS);
-    const key = await customerKey(server.url);
+    const headers = { authorization: `Bearer ${await customerKey(server.url)}` };
     return await work({
       generator,
       stubUrl: stub.url,
       direct: { url: stub.url, path: PATH, headers: {}, fields: {} },
-      gateway: { url: server.url, path: PATH, headers: { authorization: `Bearer ${key}` }, fields: {} },
+      passThrough: { url: passThrough.url, path: PATH, headers, fields: {} },
+      gateway: { url: server.url, path: PATH, headers, fields: {} },
     });
   } finally {
     for (const stop of stops.reverse()) await stop();
