@@ -39,20 +39,21 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
   let used: Used | null = null;
   try {
     const lease = inFlight.acquire(scheduling.tenant, 1);
-    const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
+    const leave = () =>
+      lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
     const stopListening = client.onLeave(leave);
     if (client.hasLeft) leave();
     const started = performance.now();
     try {
       const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling };
-      const vectors = await backend.embed(model, asked, lease.signal);
+      const vectors = await backend.embed(model, asked, lease.cancellation);
       const promptTokens = vectors.reduce((sum, vector) => sum + vector.promptTokens, 0);
       used = usedBy(promptTokens);
       metrics.countEmbedding(inputs.length, promptTokens, (performance.now() - started) / 1000);
       return embeddingList(vectors, model.id, request);
     } catch (error) {
       // Some of it may have been computed for whoever does not wait for it any more.
-      if (lease.signal.aborted) used = usedBy(Math.ceil(most.promptTokens / BYTES_OF_TOKEN));
+      if (lease.cancellation.isCancelled) used = usedBy(Math.ceil(most.promptTokens / BYTES_OF_TOKEN));
       throw error;
     } finally {
       stopListening();

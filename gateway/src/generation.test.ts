@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { BackendEvent } from './backends/backend.ts';
+import { Cancellation } from './cancellation.ts';
 import { ApiError } from './errors.ts';
 import { type ChoiceEvent, mergeChoices } from './generation.ts';
 
@@ -39,7 +40,7 @@ describe('mergeChoices', () => {
   it('gives every event of every source once, each source in its order', async () => {
     const sources = ['abc', '', 'defgh'].map((text) => new Source(...[...text].map(delta)));
     const events: ChoiceEvent[] = [];
-    for await (const event of mergeChoices(sources, new AbortController().signal)) events.push(event);
+    for await (const event of mergeChoices(sources, new Cancellation())) events.push(event);
     expect(events).toHaveLength(8);
     expect([0, 1, 2].map((choice) => texts(events, choice))).toEqual(['abc', '', 'defgh']);
   });
@@ -47,7 +48,7 @@ describe('mergeChoices', () => {
   it('does not let a source that waits hold up another', async () => {
     const merged = mergeChoices(
       [new Source(forever), new Source(delta('a'), delta('b'))],
-      new AbortController().signal,
+      new Cancellation(),
     );
     expect([(await merged.next()).value, (await merged.next()).value]).toMatchObject([
       { choice: 1 },
@@ -57,7 +58,7 @@ describe('mergeChoices', () => {
 
   it('reads at most one event ahead of a slow consumer', async () => {
     const source = new Source(...[...'abcdefgh'].map(delta));
-    const merged = mergeChoices([source], new AbortController().signal);
+    const merged = mergeChoices([source], new Cancellation());
     await merged.next();
     await new Promise(setImmediate);
     expect(source.read).toBeLessThanOrEqual(2);
@@ -71,7 +72,7 @@ describe('mergeChoices', () => {
       retryAfterSeconds: null,
     });
     const other = new Source(delta('a'), delta('b'));
-    const merged = mergeChoices([other, failing], new AbortController().signal);
+    const merged = mergeChoices([other, failing], new Cancellation());
     await expect(async () => {
       for await (const _ of merged);
     }).rejects.toMatchObject({ code: 'numerical_error', message: 'NaN in layer 3' });
@@ -79,18 +80,18 @@ describe('mergeChoices', () => {
     expect(other.left).toBe(true);
   });
 
-  it('throws the reason of an abort at once, even while all sources wait', async () => {
-    const controller = new AbortController();
-    const next = mergeChoices([new Source(forever)], controller.signal).next();
+  it('throws the reason of a cancellation at once, even while all sources wait', async () => {
+    const cancellation = new Cancellation();
+    const next = mergeChoices([new Source(forever)], cancellation).next();
     await new Promise(setImmediate);
-    controller.abort(new ApiError('shutting_down', 'stop'));
+    cancellation.cancel(new ApiError('shutting_down', 'stop'));
     await expect(next).rejects.toMatchObject({ code: 'shutting_down' });
   });
 
   it('reports a sequence that the backend aborted by itself', async () => {
     const usage = { promptTokens: 1, completionTokens: 0, cachedPromptTokens: 0 };
     const source = new Source({ type: 'finish', reason: 'abort', stopReason: null, usage, queuedSeconds: 0 });
-    await expect(mergeChoices([source], new AbortController().signal).next()).rejects.toMatchObject({
+    await expect(mergeChoices([source], new Cancellation()).next()).rejects.toMatchObject({
       code: 'engine_unavailable',
     });
   });

@@ -3,6 +3,7 @@ import { type Asked, askedOf } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { apiErrorOf } from './backends/failure.ts';
+import type { Cancellation } from './cancellation.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
@@ -46,7 +47,7 @@ export const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
-  readonly signal: AbortSignal;
+  readonly cancellation: Cancellation;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
   /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
@@ -63,7 +64,8 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   const reservation = reserved instanceof Promise ? await reserved : reserved;
   const lease = acquired(options, reservation);
   const meter = new Meter(requests, asked.promptTokens);
-  const leave = () => lease.abort(new ApiError('client_closed_request', 'The client closed the request.'));
+  const leave = () =>
+    lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
   const stopListening = client.onLeave(leave);
   if (client.hasLeft) leave();
   let hasEnded = false;
@@ -79,7 +81,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
     leave();
     end();
   };
-  return { signal: lease.signal, meter, end, close };
+  return { cancellation: lease.cancellation, meter, end, close };
 }
 
 function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
@@ -98,10 +100,14 @@ function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, requests, metrics } = options;
-  const { signal, meter, end, close } = await admit(options);
+  const { cancellation, meter, end, close } = await admit(options);
+  // Where another server computes, it may have begun before it says so.
+  if (backend.answer !== null) meter.expectPrompts();
   const merged = mergeChoices(
-    requests.map((request) => metrics.observe(backend.generate(model, request, signal), isAwaited(request))),
-    signal,
+    requests.map((request) =>
+      metrics.observe(backend.generate(model, request, cancellation), isAwaited(request)),
+    ),
+    cancellation,
     (choice, event) => meter.take(choice, event),
   );
   try {
@@ -131,16 +137,17 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { signal, meter, end, close } = await admit(options);
+  const { cancellation, meter, end, close } = await admit(options);
   meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
     const whole = await metrics.observeWhole(
-      answer.call(backend, model, request, signal),
+      answer.call(backend, model, request, cancellation),
       isAwaited(request),
     );
-    for (const event of whole) meter.take(choice, event);
-    signal.throwIfAborted();
-    for (const event of whole) meter.take(choice, event);
+    // That nothing came of what was ended is no refusal: it was computed until then.
+    for (const event of whole)
+      if (!(cancellation.isCancelled && event.type === 'error')) meter.take(choice, event);
+    cancellation.throwIfCancelled();
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };
   try {
@@ -192,14 +199,14 @@ async function* replay(
 }
 
 /**
- * Gives the events of several sources as they come, and throws the signal's reason when it is aborted. Each
+ * Gives the events of several sources as they come, and throws the reason when they are cancelled. Each
  * source is asked for its next event only after its last was taken, so a slow consumer slows them down and at
  * most one event of each waits here.
  * @param onEvent told of each before it is given, failures too
  */
 export async function* mergeChoices(
   sources: readonly AsyncIterable<BackendEvent>[],
-  signal: AbortSignal,
+  cancellation: Cancellation,
   onEvent: (choice: number, event: BackendEvent) => void = () => {},
 ): AsyncGenerator<ChoiceEvent> {
   type Arrival =
@@ -218,13 +225,12 @@ export async function* mergeChoices(
       (error: unknown) => arrive({ choice, error }),
     );
   };
-  const onAbort = () => wake();
-  signal.addEventListener('abort', onAbort);
+  const stopListening = cancellation.onCancel(() => wake());
   try {
     for (const choice of iterators.keys()) ask(choice);
     for (let open = iterators.length; open > 0; ) {
       // At once, even where a source is slow to notice.
-      signal.throwIfAborted();
+      cancellation.throwIfCancelled();
       const arrival = arrived.shift();
       if (arrival === undefined) {
         await new Promise<void>((resolve) => {
@@ -242,8 +248,8 @@ export async function* mergeChoices(
       ask(arrival.choice);
     }
   } finally {
-    signal.removeEventListener('abort', onAbort);
-    // Not awaited: a source that still waits ends when it notices the abort.
+    stopListening();
+    // Not awaited: a source that still waits ends when it notices the cancellation.
     for (const iterator of iterators) iterator.return?.().catch(() => {});
   }
 }

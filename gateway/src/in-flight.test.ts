@@ -76,14 +76,14 @@ describe('InFlight', () => {
     expect(drained).toBe(false);
     lease.release();
     await draining;
-    expect(lease.signal.aborted).toBe(false);
+    expect(lease.cancellation.isCancelled).toBe(false);
   });
 
-  it('aborts those that outlast the drain, with what to tell the client', async () => {
+  it('cancels those that outlast the drain, with what to tell the client', async () => {
     const inFlight = new InFlight({ running: 3, queued: 0 });
-    const { signal } = inFlight.acquire('tenant', 1);
+    const { cancellation } = inFlight.acquire('tenant', 1);
     await inFlight.drain(0.01);
-    expect(signal.reason).toMatchObject({ code: 'shutting_down' });
+    expect(cancellation.signal.reason).toMatchObject({ code: 'shutting_down' });
   });
 
   it('is drained at once when idle', async () => {

@@ -1,11 +1,10 @@
-import { setMaxListeners } from 'node:events';
+import { Cancellation } from './cancellation.ts';
 import { ApiError } from './errors.ts';
 
 /** The room a request holds while it runs. */
 export interface Lease {
-  /** Aborted when the client leaves or the server can wait no longer; its reason is the ApiError to report. */
-  readonly signal: AbortSignal;
-  abort(reason: ApiError): void;
+  /** Cancelled when the client leaves or the server can wait no longer; its reason is the ApiError to report. */
+  readonly cancellation: Cancellation;
   /** Gives the room back; more than once is once. */
   release(): void;
 }
@@ -33,7 +32,7 @@ interface Held {
  */
 export class InFlight {
   readonly #limits: InFlightLimits;
-  readonly #held = new Map<AbortController, Held>();
+  readonly #held = new Map<Cancellation, Held>();
   readonly #ofTenant = new Map<string, number>();
   #sequences = 0;
   #draining = false;
@@ -69,24 +68,18 @@ export class InFlight {
       const message = `You have ${own - sequences} requests in flight and the server is busy. Please try again later.`;
       throw new ApiError('engine_overloaded', message);
     }
-    const controller = new AbortController();
-    // Every choice listens; Node would warn of a leak beyond ten.
-    setMaxListeners(0, controller.signal);
-    this.#held.set(controller, { tenant, sequences });
+    const cancellation = new Cancellation();
+    this.#held.set(cancellation, { tenant, sequences });
     this.#ofTenant.set(tenant, own);
     this.#sequences += sequences;
-    return {
-      signal: controller.signal,
-      abort: (reason) => controller.abort(reason),
-      release: () => this.#release(controller),
-    };
+    return { cancellation, release: () => this.#release(cancellation) };
   }
 
-  #release(controller: AbortController): void {
-    const held = this.#held.get(controller);
+  #release(cancellation: Cancellation): void {
+    const held = this.#held.get(cancellation);
     if (held === undefined) return;
     const { tenant, sequences } = held;
-    this.#held.delete(controller);
+    this.#held.delete(cancellation);
     this.#sequences -= sequences;
     const left = (this.#ofTenant.get(tenant) ?? 0) - sequences;
     if (left > 0) this.#ofTenant.set(tenant, left);
@@ -108,6 +101,6 @@ export class InFlight {
     });
     clearTimeout(timer);
     const reason = new ApiError('shutting_down', 'The server shut down before the answer was complete.');
-    for (const controller of this.#held.keys()) controller.abort(reason);
+    for (const cancellation of this.#held.keys()) cancellation.cancel(reason);
   }
 }

@@ -129,13 +129,28 @@ describe('the document', () => {
     expect(properties.temperature).toMatchObject({ default: 1, description: expect.any(String) });
   });
 
+  it('has bodies to begin with, which are answered as they are', async () => {
+    const asked: string[] = [];
+    for (const [path, { post: operation }] of Object.entries(document.paths)) {
+      const { content } = (operation?.requestBody ?? {}) as {
+        content?: Record<string, { example?: object }>;
+      };
+      const example = content?.['application/json']?.example;
+      if (example === undefined || path.startsWith('/admin/') || path.startsWith('/key/')) continue;
+      asked.push(path);
+      answers(path, 'post', null, await post(path, example));
+    }
+    expect(asked).toContain('/v1/chat/completions');
+    expect(asked).toHaveLength(6);
+  });
+
   it('is there for everybody, and so is a page to read it with that loads nothing from elsewhere', async () => {
     const page = await fetch(`${gateway.url}/docs`);
     const policy = page.headers.get('content-security-policy') ?? '';
     expect(policy).toContain("default-src 'none'");
     expect(policy).not.toMatch(/unsafe-eval|https?:|script-src[^;]*unsafe-inline/);
     const text = await page.text();
-    const files = [...text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url ?? '');
+    const files = [...text.matchAll(/(?:src|href)="(?!data:)([^"]+)"/g)].map(([, url]) => url ?? '');
     expect(files).toHaveLength(3);
     for (const file of files) {
       const answer = await fetch(new URL(file, `${gateway.url}/docs`));
@@ -181,6 +196,24 @@ describe('an answer is as the document and OpenAI’s specification say', () => 
     const body = { input: 'Hello!', max_output_tokens: 4, include: ['message.output_text.logprobs'] };
     for (const event of await events(path, body))
       answers(path, 'post', 'ResponseStreamEvent', event, 'text/event-stream');
+    // One call without arguments ends soon, whatever the model would like to say.
+    const parameters = { type: 'object', properties: {}, additionalProperties: false };
+    const tool = { type: 'function', name: 'look', parameters };
+    const required = { tools: [tool], tool_choice: 'required', parallel_tool_calls: false };
+    const call = { input: 'Hello!', max_output_tokens: 100, ...required };
+    const called = await post(path, call);
+    answers(path, 'post', 'Response', called);
+    for (const event of await events(path, call))
+      answers(path, 'post', 'ResponseStreamEvent', event, 'text/event-stream');
+    const [{ call_id } = {}] = called.output as Json[];
+    const next = { input: [{ type: 'function_call_output', call_id, output: 'A harbour.' }] };
+    const followed = await post(path, { ...next, previous_response_id: called.id, max_output_tokens: 4 });
+    answers(
+      `${path}/{id}/input_items`,
+      'get',
+      'ResponseItemList',
+      await get(`${path}/${followed.id}/input_items`),
+    );
     const deleted = await (await fetch(`${gateway.url}${path}/${stored.id}`, { method: 'DELETE' })).json();
     answers(`${path}/{id}`, 'delete', null, deleted);
   });

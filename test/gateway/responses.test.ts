@@ -32,6 +32,22 @@ function clientOf(apiKey: string): OpenAI {
   return new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey, maxRetries: 0 });
 }
 
+const WEATHER = {
+  type: 'function' as const,
+  name: 'get_weather',
+  description: 'The weather of the next days in a city.',
+  strict: true,
+  parameters: {
+    type: 'object',
+    properties: {
+      city: { type: 'string', enum: ['Paris', 'Rome'] },
+      days: { type: 'integer', minimum: 1, maximum: 9 },
+    },
+    required: ['city', 'days'],
+    additionalProperties: false,
+  },
+} satisfies OpenAI.Responses.FunctionTool;
+
 type Fields = Partial<OpenAI.Responses.ResponseCreateParamsNonStreaming>;
 
 function respond(input: OpenAI.Responses.ResponseInput | string, fields: Fields = {}) {
@@ -132,18 +148,24 @@ describe('a response', () => {
 
   it.each<[object, string, string]>([
     [{ input: undefined }, 'missing_required_parameter', 'input'],
+    [{ input: [{ type: 'item_reference', id: 'x' }] }, 'unsupported_parameter', 'input[0].type'],
+    [{ input: [{ type: 'function_call_output', call_id: 'x', output: 'y' }] }, 'invalid_value', 'input'],
     [
-      { input: [{ type: 'function_call_output', call_id: 'x', output: 'y' }] },
-      'unsupported_parameter',
-      'input[0].type',
+      { input: [{ type: 'function_call', call_id: 'x', name: 'y' }] },
+      'missing_required_parameter',
+      'input[0].arguments',
     ],
+    [{ input: [{ type: 'message', role: 'user' }] }, 'missing_required_parameter', 'input[0].content'],
     [
       { input: [{ role: 'user', content: [{ type: 'input_image' }] }] },
       'unsupported_parameter',
       'input[0].content[0].type',
     ],
     [{ background: true }, 'unsupported_parameter', 'background'],
-    [{ tools: [{ type: 'web_search' }] }, 'unsupported_parameter', 'tools'],
+    [{ tools: [{ type: 'web_search' }] }, 'unsupported_parameter', 'tools[0].type'],
+    [{ tools: [WEATHER, WEATHER] }, 'invalid_value', 'tools[1].name'],
+    [{ tools: [{ ...WEATHER, parameters: { type: 'object' } }] }, 'invalid_schema', 'tools[0].parameters'],
+    [{ tools: [WEATHER], tool_choice: { type: 'function', name: 'other' } }, 'invalid_value', 'tool_choice'],
     [{ truncation: 'auto' }, 'unsupported_parameter', 'truncation'],
     [{ max_output_tokens: 0 }, 'integer_below_min_value', 'max_output_tokens'],
     [{ metadata: { a: 1 } }, 'invalid_type', 'metadata.a'],
@@ -194,6 +216,84 @@ describe('a streamed response', () => {
     });
     const final = await stream.finalResponse();
     expect(final).toMatchObject({ status: 'incomplete', output_text: expect.stringMatching(/\S/) });
+  });
+});
+
+describe('calls of functions', () => {
+  const QUESTION = 'What is the weather in Paris for the next two days?';
+  const must = { tools: [WEATHER], tool_choice: 'required' as const, parallel_tool_calls: false };
+
+  it('are items of the output, which can be gone on from with what came of them', async () => {
+    const first = await respond(QUESTION, { ...must, max_output_tokens: 200 });
+    const [call] = first.output;
+    if (call?.type !== 'function_call') throw new Error('no call');
+    expect(first).toMatchObject({ status: 'completed', output_text: '', tools: [WEATHER] });
+    expect(call).toMatchObject({ name: 'get_weather', status: 'completed' });
+    expect(call.call_id).toMatch(/^call_/);
+    expect(JSON.parse(call.arguments)).toMatchObject({ city: expect.any(String), days: expect.any(Number) });
+
+    const output = { type: 'function_call_output', call_id: call.call_id, output: 'Sunny, 25 °C' } as const;
+    const next = await respond([output], {
+      previous_response_id: first.id,
+      tools: [WEATHER],
+      tool_choice: 'none',
+    });
+    const chat = await client.chat.completions.create({
+      model: 'base',
+      messages: [
+        { role: 'user', content: QUESTION },
+        {
+          role: 'assistant',
+          content: null,
+          tool_calls: [
+            { id: call.call_id, type: 'function', function: { name: call.name, arguments: call.arguments } },
+          ],
+        },
+        { role: 'tool', tool_call_id: call.call_id, content: 'Sunny, 25 °C' },
+      ],
+      temperature: 0,
+      max_tokens: 24,
+    });
+    expect(next.output_text).toBe(chat.choices[0]?.message.content);
+    // The same without what is stored.
+    const items = [{ role: 'user' as const, content: QUESTION }, call, output];
+    expect((await respond(items)).output_text).toBe(next.output_text);
+    const kept = await client.responses.inputItems.list(next.id);
+    expect(kept.data).toMatchObject([output]);
+  });
+
+  it('come in pieces that make up the same', async () => {
+    const whole = await respond(QUESTION, { ...must, max_output_tokens: 200 });
+    const stream = client.responses.stream({
+      ...{ model: 'base', input: QUESTION, temperature: 0, max_output_tokens: 200 },
+      ...must,
+    });
+    const types: string[] = [];
+    let pieces = '';
+    for await (const event of stream) {
+      if (types.at(-1) !== event.type) types.push(event.type);
+      if (event.type === 'response.function_call_arguments.delta') pieces += event.delta;
+    }
+    expect(types).toEqual([
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.function_call_arguments.delta',
+      'response.function_call_arguments.done',
+      'response.output_item.done',
+      'response.completed',
+    ]);
+    const [call] = (await stream.finalResponse()).output;
+    const [expected] = whole.output;
+    if (call?.type !== 'function_call' || expected?.type !== 'function_call') throw new Error('no call');
+    expect([call.name, call.arguments]).toEqual([expected.name, expected.arguments]);
+    expect(pieces).toBe(call.arguments);
+  });
+
+  it('that are cut off are incomplete', async () => {
+    const response = await respond(QUESTION, { ...must, max_output_tokens: 4 });
+    expect(response.status).toBe('incomplete');
+    expect(response.output.at(-1)).toMatchObject({ status: 'incomplete' });
   });
 });
 

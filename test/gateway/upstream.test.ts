@@ -239,6 +239,11 @@ describe('a client that leaves', () => {
     await left;
     await until(async () => (await metric(direct, aborted)) === before + 4);
     expect(await metric(direct, 'vllm:num_requests_running')).toBe(0);
+    // What was computed for it is not free.
+    const last = () => front.logs().findLast((line) => line.includes('"route":"/v1/chat/completions"')) ?? '';
+    await until(async () => last().includes('client_closed_request') || last().includes('"stream":true'));
+    expect(JSON.parse(last())).toMatchObject({ stream, usage: { prompt_tokens: expect.any(Number) } });
+    expect(JSON.parse(last()).usage.prompt_tokens).toBeGreaterThan(0);
   });
 });
 

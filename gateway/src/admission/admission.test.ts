@@ -99,6 +99,27 @@ function admissionAt(time: { wall: number; steady: number }): Admission {
 }
 
 describe('a budget', () => {
+  it('is known to be spent elsewhere, however many others there are', async () => {
+    const own: Access = await accessWith({ budgets: { day: { tokens: 100 } } });
+    const accesses = Array.from({ length: 250 }, (_, index): Access => {
+      const tenant = { ...own.tenant!, id: `tenant-${index}` };
+      return { ...own, principal: { tenant: tenant.id, key: null }, tenant, key: null };
+    });
+    for (const access of accesses) (await host.admission.reserve(access, asked(1, 1))).settle(null);
+    const elsewhere = admissionAt({ wall: Date.now(), steady: performance.now() });
+    const last = accesses.at(-1)!;
+    (await elsewhere.reserve(last, asked(50, 50))).settle(used(50, 50));
+    const wait = { timeout: 20_000, interval: 200 };
+    await expect
+      .poll(async () => {
+        const result = await trying(() => host.admission.reserve(last, asked(1, 0)));
+        if (isRefused(result)) return result.code;
+        result.settle(null);
+        return null;
+      }, wait)
+      .toBe('insufficient_quota');
+  }, 30_000);
+
   it('is never overshot by five hundred at once, and has room again for what was not used', async () => {
     const access = await accessWith({ budgets: { day: { tokens: 1_000 } } });
     const reserve = () => host.admission.reserve(access, asked(5, 5));

@@ -34,7 +34,11 @@ export function askedOf(model: BackendModel, requests: readonly BackendRequest[]
       const most = mostTokens(prompt);
       promptTokens += model.maxModelLen === null ? most : Math.min(most, longest);
     }
-    completionTokens += Math.min(sampling.maxTokens ?? longest, longest);
+    // An upstream whose limit is not known is sent what the client asks for, however much that is.
+    completionTokens +=
+      model.maxModelLen === null
+        ? (sampling.maxTokens ?? longest)
+        : Math.min(sampling.maxTokens ?? longest, longest);
   }
   return { model, promptTokens, completionTokens };
 }

@@ -51,10 +51,12 @@ export class MemoryCounters implements Counters, SumsReader {
   }
 
   reserve(scopes: readonly Scope[], need: Need): Answer | Promise<Answer> {
-    const loading = scopes.flatMap(({ subject, limits }) =>
-      limits.budgets.length === 0 ? [] : (this.#load(this.#stateOf(subject)) ?? []),
-    );
-    if (loading.length > 0) return Promise.all(loading).then(() => this.#reserve(scopes, need));
+    let loading: Promise<void>[] | null = null;
+    for (const { subject, limits } of scopes) {
+      const read = limits.budgets.length === 0 ? null : this.#load(this.#stateOf(subject));
+      if (read !== null) loading = [...(loading ?? []), read];
+    }
+    if (loading !== null) return Promise.all(loading).then(() => this.#reserve(scopes, need));
     return this.#reserve(scopes, need);
   }
 
@@ -100,26 +102,19 @@ export class MemoryCounters implements Counters, SumsReader {
 
   #reserve(scopes: readonly Scope[], need: Need): Answer {
     const at = this.#steady();
-    for (const scope of scopes) {
-      const obstacle = this.#obstacle(scope, need, at);
-      if (obstacle !== null) return { hold: null, obstacle, rates: this.#rates(scopes, at) };
+    const limited = scopes.map((scope) => ({ scope, state: this.#stateOf(scope.subject) }));
+    for (const { scope, state } of limited) {
+      const obstacle = this.#obstacle(scope, state, need, at);
+      if (obstacle !== null) return { hold: null, obstacle, rates: ratesOf(limited, at) };
     }
-    const hold = this.record(scopes, need);
-    return { hold, obstacle: null, rates: this.#rates(scopes, at) };
+    for (const { state } of limited) take(state, need, at);
+    return { hold: { at, scopes, need }, obstacle: null, rates: ratesOf(limited, at) };
   }
 
   /** Holds what was admitted, whatever the limits. */
   record(scopes: readonly Scope[], need: Need): Hold {
     const at = this.#steady();
-    for (const { subject } of scopes) {
-      const state = this.#stateOf(subject);
-      state.usedAt = at;
-      state.held = plus(state.held, need);
-      if (!need.isInteractive) continue;
-      state.concurrent += 1;
-      state.requests.add(at, 1);
-      state.tokens.add(at, need.tokens);
-    }
+    for (const { subject } of scopes) take(this.#stateOf(subject), need, at);
     return { at, scopes, need };
   }
 
@@ -128,25 +123,18 @@ export class MemoryCounters implements Counters, SumsReader {
     return [...this.#states.values()];
   }
 
-  #obstacle(scope: Scope, need: Need, at: number): Obstacle | null {
-    const { subject, limits } = scope;
-    const state = this.#stateOf(subject);
+  #obstacle(scope: Scope, state: State, need: Need, at: number): Obstacle | null {
+    const { limits } = scope;
     for (const budget of limits.budgets) {
       const obstacle = this.#budgetObstacle(scope, state, budget, need);
       if (obstacle !== null) return obstacle;
     }
     if (!need.isInteractive) return null;
-    for (const [kind, limit, amount] of [
-      ['requests', limits.requestsPerMinute, 1],
-      ['tokens', limits.tokensPerMinute, need.tokens],
-    ] as const) {
-      if (limit === null) continue;
-      const used = state[kind].total(at);
-      if (used + amount <= limit) continue;
-      const milliseconds = state[kind].untilAtMost(at, limit - amount);
-      return { scope, kind, limit, used, milliseconds };
-    }
-    const { concurrentRequests: limit } = limits;
+    const { requestsPerMinute, tokensPerMinute, concurrentRequests: limit } = limits;
+    const tooFast =
+      rateObstacle(scope, 'requests', requestsPerMinute, state.requests, 1, at) ??
+      rateObstacle(scope, 'tokens', tokensPerMinute, state.tokens, need.tokens, at);
+    if (tooFast !== null) return tooFast;
     if (limit === null || state.concurrent < limit) return null;
     return { scope, kind: 'concurrency', limit, milliseconds: null };
   }
@@ -161,16 +149,6 @@ export class MemoryCounters implements Counters, SumsReader {
     const now = this.#options.now();
     const end = endOf(period, now);
     return { scope, kind: 'budget', budget, spent, held, milliseconds: end === null ? null : end - now };
-  }
-
-  #rates(scopes: readonly Scope[], at: number): Rates {
-    let [requests, tokens] = [null as Rate | null, null as Rate | null];
-    for (const { subject, limits } of scopes) {
-      const state = this.#stateOf(subject);
-      requests = lesser(requests, rateOf(state.requests, limits.requestsPerMinute, at));
-      tokens = lesser(tokens, rateOf(state.tokens, limits.tokensPerMinute, at));
-    }
-    return { requests, tokens };
   }
 
   #load(state: State): Promise<void> | null {
@@ -218,6 +196,40 @@ export class MemoryCounters implements Counters, SumsReader {
     }
     state.first = first;
   }
+}
+
+/** Holds what was admitted. */
+function take(state: State, need: Need, at: number): void {
+  state.usedAt = at;
+  state.held = plus(state.held, need);
+  if (!need.isInteractive) return;
+  state.concurrent += 1;
+  state.requests.add(at, 1);
+  state.tokens.add(at, need.tokens);
+}
+
+function rateObstacle(
+  scope: Scope,
+  kind: 'requests' | 'tokens',
+  limit: number | null,
+  window: SlidingWindow,
+  amount: number,
+  at: number,
+): Obstacle | null {
+  if (limit === null) return null;
+  const used = window.total(at);
+  if (used + amount <= limit) return null;
+  return { scope, kind, limit, used, milliseconds: window.untilAtMost(at, limit - amount) };
+}
+
+function ratesOf(limited: readonly { readonly scope: Scope; readonly state: State }[], at: number): Rates {
+  let [requests, tokens] = [null as Rate | null, null as Rate | null];
+  for (const { scope, state } of limited) {
+    const { requestsPerMinute, tokensPerMinute } = scope.limits;
+    requests = lesser(requests, rateOf(state.requests, requestsPerMinute, at));
+    tokens = lesser(tokens, rateOf(state.tokens, tokensPerMinute, at));
+  }
+  return { requests, tokens };
 }
 
 function rateOf(window: SlidingWindow, limit: number | null, at: number): Rate | null {

@@ -36,6 +36,9 @@ describe('what a request may use', () => {
     const long: Prompt = { kind: 'tokens', ids: Array.from({ length: 500 }, () => 1) };
     expect(askedOf(MODEL, [request(long, null)])).toMatchObject({ promptTokens: 100, completionTokens: 100 });
     expect(askedOf(MODEL, [request(HELLO, 9_999)]).completionTokens).toBe(100);
+    const unknown = { ...MODEL, maxModelLen: null };
+    expect(askedOf(unknown, [request(HELLO, 99_999)]).completionTokens).toBe(99_999);
+    expect(askedOf(unknown, [request(HELLO, null)]).completionTokens).toBe(8_192);
   });
 });
 

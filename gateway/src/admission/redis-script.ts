@@ -65,6 +65,7 @@ local function usedOf(scope, unit)
   return total, list
 end
 local function wait(total, list, most)
+  if most < 0 then return MINUTE * 1000 end
   local left = total
   for _, each in ipairs(list) do
     if left <= most then break end

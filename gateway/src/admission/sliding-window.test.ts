@@ -36,6 +36,7 @@ describe('a sliding window', () => {
     expect(window.untilAtMost(20_000, 7)).toBe(0);
     expect([window.untilAtMost(20_000, 0), window.untilEmpty(20_000)]).toEqual([50_000, 50_000]);
     expect(window.untilEmpty(80_000)).toBe(0);
+    expect(window.untilAtMost(80_000, -1)).toBe(60_000);
   });
 
   it('corrects what was added where it was, and leaves alone what has left', () => {

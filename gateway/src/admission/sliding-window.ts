@@ -29,6 +29,8 @@ export class SlidingWindow {
   /** Milliseconds until no more than so much is used, if nothing is added. */
   untilAtMost(now: number, most: number): number {
     this.#advance(now);
+    // Where not even one is allowed, the limit may be another in a minute.
+    if (most < 0) return SECONDS * 1000;
     let left = this.#total;
     for (let age = SECONDS - 1; age >= 0 && left > most; age--) {
       left -= this.#used[slot(this.#second - age)] ?? 0;

@@ -8,7 +8,7 @@ import { firstDays } from './periods.ts';
 const WRITE_MILLISECONDS = 250;
 /** How often sums are read again: other gateways write too. */
 const READ_MILLISECONDS = 2_000;
-/** Sums in one query. */
+/** Sums that are read at once. */
 const AT_ONCE = 200;
 
 /** Whose spend it is: a tenant's, or one of its keys'. */
@@ -57,6 +57,8 @@ export class SpendLog {
   readonly #loop: Promise<void>;
   #turn: Promise<unknown> = Promise.resolve();
   #readAt = 0;
+  /** Where there are more subjects than are read at once, they take turns. */
+  #readTo = 0;
   #isAway = false;
 
   /** @param now milliseconds since 1970 */
@@ -189,7 +191,10 @@ export class SpendLog {
   async #read(): Promise<void> {
     if (performance.now() - this.#readAt < READ_MILLISECONDS) return;
     this.#readAt = performance.now();
-    for (const subject of this.#reader.subjects().slice(0, AT_ONCE)) {
+    const subjects = this.#reader.subjects();
+    const begin = this.#readTo < subjects.length ? this.#readTo : 0;
+    this.#readTo = begin + AT_ONCE;
+    for (const subject of subjects.slice(begin, this.#readTo)) {
       this.#reader.take(subject, await this.#sums(subject));
     }
   }

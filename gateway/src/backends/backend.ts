@@ -11,6 +11,7 @@ import type {
   ToolCallDelta,
   Usage,
 } from '@polylora/engine';
+import type { Cancellation } from '../cancellation.ts';
 import type { ErrorCode } from '../errors.ts';
 
 /** A name a client can put in `model`: the base model or one of its adapters. */
@@ -130,17 +131,21 @@ export interface Backend {
   find(name: string, principal: Principal): Promise<BackendModel | null>;
   /** Adapters added up with weights, as a model of its own. Each is what `find` gave. */
   mix(parts: readonly WeightedModel[]): BackendModel;
-  /** Never throws for what happens to the request. Aborting the signal or leaving the loop ends it. */
-  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent>;
+  /** Never throws for what happens to the request. Cancelling it or leaving the loop ends it. */
+  generate(
+    model: BackendModel,
+    request: BackendRequest,
+    cancellation: Cancellation,
+  ): AsyncIterable<BackendEvent>;
   /**
    * All that `generate` would give, at once, for clients that want no stream: where an answer can be had whole for less than
-   * its pieces. Aborting the signal ends it at once. null where it is made here piece by piece anyway.
+   * its pieces. Cancelling it ends it at once. null where it is made here piece by piece anyway.
    */
   readonly answer:
     | ((
         model: BackendModel,
         request: BackendRequest,
-        signal: AbortSignal,
+        cancellation: Cancellation,
       ) => Promise<readonly BackendEvent[]>)
     | null;
   /** The base model's, which its adapters share; null where it is another server's. */
@@ -152,7 +157,7 @@ export interface Backend {
   embed(
     model: BackendModel,
     request: BackendEmbedding,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): Promise<readonly BackendVector[]>;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;

@@ -13,6 +13,7 @@ import {
   type Prompt,
 } from '@polylora/engine';
 import type { AdapterCatalog, CatalogAdapter } from '../adapters/catalog.ts';
+import type { Cancellation } from '../cancellation.ts';
 import { ApiError } from '../errors.ts';
 import type {
   Backend,
@@ -164,22 +165,29 @@ export class EmbeddedBackend implements Backend {
     if (!this.#known.has(digest)) await this.#engine.removeAdapter(digest);
   }
 
-  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncGenerator<BackendEvent> {
+  generate(
+    model: BackendModel,
+    request: BackendRequest,
+    cancellation: Cancellation,
+  ): AsyncGenerator<BackendEvent> {
     const { id, prompt, sampling, scheduling } = request;
     // Nothing is pooled unless it is asked for.
-    return this.#run(model, { id, prompt, sampling, scheduling }, request.echo, signal) as AsyncGenerator<
-      Exclude<RunEvent, PooledEvent>
-    >;
+    return this.#run(
+      model,
+      { id, prompt, sampling, scheduling },
+      request.echo,
+      cancellation.signal,
+    ) as AsyncGenerator<Exclude<RunEvent, PooledEvent>>;
   }
 
   async embed(
     model: BackendModel,
     { id, inputs, truncate, scheduling }: BackendEmbedding,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): Promise<readonly BackendVector[]> {
     // The first that fails ends the others.
     const failed = new AbortController();
-    const both = AbortSignal.any([signal, failed.signal]);
+    const both = AbortSignal.any([cancellation.signal, failed.signal]);
     const vectors: BackendVector[] = [];
     const left = [...inputs.entries()].reverse();
     const work = async () => {
@@ -194,7 +202,7 @@ export class EmbeddedBackend implements Backend {
       await Promise.all(Array.from({ length: Math.min(MOST_POOLED, inputs.length) }, work));
     } catch (error) {
       failed.abort();
-      signal.throwIfAborted();
+      cancellation.throwIfCancelled();
       throw error;
     }
     return vectors;

@@ -1,5 +1,6 @@
 import type { Principal } from '@polylora/adapters-store';
 import { type Embedder, EngineError, errorEvent } from '@polylora/engine';
+import type { Cancellation } from '../cancellation.ts';
 import { ApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type {
@@ -35,8 +36,8 @@ export class EncoderBackend extends WrappedBackend {
       backend,
       answer === null
         ? null
-        : async (model, request, signal) =>
-            model.id === options.name ? [refusal(model)] : answer.call(backend, model, request, signal),
+        : async (model, request, cancellation) =>
+            model.id === options.name ? [refusal(model)] : answer.call(backend, model, request, cancellation),
     );
     this.#options = options;
   }
@@ -54,23 +55,23 @@ export class EncoderBackend extends WrappedBackend {
   override generate(
     model: BackendModel,
     request: BackendRequest,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): AsyncIterable<BackendEvent> {
-    return this.#isOurs(model) ? refused(model) : this.inner.generate(model, request, signal);
+    return this.#isOurs(model) ? refused(model) : this.inner.generate(model, request, cancellation);
   }
 
   override async embed(
     model: BackendModel,
     request: BackendEmbedding,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): Promise<readonly BackendVector[]> {
-    if (!this.#isOurs(model)) return this.inner.embed(model, request, signal);
+    if (!this.#isOurs(model)) return this.inner.embed(model, request, cancellation);
     const inputs = request.inputs.map((input) => (input.kind === 'text' ? input.text : input.ids));
     const { truncate } = request;
     try {
       const background = request.scheduling.priority === 'batch';
       const asked = { inputs, truncate, tokenStates: false, background };
-      const embedded = await this.#options.embedder.embed(asked, signal);
+      const embedded = await this.#options.embedder.embed(asked, cancellation.signal);
       return embedded.map(({ vector, tokenIds }) => ({ vector, promptTokens: tokenIds.length }));
     } catch (error) {
       throw error instanceof EngineError ? this.#told(error) : error;

@@ -1,4 +1,5 @@
 import type { Principal } from '@polylora/adapters-store';
+import type { Cancellation } from '../cancellation.ts';
 import type {
   Backend,
   BackendEmbedding,
@@ -45,16 +46,20 @@ export abstract class WrappedBackend implements Backend {
     return this.inner.mix(parts);
   }
 
-  generate(model: BackendModel, request: BackendRequest, signal: AbortSignal): AsyncIterable<BackendEvent> {
-    return this.inner.generate(model, request, signal);
+  generate(
+    model: BackendModel,
+    request: BackendRequest,
+    cancellation: Cancellation,
+  ): AsyncIterable<BackendEvent> {
+    return this.inner.generate(model, request, cancellation);
   }
 
   embed(
     model: BackendModel,
     request: BackendEmbedding,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): Promise<readonly BackendVector[]> {
-    return this.inner.embed(model, request, signal);
+    return this.inner.embed(model, request, cancellation);
   }
 
   stats(): Promise<BackendStats | null> {

@@ -1,6 +1,7 @@
 import { rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../errors.ts';
+import { newId } from '../openai/ids.ts';
 import { type BatchInput, type InputLimits, readBatchInput } from './batch-input.ts';
 import {
   type BatchEndpoint,
@@ -13,7 +14,6 @@ import {
 import { BatchStore } from './batch-store.ts';
 import { BatchWork } from './batch-work.ts';
 import { contentOf, type FileRecord, FileStore } from './file-store.ts';
-import { newId } from './ids.ts';
 import { LineRoom } from './line-room.ts';
 import { LineRunner, type LineRunnerOptions } from './line-runner.ts';
 import { LINE_ERRORS } from './problems.ts';

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseJsonObject } from '../http/json-body.ts';
 import type { Logger } from '../logging.ts';
 import { type JsonObject, objectValue } from '../openai/fields.ts';
+import { newId } from '../openai/ids.ts';
 import type { InputLine } from './batch-input.ts';
 import type { BatchEndpoint, BatchRecord, Progress } from './batch-record.ts';
 import { NO_PROGRESS } from './batch-record.ts';
-import { newId } from './ids.ts';
 import type { LineErrorCode } from './problems.ts';
 import { type LineResult, ResultLog } from './result-log.ts';
 

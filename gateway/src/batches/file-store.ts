@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { publishDirectory, replaceFile } from '@polylora/adapters-store/durable';
 import { z } from 'zod';
-import { newId } from './ids.ts';
+import { newId } from '../openai/ids.ts';
 
 const CONTENT = 'content.jsonl';
 const ABOUT = 'file.json';

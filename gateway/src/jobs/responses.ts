@@ -1,16 +1,11 @@
 import type { ChatMessage } from '@polylora/engine';
 import type { BackendModel } from '../backends/backend.ts';
-import { newId } from '../batches/ids.ts';
 import { ApiError } from '../errors.ts';
 import { type JsonObject, quoted } from '../openai/fields.ts';
-import {
-  now,
-  type ResponseHead,
-  type ResponseItem,
-  responseEvents,
-  wholeResponse,
-} from '../openai/responses-answer.ts';
-import { type InputItem, type ResponsesRequest, readResponsesRequest } from '../openai/responses-request.ts';
+import { newId } from '../openai/ids.ts';
+import { now, type ResponseHead, responseEvents, wholeResponse } from '../openai/responses-answer.ts';
+import { messagesOf } from '../openai/responses-items.ts';
+import { type ResponsesRequest, readResponsesRequest } from '../openai/responses-request.ts';
 import { forChoice } from '../openai/sampling.ts';
 import { readScheduling, type SchedulingOptions, SERVED } from '../openai/scheduling.ts';
 import type { ResponseStore, StoredResponse } from '../responses/response-store.ts';
@@ -26,24 +21,24 @@ export async function responsesJob(
   options: SchedulingOptions & { readonly store: ResponseStore },
 ): Promise<Job> {
   const request = readResponsesRequest(json, model.vocabSize);
-  const { body, sampling, userHash } = request;
+  const { body, input, tools, sampling, userHash } = request;
   const scheduling = readScheduling(json, options);
   const { store, tenant } = options;
   const previous = body.previous_response_id ?? null;
   const earlier = previous === null ? [] : await conversation(store, tenant, previous);
-  const input = request.input.map(itemOf);
   const head = headOf(request, model, SERVED[scheduling.priority]);
   const keep = async (response: StoredResponse['body']): Promise<void> => {
     if (head.store) await store.add(tenant, { body: response, input });
   };
-  const messages = [...earlier.flatMap(({ input, body }) => [...input, ...body.output]), ...input];
+  const items = [...earlier.flatMap(({ input, body }) => [...input, ...body.output]), ...input];
   return {
     requests: [
       {
         id: head.id,
         prompt: {
           kind: 'chat',
-          messages: [...instructionsOf(body.instructions), ...messages.map(messageOf)],
+          messages: [...instructionsOf(body.instructions), ...messagesOf(items)],
+          ...(tools === null ? {} : { tools }),
         },
         sampling: forChoice(sampling, 0),
         scheduling,
@@ -97,7 +92,13 @@ function headOf(
     temperature: sampling.temperature,
     text: { format: body.text?.format ?? { type: 'text' } },
     tool_choice: body.tool_choice ?? 'auto',
-    tools: [],
+    tools: (body.tools ?? []).map(({ type, name, description, parameters, strict }) => ({
+      type,
+      name,
+      description: description ?? null,
+      parameters: parameters ?? null,
+      strict: strict ?? false,
+    })),
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
     truncation: 'disabled',
@@ -113,22 +114,6 @@ function given<Name extends string>(
   return Object.fromEntries(found) as Partial<Record<Name, string>>;
 }
 
-function itemOf({ role, content }: InputItem): ResponseItem {
-  const type = role === 'assistant' ? 'output_text' : 'input_text';
-  return {
-    id: newId('msg_'),
-    type: 'message',
-    status: 'completed',
-    role,
-    content: typeof content === 'string' ? [{ type, text: content }] : content,
-  };
-}
-
 function instructionsOf(text: string | null | undefined): ChatMessage[] {
   return text == null ? [] : [{ role: 'system', content: text }];
-}
-
-/** Parts are joined as those of a chat are. */
-function messageOf({ role, content }: ResponseItem): ChatMessage {
-  return { role, content: content.map(({ text }) => text).join('\n') };
 }

@@ -113,13 +113,12 @@ export function readChatRequest(json: JsonObject, vocabSize: number): ChatReques
   const tools = toolUseOf(body);
   return {
     prompt: tools === null ? prompt : { ...prompt, tools },
-    sampling: {
-      ...samplingOf(body, vocabSize),
+    sampling: samplingOf(body, vocabSize, {
       maxTokens: maxTokensOf(body),
       logprobs: logprobsOf(body),
       promptLogprobs: null,
       constraint: constraintOf(body),
-    },
+    }),
     choices: body.n ?? 1,
     ...streamOptionsOf(body),
     userHash: userHash(body),
@@ -161,6 +160,8 @@ function messageOf(
   }
   if (role === 'tool' && callId == null) throw missing(param('tool_call_id'));
   const words = typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('\n');
+  // Most messages are nothing else.
+  if (name == null && calls == null && role !== 'tool') return { role, content: words };
   return {
     role,
     content: words,

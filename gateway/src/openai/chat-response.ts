@@ -25,7 +25,7 @@ export interface ChatAnswerOptions {
 interface CallBody {
   readonly id: string;
   readonly type: 'function';
-  readonly function: { readonly name: string; arguments: string };
+  readonly function: { name: string; arguments: string };
 }
 
 interface Choice {
@@ -75,6 +75,8 @@ export function chatCompletion(
 
 function addToCalls(calls: CallBody[], { index, id, name, arguments: more }: ToolCallDelta): void {
   calls[index] ??= { id: id ?? '', type: 'function', function: { name: name ?? '', arguments: '' } };
+  // Some servers tell the name later.
+  calls[index].function.name ||= name ?? '';
   calls[index].function.arguments += more;
 }
 
@@ -87,9 +89,8 @@ function messageOf({ text, calls }: Choice): object {
 
 /** A call's first piece has all but its arguments. */
 function callChunk({ index, id, name, arguments: more }: ToolCallDelta): object {
-  return id === null
-    ? { index, function: { arguments: more } }
-    : { index, id, type: 'function', function: { name, arguments: more } };
+  const called = { ...(name === null ? {} : { name }), arguments: more };
+  return id === null ? { index, function: called } : { index, id, type: 'function', function: called };
 }
 
 interface ChunkChoice {

@@ -96,13 +96,12 @@ export function readCompletionRequest(json: JsonObject, vocabSize: number): Comp
   refuseLargerMinimum(maxTokens, 'max_tokens', body);
   return {
     prompts: promptsOf(body.prompt, vocabSize),
-    sampling: {
-      ...samplingOf(body, vocabSize),
+    sampling: samplingOf(body, vocabSize, {
       maxTokens,
       logprobs,
       promptLogprobs: echo ? logprobs : null,
       constraint: constraintOf(body),
-    },
+    }),
     choices,
     candidates,
     echo: echo ?? false,

@@ -1,8 +1,9 @@
-import type { SamplingParams } from '@polylora/engine';
+import type { SamplingParams, ToolUse } from '@polylora/engine';
 import { z } from 'zod';
 import { accountFields, userHash } from './account-fields.ts';
 import type { JsonObject } from './fields.ts';
 import { parse } from './parse.ts';
+import { inputItem, itemOf, type ResponseItem, SEVERAL } from './responses-items.ts';
 import {
   MAX_INT32,
   MAX_TOP_LOGPROBS,
@@ -11,54 +12,9 @@ import {
   samplingOf,
   unsupportedSamplingFields,
 } from './sampling.ts';
-import {
-  expecting,
-  hints,
-  integer,
-  list,
-  onlyNeutral,
-  optional,
-  text,
-  unsupportedField,
-} from './schema-parts.ts';
+import { expecting, integer, list, onlyNeutral, optional, text, unsupportedField } from './schema-parts.ts';
 import { ofTextFormat, textFormat } from './structured-output.ts';
-
-/** More items or parts than any model's context has room for. */
-const SEVERAL = { min: 1, max: 2 ** 16 };
-
-const partType = z.enum(['input_text', 'output_text']);
-hints.add(partType, { unsupported: ['input_image', 'input_file', 'input_audio', 'refusal'] });
-
-const contentPart = z.object({ type: partType, text: z.string() });
-
-const itemType = z.literal('message');
-hints.add(itemType, {
-  unsupported: [
-    'item_reference',
-    'reasoning',
-    'function_call',
-    'function_call_output',
-    'file_search_call',
-    'web_search_call',
-    'computer_call',
-    'computer_call_output',
-    'mcp_call',
-    'custom_tool_call',
-    'custom_tool_call_output',
-  ],
-});
-
-/** A message of the conversation; the kinds of items around tools are not taken. */
-const inputItem = z.object({
-  type: itemType.nullish(),
-  role: z.enum(['user', 'assistant', 'system', 'developer']),
-  content: expecting(
-    z.union([z.string(), list(contentPart, 'objects', SEVERAL)]),
-    'one of a string or array of objects',
-  ),
-});
-
-export type InputItem = z.output<typeof inputItem>;
+import { flatToolFields, flatToolUseOf } from './tools.ts';
 
 const { n: _, ...responseSamplingFields } = samplingFields;
 
@@ -68,18 +24,18 @@ export const responsesFields = {
   conversation: unsupportedField(),
   prompt: unsupportedField(),
   max_tool_calls: unsupportedField(),
-  tools: onlyNeutral(z.array(z.never()).max(0)),
-  tool_choice: onlyNeutral(z.enum(['auto', 'none'])),
   truncation: onlyNeutral(z.literal('disabled')),
   ...unsupportedSamplingFields,
   input: expecting(
     z.union([z.string(), list(inputItem, 'objects', SEVERAL)]),
     'one of a string or array of objects',
-  ).meta({ description: 'What to answer: a text of the user, or messages.' }),
+  ).meta({
+    description: 'What to answer: a text of the user, or messages, calls of functions and what came of them.',
+  }),
   instructions: optional(z.string(), 'Comes before all else, and holds for this response alone.'),
   previous_response_id: optional(text(128), 'The stored response that this one goes on from.'),
   store: optional(z.boolean(), 'Keep the response, to be fetched and gone on from.', true),
-  parallel_tool_calls: optional(z.boolean(), 'Taken, and without tools without meaning.', true),
+  ...flatToolFields,
   reasoning: optional(
     z.object({
       effort: onlyNeutral(z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'])),
@@ -117,7 +73,9 @@ type Body = z.output<typeof responsesBody>;
 export interface ResponsesRequest {
   /** As it came, for what the answer repeats of it. */
   readonly body: Body;
-  readonly input: readonly InputItem[];
+  readonly input: readonly ResponseItem[];
+  /** null where none may be called. */
+  readonly tools: ToolUse | null;
   readonly sampling: SamplingParams;
   /** null where the client names none. */
   readonly userHash: string | null;
@@ -134,15 +92,17 @@ export function readResponsesRequest(json: JsonObject, vocabSize: number): Respo
   const wantsLogprobs = (body.include ?? []).length > 0 || (body.top_logprobs ?? 0) > 0;
   return {
     body,
-    input:
-      typeof body.input === 'string' ? [{ type: 'message', role: 'user', content: body.input }] : body.input,
-    sampling: {
-      ...samplingOf(body, vocabSize),
+    input: (typeof body.input === 'string'
+      ? [{ role: 'user' as const, content: body.input }]
+      : body.input
+    ).map(itemOf),
+    tools: flatToolUseOf(body),
+    sampling: samplingOf(body, vocabSize, {
       maxTokens,
       logprobs: wantsLogprobs ? (body.top_logprobs ?? 0) : null,
       promptLogprobs: null,
       constraint: ofTextFormat(body.text?.format ?? { type: 'text' }),
-    },
+    }),
     userHash: userHash(body),
   };
 }

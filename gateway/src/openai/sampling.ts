@@ -21,8 +21,8 @@ const MAX_LOGIT_BIASES = 1024;
 export const MAX_INT32 = 2 ** 31 - 1;
 const SEED_BITS = 53;
 
-/** The sampling fields that both completion routes share; each route adds its own. */
-export type CommonSampling = Omit<SamplingParams, 'maxTokens' | 'logprobs' | 'promptLogprobs' | 'constraint'>;
+/** What each route reads in its own way. */
+type OwnSampling = Pick<SamplingParams, 'maxTokens' | 'logprobs' | 'promptLogprobs' | 'constraint'>;
 
 const stopString = text(MAX_STOP_LENGTH);
 const bias = z.record(z.string().regex(/^\d{1,10}$/, 'its keys must be token ids.'), decimal(-100, 100));
@@ -85,11 +85,17 @@ const samplingShape = z.object(samplingFields);
 type SamplingBody = z.output<typeof samplingShape>;
 
 /**
+ * What is asked for by the fields that all routes share, and by a route's own.
+ *
  * @param vocabSize token ids from here on are refused
  * @throws ApiError for the first field that is wrong
  */
-export function samplingOf(body: SamplingBody, vocabSize: number): CommonSampling {
+export function samplingOf(body: SamplingBody, vocabSize: number, own: OwnSampling): SamplingParams {
   return {
+    maxTokens: own.maxTokens,
+    logprobs: own.logprobs,
+    promptLogprobs: own.promptLogprobs,
+    constraint: own.constraint,
     temperature: body.temperature ?? 1,
     // OpenAI allows 0, the limit of which is to keep the likeliest token alone; samplers need more than 0.
     topP: (body.top_p ?? 1) || 1e-9,
@@ -121,6 +127,7 @@ export function refuseLargerMinimum(
 
 /** The sampling of the nth answer to a prompt: the first is what `n: 1` would give, each has its own seed. */
 export function forChoice(sampling: SamplingParams, choice: number): SamplingParams {
+  if (choice === 0) return sampling;
   return { ...sampling, seed: fold(BigInt(sampling.seed) + BigInt(choice)) };
 }
 

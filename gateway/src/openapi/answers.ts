@@ -157,13 +157,27 @@ const textPart = z.object({
   logprobs: z.array(z.object({ ...tokenLogprob.shape, top_logprobs: z.array(tokenLogprob) })).optional(),
 });
 
-const responseItem = z.object({
-  id: z.string(),
+const itemHead = { id: z.string(), status: z.enum(['in_progress', 'completed', 'incomplete']) };
+const messageItem = z.object({
+  ...itemHead,
   type: z.literal('message'),
-  status: z.enum(['in_progress', 'completed', 'incomplete']),
   role: z.enum(['user', 'assistant', 'system', 'developer']),
   content: z.array(textPart),
 });
+const callItem = z.object({
+  ...itemHead,
+  type: z.literal('function_call'),
+  call_id: z.string(),
+  name: z.string(),
+  arguments: z.string(),
+});
+const callOutputItem = z.object({
+  ...itemHead,
+  type: z.literal('function_call_output'),
+  call_id: z.string(),
+  output: z.string(),
+});
+const outputItem = z.discriminatedUnion('type', [messageItem, callItem]);
 
 export const responseAnswer = z.object({
   id: z.string(),
@@ -179,7 +193,7 @@ export const responseAnswer = z.object({
   max_tool_calls: z.int().nullable(),
   metadata: z.record(z.string(), z.string()),
   model: z.string(),
-  output: z.array(responseItem),
+  output: z.array(outputItem),
   parallel_tool_calls: z.boolean(),
   previous_response_id: z.string().nullable(),
   prompt_cache_key: z.string().optional(),
@@ -189,8 +203,19 @@ export const responseAnswer = z.object({
   store: z.boolean(),
   temperature: z.number(),
   text: z.object({ format: z.object({ type: z.literal('text') }) }),
-  tool_choice: z.enum(['auto', 'none']),
-  tools: z.array(z.never()),
+  tool_choice: z.union([
+    z.enum(['auto', 'none', 'required']),
+    z.object({ type: z.literal('function'), name: z.string() }),
+  ]),
+  tools: z.array(
+    z.object({
+      type: z.literal('function'),
+      name: z.string(),
+      description: z.string().nullable(),
+      parameters: z.record(z.string(), z.unknown()).nullable(),
+      strict: z.boolean(),
+    }),
+  ),
   top_logprobs: z.int(),
   top_p: z.number(),
   truncation: z.literal('disabled'),
@@ -207,7 +232,8 @@ export const responseAnswer = z.object({
 });
 
 const sequenced = { sequence_number: z.int() };
-const inPart = { ...sequenced, item_id: z.string(), output_index: z.int(), content_index: z.int() };
+const inItem = { ...sequenced, item_id: z.string(), output_index: z.int() };
+const inPart = { ...inItem, content_index: z.int() };
 
 export const responseEvent = z.discriminatedUnion('type', [
   z.object({
@@ -219,7 +245,7 @@ export const responseEvent = z.discriminatedUnion('type', [
     type: z.enum(['response.output_item.added', 'response.output_item.done']),
     ...sequenced,
     output_index: z.int(),
-    item: responseItem,
+    item: outputItem,
   }),
   z.object({
     type: z.enum(['response.content_part.added', 'response.content_part.done']),
@@ -237,6 +263,17 @@ export const responseEvent = z.discriminatedUnion('type', [
     ...inPart,
     text: z.string(),
     logprobs: textPart.shape.logprobs.unwrap(),
+  }),
+  z.object({
+    type: z.literal('response.function_call_arguments.delta'),
+    ...inItem,
+    delta: z.string(),
+  }),
+  z.object({
+    type: z.literal('response.function_call_arguments.done'),
+    ...inItem,
+    name: z.string(),
+    arguments: z.string(),
   }),
   z.object({
     type: z.literal('error'),
@@ -263,7 +300,7 @@ function deletedAnswer(object: string) {
   return z.object({ id: z.string(), object: z.literal(object), deleted: z.literal(true) });
 }
 
-export const inputItemsAnswer = pageOf(responseItem);
+export const inputItemsAnswer = pageOf(z.discriminatedUnion('type', [messageItem, callItem, callOutputItem]));
 export const responseDeletedAnswer = deletedAnswer('response');
 
 export const fileAnswer = z.object({

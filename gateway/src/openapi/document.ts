@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { VERSION } from '../version.ts';
 import { errorAnswer } from './answers.ts';
+import { EXAMPLES } from './examples.ts';
 import type { Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
 
@@ -35,7 +36,7 @@ export function openApiDocument(routes: readonly Route[]): object {
     const path = pattern.replaceAll(/:(\w+)(\{[^}]*\})?/g, '{$1}');
     const item = paths[path] ?? {};
     paths[path] = item;
-    item[method.toLowerCase()] = operationBody(operation, path, method, components);
+    item[method.toLowerCase()] = operationBody(operation, path, method, components, EXAMPLES[named]);
     tags.add(operation.tag);
   }
   return {
@@ -74,6 +75,7 @@ function operationBody(
   path: string,
   method: string,
   components: Components,
+  example: object | undefined,
 ): Json {
   const content = {
     ...(answer === undefined ? {} : { [answer.type ?? JSON_TYPE]: { schema: components.of(answer) } }),
@@ -93,7 +95,12 @@ function operationBody(
       : {
           requestBody: {
             required: true,
-            content: { [request.type ?? JSON_TYPE]: { schema: components.of(request) } },
+            content: {
+              [request.type ?? JSON_TYPE]: {
+                schema: components.of(request),
+                ...(example === undefined ? {} : { example }),
+              },
+            },
           },
         }),
     responses: {

@@ -1,6 +1,7 @@
 import { type Database, migrateBeside } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
-import type { ResponseBody, ResponseItem } from '../openai/responses-answer.ts';
+import type { ResponseBody } from '../openai/responses-answer.ts';
+import type { ResponseItem } from '../openai/responses-items.ts';
 import { RESPONSE_MIGRATIONS } from './migrations.ts';
 import { type ResponseDatabase, withResponses } from './tables.ts';
 

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { embeddingAnswer } from '../embedding.ts';
 import { clientOf } from '../http/client.ts';
-import type { GatewayEnv } from '../http/context.ts';
+import { type GatewayEnv, jsonAnswer } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import { requestedModel } from '../jobs/model.ts';
 import { readEmbeddingRequest } from '../openai/embedding-request.ts';
@@ -21,7 +21,8 @@ export function embeddingsRoute(deps: GatewayDeps) {
     const scheduling = readScheduling(body, schedulingOf(access, deps));
     Object.assign(c.get('log'), { model: model.id, inputs: request.inputs.length });
     const { inFlight, metrics } = deps;
-    return c.json(
+    return jsonAnswer(
+      c,
       await embeddingAnswer({
         ...{ backend, model, request, scheduling, inFlight, metrics },
         ...{ client: clientOf(c), reserve: reserveFor(c, deps) },

@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import { generateWhole, startGeneration } from '../generation.ts';
 import { clientOf } from '../http/client.ts';
-import type { GatewayEnv } from '../http/context.ts';
+import { type GatewayEnv, jsonAnswer } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
@@ -42,7 +42,7 @@ export function generateRoute(
       promptParam,
     };
     const { chunks, events } = job;
-    if (chunks === null) return c.json(await job.whole(await generateWhole(generation)));
+    if (chunks === null) return jsonAnswer(c, await job.whole(await generateWhole(generation)));
     const options = events === undefined ? { chunks } : { chunks, events };
     return answerStream(c, deps.logger, await startGeneration(generation), options);
   };

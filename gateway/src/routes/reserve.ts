@@ -1,13 +1,13 @@
 import type { Context } from 'hono';
 import { type Reservation, UNLIMITED } from '../admission/admission.ts';
 import type { Asked } from '../admission/asked.ts';
-import { type GatewayEnv, setHeaders } from '../http/context.ts';
+import { addHeaders, type GatewayEnv } from '../http/context.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /** Reserves what a request may use for whoever sent it; what it used is in its line of the log. */
 export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
   const taken = (reservation: Reservation): Reservation => {
-    setHeaders(c, reservation.headers);
+    addHeaders(c, reservation.headers);
     let onEnd = () => {};
     c.set(
       'ended',

@@ -1,4 +1,5 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, hash, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 
 /** What our keys begin with, so that scanners of leaked secrets know them. */
 const KEY_START = 'plk_';
@@ -7,6 +8,8 @@ const KEY_BYTES = 32;
 const KEY = /^plk_[A-Za-z0-9_-]{43}$/;
 /** Six characters tell keys apart, and leave 220 bits to guess. */
 const SHOWN_CHARACTERS = KEY_START.length + 6;
+/** Keys of which the hash is remembered: those that ask most. */
+const MOST_REMEMBERED = 10_000;
 /** Longer than any key: what comes is not hashed without end. */
 const LONGEST = 512;
 
@@ -27,6 +30,8 @@ export function keyPrefix(text: string): string {
 /** Hashes keys with a secret of the server's: whoever reads the database can neither use nor check a key. */
 export class KeyHasher {
   readonly #pepper: KeyObject;
+  /** By a plain digest, which takes a tenth of the time and, unlike the key itself, may lie about in memory. */
+  readonly #remembered = new LRUCache<string, string>({ max: MOST_REMEMBERED });
 
   /** @param secret 32 bytes that are the same for all gateways of a database */
   constructor(secret: Buffer) {
@@ -40,6 +45,12 @@ export class KeyHasher {
    * hash comes of which guess.
    */
   hash(key: string): string {
-    return createHmac('sha256', this.#pepper).update(key.slice(0, LONGEST)).digest('base64url');
+    const text = key.slice(0, LONGEST);
+    const digest = hash('sha256', text, 'base64url');
+    const known = this.#remembered.get(digest);
+    if (known !== undefined) return known;
+    const made = createHmac('sha256', this.#pepper).update(text).digest('base64url');
+    this.#remembered.set(digest, made);
+    return made;
   }
 }

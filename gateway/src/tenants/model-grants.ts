@@ -16,6 +16,7 @@ interface Named {
  * base model by its name or as `base`, the one for embeddings by its name.
  */
 export function isGranted(models: readonly string[], model: Named): boolean {
+  if (models.includes(ALL_MODELS)) return true;
   const names = grantNames(model);
   return models.some((each) => names.includes(each));
 }

@@ -15,6 +15,8 @@ export interface NamedPrice extends Price {
   readonly model: string;
 }
 
+type Named = Parameters<typeof grantNames>[0];
+
 const FREE: Price = { input: 0, cachedInput: 0, output: 0 };
 
 /** What tokens cost, by the models' names: an adapter's own price, its owner's (`acme/*`), the base's, or everybody's (`*`). */
@@ -22,6 +24,8 @@ export class Prices {
   readonly #database: TenantDatabase;
   readonly #changes: TenantChanges;
   #byModel: ReadonlyMap<string, Price> = new Map();
+  /** What was found by those names: backends give the same object for a model, request after request. */
+  #found = new WeakMap<Named, Price>();
 
   constructor(database: TenantDatabase, changes: TenantChanges) {
     this.#database = database;
@@ -31,10 +35,16 @@ export class Prices {
   /** Reads all anew; they are few. */
   async load(): Promise<void> {
     this.#byModel = new Map((await this.list()).map(({ model, ...price }) => [model, price]));
+    this.#found = new WeakMap();
   }
 
-  of(model: Parameters<typeof grantNames>[0]): Price {
-    if (this.#byModel.size === 0) return FREE;
+  of(model: Named): Price {
+    const found = this.#found.get(model) ?? this.#find(model);
+    this.#found.set(model, found);
+    return found;
+  }
+
+  #find(model: Named): Price {
     // The most particular first; an adapter without a price costs what its base does.
     const names = [...grantNames(model).reverse()];
     if (model.parent !== null)

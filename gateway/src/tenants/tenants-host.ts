@@ -15,6 +15,8 @@ import { type TenantDatabase, withTenants } from './tables.ts';
 import { OPERATOR_TENANT } from './tenant.ts';
 import { Tenants } from './tenants.ts';
 
+const RETRY_MILLISECONDS = 1_000;
+
 /** Tenants and keys, open. */
 export interface TenantsHost {
   readonly database: TenantDatabase;
@@ -76,9 +78,17 @@ export async function openTenants({
   );
   const prices = new Prices(tables, changes);
   await prices.load();
+  let isClosed = false;
+  // Until it succeeds: nobody would ask for it again before the next change.
+  const loadPrices = (): Promise<void> =>
+    prices.load().catch((error: unknown) => {
+      if (isClosed) return;
+      logger.error({ err: error }, 'prices cannot be read');
+      setTimeout(loadPrices, RETRY_MILLISECONDS).unref();
+    });
   registry.onForgotten((subject) => {
     if (!subject.startsWith('price:')) return;
-    prices.load().catch((error: unknown) => logger.error({ err: error }, 'prices cannot be read'));
+    void loadPrices();
   });
   const now = () => clock.now();
   const sums = (subject: Subject) => spend.sumsWithAll(subject);
@@ -108,6 +118,7 @@ export async function openTenants({
     spend,
     admission: new Admission({ counters, spend, prices, now }),
     async close() {
+      isClosed = true;
       await spend.close();
       await counters.close();
       await registry.close();

@@ -49,8 +49,9 @@ export function wholeAnswer(body: Uint8Array, request: BackendRequest): BackendE
   if (needsEcho(request)) return echoed(choice, usage, request);
   const text = choice.message?.content ?? choice.text ?? '';
   const logprobs = request.sampling.logprobs === null ? null : logprobsOf(choice);
-  const told = usageOf(usage, request, () => estimate(text.length));
   const calls = toolCallsOf(choice.message?.tool_calls);
+  const called = calls.toolCalls === undefined ? 0 : JSON.stringify(calls.toolCalls).length;
+  const told = usageOf(usage, request, () => estimate(text.length + called));
   const delta = { type: 'delta', text, tokens: told.completionTokens, logprobs, ...calls } as const;
   return [start(request, told.promptTokens), delta, finish(choice, told)];
 }
@@ -182,7 +183,13 @@ function usageOf(
 function promptEstimate(prompt: BackendRequest['prompt']): number {
   if (prompt.kind === 'tokens') return prompt.ids.length;
   if (prompt.kind === 'text') return estimate(prompt.text.length);
-  return prompt.messages.reduce((sum, { content }) => sum + estimate(content.length), 0);
+  const { messages, tools } = prompt;
+  const said = messages.reduce(
+    (sum, { content, toolCalls }) =>
+      sum + estimate(content.length + (toolCalls === undefined ? 0 : JSON.stringify(toolCalls).length)),
+    0,
+  );
+  return said + (tools === undefined ? 0 : estimate(JSON.stringify(tools).length));
 }
 
 function estimate(characters: number): number {

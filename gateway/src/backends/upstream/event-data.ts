@@ -18,4 +18,9 @@ export class EventData {
     this.#pending = text.slice(begin);
     return found;
   }
+
+  /** @returns the data of a last line that has no end */
+  end(): string[] {
+    return this.feed(Buffer.from('\n'));
+  }
 }

@@ -1,4 +1,5 @@
 import { type Dispatcher, Pool } from 'undici';
+import type { Cancellation } from '../../cancellation.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -52,31 +53,31 @@ export class UpstreamHttp {
     this.#postHeaders = { ...this.#headers, 'content-type': 'application/json' };
   }
 
-  /** @throws where there is no answer; the signal's reason */
-  get(path: string, signal: AbortSignal): Promise<UpstreamAnswer<Buffer>> {
+  /** @throws where there is no answer; the reason it was cancelled for */
+  get(path: string, cancellation: Cancellation): Promise<UpstreamAnswer<Buffer>> {
     return new Promise((resolve, reject) => {
       const options = { method: 'GET', path: this.#path + path, headers: this.#headers } as const;
-      this.#pool.dispatch(options, new WholeBody(signal, resolve, reject));
+      this.#pool.dispatch(options, new WholeBody(cancellation, resolve, reject));
     });
   }
 
   /**
    * The whole answer.
-   * @throws where there is none; the signal's reason
+   * @throws where there is none; the reason it was cancelled for
    */
-  post(path: string, body: object, signal: AbortSignal): Promise<UpstreamAnswer<Buffer>> {
+  post(path: string, body: object, cancellation: Cancellation): Promise<UpstreamAnswer<Buffer>> {
     return new Promise((resolve, reject) => {
-      this.#pool.dispatch(this.#posted(path, body), new WholeBody(signal, resolve, reject));
+      this.#pool.dispatch(this.#posted(path, body), new WholeBody(cancellation, resolve, reject));
     });
   }
 
   /**
    * The answer as it comes.
-   * @throws where there is none; the signal's reason
+   * @throws where there is none; the reason it was cancelled for
    */
-  stream(path: string, body: object, signal: AbortSignal): Promise<UpstreamAnswer<UpstreamBody>> {
+  stream(path: string, body: object, cancellation: Cancellation): Promise<UpstreamAnswer<UpstreamBody>> {
     return new Promise((resolve, reject) => {
-      this.#pool.dispatch(this.#posted(path, body), new StreamedBody(signal, resolve, reject));
+      this.#pool.dispatch(this.#posted(path, body), new StreamedBody(cancellation, resolve, reject));
     });
   }
 
@@ -94,29 +95,28 @@ export class UpstreamHttp {
   }
 }
 
-/** Ends a request when a signal is aborted; the signal lives longer than the request. */
-class Cancellation {
-  readonly #signal: AbortSignal;
-  #controller: Dispatcher.DispatchController | null = null;
-  readonly #onAbort = () => this.#controller?.abort(this.#signal.reason);
+/** Ends a request that is cancelled; what cancels it lives longer than the request. */
+class Ending {
+  readonly #cancellation: Cancellation;
+  #stopListening = () => {};
 
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
+  constructor(cancellation: Cancellation) {
+    this.#cancellation = cancellation;
   }
 
+  /** To be called whenever the request is sent: undici may do so again. */
   begin(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#signal.aborted) this.#onAbort();
-    else this.#signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stopListening();
+    this.#stopListening = this.#cancellation.onCancel((reason) => controller.abort(reason as Error));
   }
 
   end(): void {
-    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
   }
 }
 
 class WholeBody implements Dispatcher.DispatchHandler {
-  readonly #cancellation: Cancellation;
+  readonly #ending: Ending;
   readonly #resolve: (answer: UpstreamAnswer<Buffer>) => void;
   readonly #reject: (error: unknown) => void;
   readonly #chunks: Buffer[] = [];
@@ -124,17 +124,17 @@ class WholeBody implements Dispatcher.DispatchHandler {
   #headers: Headers = {};
 
   constructor(
-    signal: AbortSignal,
+    cancellation: Cancellation,
     resolve: (answer: UpstreamAnswer<Buffer>) => void,
     reject: (error: unknown) => void,
   ) {
-    this.#cancellation = new Cancellation(signal);
+    this.#ending = new Ending(cancellation);
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#cancellation.begin(controller);
+    this.#ending.begin(controller);
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
@@ -147,20 +147,20 @@ class WholeBody implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#cancellation.end();
+    this.#ending.end();
     const [first = Buffer.alloc(0)] = this.#chunks;
     const body = this.#chunks.length > 1 ? Buffer.concat(this.#chunks) : first;
     this.#resolve({ status: this.#status, headers: this.#headers, body });
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.#cancellation.end();
+    this.#ending.end();
     this.#reject(error);
   }
 }
 
 class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
-  readonly #cancellation: Cancellation;
+  readonly #ending: Ending;
   readonly #resolve: (answer: UpstreamAnswer<UpstreamBody>) => void;
   readonly #reject: (error: unknown) => void;
   #controller: Dispatcher.DispatchController | null = null;
@@ -171,18 +171,18 @@ class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
   #wake = () => {};
 
   constructor(
-    signal: AbortSignal,
+    cancellation: Cancellation,
     resolve: (answer: UpstreamAnswer<UpstreamBody>) => void,
     reject: (error: unknown) => void,
   ) {
-    this.#cancellation = new Cancellation(signal);
+    this.#ending = new Ending(cancellation);
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    this.#cancellation.begin(controller);
+    this.#ending.begin(controller);
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
@@ -197,13 +197,13 @@ class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
   }
 
   onResponseEnd(): void {
-    this.#cancellation.end();
+    this.#ending.end();
     this.#hasEnded = true;
     this.#wake();
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.#cancellation.end();
+    this.#ending.end();
     this.#error = error;
     this.#hasEnded = true;
     this.#reject(error);

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { Cancellation } from '../../cancellation.ts';
 import type { BackendModel } from '../backend.ts';
 import { UpstreamBroken } from './failure.ts';
 import type { UpstreamHttp } from './http.ts';
@@ -115,7 +116,7 @@ export class UpstreamModels {
   async #ask(): Promise<void> {
     try {
       const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(ANSWER_MILLISECONDS)]);
-      const { status, body } = await this.#http.get('/v1/models', signal);
+      const { status, body } = await this.#http.get('/v1/models', Cancellation.of(signal));
       if (status === 401 || status === 403) {
         throw new UpstreamKeyRefused(`The upstream refuses the key with status ${status}: set upstreamKey.`);
       }
@@ -141,6 +142,7 @@ export class UpstreamModels {
   }
 
   #take(data: z.infer<typeof listSchema>['data']): void {
+    const lengths = new Map(data.map(({ id, max_model_len: length, meta }) => [id, length ?? meta?.n_ctx]));
     const models = data.map(
       ({ id, created, parent, root, max_model_len: length, task, meta }): BackendModel => {
         const isAdapter = typeof parent === 'string' && parent !== id;
@@ -150,7 +152,8 @@ export class UpstreamModels {
           parent: isAdapter ? parent : null,
           root: source,
           created: created ?? this.#startedAt,
-          maxModelLen: length ?? meta?.n_ctx ?? null,
+          // vLLM tells the base model's alone, which its adapters share.
+          maxModelLen: length ?? meta?.n_ctx ?? (isAdapter ? lengths.get(parent) : null) ?? null,
           vocabSize: meta?.n_vocab ?? ANY_TOKEN,
           mixture: null,
           task: task ?? 'generate',

@@ -7,7 +7,9 @@ export interface UpstreamToolCall {
   readonly function?: { readonly name?: string | null; readonly arguments?: string | null };
 }
 
-export function upstreamMessage({ toolCalls, toolCallId, ...rest }: ChatMessage): object {
+export function upstreamMessage(message: ChatMessage): object {
+  if (message.toolCalls === undefined && message.toolCallId === undefined) return message;
+  const { toolCalls, toolCallId, ...rest } = message;
   return {
     ...rest,
     ...(toolCallId === undefined ? {} : { tool_call_id: toolCallId }),

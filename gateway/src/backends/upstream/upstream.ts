@@ -1,3 +1,4 @@
+import type { Cancellation } from '../../cancellation.ts';
 import type { Logger } from '../../logging.ts';
 import { unsupported } from '../../openai/fields.ts';
 import type {
@@ -80,31 +81,31 @@ export class UpstreamBackend implements Backend {
   readonly answer = async (
     model: BackendModel,
     request: BackendRequest,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): Promise<readonly BackendEvent[]> => {
     try {
       const { path, body } = upstreamRequest(model, request, { stream: false, prefixes: this.#prefixes });
-      const answer = await this.#http.post(path, body, signal);
+      const answer = await this.#http.post(path, body, cancellation);
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
       return wholeAnswer(answer.body, request);
     } catch (error) {
-      return [this.#broken(error, signal)];
+      return [this.#broken(error, cancellation)];
     }
   };
 
   async *generate(
     model: BackendModel,
     request: BackendRequest,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): AsyncGenerator<BackendEvent> {
     if (needsEcho(request)) {
-      yield* await this.answer(model, request, signal);
+      yield* await this.answer(model, request, cancellation);
       return;
     }
     let cancel = () => {};
     try {
       const { path, body } = upstreamRequest(model, request, { stream: true, prefixes: this.#prefixes });
-      const answer = await this.#http.stream(path, body, signal);
+      const answer = await this.#http.stream(path, body, cancellation);
       cancel = () => answer.body.cancel();
       if (answer.status !== 200) {
         yield this.#refused(failureOf({ ...answer, body: await failureBody(answer.body) }));
@@ -120,9 +121,14 @@ export class UpstreamBackend implements Backend {
         }
         if (chunks.isDone) break;
       }
+      for (const data of chunks.isDone ? [] : events.end()) {
+        const event = chunks.read(data);
+        if (event !== null) yield event;
+        if (event?.type === 'error') return;
+      }
       yield* chunks.end();
     } catch (error) {
-      yield this.#broken(error, signal);
+      yield this.#broken(error, cancellation);
     } finally {
       cancel();
     }
@@ -131,17 +137,17 @@ export class UpstreamBackend implements Backend {
   async embed(
     model: BackendModel,
     request: BackendEmbedding,
-    signal: AbortSignal,
+    cancellation: Cancellation,
   ): Promise<readonly BackendVector[]> {
     let failure: UpstreamFailure;
     try {
       const { path, body } = upstreamEmbedding(model, request);
-      const answer = await this.#http.post(path, body, signal);
+      const answer = await this.#http.post(path, body, cancellation);
       if (answer.status === 200) return vectorsOf(answer.body, request);
       failure = this.#refused(failureOf(answer));
     } catch (error) {
-      signal.throwIfAborted();
-      failure = this.#broken(error, signal);
+      cancellation.throwIfCancelled();
+      failure = this.#broken(error, cancellation);
     }
     throw apiErrorOf(failure);
   }
@@ -163,8 +169,8 @@ export class UpstreamBackend implements Backend {
   }
 
   /** What a client is told of what was thrown; why is for the log. */
-  #broken(error: unknown, signal: AbortSignal): UpstreamFailure {
-    if (!signal.aborted) {
+  #broken(error: unknown, cancellation: Cancellation): UpstreamFailure {
+    if (!cancellation.isCancelled) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#logger.error({ upstream: this.#http.origin, reason }, 'upstream broke off');
       if (!(error instanceof UpstreamBroken)) void this.#models.look().catch(() => {});
