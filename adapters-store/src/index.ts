@@ -10,6 +10,7 @@ export {
   migrateBack,
   migrateBeside,
   openDatabase,
+  withoutDisk,
 } from './metadata/database.ts';
 export type { Tables } from './metadata/tables.ts';
 export { isAdapterName } from './name.ts';

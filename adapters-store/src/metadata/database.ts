@@ -109,6 +109,31 @@ export function inTurn<Result>(
   });
 }
 
+/**
+ * Does several changes as one, all or none, without waiting for the disk: a process that is killed loses nothing of them, a machine
+ * that loses power may lose the last. For what is written all the time and nobody was promised, as SQLite's waiting holds up the process.
+ */
+export function withoutDisk<T, Result>(
+  database: Kysely<T>,
+  work: (transaction: Transaction<T>) => Promise<Result>,
+): Promise<Result> {
+  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter;
+  if (isPostgres) {
+    return database.transaction().execute(async (transaction) => {
+      await sql`set local synchronous_commit = off`.execute(transaction);
+      return work(transaction);
+    });
+  }
+  return database.connection().execute(async (connection) => {
+    await sql`pragma synchronous = normal`.execute(connection);
+    try {
+      return await connection.transaction().execute(work);
+    } finally {
+      await sql`pragma synchronous = full`.execute(connection);
+    }
+  });
+}
+
 async function openSqlite(file: string): Promise<Database> {
   try {
     await mkdir(dirname(file), { recursive: true });

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { withoutDisk } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
 import type { TenantDatabase } from '../tenants/tables.ts';
 import type { Used } from './asked.ts';
@@ -157,7 +158,7 @@ export class SpendLog {
     if (entries.length === 0) return;
     this.#pending = new Map();
     try {
-      await this.#database.transaction().execute(async (transaction) => {
+      await withoutDisk(this.#database, async (transaction) => {
         // In one order at every gateway: else two could wait for each other.
         for (const { promptTokens, cachedTokens, completionTokens, ...entry } of entries.toSorted(compare)) {
           const row = {

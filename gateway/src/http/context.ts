@@ -7,6 +7,7 @@ import type { Access } from '../access/access.ts';
 import { ApiError, toApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
+import { afterwards } from './afterwards.ts';
 
 /** What the routes leave for the access log. Nothing in it comes from the client unchecked. */
 export interface RequestLog {
@@ -61,18 +62,17 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     await next();
     setHeaders(c, headersOf(c));
 
+    const { status } = c.res;
     const route = routePattern(matchedRoutes(c));
     const { method } = c.req;
-    const { status } = c.res;
     metrics.countHttp(route, method, status);
-    const write = () => {
-      const took = Math.round(performance.now() - started);
+    const tell = (ended: number) => {
       const line = {
         requestId,
         method,
         route,
         status,
-        milliseconds: took,
+        milliseconds: Math.round(ended - started),
         ...c.get('log'),
         ...cause(c.error),
       };
@@ -80,9 +80,13 @@ export function requestContext(logger: Logger, metrics: Metrics) {
       else if (PROBES.has(route)) logger.debug(line, 'request');
       else logger.info(line, 'request');
     };
+    const tellAfterwards = () => {
+      const ended = performance.now();
+      afterwards(() => tell(ended));
+    };
     const ended = c.get('ended');
-    if (ended === undefined || c.get('log').usage !== undefined) write();
-    else void ended.then(write);
+    if (ended === undefined || c.get('log').usage !== undefined) tellAfterwards();
+    else void ended.then(tellAfterwards);
   });
 }
 
