@@ -27,6 +27,15 @@ interface State {
   loading: Promise<void> | null;
 }
 
+/** What is known here of a tenant or a key. */
+export interface Known {
+  readonly subject: Subject;
+  readonly concurrent: number;
+  readonly held: Amount;
+  /** With all that was settled; null: the database was not asked. */
+  readonly sums: Sums | null;
+}
+
 export interface MemoryCountersOptions {
   /** Reads what was spent by a subject, with all that was settled until now. */
   readonly sums: (subject: Subject) => Promise<Sums>;
@@ -51,13 +60,30 @@ export class MemoryCounters implements Counters, SumsReader {
   }
 
   reserve(scopes: readonly Scope[], need: Need): Answer | Promise<Answer> {
+    const loading = this.load(scopes);
+    return loading === null ? this.#reserve(scopes, need) : loading.then(() => this.#reserve(scopes, need));
+  }
+
+  /** Reads the sums that are not known; null: all that have budgets are, and `reserve` answers at once. */
+  load(scopes: readonly Scope[]): Promise<unknown> | null {
     let loading: Promise<void>[] | null = null;
     for (const { subject, limits } of scopes) {
-      const read = limits.budgets.length === 0 ? null : this.#load(this.#stateOf(subject));
-      if (read !== null) loading = [...(loading ?? []), read];
+      if (limits.budgets.length === 0 || this.#stateOf(subject).spent !== null) continue;
+      loading = [...(loading ?? []), this.read(subject)];
     }
-    if (loading !== null) return Promise.all(loading).then(() => this.#reserve(scopes, need));
-    return this.#reserve(scopes, need);
+    return loading === null ? null : Promise.all(loading);
+  }
+
+  /** Reads a subject's sums, once however many wait for them. */
+  read(subject: Subject): Promise<void> {
+    const state = this.#stateOf(subject);
+    state.loading ??= this.#options
+      .sums(subject)
+      .then((sums) => this.take(subject, sums))
+      .finally(() => {
+        state.loading = null;
+      });
+    return state.loading;
   }
 
   settle({ at, scopes, need }: Hold, used: Amount | null): void {
@@ -118,9 +144,32 @@ export class MemoryCounters implements Counters, SumsReader {
     return { at, scopes, need };
   }
 
-  /** What everybody holds who was here lately, nothing too. */
-  holds(): readonly { readonly subject: Subject; readonly concurrent: number; readonly held: Amount }[] {
-    return [...this.#states.values()];
+  /** What everybody holds and has spent who was here lately. */
+  known(): readonly Known[] {
+    return [...this.#states.values()].map((state) => ({
+      subject: state.subject,
+      concurrent: state.concurrent,
+      held: state.held,
+      sums: this.#sumsOf(state),
+    }));
+  }
+
+  /** What a subject spent, as far as it is known here; null: nobody has asked. */
+  sums(subject: Subject): Sums | null {
+    const state = this.#states.get(subjectId(subject));
+    return state === undefined ? null : this.#sumsOf(state);
+  }
+
+  #sumsOf(state: State): Sums | null {
+    this.#roll(state);
+    const { spent, since } = state;
+    if (spent === null) return null;
+    const { day, month, total } = since;
+    return {
+      day: plus(spent.day, day),
+      month: plus(spent.month, month),
+      total: plus(spent.total, total),
+    };
   }
 
   #obstacle(scope: Scope, state: State, need: Need, at: number): Obstacle | null {
@@ -149,17 +198,6 @@ export class MemoryCounters implements Counters, SumsReader {
     const now = this.#options.now();
     const end = endOf(period, now);
     return { scope, kind: 'budget', budget, spent, held, milliseconds: end === null ? null : end - now };
-  }
-
-  #load(state: State): Promise<void> | null {
-    if (state.spent !== null) return null;
-    state.loading ??= this.#options
-      .sums(state.subject)
-      .then((sums) => this.take(state.subject, sums))
-      .finally(() => {
-        state.loading = null;
-      });
-    return state.loading;
   }
 
   #stateOf(subject: Subject): State {
