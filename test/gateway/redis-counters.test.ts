@@ -113,6 +113,20 @@ describe.skipIf(!HAS_REDIS)('counters in Redis', () => {
     await expect.poll(() => roomAt(b, scopes, 5)).toBe(4);
   }, 20_000);
 
+  it('tell of a budget that is spent before one that only is held', async () => {
+    const held = scope('held', { budgets: { day: { tokens: 20 } } });
+    const spent = scope('spent', { budgets: { day: { tokens: 25 } } });
+    const [a, b] = [await gateway(), await gateway()];
+    for (const each of await holds(a, [spent], 2)) a.settle(each, NEED);
+    expect(await holds(b, [held], 2)).toHaveLength(2);
+    expect((await a.reserve([held], NEED)).obstacle).toMatchObject({ spent: 0, held: 20 });
+    expect((await a.reserve([held, spent], NEED)).obstacle).toMatchObject({
+      spent: 20,
+      held: 0,
+      scope: spent,
+    });
+  });
+
   it('bring what was spent while it was away', async () => {
     const scopes = [scope('acme', { budgets: { total: { tokens: 100 } } })];
     const a = await gateway();

@@ -127,8 +127,8 @@ describe('a budget', () => {
     const admitted = first.filter((each): each is Reservation => !isRefused(each));
     expect(admitted).toHaveLength(100);
     for (const refusal of first.filter(isRefused)) {
-      expect(refusal).toMatchObject({ code: 'insufficient_quota', status: 429 });
-      expect(refusal.headers()).toMatchObject({ 'x-should-retry': 'false' });
+      expect(refusal).toMatchObject({ code: 'budget_held', status: 429 });
+      expect(refusal.headers()).toMatchObject({ 'x-should-retry': 'true', 'retry-after': '1' });
     }
     for (const each of admitted) {
       each.settle(used(2, 3));
@@ -141,6 +141,31 @@ describe('a budget', () => {
     for (const each of second) if (!isRefused(each)) each.settle(null);
     const third = await Promise.all(Array.from({ length: 500 }, () => trying(reserve)));
     expect(third.filter((each) => !isRefused(each))).toHaveLength(50);
+  });
+
+  it('is told to be spent where no end of what runs would help, before one that only is held', async () => {
+    const access = await accessWith(
+      { budgets: { day: { tokens: 100 } } },
+      { budgets: { month: { tokens: 50 } } },
+    );
+    (await host.admission.reserve(access, asked(10, 0))).settle(used(10, 0));
+    const running = await host.admission.reserve(access, asked(10, 20));
+    const codeOf = async (tokens: number) => {
+      const result = await trying(() => host.admission.reserve(access, asked(tokens, 0)));
+      if (isRefused(result)) return result.code;
+      result.settle(null);
+      return null;
+    };
+    // The key has 40 left, 30 of them held.
+    expect(await codeOf(11)).toBe('budget_held');
+    expect(await codeOf(41)).toBe('insufficient_quota');
+    const ofTenant = await host.admission.reserve({ ...access, key: null }, asked(50, 0));
+    // The tenant's has room for it but for what is held, the key's has none.
+    expect(await codeOf(41)).toBe('insufficient_quota');
+    ofTenant.settle(null);
+    running.settle(used(10, 20));
+    expect(await codeOf(11)).toBe('insufficient_quota');
+    expect(await codeOf(10)).toBeNull();
   });
 
   it('counts what is in the database, also what another gateway wrote', async () => {

@@ -1,5 +1,16 @@
 import { type Budget, PERIODS, type Period } from '../tenants/limits.ts';
-import type { Answer, Counters, Hold, Need, Obstacle, Rate, Rates, Scope } from './counters.ts';
+import {
+  type Answer,
+  type BudgetObstacle,
+  type Counters,
+  type Hold,
+  isSpent,
+  type Need,
+  type Obstacle,
+  type Rate,
+  type Rates,
+  type Scope,
+} from './counters.ts';
 import { endOf, type FirstDays, firstDays } from './periods.ts';
 import { SlidingWindow } from './sliding-window.ts';
 import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
@@ -25,6 +36,12 @@ interface State {
   first: FirstDays;
   usedAt: number;
   loading: Promise<void> | null;
+}
+
+/** A tenant or a key with what it may use and what it uses. */
+interface Limited {
+  readonly scope: Scope;
+  readonly state: State;
 }
 
 /** What is known here of a tenant or a key. */
@@ -129,10 +146,8 @@ export class MemoryCounters implements Counters, SumsReader {
   #reserve(scopes: readonly Scope[], need: Need): Answer {
     const at = this.#steady();
     const limited = scopes.map((scope) => ({ scope, state: this.#stateOf(scope.subject) }));
-    for (const { scope, state } of limited) {
-      const obstacle = this.#obstacle(scope, state, need, at);
-      if (obstacle !== null) return { hold: null, obstacle, rates: ratesOf(limited, at) };
-    }
+    const obstacle = this.#obstacle(limited, need, at);
+    if (obstacle !== null) return { hold: null, obstacle, rates: ratesOf(limited, at) };
     for (const { state } of limited) take(state, need, at);
     return { hold: { at, scopes, need }, obstacle: null, rates: ratesOf(limited, at) };
   }
@@ -172,23 +187,30 @@ export class MemoryCounters implements Counters, SumsReader {
     };
   }
 
-  #obstacle(scope: Scope, state: State, need: Need, at: number): Obstacle | null {
-    const { limits } = scope;
-    for (const budget of limits.budgets) {
-      const obstacle = this.#budgetObstacle(scope, state, budget, need);
-      if (obstacle !== null) return obstacle;
+  #obstacle(limited: readonly Limited[], need: Need, at: number): Obstacle | null {
+    let held: Obstacle | null = null;
+    for (const { scope, state } of limited) {
+      for (const budget of scope.limits.budgets) {
+        const obstacle = this.#budgetObstacle(scope, state, budget, need);
+        if (obstacle === null) continue;
+        if (isSpent(obstacle, need)) return obstacle;
+        held ??= obstacle;
+      }
     }
-    if (!need.isInteractive) return null;
-    const { requestsPerMinute, tokensPerMinute, concurrentRequests: limit } = limits;
-    const tooFast =
-      rateObstacle(scope, 'requests', requestsPerMinute, state.requests, 1, at) ??
-      rateObstacle(scope, 'tokens', tokensPerMinute, state.tokens, need.tokens, at);
-    if (tooFast !== null) return tooFast;
-    if (limit === null || state.concurrent < limit) return null;
-    return { scope, kind: 'concurrency', limit, milliseconds: null };
+    if (held !== null || !need.isInteractive) return held;
+    for (const { scope, state } of limited) {
+      const { requestsPerMinute, tokensPerMinute, concurrentRequests: limit } = scope.limits;
+      const tooFast =
+        rateObstacle(scope, 'requests', requestsPerMinute, state.requests, 1, at) ??
+        rateObstacle(scope, 'tokens', tokensPerMinute, state.tokens, need.tokens, at);
+      if (tooFast !== null) return tooFast;
+      if (limit !== null && state.concurrent >= limit)
+        return { scope, kind: 'concurrency', limit, milliseconds: null };
+    }
+    return null;
   }
 
-  #budgetObstacle(scope: Scope, state: State, budget: Budget, need: Need): Obstacle | null {
+  #budgetObstacle(scope: Scope, state: State, budget: Budget, need: Need): BudgetObstacle | null {
     this.#roll(state);
     const { period, unit, most } = budget;
     const spent = (state.spent?.[period][unit] ?? 0) + state.since[period][unit];
@@ -260,7 +282,7 @@ function rateObstacle(
   return { scope, kind, limit, used, milliseconds: window.untilAtMost(at, limit - amount) };
 }
 
-function ratesOf(limited: readonly { readonly scope: Scope; readonly state: State }[], at: number): Rates {
+function ratesOf(limited: readonly Limited[], at: number): Rates {
   let [requests, tokens] = [null as Rate | null, null as Rate | null];
   for (const { scope, state } of limited) {
     const { requestsPerMinute, tokensPerMinute } = scope.limits;

@@ -97,29 +97,36 @@ for index, scope in ipairs(asked.scopes) do
 end
 if #missing > 0 then return cjson.encode({ missing = missing }) end
 
-local obstacle = nil
-local amounts = { requests = 1, tokens = need.tokens }
+-- A budget that is spent is told before one that only is held, and both before what passes with a minute.
+local spentOut, obstacle, helds = nil, nil, {}
 for index, scope in ipairs(asked.scopes) do
   local held = heldBy(scope)
+  helds[index] = held
   for which, budget in ipairs(scope.budgets) do
     local spent = tonumber(redis.call('HGET', spentKey(scope, budget.period), budget.unit) or 0)
     local wanted = need[budget.unit]
-    if obstacle == nil and wanted > 0 and spent + held[budget.unit] + wanted > budget.most then
-      obstacle = { scope = index - 1, kind = 'budget', budget = which - 1, spent = spent, held = held[budget.unit] }
+    if wanted > 0 and spent + held[budget.unit] + wanted > budget.most then
+      local found = { scope = index - 1, kind = 'budget', budget = which - 1, spent = spent, held = held[budget.unit] }
+      obstacle = obstacle or found
+      if spent + wanted > budget.most then spentOut = spentOut or found end
     end
   end
-  if need.isInteractive then
+end
+obstacle = spentOut or obstacle
+local amounts = { requests = 1, tokens = need.tokens }
+if need.isInteractive and obstacle == nil then
+  for index, scope in ipairs(asked.scopes) do
     for _, unit in ipairs({ 'requests', 'tokens' }) do
       local limit = scope[unit]
-      if limit then
+      if limit and obstacle == nil then
         local used, list = usedOf(scope, unit)
-        if obstacle == nil and used + amounts[unit] > limit then
+        if used + amounts[unit] > limit then
           local milliseconds = wait(used, list, limit - amounts[unit])
           obstacle = { scope = index - 1, kind = unit, limit = limit, used = used, milliseconds = milliseconds }
         end
       end
     end
-    if obstacle == nil and scope.concurrent and held.concurrent >= scope.concurrent then
+    if obstacle == nil and scope.concurrent and helds[index].concurrent >= scope.concurrent then
       obstacle = { scope = index - 1, kind = 'concurrency', limit = scope.concurrent }
     end
   end
