@@ -8,6 +8,7 @@ import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
+import { type PromptCounter, promptCounter } from './prompt-counter.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
 export interface ChoiceEvent {
@@ -59,7 +60,7 @@ interface Admitted {
 async function admit(options: GenerationOptions): Promise<Admitted> {
   const { backend, model, requests, client } = options;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const asked = askedOf(model, requests);
+  const asked = askedOf(model, requests, counterOf(options));
   const reserved = options.reserve(asked);
   const reservation = reserved instanceof Promise ? await reserved : reserved;
   const lease = acquired(options, reservation);
@@ -82,6 +83,15 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
     end();
   };
   return { cancellation: lease.cancellation, meter, end, close };
+}
+
+function counterOf(options: GenerationOptions): PromptCounter | null {
+  const count = promptCounter(options);
+  if (count === null) return null;
+  return (prompt) =>
+    count(prompt).catch((error: unknown) => {
+      throw ofPrompt(error, options);
+    });
 }
 
 function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {

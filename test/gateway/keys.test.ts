@@ -137,6 +137,26 @@ describe('a tenant', () => {
     expect((await ask(key)).usage?.completion_tokens).toBe(8);
   }, 60_000);
 
+  it('has its prompts counted by the token where by the byte they would be too large for good', async () => {
+    await cli('tenants', 'create', 'wordy', '--tokens-per-request', '200');
+    const { key } = await newKey('wordy');
+    const say = (words: number, max_tokens = 8) =>
+      ask(key, { messages: [{ role: 'user', content: 'the '.repeat(words) }], max_tokens });
+    const { usage } = await say(170);
+    const room = 200 - (usage?.prompt_tokens ?? 0);
+    expect((await say(170, room)).usage?.total_tokens).toBe(200);
+    // The message has the tokens that were counted, or all of the context for what was not worth it.
+    await expect(say(170, room + 1)).rejects.toMatchObject({
+      ...{ status: 400, code: 'request_exceeds_limit' },
+      message: expect.stringContaining('up to 201 tokens'),
+    });
+    await expect(say(2_000)).rejects.toMatchObject({ message: expect.stringContaining('up to 520 tokens') });
+    const embed = (words: number) =>
+      clientOf(key).embeddings.create({ model: 'base', input: ['the '.repeat(words), 'the '] });
+    expect((await embed(150)).usage.prompt_tokens).toBeLessThan(200);
+    await expect(embed(250)).rejects.toMatchObject({ status: 400, code: 'request_exceeds_limit' });
+  }, 60_000);
+
   it('pays once for what was generated when its client leaves, and its place is free at once', async () => {
     await cli('tenants', 'create', 'leaver', '--concurrent-requests', '1');
     const { key } = await newKey('leaver');

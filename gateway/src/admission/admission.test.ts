@@ -3,16 +3,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '@polylora/adapters-store';
+import type { Prompt } from '@polylora/engine';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Access } from '../access/access.ts';
-import type { BackendModel } from '../backends/backend.ts';
+import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 import type { ApiError } from '../errors.ts';
 import { createLogger } from '../logging.ts';
-import type { LimitsBody } from '../tenants/limits.ts';
+import { type LimitsBody, limitsOf } from '../tenants/limits.ts';
 import { withTenants } from '../tenants/tables.ts';
 import { openTenants, type TenantsHost } from '../tenants/tenants-host.ts';
 import { Admission, type Reservation } from './admission.ts';
-import type { Asked, Used } from './asked.ts';
+import { type Asked, askedOf, type Used } from './asked.ts';
 import { MemoryCounters } from './memory-counters.ts';
 import { SpendLog } from './spend-log.ts';
 
@@ -65,7 +66,7 @@ async function accessWith(tenant: LimitsBody, key: LimitsBody = {}): Promise<Acc
 }
 
 function asked(promptTokens: number, completionTokens: number, model = BASE): Asked {
-  return { model, promptTokens, completionTokens };
+  return { model, promptTokens, completionTokens, counting: null };
 }
 
 function used(promptTokens: number, completionTokens: number): Used {
@@ -288,6 +289,53 @@ describe('other limits', () => {
       const refused = await trying(() => host.admission.reserve(access, asked(1, tokens - 1)));
       expect(refused).toMatchObject({ code: 'request_exceeds_limit', status: 400 });
     }
+  });
+});
+
+describe('a prompt whose bytes alone would refuse it for good', () => {
+  /** Of 64 bytes, which are so many tokens. */
+  function counted(tokens: number): { asked: Asked; counts: () => number } {
+    let counts = 0;
+    const prompt: Prompt = { kind: 'text', text: 'x'.repeat(64 - 16) };
+    const request = { prompt, sampling: { maxTokens: 10 } } as BackendRequest;
+    const counter = async () => {
+      counts += 1;
+      return tokens;
+    };
+    return { asked: askedOf(BASE, [request], counter), counts: () => counts };
+  }
+
+  it.each<[string, LimitsBody]>([
+    ['a request', { tokens_per_request: 40 }],
+    ['a minute', { tokens_per_minute: 40 }],
+    ['a budget', { budgets: { total: { tokens: 40 } } }],
+    ['money', { budgets: { day: { money: 40e-9 } } }],
+  ])('is counted by its tokens: of %s', async (_, limits) => {
+    await host.prices.set({ model: 'base', input: 1, cachedInput: 1, output: 1 }, 'o');
+    await expect.poll(() => host.prices.of(BASE).output).toBe(1);
+    const access = await accessWith(limits);
+    const [small, large] = [counted(20), counted(31)];
+    (await host.admission.reserve(access, small.asked)).settle(null);
+    expect(small.counts()).toBe(1);
+    expect(isRefused(await trying(() => host.admission.reserve(access, large.asked)))).toBe(true);
+  });
+
+  it('is not where its bytes fit, where they will, or where nothing would', async () => {
+    const { tenant, ...access } = await accessWith({});
+    let tenants = 0;
+    const counts = async (limits: LimitsBody, spent = 0) => {
+      const { asked: wanted, counts: made } = counted(20);
+      const limited = { ...tenant!, id: `tenant-${tenants++}`, limits: limitsOf(limits) };
+      const own: Access = { ...access, tenant: limited };
+      if (spent > 0) (await host.admission.reserve(own, asked(spent, 0))).settle(used(spent, 0));
+      await trying(() => host.admission.reserve(own, wanted));
+      return made();
+    };
+    expect(await counts({ tokens_per_request: 74 })).toBe(0);
+    expect(await counts({ tokens_per_minute: 80 }, 10)).toBe(0);
+    expect(await counts({ tokens_per_request: 13 })).toBe(0);
+    expect(await counts({ budgets: { total: { tokens: 80 } } }, 70)).toBe(0);
+    expect(await counts({ budgets: { total: { tokens: 80 } } }, 60)).toBe(1);
   });
 });
 

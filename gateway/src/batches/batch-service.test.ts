@@ -244,7 +244,7 @@ describe('a line that a budget has room for but for what is held', () => {
         reserve: (from, asked) => tenants.admission.reserve(from, asked, false),
       });
       const held = await tenants.admission.reserve(access!, {
-        ...{ model: backend.base!, promptTokens: 190, completionTokens: 0 },
+        ...{ model: backend.base!, promptTokens: 190, completionTokens: 0, counting: null },
       });
       const batch = await create(service, requestLine('a'));
       await sleep(HELD_MILLISECONDS);
