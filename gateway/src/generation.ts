@@ -1,5 +1,5 @@
 import type { Reservation } from './admission/admission.ts';
-import { type Asked, askedOf } from './admission/asked.ts';
+import { type Asked, askedOf, withinHold } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { apiErrorOf } from './backends/failure.ts';
@@ -48,12 +48,16 @@ export const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
+  /** As they may be sent. */
+  readonly requests: readonly BackendRequest[];
   readonly cancellation: Cancellation;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
   /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
   end(): void;
-  /** Ends whatever still runs as well. */
+  /** Ends whatever still runs. */
+  leave(): void;
+  /** Both. */
   close(): void;
 }
 
@@ -82,7 +86,10 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
     leave();
     end();
   };
-  return { cancellation: lease.cancellation, meter, end, close };
+  return {
+    requests: reservation.holdsTokens ? withinHold(model, requests) : requests,
+    ...{ cancellation: lease.cancellation, meter, end, leave, close },
+  };
 }
 
 function counterOf(options: GenerationOptions): PromptCounter | null {
@@ -109,8 +116,8 @@ function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, requests, metrics } = options;
-  const { cancellation, meter, end, close } = await admit(options);
+  const { backend, model, metrics } = options;
+  const { requests, cancellation, meter, end, close } = await admit(options);
   // Where another server computes, it may have begun before it says so.
   if (backend.answer !== null) meter.expectPrompts();
   const merged = mergeChoices(
@@ -135,7 +142,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
  * @throws ApiError when one fails; the others are then aborted
  */
 export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
-  const { backend, model, requests, metrics } = options;
+  const { backend, model, metrics } = options;
   const { answer } = backend;
   const events: ChoiceEvent[] = [];
   if (answer === null) {
@@ -147,7 +154,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { cancellation, meter, end, close } = await admit(options);
+  const { requests, cancellation, meter, end, leave } = await admit(options);
   meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
     const whole = await metrics.observeWhole(
@@ -160,14 +167,16 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     cancellation.throwIfCancelled();
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };
+  const answers = requests.map(ask);
   try {
-    const answers = await Promise.all(requests.map(ask));
-    end();
-    return answers.flat();
+    return (await Promise.all(answers)).flat();
   } catch (error) {
+    leave();
+    // Those that it ends tell what came of them, which is at once.
+    await Promise.allSettled(answers);
     throw ofPrompt(error, options);
   } finally {
-    close();
+    end();
   }
 }
 

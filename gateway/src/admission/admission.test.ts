@@ -283,6 +283,23 @@ describe('other limits', () => {
     expect(isRefused(await trying(() => host.admission.reserve(access, asked(1, 1))))).toBe(false);
   });
 
+  it('say whether more may be used than is held', async () => {
+    const holds = async (limits: LimitsBody) => {
+      const { tenant, ...access } = await found;
+      const reserved = host.admission.reserve(
+        { ...access, tenant: { ...tenant!, limits: limitsOf(limits) } },
+        asked(1, 1),
+      );
+      return (await reserved).holdsTokens;
+    };
+    const found = accessWith({});
+    expect(await holds({})).toBe(false);
+    expect(await holds({ requests_per_minute: 9, concurrent_requests: 9 })).toBe(false);
+    expect(await holds({ tokens_per_request: 9 })).toBe(true);
+    expect(await holds({ tokens_per_minute: 9 })).toBe(true);
+    expect(await holds({ budgets: { day: { money: 9 } } })).toBe(true);
+  });
+
   it('refuse what is too large at once', async () => {
     const access = await accessWith({ tokens_per_request: 50 }, { tokens_per_minute: 40 });
     for (const tokens of [51, 41]) {

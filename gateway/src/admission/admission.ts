@@ -17,12 +17,14 @@ const MIXTURE = 'mixture';
 export interface Reservation {
   /** What is left of the limits per minute, as headers of the answer. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether the tokens that are held count against something, so that no more may be used. */
+  readonly holdsTokens: boolean;
   /** Puts what was used in its place; null: nothing was begun. More than once is once. */
   settle(used: Used | null): void;
 }
 
 /** Where nobody's use is counted. */
-export const UNLIMITED: Reservation = { headers: {}, settle: () => {} };
+export const UNLIMITED: Reservation = { headers: {}, holdsTokens: false, settle: () => {} };
 
 export interface AdmissionOptions {
   readonly counters: Counters;
@@ -81,6 +83,7 @@ export class Admission {
     let isSettled = false;
     return {
       headers,
+      holdsTokens: hold?.scopes.some(({ limits }) => limitsTokens(limits)) ?? false,
       settle: (used) => {
         if (isSettled) return;
         isSettled = true;
@@ -119,6 +122,10 @@ function limitedScopes({ tenant, key }: Access): Scope[] {
 
 function isLimited({ budgets, ...limits }: Limits): boolean {
   return budgets.length > 0 || Object.values(limits).some((limit) => limit !== null);
+}
+
+function limitsTokens({ tokensPerRequest, tokensPerMinute, budgets }: Limits): boolean {
+  return tokensPerRequest !== null || tokensPerMinute !== null || budgets.length > 0;
 }
 
 /** The most that a request can use, where its prompts have so many tokens. */

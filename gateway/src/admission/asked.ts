@@ -1,4 +1,4 @@
-import type { Prompt } from '@polylora/engine';
+import type { Prompt, SamplingParams } from '@polylora/engine';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 import type { PromptCounter } from '../prompt-counter.ts';
 
@@ -46,16 +46,29 @@ export function askedOf(
   requests: readonly BackendRequest[],
   counter: PromptCounter | null = null,
 ): Asked {
-  const longest = model.maxModelLen ?? UNKNOWN_LENGTH;
-  let completionTokens = 0;
-  for (const { sampling } of requests) {
-    // An upstream whose limit is not known is sent what the client asks for, however much that is.
-    completionTokens +=
-      model.maxModelLen === null
-        ? (sampling.maxTokens ?? longest)
-        : Math.min(sampling.maxTokens ?? longest, longest);
-  }
+  const completionTokens = requests.reduce((sum, { sampling }) => sum + longestAnswer(model, sampling), 0);
   return askedFor(model, [...new Set(requests.map(({ prompt }) => prompt))], completionTokens, counter);
+}
+
+/**
+ * The requests as they may be sent where what was held for them counts: an upstream that does not tell its models' length would answer
+ * beyond what is held where no end is given.
+ */
+export function withinHold(
+  model: BackendModel,
+  requests: readonly BackendRequest[],
+): readonly BackendRequest[] {
+  if (model.maxModelLen !== null) return requests;
+  return requests.map((request) => {
+    const { sampling } = request;
+    return { ...request, sampling: { ...sampling, maxTokens: longestAnswer(model, sampling) } };
+  });
+}
+
+function longestAnswer({ maxModelLen }: BackendModel, { maxTokens }: SamplingParams): number {
+  // An upstream whose limit is not known is sent what the client asks for, however much that is.
+  if (maxModelLen === null) return maxTokens ?? UNKNOWN_LENGTH;
+  return Math.min(maxTokens ?? maxModelLen, maxModelLen);
 }
 
 /** The most that making vectors of texts can use. */
