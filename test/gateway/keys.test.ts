@@ -137,6 +137,31 @@ describe('a tenant', () => {
     expect((await ask(key)).usage?.completion_tokens).toBe(8);
   }, 60_000);
 
+  it('asks for tokens as for all else, but uses none', async () => {
+    await cli('tenants', 'create', 'splitter', '--requests-per-minute', '2', '--budget', 'day:tokens:0');
+    const { key } = await newKey('splitter');
+    const post = async (path: string, body: object) => {
+      const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+      const response = await fetch(gateway.url + path, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body),
+      });
+      const { error } = (await response.json()) as { error?: { code: string } };
+      return [response.status, response.headers.get('x-ratelimit-remaining-requests'), error?.code];
+    };
+    // What is refused for itself does not count.
+    expect((await post('/tokenize', {}))[0]).toBe(400);
+    expect(await post('/tokenize', { prompt: 'Once upon a time' })).toEqual([200, '1', undefined]);
+    expect(await post('/detokenize', { tokens: [5, 6] })).toEqual([200, '0', undefined]);
+    for (const [path, body] of [
+      ['/tokenize', { prompt: 'x' }],
+      ['/detokenize', { tokens: [5] }],
+    ] as const) {
+      expect(await post(path, body)).toEqual([429, '0', 'rate_limit_exceeded']);
+    }
+  }, 60_000);
+
   it('has its prompts counted by the token where by the byte they would be too large for good', async () => {
     await cli('tenants', 'create', 'wordy', '--tokens-per-request', '200');
     const { key } = await newKey('wordy');
