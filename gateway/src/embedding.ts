@@ -35,12 +35,13 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
   const { backend, model, request, scheduling, inFlight, metrics, client } = options;
   const { inputs, truncate } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const counter = promptCounter({ backend, model, inFlight, tenant: scheduling.tenant });
+  const { tenant, weight } = scheduling;
+  const counter = promptCounter({ backend, model, inFlight, tenant, weight });
   const most = askedOfInputs(model, inputs, counter);
   const reservation = await reserved(options, most);
   let used: Used | null = null;
   try {
-    const lease = inFlight.acquire(scheduling.tenant, 1);
+    const lease = inFlight.acquire(tenant, weight, 1);
     const leave = () =>
       lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
     const stopListening = client.onLeave(leave);

@@ -1,3 +1,4 @@
+import type { SchedulingParams } from '@polylora/engine';
 import type { Reservation } from './admission/admission.ts';
 import { type Asked, askedOf, withinHold } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
@@ -27,7 +28,6 @@ export interface Generation {
 export interface GenerationOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
-  readonly tenant: string;
   /** Holds what the request may use for whoever it is from. @throws ApiError */
   readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
   /** One for each choice. */
@@ -93,7 +93,8 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
 }
 
 function counterOf(options: GenerationOptions): PromptCounter | null {
-  const count = promptCounter(options);
+  const { tenant, weight } = schedulingOf(options);
+  const count = promptCounter({ ...options, tenant, weight });
   if (count === null) return null;
   return (prompt) =>
     count(prompt).catch((error: unknown) => {
@@ -101,9 +102,15 @@ function counterOf(options: GenerationOptions): PromptCounter | null {
     });
 }
 
-function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
+/** Whose the request is: all its choices are the same tenant's. */
+function schedulingOf({ requests }: GenerationOptions): SchedulingParams {
+  return requests[0]!.scheduling;
+}
+
+function acquired(options: GenerationOptions, reservation: Reservation): Lease {
+  const { tenant, weight } = schedulingOf(options);
   try {
-    return inFlight.acquire(tenant, requests.length);
+    return options.inFlight.acquire(tenant, weight, options.requests.length);
   } catch (error) {
     reservation.settle(null);
     throw error;

@@ -6,6 +6,8 @@ export interface PromptCounterOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
   readonly tenant: string;
+  /** The tenant's share of the server. */
+  readonly weight: number;
   readonly inFlight: InFlight;
 }
 
@@ -17,6 +19,7 @@ export function promptCounter({
   backend,
   model,
   tenant,
+  weight,
   inFlight,
 }: PromptCounterOptions): PromptCounter | null {
   const { tokenizer, base } = backend;
@@ -25,7 +28,7 @@ export function promptCounter({
   return async (prompt) => {
     if (prompt.kind === 'tokens') return prompt.ids.length;
     // It is the engine's time: nobody has more of it for what is then refused than for what is answered.
-    const lease = inFlight.acquire(tenant, 1);
+    const lease = inFlight.acquire(tenant, weight, 1);
     try {
       return (await tokenizer.tokenize(prompt)).length;
     } finally {

@@ -213,7 +213,7 @@ export class LineRunner {
     const { promptParam } = job;
     return {
       sequences: requests.length,
-      run: async () => await job.whole(await generateWhole({ ...common, tenant, requests, promptParam })),
+      run: async () => await job.whole(await generateWhole({ ...common, requests, promptParam })),
     };
   }
 

@@ -14,6 +14,7 @@ import { inVocabulary } from '../openai/sampling.ts';
 import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/tokenize-request.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
+import { schedulingOf } from './scheduling.ts';
 
 const NO_TOKENS: Used = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
 
@@ -57,7 +58,8 @@ async function admitted(
   const reservation = await reserveFor(c, deps)(asked);
   let used: Used | null = null;
   try {
-    const lease = deps.inFlight.acquire(c.get('access').principal.tenant, 1);
+    const { tenant, weight } = schedulingOf(c.get('access'), deps);
+    const lease = deps.inFlight.acquire(tenant, weight, 1);
     used = NO_TOKENS;
     try {
       return await work();

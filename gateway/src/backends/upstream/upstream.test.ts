@@ -46,7 +46,7 @@ async function ask(
   };
   const { backend } = upstream;
   await generateWhole({
-    ...{ backend, model: backend.base!, tenant: 't', requests: asked, promptParam: 'prompt' },
+    ...{ backend, model: backend.base!, requests: asked, promptParam: 'prompt' },
     reserve: () => reservation,
     inFlight: new InFlight({ running: 8, queued: 0 }),
     metrics: new Metrics(new Registry()),
