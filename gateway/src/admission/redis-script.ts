@@ -191,7 +191,7 @@ export const STATE = `${COMMON}
 redis.call('DEL', prefix .. ':alive:' .. asked.former)
 redis.call('SET', prefix .. ':alive:' .. instance, 1, 'PX', asked.milliseconds)
 for _, scope in ipairs(asked.scopes) do
-  hold(scope, scope.concurrent, scope.tokens, scope.money)
+  if scope.concurrent > 0 or scope.tokens > 0 then hold(scope, scope.concurrent, scope.tokens, scope.money) end
   if scope.sums then raise(scope, scope.sums) end
 end
 return 1
