@@ -10,6 +10,7 @@ import type { InFlight } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 import type { EmbeddingRequest } from './openai/embedding-request.ts';
 import { embeddingList } from './openai/embedding-response.ts';
+import { promptCounter } from './prompt-counter.ts';
 
 /** Of usual text. */
 const BYTES_OF_TOKEN = 4;
@@ -34,11 +35,13 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
   const { backend, model, request, scheduling, inFlight, metrics, client } = options;
   const { inputs, truncate } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const most = askedOfInputs(model, inputs);
-  const reservation = await options.reserve(most);
+  const { tenant, weight } = scheduling;
+  const counter = promptCounter({ backend, model, inFlight, tenant, weight });
+  const most = askedOfInputs(model, inputs, counter);
+  const reservation = await reserved(options, most);
   let used: Used | null = null;
   try {
-    const lease = inFlight.acquire(scheduling.tenant, 1);
+    const lease = inFlight.acquire(tenant, weight, 1);
     const leave = () =>
       lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
     const stopListening = client.onLeave(leave);
@@ -63,6 +66,14 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
     throw ofInput(error);
   } finally {
     reservation.settle(used);
+  }
+}
+
+async function reserved({ reserve }: EmbeddingOptions, most: Asked): Promise<Reservation> {
+  try {
+    return await reserve(most);
+  } catch (error) {
+    throw ofInput(error);
   }
 }
 

@@ -178,6 +178,13 @@ export const ERRORS = {
     meaning:
       "The tenant's or the key's budget has no room for the most that the request can use; `retry-after` says when it begins anew.",
   },
+  budget_held: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning:
+      "What the tenant's or the key's budget has left is held for requests that run, and may be free again in a moment.",
+  },
   price_not_found: badRequest('There is no such price.', 404),
   engine_overloaded: {
     status: 429,

@@ -1,5 +1,6 @@
+import type { SchedulingParams } from '@polylora/engine';
 import type { Reservation } from './admission/admission.ts';
-import { type Asked, askedOf } from './admission/asked.ts';
+import { type Asked, askedOf, withinHold } from './admission/asked.ts';
 import { Meter } from './admission/meter.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from './backends/backend.ts';
 import { apiErrorOf } from './backends/failure.ts';
@@ -8,6 +9,7 @@ import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
+import { type PromptCounter, promptCounter } from './prompt-counter.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
 export interface ChoiceEvent {
@@ -26,7 +28,6 @@ export interface Generation {
 export interface GenerationOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
-  readonly tenant: string;
   /** Holds what the request may use for whoever it is from. @throws ApiError */
   readonly reserve: (asked: Asked) => Reservation | Promise<Reservation>;
   /** One for each choice. */
@@ -47,19 +48,23 @@ export const PROMPT_ERRORS: ReadonlySet<ErrorCode> = new Set([
 
 /** Room for a request, which its client's leaving ends. */
 interface Admitted {
+  /** As they may be sent. */
+  readonly requests: readonly BackendRequest[];
   readonly cancellation: Cancellation;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
   /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
   end(): void;
-  /** Ends whatever still runs as well. */
+  /** Ends whatever still runs. */
+  leave(): void;
+  /** Both. */
   close(): void;
 }
 
 async function admit(options: GenerationOptions): Promise<Admitted> {
   const { backend, model, requests, client } = options;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
-  const asked = askedOf(model, requests);
+  const asked = askedOf(model, requests, counterOf(options));
   const reserved = options.reserve(asked);
   const reservation = reserved instanceof Promise ? await reserved : reserved;
   const lease = acquired(options, reservation);
@@ -81,12 +86,31 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
     leave();
     end();
   };
-  return { cancellation: lease.cancellation, meter, end, close };
+  return {
+    requests: reservation.holdsTokens ? withinHold(model, requests) : requests,
+    ...{ cancellation: lease.cancellation, meter, end, leave, close },
+  };
 }
 
-function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation: Reservation): Lease {
+function counterOf(options: GenerationOptions): PromptCounter | null {
+  const { tenant, weight } = schedulingOf(options);
+  const count = promptCounter({ ...options, tenant, weight });
+  if (count === null) return null;
+  return (prompt) =>
+    count(prompt).catch((error: unknown) => {
+      throw ofPrompt(error, options);
+    });
+}
+
+/** Whose the request is: all its choices are the same tenant's. */
+function schedulingOf({ requests }: GenerationOptions): SchedulingParams {
+  return requests[0]!.scheduling;
+}
+
+function acquired(options: GenerationOptions, reservation: Reservation): Lease {
+  const { tenant, weight } = schedulingOf(options);
   try {
-    return inFlight.acquire(tenant, requests.length);
+    return options.inFlight.acquire(tenant, weight, options.requests.length);
   } catch (error) {
     reservation.settle(null);
     throw error;
@@ -99,8 +123,8 @@ function acquired({ inFlight, tenant, requests }: GenerationOptions, reservation
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, requests, metrics } = options;
-  const { cancellation, meter, end, close } = await admit(options);
+  const { backend, model, metrics } = options;
+  const { requests, cancellation, meter, end, close } = await admit(options);
   // Where another server computes, it may have begun before it says so.
   if (backend.answer !== null) meter.expectPrompts();
   const merged = mergeChoices(
@@ -125,7 +149,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
  * @throws ApiError when one fails; the others are then aborted
  */
 export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
-  const { backend, model, requests, metrics } = options;
+  const { backend, model, metrics } = options;
   const { answer } = backend;
   const events: ChoiceEvent[] = [];
   if (answer === null) {
@@ -137,7 +161,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { cancellation, meter, end, close } = await admit(options);
+  const { requests, cancellation, meter, end, leave } = await admit(options);
   meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
     const whole = await metrics.observeWhole(
@@ -150,14 +174,16 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     cancellation.throwIfCancelled();
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };
+  const answers = requests.map(ask);
   try {
-    const answers = await Promise.all(requests.map(ask));
-    end();
-    return answers.flat();
+    return (await Promise.all(answers)).flat();
   } catch (error) {
+    leave();
+    // Those that it ends tell what came of them, which is at once.
+    await Promise.allSettled(answers);
     throw ofPrompt(error, options);
   } finally {
-    close();
+    end();
   }
 }
 

@@ -15,63 +15,82 @@ function refusal(action: () => unknown): string | null {
 describe('InFlight', () => {
   it('refuses what does not fit now, all of it, and takes it once there is room', () => {
     const inFlight = new InFlight({ running: 3, queued: 0 });
-    const first = inFlight.acquire('tenant', 2);
-    expect(refusal(() => inFlight.acquire('tenant', 2))).toBe('engine_overloaded');
-    const second = inFlight.acquire('tenant', 1);
+    const first = inFlight.acquire('tenant', 1, 2);
+    expect(refusal(() => inFlight.acquire('tenant', 1, 2))).toBe('engine_overloaded');
+    const second = inFlight.acquire('tenant', 1, 1);
     first.release();
     first.release();
-    expect(refusal(() => inFlight.acquire('tenant', 3))).toBe('engine_overloaded');
-    inFlight.acquire('tenant', 2).release();
+    expect(refusal(() => inFlight.acquire('tenant', 1, 3))).toBe('engine_overloaded');
+    inFlight.acquire('tenant', 1, 2).release();
     second.release();
-    inFlight.acquire('tenant', 3);
+    inFlight.acquire('tenant', 1, 3);
   });
 
   it('says that what is larger than all its room can never fit', () => {
-    expect(refusal(() => new InFlight({ running: 3, queued: 0 }).acquire('tenant', 4))).toBe('invalid_value');
+    expect(refusal(() => new InFlight({ running: 3, queued: 0 }).acquire('tenant', 1, 4))).toBe(
+      'invalid_value',
+    );
   });
 
   it('keeps places in the queue for those who have few, and fills what can run whoever asks', () => {
     const inFlight = new InFlight({ running: 4, queued: 86 });
     const take = (tenant: string) => {
       let taken = 0;
-      while (refusal(() => inFlight.acquire(tenant, 1)) === null) taken++;
+      while (refusal(() => inFlight.acquire(tenant, 1, 1)) === null) taken++;
       return taken;
     };
     expect(take('greedy')).toBe(80);
-    expect(refusal(() => inFlight.acquire('greedy', 1))).toBe('engine_overloaded');
+    expect(refusal(() => inFlight.acquire('greedy', 1, 1))).toBe('engine_overloaded');
     expect(take('modest')).toBeGreaterThan(5);
     expect(take('late')).toBeGreaterThan(0);
-    expect(new InFlight({ running: 4, queued: 0 }).acquire('alone', 4)).toBeDefined();
+    expect(new InFlight({ running: 4, queued: 0 }).acquire('alone', 1, 4)).toBeDefined();
   });
 
-  it('shares the queue equally among those who ask for too much', () => {
+  it.each([
+    [1, 1, 1],
+    [1, 2, 5],
+    [0.5, 1, 0.5],
+  ])('shares the queue by weight among those who ask for too much: %d, %d, %d', (...weights) => {
     const inFlight = new InFlight({ running: 4, queued: 1000 });
-    const held = new Map<string, Lease[]>([
-      ['early', []],
-      ['second', []],
-      ['third', []],
-    ]);
-    for (let round = 0; round < 4000; round++) {
-      for (const [tenant, leases] of held) {
+    const held = weights.map((weight) => ({ weight, leases: [] as Lease[] }));
+    for (let round = 0; round < 12_000; round++) {
+      for (const [tenant, { weight, leases }] of held.entries()) {
         // As requests end, whoever they belong to, all ask again.
-        if (round % held.size === 0) leases.shift()?.release();
-        if (tenant !== 'early' && round < 1000) continue;
-        refusal(() => leases.push(inFlight.acquire(tenant, 1)));
+        if (round % held.length === 0) leases.shift()?.release();
+        // The first has filled what it may when the others come.
+        if (tenant > 0 && round < 1000) continue;
+        refusal(() => leases.push(inFlight.acquire(`${tenant}`, weight, 1)));
       }
     }
-    const counts = [...held.values()].map(({ length }) => length);
-    expect(Math.max(...counts) - Math.min(...counts)).toBeLessThan(20);
+    const total = held.reduce((sum, { leases }) => sum + leases.length, 0);
+    const whole = weights.reduce((sum, weight) => sum + weight, 0);
+    for (const { weight, leases } of held) {
+      expect(Math.abs(leases.length / total - weight / whole)).toBeLessThan(0.02);
+    }
+  });
+
+  it('leaves a place for the next, whatever those weigh who have the others', () => {
+    const inFlight = new InFlight({ running: 4, queued: 86 });
+    const take = (tenant: string, weight: number) => {
+      let taken = 0;
+      while (refusal(() => inFlight.acquire(tenant, weight, 1)) === null) taken++;
+      return taken;
+    };
+    expect(take('light', 0.1)).toBe(80);
+    expect(take('heavy', 100)).toBeGreaterThan(5);
+    expect(take('light', 0.1)).toBe(0);
+    expect(take('late', 100)).toBeGreaterThan(0);
   });
 
   it('waits for running requests when drained, and takes no new ones', async () => {
     const inFlight = new InFlight({ running: 3, queued: 0 });
-    const lease = inFlight.acquire('tenant', 1);
+    const lease = inFlight.acquire('tenant', 1, 1);
     let drained = false;
     const draining = inFlight.drain(60).then(() => {
       drained = true;
     });
     expect(inFlight.draining).toBe(true);
-    expect(refusal(() => inFlight.acquire('tenant', 1))).toBe('shutting_down');
+    expect(refusal(() => inFlight.acquire('tenant', 1, 1))).toBe('shutting_down');
     await sleep(5);
     expect(drained).toBe(false);
     lease.release();
@@ -81,7 +100,7 @@ describe('InFlight', () => {
 
   it('cancels those that outlast the drain, with what to tell the client', async () => {
     const inFlight = new InFlight({ running: 3, queued: 0 });
-    const { cancellation } = inFlight.acquire('tenant', 1);
+    const { cancellation } = inFlight.acquire('tenant', 1, 1);
     await inFlight.drain(0.01);
     expect(cancellation.signal.reason).toMatchObject({ code: 'shutting_down' });
   });

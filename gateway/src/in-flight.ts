@@ -9,7 +9,7 @@ export interface Lease {
   release(): void;
 }
 
-/** A tenant's sequences in flight and how many are still free: beyond this ratio it has to wait. */
+/** The heaviest tenant's sequences in flight and how many are still free: beyond this ratio it has to wait. */
 const MOST_OF_FREE = 8;
 
 /** Sequences that may be in flight at once. */
@@ -23,17 +23,25 @@ interface Held {
   readonly sequences: number;
 }
 
+/** All that a tenant has in flight. */
+interface Own {
+  readonly sequences: number;
+  /** As of its last request: it may be changed. */
+  readonly weight: number;
+}
+
 /**
  * Counts the sequences being generated or waiting, refuses more than fit, and lets a stop wait for them.
  *
  * Nobody can fill the queue alone: where more are in flight than run, a tenant may have eight times as many as are free
- * (dynamic thresholds, Choudhury and Hahne 1998). One tenant gets at most 8/9 of the places and there is always one for
- * the next; several that ask for too much come to have equally many, so that the scheduler has all of them to choose from.
+ * (dynamic thresholds, Choudhury and Hahne 1998), and fewer as far as it weighs less than another in flight. One tenant gets at
+ * most 8/9 of the places, whatever it weighs, and there is always one for the next; several that ask for too much come to
+ * have as many as they weigh, so that the scheduler has all of them to choose from in the shares that it serves them by.
  */
 export class InFlight {
   readonly #limits: InFlightLimits;
   readonly #held = new Map<Cancellation, Held>();
-  readonly #ofTenant = new Map<string, number>();
+  readonly #ofTenant = new Map<string, Own>();
   #sequences = 0;
   #draining = false;
   #onIdle: (() => void) | null = null;
@@ -49,9 +57,10 @@ export class InFlight {
 
   /**
    * Takes room for a request's sequences, all of them or none.
+   * @param weight the tenant's share of the server, in relation to others'
    * @throws ApiError engine_overloaded, shutting_down, or invalid_value where they could never fit
    */
-  acquire(tenant: string, sequences: number): Lease {
+  acquire(tenant: string, weight: number, sequences: number): Lease {
     if (this.#draining) throw new ApiError('shutting_down', 'The server is shutting down.');
     const { running, queued } = this.#limits;
     const capacity = running + queued;
@@ -62,17 +71,24 @@ export class InFlight {
     if (this.#sequences + sequences > capacity) {
       throw new ApiError('engine_overloaded', 'The server is overloaded. Please try again later.');
     }
-    const own = (this.#ofTenant.get(tenant) ?? 0) + sequences;
+    const own = (this.#ofTenant.get(tenant)?.sequences ?? 0) + sequences;
     const isQueueing = this.#sequences + sequences > running;
-    if (isQueueing && own > MOST_OF_FREE * (capacity - this.#sequences)) {
+    if (isQueueing && own > MOST_OF_FREE * this.#share(weight) * (capacity - this.#sequences)) {
       const message = `You have ${own - sequences} requests in flight and the server is busy. Please try again later.`;
       throw new ApiError('engine_overloaded', message);
     }
     const cancellation = new Cancellation();
     this.#held.set(cancellation, { tenant, sequences });
-    this.#ofTenant.set(tenant, own);
+    this.#ofTenant.set(tenant, { sequences: own, weight });
     this.#sequences += sequences;
     return { cancellation, release: () => this.#release(cancellation) };
+  }
+
+  /** A weight as part of the largest in flight. */
+  #share(weight: number): number {
+    let largest = weight;
+    for (const own of this.#ofTenant.values()) largest = Math.max(largest, own.weight);
+    return weight / largest;
   }
 
   #release(cancellation: Cancellation): void {
@@ -81,8 +97,9 @@ export class InFlight {
     const { tenant, sequences } = held;
     this.#held.delete(cancellation);
     this.#sequences -= sequences;
-    const left = (this.#ofTenant.get(tenant) ?? 0) - sequences;
-    if (left > 0) this.#ofTenant.set(tenant, left);
+    const own = this.#ofTenant.get(tenant);
+    if (own !== undefined && own.sequences > sequences)
+      this.#ofTenant.set(tenant, { ...own, sequences: own.sequences - sequences });
     else this.#ofTenant.delete(tenant);
     if (this.#held.size === 0) this.#onIdle?.();
   }

@@ -109,15 +109,20 @@ describe('a tenant', () => {
     const results = await Promise.allSettled(Array.from({ length: 40 }, () => ask(key)));
     const refused = results.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
     expect(refused.length).toBeGreaterThan(0);
-    for (const error of refused) expect(error).toMatchObject({ status: 429, code: 'insufficient_quota' });
-    expect(refused[0].headers.get('x-should-retry')).toBe('false');
+    for (const { status, code } of refused) {
+      expect(status).toBe(429);
+      expect(['budget_held', 'insufficient_quota']).toContain(code);
+    }
     // Until nothing fits any more, one after the other.
-    while (
-      await ask(key).then(
-        () => true,
-        () => false,
-      )
-    );
+    let last: InstanceType<typeof OpenAI.APIError> | null = null;
+    while (last === null) {
+      last = await ask(key).then(
+        () => null,
+        (error) => error,
+      );
+    }
+    expect(last).toMatchObject({ status: 429, code: 'insufficient_quota' });
+    expect(last.headers?.get('x-should-retry')).toBe('false');
     await until(async () => (await spendOf('acme')).length > 0);
     await sleep(600);
     const [spent] = await spendOf('acme');
@@ -130,6 +135,51 @@ describe('a tenant', () => {
     );
     expect(await cli('tenants', 'set', 'acme', '--budget', 'day:tokens:none')).not.toContain('200 tokens');
     expect((await ask(key)).usage?.completion_tokens).toBe(8);
+  }, 60_000);
+
+  it('asks for tokens as for all else, but uses none', async () => {
+    await cli('tenants', 'create', 'splitter', '--requests-per-minute', '2', '--budget', 'day:tokens:0');
+    const { key } = await newKey('splitter');
+    const post = async (path: string, body: object) => {
+      const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+      const response = await fetch(gateway.url + path, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body),
+      });
+      const { error } = (await response.json()) as { error?: { code: string } };
+      return [response.status, response.headers.get('x-ratelimit-remaining-requests'), error?.code];
+    };
+    // What is refused for itself does not count.
+    expect((await post('/tokenize', {}))[0]).toBe(400);
+    expect(await post('/tokenize', { prompt: 'Once upon a time' })).toEqual([200, '1', undefined]);
+    expect(await post('/detokenize', { tokens: [5, 6] })).toEqual([200, '0', undefined]);
+    for (const [path, body] of [
+      ['/tokenize', { prompt: 'x' }],
+      ['/detokenize', { tokens: [5] }],
+    ] as const) {
+      expect(await post(path, body)).toEqual([429, '0', 'rate_limit_exceeded']);
+    }
+  }, 60_000);
+
+  it('has its prompts counted by the token where by the byte they would be too large for good', async () => {
+    await cli('tenants', 'create', 'wordy', '--tokens-per-request', '200');
+    const { key } = await newKey('wordy');
+    const say = (words: number, max_tokens = 8) =>
+      ask(key, { messages: [{ role: 'user', content: 'the '.repeat(words) }], max_tokens });
+    const { usage } = await say(170);
+    const room = 200 - (usage?.prompt_tokens ?? 0);
+    expect((await say(170, room)).usage?.total_tokens).toBe(200);
+    // The message has the tokens that were counted, or all of the context for what was not worth it.
+    await expect(say(170, room + 1)).rejects.toMatchObject({
+      ...{ status: 400, code: 'request_exceeds_limit' },
+      message: expect.stringContaining('up to 201 tokens'),
+    });
+    await expect(say(2_000)).rejects.toMatchObject({ message: expect.stringContaining('up to 520 tokens') });
+    const embed = (words: number) =>
+      clientOf(key).embeddings.create({ model: 'base', input: ['the '.repeat(words), 'the '] });
+    expect((await embed(150)).usage.prompt_tokens).toBeLessThan(200);
+    await expect(embed(250)).rejects.toMatchObject({ status: 400, code: 'request_exceeds_limit' });
   }, 60_000);
 
   it('pays once for what was generated when its client leaves, and its place is free at once', async () => {

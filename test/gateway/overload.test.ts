@@ -92,3 +92,31 @@ describe('twice the load that can be carried', () => {
     120_000 + SECONDS * 1000,
   );
 });
+
+describe('a full queue', () => {
+  it('has no place for whoever only asks for tokens either', async () => {
+    const left = new AbortController();
+    const fill = (tenant: string, n: number) =>
+      fetch(`${gateway.url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${tenant}` },
+        body: JSON.stringify({
+          ...{ model: 'base', prompt: 'Once', n, max_tokens: 500, ignore_eos: true, stream: true },
+        }),
+        signal: left.signal,
+      }).catch(() => {});
+    const filled = [fill('a', 16), fill('b', 4)];
+    const tokenize = async () => {
+      const response = await fetch(`${gateway.url}/tokenize`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: 'Bearer c' },
+        body: JSON.stringify({ prompt: 'Once' }),
+      });
+      return [response.status, ((await response.json()) as { error?: { code: string } }).error?.code];
+    };
+    await expect.poll(tokenize, { interval: 5 }).toEqual([429, 'engine_overloaded']);
+    left.abort();
+    await Promise.all(filled);
+    await expect.poll(tokenize, { timeout: 10_000 }).toEqual([200, undefined]);
+  });
+});

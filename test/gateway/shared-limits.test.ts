@@ -20,7 +20,7 @@ const BASE: BackendModel = {
   ...{ id: 'tiny', parent: null, root: 'x', created: 0, maxModelLen: 1000, vocabSize: 10 },
   ...{ mixture: null, fingerprint: 'fp', task: 'generate' },
 };
-const ASKED = { model: BASE, promptTokens: 5, completionTokens: 5 };
+const ASKED = { model: BASE, promptTokens: 5, completionTokens: 5, counting: null };
 const USED = { promptTokens: 5, cachedPromptTokens: 0, completionTokens: 5 };
 const TENANT = { name: null, blocked: false, models: ['*'], weight: 1, allowPriority: false, metadata: {} };
 const KEY = {

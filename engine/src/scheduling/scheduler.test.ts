@@ -7,7 +7,7 @@ import type { Priority } from '../types.ts';
 import { CostModel } from './cost-model.ts';
 import { type Schedule, Scheduler, type SchedulerOptions } from './scheduler.ts';
 import { BLOCK_TOKENS, Sequence, type SequenceInit } from './sequence.ts';
-import { MOST_DRAFTS } from './speculation.ts';
+import { LONGEST_MATCH, MOST_DRAFTS } from './speculation.ts';
 
 let handles = 0;
 function sequence(
@@ -140,6 +140,25 @@ describe('Scheduler', () => {
     for (let step = 0; step < 4; step++) run(made, schedule(), (most) => most);
     expect(made.preemptions).toBe(0);
     made.checkIntegrity();
+  });
+
+  it('drafts for a few and not for many, though all matches hold', () => {
+    const { scheduler: made, schedule } = scheduler({
+      pageCount: 500,
+      maxBatchTokens: 512,
+      speculation: 'auto',
+    });
+    const alone = sequence(4, 100);
+    made.add(alone);
+    run(made, schedule());
+    for (let token = 0; token < 400; token++) made.speculation.observe(alone, LONGEST_MATCH);
+    expect(schedule().drafts).not.toBeNull();
+    const crowd = Array.from({ length: 60 }, () => sequence(4, 100));
+    for (const each of crowd) made.add(each);
+    run(made, schedule());
+    expect(schedule()).toMatchObject({ batch: { length: 61 }, drafts: null });
+    for (const each of crowd) made.remove(each, true);
+    expect(schedule().drafts).not.toBeNull();
   });
 
   it('drafts nothing beside prompts that are read', () => {

@@ -113,6 +113,17 @@ describe('Speculation', () => {
     expect(most.at(-1)).toBe(0);
   });
 
+  it('stops under load, however surely matches hold, and comes back when that has passed', () => {
+    const made = new Speculation('auto', costsOf(8));
+    const crowd = Array.from({ length: 64 }, () => sequence());
+    for (const each of crowd) observe(made, each, 10);
+    const most = (size: number) => made.plan(crowd.slice(0, size), 512)?.after[LENGTHS - 1] ?? null;
+    expect(most(1)).toBe(MOST_DRAFTS);
+    // A further row costs as much as a token of the step does.
+    expect(most(64)).toBeNull();
+    expect(most(1)).toBe(MOST_DRAFTS);
+  });
+
   it('never has a neighbour that gains nothing wait long', () => {
     const costs = costsOf(30);
     const made = new Speculation('auto', costs);

@@ -3,16 +3,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '@polylora/adapters-store';
+import type { Prompt } from '@polylora/engine';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Access } from '../access/access.ts';
-import type { BackendModel } from '../backends/backend.ts';
+import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 import type { ApiError } from '../errors.ts';
 import { createLogger } from '../logging.ts';
-import type { LimitsBody } from '../tenants/limits.ts';
+import { type LimitsBody, limitsOf } from '../tenants/limits.ts';
 import { withTenants } from '../tenants/tables.ts';
 import { openTenants, type TenantsHost } from '../tenants/tenants-host.ts';
 import { Admission, type Reservation } from './admission.ts';
-import type { Asked, Used } from './asked.ts';
+import { type Asked, askedOf, type Used } from './asked.ts';
 import { MemoryCounters } from './memory-counters.ts';
 import { SpendLog } from './spend-log.ts';
 
@@ -65,7 +66,7 @@ async function accessWith(tenant: LimitsBody, key: LimitsBody = {}): Promise<Acc
 }
 
 function asked(promptTokens: number, completionTokens: number, model = BASE): Asked {
-  return { model, promptTokens, completionTokens };
+  return { model, promptTokens, completionTokens, counting: null };
 }
 
 function used(promptTokens: number, completionTokens: number): Used {
@@ -127,8 +128,8 @@ describe('a budget', () => {
     const admitted = first.filter((each): each is Reservation => !isRefused(each));
     expect(admitted).toHaveLength(100);
     for (const refusal of first.filter(isRefused)) {
-      expect(refusal).toMatchObject({ code: 'insufficient_quota', status: 429 });
-      expect(refusal.headers()).toMatchObject({ 'x-should-retry': 'false' });
+      expect(refusal).toMatchObject({ code: 'budget_held', status: 429 });
+      expect(refusal.headers()).toMatchObject({ 'x-should-retry': 'true', 'retry-after': '1' });
     }
     for (const each of admitted) {
       each.settle(used(2, 3));
@@ -141,6 +142,31 @@ describe('a budget', () => {
     for (const each of second) if (!isRefused(each)) each.settle(null);
     const third = await Promise.all(Array.from({ length: 500 }, () => trying(reserve)));
     expect(third.filter((each) => !isRefused(each))).toHaveLength(50);
+  });
+
+  it('is told to be spent where no end of what runs would help, before one that only is held', async () => {
+    const access = await accessWith(
+      { budgets: { day: { tokens: 100 } } },
+      { budgets: { month: { tokens: 50 } } },
+    );
+    (await host.admission.reserve(access, asked(10, 0))).settle(used(10, 0));
+    const running = await host.admission.reserve(access, asked(10, 20));
+    const codeOf = async (tokens: number) => {
+      const result = await trying(() => host.admission.reserve(access, asked(tokens, 0)));
+      if (isRefused(result)) return result.code;
+      result.settle(null);
+      return null;
+    };
+    // The key has 40 left, 30 of them held.
+    expect(await codeOf(11)).toBe('budget_held');
+    expect(await codeOf(41)).toBe('insufficient_quota');
+    const ofTenant = await host.admission.reserve({ ...access, key: null }, asked(50, 0));
+    // The tenant's has room for it but for what is held, the key's has none.
+    expect(await codeOf(41)).toBe('insufficient_quota');
+    ofTenant.settle(null);
+    running.settle(used(10, 20));
+    expect(await codeOf(11)).toBe('insufficient_quota');
+    expect(await codeOf(10)).toBeNull();
   });
 
   it('counts what is in the database, also what another gateway wrote', async () => {
@@ -257,12 +283,76 @@ describe('other limits', () => {
     expect(isRefused(await trying(() => host.admission.reserve(access, asked(1, 1))))).toBe(false);
   });
 
+  it('say whether more may be used than is held', async () => {
+    const holds = async (limits: LimitsBody) => {
+      const { tenant, ...access } = await found;
+      const reserved = host.admission.reserve(
+        { ...access, tenant: { ...tenant!, limits: limitsOf(limits) } },
+        asked(1, 1),
+      );
+      return (await reserved).holdsTokens;
+    };
+    const found = accessWith({});
+    expect(await holds({})).toBe(false);
+    expect(await holds({ requests_per_minute: 9, concurrent_requests: 9 })).toBe(false);
+    expect(await holds({ tokens_per_request: 9 })).toBe(true);
+    expect(await holds({ tokens_per_minute: 9 })).toBe(true);
+    expect(await holds({ budgets: { day: { money: 9 } } })).toBe(true);
+  });
+
   it('refuse what is too large at once', async () => {
     const access = await accessWith({ tokens_per_request: 50 }, { tokens_per_minute: 40 });
     for (const tokens of [51, 41]) {
       const refused = await trying(() => host.admission.reserve(access, asked(1, tokens - 1)));
       expect(refused).toMatchObject({ code: 'request_exceeds_limit', status: 400 });
     }
+  });
+});
+
+describe('a prompt whose bytes alone would refuse it for good', () => {
+  /** Of 64 bytes, which are so many tokens. */
+  function counted(tokens: number): { asked: Asked; counts: () => number } {
+    let counts = 0;
+    const prompt: Prompt = { kind: 'text', text: 'x'.repeat(64 - 16) };
+    const request = { prompt, sampling: { maxTokens: 10 } } as BackendRequest;
+    const counter = async () => {
+      counts += 1;
+      return tokens;
+    };
+    return { asked: askedOf(BASE, [request], counter), counts: () => counts };
+  }
+
+  it.each<[string, LimitsBody]>([
+    ['a request', { tokens_per_request: 40 }],
+    ['a minute', { tokens_per_minute: 40 }],
+    ['a budget', { budgets: { total: { tokens: 40 } } }],
+    ['money', { budgets: { day: { money: 40e-9 } } }],
+  ])('is counted by its tokens: of %s', async (_, limits) => {
+    await host.prices.set({ model: 'base', input: 1, cachedInput: 1, output: 1 }, 'o');
+    await expect.poll(() => host.prices.of(BASE).output).toBe(1);
+    const access = await accessWith(limits);
+    const [small, large] = [counted(20), counted(31)];
+    (await host.admission.reserve(access, small.asked)).settle(null);
+    expect(small.counts()).toBe(1);
+    expect(isRefused(await trying(() => host.admission.reserve(access, large.asked)))).toBe(true);
+  });
+
+  it('is not where its bytes fit, where they will, or where nothing would', async () => {
+    const { tenant, ...access } = await accessWith({});
+    let tenants = 0;
+    const counts = async (limits: LimitsBody, spent = 0) => {
+      const { asked: wanted, counts: made } = counted(20);
+      const limited = { ...tenant!, id: `tenant-${tenants++}`, limits: limitsOf(limits) };
+      const own: Access = { ...access, tenant: limited };
+      if (spent > 0) (await host.admission.reserve(own, asked(spent, 0))).settle(used(spent, 0));
+      await trying(() => host.admission.reserve(own, wanted));
+      return made();
+    };
+    expect(await counts({ tokens_per_request: 74 })).toBe(0);
+    expect(await counts({ tokens_per_minute: 80 }, 10)).toBe(0);
+    expect(await counts({ tokens_per_request: 13 })).toBe(0);
+    expect(await counts({ budgets: { total: { tokens: 80 } } }, 70)).toBe(0);
+    expect(await counts({ budgets: { total: { tokens: 80 } } }, 60)).toBe(1);
   });
 });
 

@@ -3,12 +3,12 @@ import { ApiError } from '../errors.ts';
 import type { Limits } from '../tenants/limits.ts';
 import { modelName } from '../tenants/model-grants.ts';
 import type { Price, Prices } from '../tenants/prices.ts';
-import type { Asked, Used } from './asked.ts';
-import type { Counters, Hold, Scope } from './counters.ts';
+import type { Asked, Counting, Used } from './asked.ts';
+import { type Counters, type Hold, isSpent, type Scope } from './counters.ts';
 import { dayOf } from './periods.ts';
 import { rateHeaders } from './rate-headers.ts';
 import { refusal } from './refusal.ts';
-import type { SpendLog } from './spend-log.ts';
+import type { Amount, SpendLog } from './spend-log.ts';
 
 /** What a client that mixes adapters used: its mixtures have no end of names. */
 const MIXTURE = 'mixture';
@@ -17,12 +17,14 @@ const MIXTURE = 'mixture';
 export interface Reservation {
   /** What is left of the limits per minute, as headers of the answer. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether the tokens that are held count against something, so that no more may be used. */
+  readonly holdsTokens: boolean;
   /** Puts what was used in its place; null: nothing was begun. More than once is once. */
   settle(used: Used | null): void;
 }
 
 /** Where nobody's use is counted. */
-export const UNLIMITED: Reservation = { headers: {}, settle: () => {} };
+export const UNLIMITED: Reservation = { headers: {}, holdsTokens: false, settle: () => {} };
 
 export interface AdmissionOptions {
   readonly counters: Counters;
@@ -43,21 +45,29 @@ export class Admission {
   /**
    * Holds the most that a request can use.
    * @param isInteractive whether somebody waits for it: what nobody waits for has no limits per minute
-   * @throws ApiError rate_limit_exceeded, concurrency_limit_exceeded, insufficient_quota, request_exceeds_limit
+   * @throws ApiError rate_limit_exceeded, concurrency_limit_exceeded, budget_held, insufficient_quota, request_exceeds_limit
    */
   reserve(access: Access, asked: Asked, isInteractive = true): Reservation | Promise<Reservation> {
     const price = this.#options.prices.of(asked.model);
-    const tokens = asked.promptTokens + asked.completionTokens;
     const scopes = scopesOf(access);
     if (scopes.length === 0) return this.#reservation(access, asked, price, null, {});
-    for (const scope of scopes) refuseLarge(scope, tokens, isInteractive);
-    const money =
-      asked.promptTokens * Math.max(price.input, price.cachedInput) + asked.completionTokens * price.output;
-    const answer = this.#options.counters.reserve(scopes, { tokens, money, isInteractive });
+    const { counting } = asked;
+    const need = needOf(asked, asked.promptTokens, price);
+    const least = counting === null ? need : needOf(asked, counting.leastPromptTokens, price);
+    const counted = async ({ count }: Counting) => this.reserve(access, await count(), isInteractive);
+    const large = tooLarge(scopes, need.tokens, isInteractive);
+    if (large !== null) {
+      if (counting !== null && tooLarge(scopes, least.tokens, isInteractive) === null)
+        return counted(counting);
+      throw large;
+    }
+    const answer = this.#options.counters.reserve(scopes, { ...need, isInteractive });
     const admitted = ({ hold, obstacle, rates }: Awaited<typeof answer>) => {
       const headers = rateHeaders(rates);
-      if (obstacle !== null) throw refusal(obstacle, { tokens, money }, headers);
-      return this.#reservation(access, asked, price, hold, headers);
+      if (obstacle === null) return this.#reservation(access, asked, price, hold, headers);
+      const isByBytes = obstacle.kind === 'budget' && isSpent(obstacle, need) && !isSpent(obstacle, least);
+      if (counting !== null && isByBytes) return counted(counting);
+      throw refusal(obstacle, need, headers);
     };
     return answer instanceof Promise ? answer.then(admitted) : admitted(answer);
   }
@@ -73,6 +83,7 @@ export class Admission {
     let isSettled = false;
     return {
       headers,
+      holdsTokens: hold?.scopes.some(({ limits }) => limitsTokens(limits)) ?? false,
       settle: (used) => {
         if (isSettled) return;
         isSettled = true;
@@ -113,18 +124,34 @@ function isLimited({ budgets, ...limits }: Limits): boolean {
   return budgets.length > 0 || Object.values(limits).some((limit) => limit !== null);
 }
 
-/** @throws ApiError for what no waiting would help */
-function refuseLarge({ subject, limits }: Scope, tokens: number, isInteractive: boolean): void {
-  const whose = subject.kind === 'tenant' ? "Your tenant's" : "Your key's";
-  const refuse = (limit: string) => {
-    const message = `The request may use up to ${tokens} tokens, with its prompt counted at its most. ${limit} Ask for less, for example by 'max_tokens'.`;
-    throw new ApiError('request_exceeds_limit', message, 'max_tokens');
+function limitsTokens({ tokensPerRequest, tokensPerMinute, budgets }: Limits): boolean {
+  return tokensPerRequest !== null || tokensPerMinute !== null || budgets.length > 0;
+}
+
+/** The most that a request can use, where its prompts have so many tokens. */
+function needOf({ completionTokens }: Asked, promptTokens: number, price: Price): Amount {
+  const { input, cachedInput, output } = price;
+  return {
+    tokens: promptTokens + completionTokens,
+    money: promptTokens * Math.max(input, cachedInput) + completionTokens * output,
   };
-  const { tokensPerRequest, tokensPerMinute } = limits;
-  if (tokensPerRequest !== null && tokens > tokensPerRequest)
-    refuse(`${whose} requests have at most ${tokensPerRequest} tokens.`);
-  if (isInteractive && tokensPerMinute !== null && tokens > tokensPerMinute)
-    refuse(`${whose} limit is ${tokensPerMinute} tokens per minute, for all requests together.`);
+}
+
+/** What to tell of a request that no waiting would help; null: it is small enough. */
+function tooLarge(scopes: readonly Scope[], tokens: number, isInteractive: boolean): ApiError | null {
+  for (const { subject, limits } of scopes) {
+    const { tokensPerRequest, tokensPerMinute } = limits;
+    const whose = subject.kind === 'tenant' ? "Your tenant's" : "Your key's";
+    const refused = (limit: string) => {
+      const message = `The request may use up to ${tokens} tokens, with its prompt counted at its most. ${limit} Ask for less, for example by 'max_tokens'.`;
+      return new ApiError('request_exceeds_limit', message, 'max_tokens');
+    };
+    if (tokensPerRequest !== null && tokens > tokensPerRequest)
+      return refused(`${whose} requests have at most ${tokensPerRequest} tokens.`);
+    if (isInteractive && tokensPerMinute !== null && tokens > tokensPerMinute)
+      return refused(`${whose} limit is ${tokensPerMinute} tokens per minute, for all requests together.`);
+  }
+  return null;
 }
 
 function costOf({ input, cachedInput, output }: Price, used: Used): number {

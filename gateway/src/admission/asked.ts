@@ -1,11 +1,15 @@
-import type { Prompt } from '@polylora/engine';
+import type { Prompt, SamplingParams } from '@polylora/engine';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
+import type { PromptCounter } from '../prompt-counter.ts';
 
 /** What a template puts around a message, and around all of them, at most. */
 const AROUND_MESSAGE = 16;
 const AROUND_ALL = 128;
 /** Where only the server behind the backend knows how long an answer may become. */
 const UNKNOWN_LENGTH = 8_192;
+
+/** Of usual text four, of long runs of spaces more: no prompt of which a token has more on average is counted. */
+const MOST_BYTES_OF_TOKEN = 16;
 
 /** What a request may use at most. */
 export interface Asked {
@@ -14,6 +18,16 @@ export interface Asked {
   readonly promptTokens: number;
   /** All answers together. */
   readonly completionTokens: number;
+  /** How to know better, where a prompt's bytes alone would refuse it for good; null where nobody here can. */
+  readonly counting: Counting | null;
+}
+
+/** Prompts that can be counted: what that takes is bounded, because none is that would not fit at its least. */
+export interface Counting {
+  /** Tokens that the prompts have, as far as can be told without. */
+  readonly leastPromptTokens: number;
+  /** @throws ApiError where one cannot be a prompt */
+  count(): Promise<Asked>;
 }
 
 /** What was used. */
@@ -23,31 +37,70 @@ export interface Used {
   readonly completionTokens: number;
 }
 
-/** The most that requests to a model can use, before anything of them is tokenized. */
-export function askedOf(model: BackendModel, requests: readonly BackendRequest[]): Asked {
-  const longest = model.maxModelLen ?? UNKNOWN_LENGTH;
-  const prompts = new Set<Prompt>();
-  let [promptTokens, completionTokens] = [0, 0];
-  for (const { prompt, sampling } of requests) {
-    if (!prompts.has(prompt)) {
-      prompts.add(prompt);
-      const most = mostTokens(prompt);
-      promptTokens += model.maxModelLen === null ? most : Math.min(most, longest);
-    }
-    // An upstream whose limit is not known is sent what the client asks for, however much that is.
-    completionTokens +=
-      model.maxModelLen === null
-        ? (sampling.maxTokens ?? longest)
-        : Math.min(sampling.maxTokens ?? longest, longest);
-  }
-  return { model, promptTokens, completionTokens };
+/**
+ * The most that requests to a model can use, before anything of them is tokenized.
+ * @param counter null: nobody here knows the model's tokens
+ */
+export function askedOf(
+  model: BackendModel,
+  requests: readonly BackendRequest[],
+  counter: PromptCounter | null = null,
+): Asked {
+  const completionTokens = requests.reduce((sum, { sampling }) => sum + longestAnswer(model, sampling), 0);
+  return askedFor(model, [...new Set(requests.map(({ prompt }) => prompt))], completionTokens, counter);
+}
+
+/**
+ * The requests as they may be sent where what was held for them counts: an upstream that does not tell its models' length would answer
+ * beyond what is held where no end is given.
+ */
+export function withinHold(
+  model: BackendModel,
+  requests: readonly BackendRequest[],
+): readonly BackendRequest[] {
+  if (model.maxModelLen !== null) return requests;
+  return requests.map((request) => {
+    const { sampling } = request;
+    return { ...request, sampling: { ...sampling, maxTokens: longestAnswer(model, sampling) } };
+  });
+}
+
+function longestAnswer({ maxModelLen }: BackendModel, { maxTokens }: SamplingParams): number {
+  // An upstream whose limit is not known is sent what the client asks for, however much that is.
+  if (maxModelLen === null) return maxTokens ?? UNKNOWN_LENGTH;
+  return Math.min(maxTokens ?? maxModelLen, maxModelLen);
 }
 
 /** The most that making vectors of texts can use. */
-export function askedOfInputs(model: BackendModel, inputs: readonly Prompt[]): Asked {
+export function askedOfInputs(
+  model: BackendModel,
+  inputs: readonly Prompt[],
+  counter: PromptCounter | null = null,
+): Asked {
+  return askedFor(model, inputs, 0, counter);
+}
+
+function askedFor(
+  model: BackendModel,
+  prompts: readonly Prompt[],
+  completionTokens: number,
+  counter: PromptCounter | null,
+): Asked {
   const longest = model.maxModelLen ?? Number.POSITIVE_INFINITY;
-  const promptTokens = inputs.reduce((sum, input) => sum + Math.min(mostTokens(input), longest), 0);
-  return { model, promptTokens, completionTokens: 0 };
+  let [promptTokens, leastPromptTokens] = [0, 0];
+  for (const prompt of prompts) {
+    const most = mostTokens(prompt);
+    promptTokens += Math.min(most, longest);
+    leastPromptTokens += prompt.kind === 'tokens' ? most : most / MOST_BYTES_OF_TOKEN;
+  }
+  const asked = { model, completionTokens, counting: null };
+  if (counter === null || leastPromptTokens === promptTokens) return { ...asked, promptTokens };
+  const count = async () => {
+    let counted = 0;
+    for (const prompt of prompts) counted += Math.min(await counter(prompt), longest);
+    return { ...asked, promptTokens: counted };
+  };
+  return { ...asked, promptTokens, counting: { leastPromptTokens, count } };
 }
 
 /** A token is at least a byte of its text. */

@@ -24,12 +24,32 @@ export interface Hold {
   readonly need: Need;
 }
 
+interface Hindrance {
+  readonly scope: Scope;
+  /** Until it is not in the way; null: nobody knows. */
+  readonly milliseconds: number | null;
+}
+
+export interface BudgetObstacle extends Hindrance {
+  readonly kind: 'budget';
+  readonly budget: Budget;
+  readonly spent: number;
+  readonly held: number;
+}
+
 /** The limit in the way of a request. */
-export type Obstacle = { readonly scope: Scope; readonly milliseconds: number | null } & (
-  | { readonly kind: 'requests' | 'tokens'; readonly limit: number; readonly used: number }
-  | { readonly kind: 'concurrency'; readonly limit: number }
-  | { readonly kind: 'budget'; readonly budget: Budget; readonly spent: number; readonly held: number }
-);
+export type Obstacle =
+  | BudgetObstacle
+  | (Hindrance &
+      (
+        | { readonly kind: 'requests' | 'tokens'; readonly limit: number; readonly used: number }
+        | { readonly kind: 'concurrency'; readonly limit: number }
+      ));
+
+/** Whether a budget has no room for a request even if nothing were held: such an obstacle is told before any that passes. */
+export function isSpent({ budget, spent }: BudgetObstacle, need: Pick<Need, 'tokens' | 'money'>): boolean {
+  return spent + need[budget.unit] > budget.most;
+}
 
 /** How much of a limit per minute is left. */
 export interface Rate {

@@ -1,5 +1,16 @@
 import { type Budget, PERIODS, type Period } from '../tenants/limits.ts';
-import type { Answer, Counters, Hold, Need, Obstacle, Rate, Rates, Scope } from './counters.ts';
+import {
+  type Answer,
+  type BudgetObstacle,
+  type Counters,
+  type Hold,
+  isSpent,
+  type Need,
+  type Obstacle,
+  type Rate,
+  type Rates,
+  type Scope,
+} from './counters.ts';
 import { endOf, type FirstDays, firstDays } from './periods.ts';
 import { SlidingWindow } from './sliding-window.ts';
 import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
@@ -27,6 +38,21 @@ interface State {
   loading: Promise<void> | null;
 }
 
+/** A tenant or a key with what it may use and what it uses. */
+interface Limited {
+  readonly scope: Scope;
+  readonly state: State;
+}
+
+/** What is known here of a tenant or a key. */
+export interface Known {
+  readonly subject: Subject;
+  readonly concurrent: number;
+  readonly held: Amount;
+  /** With all that was settled; null: the database was not asked. */
+  readonly sums: Sums | null;
+}
+
 export interface MemoryCountersOptions {
   /** Reads what was spent by a subject, with all that was settled until now. */
   readonly sums: (subject: Subject) => Promise<Sums>;
@@ -51,13 +77,30 @@ export class MemoryCounters implements Counters, SumsReader {
   }
 
   reserve(scopes: readonly Scope[], need: Need): Answer | Promise<Answer> {
+    const loading = this.load(scopes);
+    return loading === null ? this.#reserve(scopes, need) : loading.then(() => this.#reserve(scopes, need));
+  }
+
+  /** Reads the sums that are not known; null: all that have budgets are, and `reserve` answers at once. */
+  load(scopes: readonly Scope[]): Promise<unknown> | null {
     let loading: Promise<void>[] | null = null;
     for (const { subject, limits } of scopes) {
-      const read = limits.budgets.length === 0 ? null : this.#load(this.#stateOf(subject));
-      if (read !== null) loading = [...(loading ?? []), read];
+      if (limits.budgets.length === 0 || this.#stateOf(subject).spent !== null) continue;
+      loading = [...(loading ?? []), this.read(subject)];
     }
-    if (loading !== null) return Promise.all(loading).then(() => this.#reserve(scopes, need));
-    return this.#reserve(scopes, need);
+    return loading === null ? null : Promise.all(loading);
+  }
+
+  /** Reads a subject's sums, once however many wait for them. */
+  read(subject: Subject): Promise<void> {
+    const state = this.#stateOf(subject);
+    state.loading ??= this.#options
+      .sums(subject)
+      .then((sums) => this.take(subject, sums))
+      .finally(() => {
+        state.loading = null;
+      });
+    return state.loading;
   }
 
   settle({ at, scopes, need }: Hold, used: Amount | null): void {
@@ -103,10 +146,8 @@ export class MemoryCounters implements Counters, SumsReader {
   #reserve(scopes: readonly Scope[], need: Need): Answer {
     const at = this.#steady();
     const limited = scopes.map((scope) => ({ scope, state: this.#stateOf(scope.subject) }));
-    for (const { scope, state } of limited) {
-      const obstacle = this.#obstacle(scope, state, need, at);
-      if (obstacle !== null) return { hold: null, obstacle, rates: ratesOf(limited, at) };
-    }
+    const obstacle = this.#obstacle(limited, need, at);
+    if (obstacle !== null) return { hold: null, obstacle, rates: ratesOf(limited, at) };
     for (const { state } of limited) take(state, need, at);
     return { hold: { at, scopes, need }, obstacle: null, rates: ratesOf(limited, at) };
   }
@@ -118,28 +159,58 @@ export class MemoryCounters implements Counters, SumsReader {
     return { at, scopes, need };
   }
 
-  /** What everybody holds who was here lately, nothing too. */
-  holds(): readonly { readonly subject: Subject; readonly concurrent: number; readonly held: Amount }[] {
-    return [...this.#states.values()];
+  /** What everybody holds and has spent who was here lately. */
+  known(): readonly Known[] {
+    return [...this.#states.values()].map((state) => ({
+      subject: state.subject,
+      concurrent: state.concurrent,
+      held: state.held,
+      sums: this.#sumsOf(state),
+    }));
   }
 
-  #obstacle(scope: Scope, state: State, need: Need, at: number): Obstacle | null {
-    const { limits } = scope;
-    for (const budget of limits.budgets) {
-      const obstacle = this.#budgetObstacle(scope, state, budget, need);
-      if (obstacle !== null) return obstacle;
+  /** What a subject spent, as far as it is known here; null: nobody has asked. */
+  sums(subject: Subject): Sums | null {
+    const state = this.#states.get(subjectId(subject));
+    return state === undefined ? null : this.#sumsOf(state);
+  }
+
+  #sumsOf(state: State): Sums | null {
+    this.#roll(state);
+    const { spent, since } = state;
+    if (spent === null) return null;
+    const { day, month, total } = since;
+    return {
+      day: plus(spent.day, day),
+      month: plus(spent.month, month),
+      total: plus(spent.total, total),
+    };
+  }
+
+  #obstacle(limited: readonly Limited[], need: Need, at: number): Obstacle | null {
+    let held: Obstacle | null = null;
+    for (const { scope, state } of limited) {
+      for (const budget of scope.limits.budgets) {
+        const obstacle = this.#budgetObstacle(scope, state, budget, need);
+        if (obstacle === null) continue;
+        if (isSpent(obstacle, need)) return obstacle;
+        held ??= obstacle;
+      }
     }
-    if (!need.isInteractive) return null;
-    const { requestsPerMinute, tokensPerMinute, concurrentRequests: limit } = limits;
-    const tooFast =
-      rateObstacle(scope, 'requests', requestsPerMinute, state.requests, 1, at) ??
-      rateObstacle(scope, 'tokens', tokensPerMinute, state.tokens, need.tokens, at);
-    if (tooFast !== null) return tooFast;
-    if (limit === null || state.concurrent < limit) return null;
-    return { scope, kind: 'concurrency', limit, milliseconds: null };
+    if (held !== null || !need.isInteractive) return held;
+    for (const { scope, state } of limited) {
+      const { requestsPerMinute, tokensPerMinute, concurrentRequests: limit } = scope.limits;
+      const tooFast =
+        rateObstacle(scope, 'requests', requestsPerMinute, state.requests, 1, at) ??
+        rateObstacle(scope, 'tokens', tokensPerMinute, state.tokens, need.tokens, at);
+      if (tooFast !== null) return tooFast;
+      if (limit !== null && state.concurrent >= limit)
+        return { scope, kind: 'concurrency', limit, milliseconds: null };
+    }
+    return null;
   }
 
-  #budgetObstacle(scope: Scope, state: State, budget: Budget, need: Need): Obstacle | null {
+  #budgetObstacle(scope: Scope, state: State, budget: Budget, need: Need): BudgetObstacle | null {
     this.#roll(state);
     const { period, unit, most } = budget;
     const spent = (state.spent?.[period][unit] ?? 0) + state.since[period][unit];
@@ -149,17 +220,6 @@ export class MemoryCounters implements Counters, SumsReader {
     const now = this.#options.now();
     const end = endOf(period, now);
     return { scope, kind: 'budget', budget, spent, held, milliseconds: end === null ? null : end - now };
-  }
-
-  #load(state: State): Promise<void> | null {
-    if (state.spent !== null) return null;
-    state.loading ??= this.#options
-      .sums(state.subject)
-      .then((sums) => this.take(state.subject, sums))
-      .finally(() => {
-        state.loading = null;
-      });
-    return state.loading;
   }
 
   #stateOf(subject: Subject): State {
@@ -222,7 +282,7 @@ function rateObstacle(
   return { scope, kind, limit, used, milliseconds: window.untilAtMost(at, limit - amount) };
 }
 
-function ratesOf(limited: readonly { readonly scope: Scope; readonly state: State }[], at: number): Rates {
+function ratesOf(limited: readonly Limited[], at: number): Rates {
   let [requests, tokens] = [null as Rate | null, null as Rate | null];
   for (const { scope, state } of limited) {
     const { requestsPerMinute, tokensPerMinute } = scope.limits;

@@ -7,7 +7,7 @@ import type { Logger } from '../logging.ts';
 import type { Answer, Counters, Hold, Need, Obstacle, Scope } from './counters.ts';
 import { type MemoryCounters, subjectId } from './memory-counters.ts';
 import { endOf, firstDays } from './periods.ts';
-import { LIVE, RESERVE, SETTLE, SPENT } from './redis-script.ts';
+import { LIVE, RESERVE, SETTLE, SPENT, STATE } from './redis-script.ts';
 import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
 
 /** An answer that takes longer is not waited for. */
@@ -48,6 +48,17 @@ const reply = z.object({
 });
 type Reply = z.infer<typeof reply>;
 
+/**
+ * Scripts that Redis knows by their hashes: it is told them when it is back. To tell one when it turns out to be missing would be to tell
+ * it after what was asked later, and a sum would have in it what then is added.
+ */
+const SHAS = new Map([RESERVE, SETTLE, SPENT, LIVE].map((script) => [script, hash('sha1', script, 'hex')]));
+
+/** Why the database could not say what was spent, which is no fault of Redis. */
+class SumsUnreadable extends Error {
+  override readonly name = 'SumsUnreadable';
+}
+
 export interface RedisCountersOptions {
   /** `redis://…` */
   readonly url: string;
@@ -55,7 +66,6 @@ export interface RedisCountersOptions {
   readonly prefix: string;
   /** This gateway's own counters, which go on while Redis is away. */
   readonly memory: MemoryCounters;
-  readonly sums: (subject: Subject) => Promise<Sums>;
   /** Milliseconds since 1970, for budgets' periods. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -64,15 +74,18 @@ export interface RedisCountersOptions {
 /**
  * Counts in Redis, for all gateways together. What this gateway does is counted here as well: while Redis is away, limits hold for
  * each gateway by itself, and budgets by what the database has and this gateway holds.
+ *
+ * When Redis is back, the gateway takes another name and says under it at once all that it holds. What of its former name still comes,
+ * an answer that was not waited for or a hold that was taken meanwhile, counts for nobody: so nothing is held twice or for ever.
  */
 export class RedisCounters implements Counters, SumsReader {
   readonly #options: RedisCountersOptions;
   readonly #redis: Redis;
-  readonly #instance = randomUUID();
-  /** The holds that Redis knows of, with the second in which it counted them. */
+  /** The name under which Redis has all that this gateway holds, while it is not away. */
+  #instance: string = randomUUID();
+  /** In which of Redis' seconds a request was counted: not one that was let in while it was away. */
   readonly #seconds = new WeakMap<Hold, number>();
   readonly #timer: NodeJS.Timeout;
-  readonly #reading = new Map<string, Promise<void>>();
   /** Whether Redis may not know what this gateway holds and has spent: it is told before it is asked again. */
   #isAway = true;
   #isLiving = false;
@@ -110,24 +123,31 @@ export class RedisCounters implements Counters, SumsReader {
 
   async reserve(scopes: readonly Scope[], need: Need): Promise<Answer> {
     const { memory } = this.#options;
-    try {
-      const told = await this.#reserve(scopes, need);
-      if (told !== null) return this.#answer(scopes, need, told);
-    } catch (error) {
-      this.#failed(error);
+    for (;;) {
+      const instance = this.#instance;
+      const told = this.#isAway ? null : await this.#reserve(scopes, need);
+      // What was held under a former name is not counted any more.
+      if (told !== null && this.#instance === instance) return this.#answer(scopes, need, told);
+      if (!this.#isAway) continue;
+      const loading = memory.load(scopes);
+      // At once: of what is held here later, Redis would not know if it came back before.
+      if (loading === null) return memory.reserve(scopes, need);
+      await loading;
     }
-    return memory.reserve(scopes, need);
   }
 
   settle(hold: Hold, used: Amount | null): void {
     this.#options.memory.settle(hold, used);
+    if (this.#isAway) return;
     const second = this.#seconds.get(hold);
-    if (second === undefined || this.#isAway) return;
     const { scopes, need } = hold;
+    const settled = {
+      ...{ scopes: this.#told(scopes), need },
+      ...(second === undefined ? {} : { second }),
+      ...(used === null ? {} : { used }),
+    };
     // What does not arrive is told later: what is held by this gateway, what is spent by the database.
-    this.#run(SETTLE, { scopes: this.#told(scopes), need, second, ...(used === null ? {} : { used }) }).catch(
-      (error: unknown) => this.#failed(error),
-    );
+    this.#run(SETTLE, settled).catch((error: unknown) => this.#failed(error));
   }
 
   async close(): Promise<void> {
@@ -147,18 +167,25 @@ export class RedisCounters implements Counters, SumsReader {
   take(subject: Subject, sums: Sums): void {
     this.#options.memory.take(subject, sums);
     if (this.#isAway) return;
-    this.#spent(subject, sums).catch((error: unknown) => this.#failed(error));
+    this.#spent(subject).catch((error: unknown) => this.#failed(error));
   }
 
+  /** @returns null where Redis fails @throws what the database does */
   async #reserve(scopes: readonly Scope[], need: Need): Promise<Reply | null> {
-    if (this.#isAway) return null;
-    for (let tries = 0; tries < MOST_TRIES; tries++) {
-      const text = await this.#run(RESERVE, { scopes: this.#told(scopes), need });
-      const told = reply.parse(JSON.parse(String(text)));
-      if (told.missing === undefined) return told;
-      await Promise.all(told.missing.map((index) => this.#readOnce(scopes[index]?.subject)));
+    const instance = this.#instance;
+    try {
+      for (let tries = 0; tries < MOST_TRIES; tries++) {
+        const text = await this.#run(RESERVE, { scopes: this.#told(scopes), need });
+        const told = reply.parse(JSON.parse(String(text)));
+        if (told.missing === undefined) return told;
+        await Promise.all(told.missing.map((index) => this.#read(scopes[index])));
+      }
+      throw new Error('Redis does not keep what it is told');
+    } catch (error) {
+      if (error instanceof SumsUnreadable) throw error.cause;
+      if (this.#instance === instance) this.#failed(error);
+      return null;
     }
-    return null;
   }
 
   #answer(scopes: readonly Scope[], need: Need, told: Reply): Answer {
@@ -185,28 +212,22 @@ export class RedisCounters implements Counters, SumsReader {
     return { scope, kind, budget, spent, held, milliseconds: end === null ? null : end - now };
   }
 
-  /** Tells Redis what the database has, once however many wait for it. */
-  #readOnce(subject: Subject | undefined): Promise<void> {
-    if (subject === undefined) return Promise.resolve();
-    const id = subjectId(subject);
-    const reading =
-      this.#reading.get(id) ??
-      this.#options
-        .sums(subject)
-        .then(async (sums) => {
-          this.#options.memory.take(subject, sums);
-          await this.#spent(subject, sums);
-        })
-        .finally(() => this.#reading.delete(id));
-    this.#reading.set(id, reading);
-    return reading;
+  /** Tells Redis what the database has, or had when it was last there. */
+  async #read(scope: Scope | undefined): Promise<void> {
+    if (scope === undefined) throw new RangeError('Redis misses a scope that was not asked for');
+    const { memory } = this.#options;
+    await memory.read(scope.subject).catch((cause: unknown) => {
+      if (memory.sums(scope.subject) === null) throw new SumsUnreadable('sums cannot be read', { cause });
+    });
+    await this.#spent(scope.subject);
   }
 
-  #spent(subject: Subject, sums: Sums): Promise<unknown> {
-    return this.#run(SPENT, {
-      scope: { id: subjectId(subject), first: firstDays(this.#options.now()) },
-      sums,
-    });
+  /** With what was settled here until now: what was settled before Redis knew of any sum, it did not count. */
+  async #spent(subject: Subject): Promise<void> {
+    const sums = this.#options.memory.sums(subject);
+    if (sums === null) return;
+    const first = firstDays(this.#options.now());
+    await this.#run(SPENT, { scope: { id: subjectId(subject), first }, sums });
   }
 
   #told(scopes: readonly Scope[]): object[] {
@@ -224,17 +245,12 @@ export class RedisCounters implements Counters, SumsReader {
   async #live(): Promise<void> {
     if (this.#isLiving || this.#redis.status !== 'ready') return;
     this.#isLiving = true;
-    const { memory, logger } = this.#options;
     try {
-      const wasAway = this.#isAway;
-      if (wasAway) await Promise.all(memory.subjects().map((subject) => this.#readOnce(subject)));
-      // What is asked from here on comes after it on the same connection.
-      this.#isAway = false;
-      const holds = memory
-        .holds()
-        .map(({ subject, concurrent, held }) => ({ id: subjectId(subject), concurrent, ...held }));
-      await this.#run(LIVE, { scopes: holds, milliseconds: LEASE_MILLISECONDS, isNew: wasAway });
-      if (wasAway) logger.info('Redis counts for all servers');
+      if (!this.#isAway) {
+        const isKnown = await this.#run(LIVE, { milliseconds: LEASE_MILLISECONDS });
+        if (isKnown === 0) this.#failed(new Error('Redis has forgotten this server'));
+      }
+      if (this.#isAway) await this.#state();
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -242,15 +258,33 @@ export class RedisCounters implements Counters, SumsReader {
     }
   }
 
+  /** Tells Redis all that is held and spent here, as of one moment. */
+  async #state(): Promise<void> {
+    const { memory, logger, now } = this.#options;
+    const former = this.#instance;
+    const first = firstDays(now());
+    const scopes = memory.known().map(({ subject, concurrent, held, sums }) => ({
+      ...{ id: subjectId(subject), first, concurrent, ...held },
+      ...(sums === null ? {} : { sums }),
+    }));
+    this.#instance = randomUUID();
+    // What is asked from here on comes after it on the same connection.
+    this.#isAway = false;
+    await Promise.all([
+      ...[...SHAS.keys()].map((script) => this.#redis.script('LOAD', script)),
+      this.#redis.eval(STATE, 0, this.#text({ former, scopes, milliseconds: LEASE_MILLISECONDS })),
+    ]);
+    logger.info('Redis counts for all servers');
+  }
+
   #run(script: string, asked: object): Promise<unknown> {
     if (this.#redis.status !== 'ready') return Promise.reject(new Error('Redis is not connected'));
+    return this.#redis.evalsha(SHAS.get(script) ?? '', 0, this.#text(asked));
+  }
+
+  #text(asked: object): string {
     const { prefix } = this.#options;
-    const text = JSON.stringify({ prefix, instance: this.#instance, ...asked });
-    // By its hash; one that has just started is told the whole.
-    return this.#redis.evalsha(shaOf(script), 0, text).catch((error: unknown) => {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return this.#redis.eval(script, 0, text);
-    });
+    return JSON.stringify({ prefix, instance: this.#instance, ...asked });
   }
 
   #failed(error: unknown): void {
@@ -259,12 +293,4 @@ export class RedisCounters implements Counters, SumsReader {
     const message = 'Redis does not answer: limits hold for this server by itself';
     this.#options.logger.error({ err: error }, message);
   }
-}
-
-const SHAS = new Map<string, string>();
-
-function shaOf(script: string): string {
-  const known = SHAS.get(script) ?? hash('sha1', script, 'hex');
-  SHAS.set(script, known);
-  return known;
 }

@@ -30,6 +30,17 @@ local function spend(scope, tokens, money)
     end
   end
 end
+-- To what the database or a gateway says was spent: for the first time, or more than was known.
+local function raise(scope, sums)
+  for period, amounts in pairs(sums) do
+    local key = spentKey(scope, period)
+    for _, unit in ipairs({ 'tokens', 'money' }) do
+      local known = tonumber(redis.call('HGET', key, unit) or -1)
+      if amounts[unit] > known then redis.call('HSET', key, unit, int(amounts[unit])) end
+    end
+    redis.call('EXPIRE', key, period == 'total' and KEPT or 33 * 86400)
+  end
+end
 `;
 
 /** Holds what a request needs in every scope, or says which limit is in its way, or what must be read from the database first. */
@@ -86,29 +97,36 @@ for index, scope in ipairs(asked.scopes) do
 end
 if #missing > 0 then return cjson.encode({ missing = missing }) end
 
-local obstacle = nil
-local amounts = { requests = 1, tokens = need.tokens }
+-- A budget that is spent is told before one that only is held, and both before what passes with a minute.
+local spentOut, obstacle, helds = nil, nil, {}
 for index, scope in ipairs(asked.scopes) do
   local held = heldBy(scope)
+  helds[index] = held
   for which, budget in ipairs(scope.budgets) do
     local spent = tonumber(redis.call('HGET', spentKey(scope, budget.period), budget.unit) or 0)
     local wanted = need[budget.unit]
-    if obstacle == nil and wanted > 0 and spent + held[budget.unit] + wanted > budget.most then
-      obstacle = { scope = index - 1, kind = 'budget', budget = which - 1, spent = spent, held = held[budget.unit] }
+    if wanted > 0 and spent + held[budget.unit] + wanted > budget.most then
+      local found = { scope = index - 1, kind = 'budget', budget = which - 1, spent = spent, held = held[budget.unit] }
+      obstacle = obstacle or found
+      if spent + wanted > budget.most then spentOut = spentOut or found end
     end
   end
-  if need.isInteractive then
+end
+obstacle = spentOut or obstacle
+local amounts = { requests = 1, tokens = need.tokens }
+if need.isInteractive and obstacle == nil then
+  for index, scope in ipairs(asked.scopes) do
     for _, unit in ipairs({ 'requests', 'tokens' }) do
       local limit = scope[unit]
-      if limit then
+      if limit and obstacle == nil then
         local used, list = usedOf(scope, unit)
-        if obstacle == nil and used + amounts[unit] > limit then
+        if used + amounts[unit] > limit then
           local milliseconds = wait(used, list, limit - amounts[unit])
           obstacle = { scope = index - 1, kind = unit, limit = limit, used = used, milliseconds = milliseconds }
         end
       end
     end
-    if obstacle == nil and scope.concurrent and held.concurrent >= scope.concurrent then
+    if obstacle == nil and scope.concurrent and helds[index].concurrent >= scope.concurrent then
       obstacle = { scope = index - 1, kind = 'concurrency', limit = scope.concurrent }
     end
   end
@@ -141,13 +159,13 @@ end
 return cjson.encode({ obstacle = obstacle, rates = rates, second = second })
 `;
 
-/** Puts what was used in the place of what was held. */
+/** Puts what was used in the place of what was held. What was held while Redis was away is in no minute of its. */
 export const SETTLE = `${COMMON}
 local need, used = asked.need, asked.used
 for _, scope in ipairs(asked.scopes) do
   hold(scope, need.isInteractive and -1 or 0, -need.tokens, -need.money)
   if used then spend(scope, used.tokens, used.money) end
-  if need.isInteractive then
+  if need.isInteractive and asked.second then
     local changes = { requests = used and 0 or -1, tokens = (used and used.tokens or 0) - need.tokens }
     for unit, change in pairs(changes) do
       local key = usedKey(scope, unit)
@@ -158,31 +176,23 @@ end
 return 1
 `;
 
-/** What the database says was spent: for the first time, or more than was known. */
 export const SPENT = `${COMMON}
-local scope = asked.scope
-for period, sums in pairs(asked.sums) do
-  local key = spentKey(scope, period)
-  for _, unit in ipairs({ 'tokens', 'money' }) do
-    local known = tonumber(redis.call('HGET', key, unit) or -1)
-    if sums[unit] > known then redis.call('HSET', key, unit, int(sums[unit])) end
-  end
-  redis.call('EXPIRE', key, period == 'total' and KEPT or 33 * 86400)
-end
+raise(asked.scope, asked.sums)
 return 1
 `;
 
-/** Says that a gateway lives. Where nobody knew, or what it did may not have come here, it says what it holds. */
+/** Says that a gateway lives: 0 where Redis did not know, and may have let go of what it held. */
 export const LIVE = `${COMMON}
-local key = prefix .. ':alive:' .. instance
-local known = redis.call('EXISTS', key)
-redis.call('SET', key, 1, 'PX', asked.milliseconds)
-if known == 0 or asked.isNew then
-  for _, scope in ipairs(asked.scopes) do
-    local held = heldKey(scope)
-    redis.call('HSET', held, instance .. ':concurrent', int(scope.concurrent), instance .. ':tokens', int(scope.tokens), instance .. ':money', int(scope.money))
-    redis.call('EXPIRE', held, KEPT)
-  end
+return redis.call('SET', prefix .. ':alive:' .. instance, 1, 'PX', asked.milliseconds, 'XX') and 1 or 0
+`;
+
+/** A gateway says under a new name all that it holds and knows to be spent; what was held under its former one is free. */
+export const STATE = `${COMMON}
+redis.call('DEL', prefix .. ':alive:' .. asked.former)
+redis.call('SET', prefix .. ':alive:' .. instance, 1, 'PX', asked.milliseconds)
+for _, scope in ipairs(asked.scopes) do
+  if scope.concurrent > 0 or scope.tokens > 0 then hold(scope, scope.concurrent, scope.tokens, scope.money) end
+  if scope.sums then raise(scope, scope.sums) end
 end
-return known
+return 1
 `;

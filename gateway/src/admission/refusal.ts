@@ -1,6 +1,6 @@
 import { ApiError } from '../errors.ts';
 import { moneyOf } from '../tenants/limits.ts';
-import type { Obstacle } from './counters.ts';
+import { isSpent, type Obstacle } from './counters.ts';
 import { durationText } from './rate-headers.ts';
 import type { Amount } from './spend-log.ts';
 
@@ -25,14 +25,18 @@ export function refusal(obstacle: Obstacle, need: Amount, headers: Record<string
     case 'budget': {
       const { budget, spent, held } = obstacle;
       const amount = (value: number) => (budget.unit === 'money' ? moneyOf(value) : value);
+      const message =
+        `The budget of ${whose} (${budget.unit}, ${budget.period}) has no room for this request: ${amount(budget.most)} in all, ` +
+        `${amount(spent)} spent, ${amount(held)} held for requests that run, ${amount(need[budget.unit])} needed at most.`;
+      if (!isSpent(obstacle, need)) {
+        const hint = 'There may be room when some of those have ended. Please try again.';
+        return new ApiError('budget_held', `${message} ${hint}`, null, { headers });
+      }
       const reset =
         milliseconds === null
           ? 'It does not begin anew.'
           : `It begins anew with the next UTC ${budget.period}, at ${new Date(Date.now() + milliseconds).toISOString().slice(0, 16)}Z.`;
-      const message =
-        `The budget of ${whose} (${budget.unit}, ${budget.period}) has no room for this request: ${amount(budget.most)} in all, ` +
-        `${amount(spent)} spent, ${amount(held)} held for requests that run, ${amount(need[budget.unit])} needed at most. ${reset}`;
-      return new ApiError('insufficient_quota', message, null, options);
+      return new ApiError('insufficient_quota', `${message} ${reset}`, null, options);
     }
   }
 }

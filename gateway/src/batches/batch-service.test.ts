@@ -2,16 +2,22 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openDatabase } from '@polylora/adapters-store';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { answerCompletion, startUpstream } from '../../../test/support/upstream.ts';
 import { UNLIMITED } from '../admission/admission.ts';
 import { StartingBackend } from '../backends/starting.ts';
 import { InFlight } from '../in-flight.ts';
 import { createLogger } from '../logging.ts';
 import { Metrics } from '../metrics.ts';
+import { openTenants } from '../tenants/tenants-host.ts';
 import { type BatchRecord, isFinished } from './batch-record.ts';
 import { BatchService, type BatchServiceOptions } from './batch-service.ts';
 import { contentOf, type FileRecord } from './file-store.ts';
+
+/** Longer than the attempts at a line that fails take. */
+const HELD_MILLISECONDS = 5_500;
 
 let directory: string;
 let open: BatchService[] = [];
@@ -214,4 +220,42 @@ describe('BatchService', () => {
     expect(again.files.list('t')).toEqual([]);
     expect(await readdir(join(directory, 'drafts'))).toEqual([]);
   });
+});
+
+describe('a line that a budget has room for but for what is held', () => {
+  it('waits for that, longer than a failure would be tried again', async () => {
+    const upstream = await startUpstream(100, answerCompletion);
+    const database = await openDatabase(join(directory, 'polylora.db'));
+    const tenants = await openTenants({
+      ...{ database, secret: Buffer.alloc(32, 3), logger: createLogger('silent') },
+    });
+    try {
+      const limits = { budgets: { total: { tokens: 200 } } };
+      const about = { name: null, blocked: false, models: ['*'], weight: 1, allowPriority: false };
+      await tenants.tenants.create('t', { ...about, metadata: {}, limits }, 'o');
+      const role = { role: 'user', alias: null, blocked: false, models: ['*'] } as const;
+      const own = { ...role, limits: {}, metadata: {}, expiresAt: null };
+      const { text } = await tenants.keys.create('t', own, 'o');
+      const access = await tenants.registry.find(text, tenants.hasher.hash(text));
+      const { backend } = upstream;
+      const service = await start({
+        backend: () => backend,
+        access: async () => access!,
+        reserve: (from, asked) => tenants.admission.reserve(from, asked, false),
+      });
+      const held = await tenants.admission.reserve(access!, {
+        ...{ model: backend.base!, promptTokens: 190, completionTokens: 0, counting: null },
+      });
+      const batch = await create(service, requestLine('a'));
+      await sleep(HELD_MILLISECONDS);
+      expect(upstream.asked).toHaveLength(0);
+      held.settle(null);
+      const answered = await until(service, batch.id, isFinished);
+      expect(service.body(answered)).toMatchObject({ request_counts: { completed: 1, failed: 0 } });
+    } finally {
+      await tenants.close();
+      await database.destroy();
+      await upstream.stop();
+    }
+  }, 20_000);
 });

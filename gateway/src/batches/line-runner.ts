@@ -38,6 +38,9 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'shutting_down',
 ]);
 
+/** A line that was not begun, because of what others hold, waits for them however long that takes. */
+const HELD: ErrorCode = 'budget_held';
+
 /** A line that the engine dies of would be run for ever. */
 const MOST_ATTEMPTS = 5;
 
@@ -156,8 +159,9 @@ export class LineRunner {
           prepared instanceof ApiError ? prepared : await this.#answer(prepared).catch(toApiError);
         // What happens to a line that was given up is not its result.
         if (work.signal.aborted) return;
-        queued.attempts += 1;
-        if (outcome instanceof ApiError && PASSING.has(outcome.code) && queued.attempts < MOST_ATTEMPTS) {
+        const code = outcome instanceof ApiError ? outcome.code : null;
+        if (code !== HELD) queued.attempts += 1;
+        if (code === HELD || (code !== null && PASSING.has(code) && queued.attempts < MOST_ATTEMPTS)) {
           await this.#pause();
           if (!work.signal.aborted) this.#queue.add(queued);
         } else {
@@ -209,7 +213,7 @@ export class LineRunner {
     const { promptParam } = job;
     return {
       sequences: requests.length,
-      run: async () => await job.whole(await generateWhole({ ...common, tenant, requests, promptParam })),
+      run: async () => await job.whole(await generateWhole({ ...common, requests, promptParam })),
     };
   }
 

@@ -23,7 +23,6 @@ export function generateRoute(
     const backend = deps.backend();
     const access = c.get('access');
     const { principal } = access;
-    const { tenant } = principal;
     const model = await requestedModel(backend, body, principal);
     const job = await read(body, model, schedulingOf(access, deps));
     const { requests, promptParam, userHash } = job;
@@ -33,7 +32,6 @@ export function generateRoute(
     const generation = {
       backend,
       model,
-      tenant,
       reserve: reserveFor(c, deps),
       requests,
       inFlight: deps.inFlight,

@@ -17,6 +17,7 @@ export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
     );
     return {
       headers: reservation.headers,
+      holdsTokens: reservation.holdsTokens,
       settle: (used) => {
         reservation.settle(used);
         const log = c.get('log');

@@ -1,5 +1,6 @@
 import type { Prompt } from '@polylora/engine';
 import type { Context } from 'hono';
+import type { Used } from '../admission/asked.ts';
 import type { BackendModel, BackendTokenizer } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
@@ -12,6 +13,10 @@ import { parse } from '../openai/parse.ts';
 import { inVocabulary } from '../openai/sampling.ts';
 import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/tokenize-request.ts';
 import type { GatewayDeps } from './deps.ts';
+import { reserveFor } from './reserve.ts';
+import { schedulingOf } from './scheduling.ts';
+
+const NO_TOKENS: Used = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
 
 /** vLLM's `POST /tokenize`, of a text or of a chat */
 export function tokenizeRoute(deps: GatewayDeps) {
@@ -19,12 +24,14 @@ export function tokenizeRoute(deps: GatewayDeps) {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const { prompt, withStrings } = readPrompt(body);
     const { tokenizer, model } = await tokenizerOf(c, deps, body);
-    const tokens = await tokenizer.tokenize(prompt);
-    return c.json({
-      count: tokens.length,
-      max_model_len: model.maxModelLen,
-      tokens,
-      token_strs: withStrings ? (await tokenizer.describe(tokens)).map(tokenName) : null,
+    return admitted(c, deps, model, async () => {
+      const tokens = await tokenizer.tokenize(prompt);
+      return c.json({
+        count: tokens.length,
+        max_model_len: model.maxModelLen,
+        tokens,
+        token_strs: withStrings ? (await tokenizer.describe(tokens)).map(tokenName) : null,
+      });
     });
   };
 }
@@ -35,8 +42,33 @@ export function detokenizeRoute(deps: GatewayDeps) {
     const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
     const { tokens } = parse(detokenizeBody, body);
     const { tokenizer, model } = await tokenizerOf(c, deps, body);
-    return c.json({ prompt: await tokenizer.detokenize(inVocabulary(tokens, 'tokens', model.vocabSize)) });
+    const ids = inVocabulary(tokens, 'tokens', model.vocabSize);
+    return admitted(c, deps, model, async () => c.json({ prompt: await tokenizer.detokenize(ids) }));
   };
+}
+
+/** Counts as a request that uses no tokens, and has a place among those in flight: it takes the engine's time. @throws ApiError */
+async function admitted(
+  c: Context<GatewayEnv>,
+  deps: GatewayDeps,
+  model: BackendModel,
+  work: () => Promise<Response>,
+): Promise<Response> {
+  const asked = { model, promptTokens: 0, completionTokens: 0, counting: null };
+  const reservation = await reserveFor(c, deps)(asked);
+  let used: Used | null = null;
+  try {
+    const { tenant, weight } = schedulingOf(c.get('access'), deps);
+    const lease = deps.inFlight.acquire(tenant, weight, 1);
+    used = NO_TOKENS;
+    try {
+      return await work();
+    } finally {
+      lease.release();
+    }
+  } finally {
+    reservation.settle(used);
+  }
 }
 
 function readPrompt(json: JsonObject): { prompt: Prompt; withStrings: boolean } {

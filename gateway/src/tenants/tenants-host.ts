@@ -100,7 +100,6 @@ export async function openTenants({
           url: redis,
           prefix: `polylora:${hasher.hash('redis').slice(0, 12)}`,
           memory,
-          sums,
           now,
           logger,
         });

@@ -15,6 +15,7 @@ import { EventData } from './event-data.ts';
 import { failureOf, UpstreamBroken, type UpstreamFailure, unavailable } from './failure.ts';
 import { type UpstreamBody, UpstreamHttp } from './http.ts';
 import { UpstreamModels } from './models.ts';
+import { Pace } from './pace.ts';
 import { needsEcho, type PrefixSharing, upstreamEmbedding, upstreamRequest } from './request-body.ts';
 import { vectorsOf } from './vectors.ts';
 
@@ -38,6 +39,7 @@ export class UpstreamBackend implements Backend {
   readonly #models: UpstreamModels;
   readonly #prefixes: PrefixSharing;
   readonly #logger: Logger;
+  readonly #pace = new Pace();
 
   constructor({ url, key, prefixes, logger }: UpstreamOptions) {
     this.#http = new UpstreamHttp(url, key);
@@ -83,13 +85,22 @@ export class UpstreamBackend implements Backend {
     request: BackendRequest,
     cancellation: Cancellation,
   ): Promise<readonly BackendEvent[]> => {
+    const began = performance.now();
     try {
       const { path, body } = upstreamRequest(model, request, { stream: false, prefixes: this.#prefixes });
       const answer = await this.#http.post(path, body, cancellation);
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
-      return wholeAnswer(answer.body, request);
+      const events = wholeAnswer(answer.body, request);
+      for (const event of events)
+        if (event.type === 'finish') this.#pace.see(model, event.usage.completionTokens, secondsSince(began));
+      return events;
     } catch (error) {
-      return [this.#broken(error, cancellation)];
+      const broken = this.#broken(error, cancellation);
+      if (!cancellation.isCancelled) return [broken];
+      // Nobody tells what was computed until then, and it was.
+      const most = request.sampling.maxTokens ?? model.maxModelLen ?? Number.POSITIVE_INFINITY;
+      const tokens = Math.min(most, this.#pace.tokensIn(model, secondsSince(began)));
+      return [{ type: 'delta', text: '', tokens, logprobs: null }, broken];
     }
   };
 
@@ -177,6 +188,10 @@ export class UpstreamBackend implements Backend {
     }
     return unavailable();
   }
+}
+
+function secondsSince(began: number): number {
+  return (performance.now() - began) / 1000;
 }
 
 async function failureBody(body: UpstreamBody): Promise<Buffer> {
