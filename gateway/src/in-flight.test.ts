@@ -82,6 +82,13 @@ describe('InFlight', () => {
     expect(take('late', 100)).toBeGreaterThan(0);
   });
 
+  it('takes one of whoever weighs next to nothing, as long as there is a place', () => {
+    const inFlight = new InFlight({ running: 4, queued: 14 });
+    while (refusal(() => inFlight.acquire('heavy', 100, 1)) === null);
+    inFlight.acquire('light', 0.1, 1);
+    expect(refusal(() => inFlight.acquire('light', 0.1, 1))).toBe('engine_overloaded');
+  });
+
   it('waits for running requests when drained, and takes no new ones', async () => {
     const inFlight = new InFlight({ running: 3, queued: 0 });
     const lease = inFlight.acquire('tenant', 1, 1);

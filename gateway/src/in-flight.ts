@@ -73,7 +73,9 @@ export class InFlight {
     }
     const own = (this.#ofTenant.get(tenant)?.sequences ?? 0) + sequences;
     const isQueueing = this.#sequences + sequences > running;
-    if (isQueueing && own > MOST_OF_FREE * this.#share(weight) * (capacity - this.#sequences)) {
+    // One may always be: whoever weighs little comes seldom, and not never.
+    const most = Math.max(1, MOST_OF_FREE * this.#share(weight) * (capacity - this.#sequences));
+    if (isQueueing && own > most) {
       const message = `You have ${own - sequences} requests in flight and the server is busy. Please try again later.`;
       throw new ApiError('engine_overloaded', message);
     }
