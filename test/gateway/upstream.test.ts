@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FIXTURES } from '../support/engine.ts';
@@ -345,6 +346,37 @@ describe('an upstream that breaks', () => {
       broken.close();
     }
   });
+});
+
+it('an upstream that sends a line without an end is left, with an event that says so', async () => {
+  let left = false;
+  const server = createServer(async (request, response) => {
+    if (request.method === 'GET') {
+      response.end(JSON.stringify({ object: 'list', data: [{ id: 'endless', object: 'model' }] }));
+      return;
+    }
+    const endless = function* () {
+      for (;;) yield Buffer.alloc(64 << 10, 'x');
+    };
+    await pipeline(endless, response).catch(() => {
+      left = true;
+    });
+  });
+  const gateway = await startFront(await listening(server));
+  try {
+    const response = await fetch(`${gateway.url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'endless', prompt: 'a', stream: true }),
+      signal: AbortSignal.timeout(20_000),
+    });
+    expect(await response.text()).toContain('"code":"engine_unavailable"');
+    await until(() => left);
+    await until(() => gateway.logs().some((line) => line.includes('event without an end')));
+  } finally {
+    await gateway.stop();
+    server.close();
+  }
 });
 
 async function listening(server: Server): Promise<string> {
