@@ -150,6 +150,7 @@ describe("a user's key", () => {
     const admin = gateway.app.routes.filter(({ path }) => /^\/(admin|key)\//.test(path));
     expect(admin.length).toBeGreaterThan(30);
     for (const { method, path } of admin) {
+      if (path === '/key/info') continue;
       const real = path.replaceAll(/:(\w+)(\{[^}]*\})?/g, 'x').replaceAll('*', 'y');
       const answer = await gateway.ask(keys.acmeUser, method === 'ALL' ? 'GET' : method, real);
       expect([answer.status, answer.json.error.code, real]).toEqual([403, 'insufficient_permissions', real]);
@@ -158,6 +159,34 @@ describe("a user's key", () => {
       expect(
         (await gateway.ask(keys.acmeUser, path === '/metrics' ? 'GET' : 'POST', path, undefined)).status,
       ).toBe(403);
+  });
+});
+
+describe("LiteLLM's question about a key, without naming one", () => {
+  it("answers a user's key about itself, and about nothing else", async () => {
+    const { status, json, text } = await gateway.ask(keys.acmeUser, 'GET', '/key/info');
+    expect([status, json.key, json.info?.team_id]).toEqual([200, acmeKeyId, 'acme']);
+    expect(text).not.toContain(keys.acmeUser);
+    const refusal = await gateway.ask(keys.acmeUser, 'GET', '/key/info?key=key_0000000000000000');
+    expect([refusal.status, refusal.json.error.code]).toEqual([403, 'insufficient_permissions']);
+    for (const [method, path] of [
+      ['GET', `/key/info?key=${acmeKeyId}`],
+      ['GET', `/key/info?key=${keys.otherUser}`],
+      ['GET', '/key/info?key='],
+      ['GET', '/key/info?key'],
+      ['GET', `/key/info?%6bey=${acmeKeyId}`],
+      ['GET', '/key/info/'],
+      ['GET', '/key/list'],
+      ['POST', '/key/info'],
+    ] as const) {
+      const answer = await gateway.ask(keys.acmeUser, method, path);
+      expect([answer.status, answer.text, path]).toEqual([403, refusal.text, path]);
+    }
+  });
+
+  it('answers whoever has no key of the database that there is none', async () => {
+    expect((await gateway.ask(OPERATOR_KEY, 'GET', '/key/info')).json.error.code).toBe('key_not_found');
+    expect((await gateway.ask(null, 'GET', '/key/info')).status).toBe(401);
   });
 });
 

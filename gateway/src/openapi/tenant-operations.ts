@@ -203,7 +203,8 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /key/info': {
     ...litellm,
-    summary: 'What is known of a key',
+    access: 'client',
+    summary: 'What is known of the key that asks, or, to administrators, of the one that is named',
     query: z.object({ key: z.string().optional() }),
     answer: litellmAnswer,
   },
