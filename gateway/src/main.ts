@@ -24,6 +24,7 @@ import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { startEmbedded } from './start/embedded.ts';
 import { createEncoder } from './start/encoder.ts';
+import { SteadyClock } from './steady-clock.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
 /** The only window that OpenAI offers. */
@@ -55,6 +56,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const config = live.current;
   const logger = createLogger(config.logLevel);
   const metrics = new Metrics(new Registry());
+  const clock = new SteadyClock();
   const inFlight = new InFlight({
     running: config.maxRunning,
     get queued() {
@@ -104,6 +106,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
     logger,
+    clock,
     get concurrency() {
       return live.current.batchConcurrency;
     },
@@ -181,12 +184,12 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         return live.current.responseSeconds;
       },
     };
-    const stored = await ResponseStore.open(database, responseLimits, logger);
+    const stored = await ResponseStore.open({ database, limits: responseLimits, clock, logger });
     opened.push(() => stored.close());
     responses = stored;
     if (config.auth === 'keys') {
       const secret = await secretKey();
-      const host = await openTenants({ database, secret, redis: config.redis, logger });
+      const host = await openTenants({ database, secret, redis: config.redis, clock, logger });
       opened.push(() => host.close());
       tenants = host;
       authenticator = new KeyAuthenticator(host.hasher, host.registry, config.operatorKey);

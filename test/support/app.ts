@@ -14,6 +14,7 @@ import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
+import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
 import { SHAPE } from './store-model.ts';
 
@@ -50,7 +51,8 @@ export async function openApp({
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(join(folder, 'polylora.db'));
-  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), logger });
+  const clock = new SteadyClock();
+  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), clock, logger });
   const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, OPERATOR_KEY);
   const limits = { maxBytes: 1 << 20, maxRank: 8 };
   const store = await openStore({
@@ -68,7 +70,7 @@ export async function openApp({
   const metrics = new Metrics(new Registry());
   const inFlight = new InFlight({ running: 600, queued: 0 });
   const batches = await BatchService.open({
-    ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger },
+    ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger, clock },
     access: async () => {
       throw new Error('no line runs here');
     },
@@ -78,7 +80,10 @@ export async function openApp({
     ...{ concurrency: 4, completionWindowSeconds: 1000, maxLines: 3, maxLineBytes: 10_000 },
     maxLinesInMemory: 1000,
   });
-  const responses = await ResponseStore.open(database, { bytesPerTenant: 100_000, seconds: 1000 }, logger);
+  const responses = await ResponseStore.open({
+    ...{ database, clock, logger },
+    limits: { bytesPerTenant: 100_000, seconds: 1000 },
+  });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },

@@ -2,6 +2,7 @@ import { type Database, migrateBeside } from '@polylora/adapters-store';
 import type { Logger } from '../logging.ts';
 import type { ResponseBody } from '../openai/responses-answer.ts';
 import type { ResponseItem } from '../openai/responses-items.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 import { RESPONSE_MIGRATIONS } from './migrations.ts';
 import { type ResponseDatabase, withResponses } from './tables.ts';
 
@@ -10,6 +11,13 @@ export interface ResponseStoreLimits {
   readonly bytesPerTenant: number;
   /** After which a response is forgotten. */
   readonly seconds: number;
+}
+
+export interface ResponseStoreOptions {
+  readonly database: Database;
+  readonly limits: ResponseStoreLimits;
+  readonly clock: SteadyClock;
+  readonly logger: Logger;
 }
 
 /** A response, and what was asked. */
@@ -30,22 +38,24 @@ const REMOVED_TOGETHER = 500;
 export class ResponseStore {
   readonly #database: ResponseDatabase;
   readonly #limits: ResponseStoreLimits;
+  readonly #clock: SteadyClock;
   readonly #logger: Logger;
   /** What each tenant added since all of it was counted. */
   readonly #uncounted = new Map<string, number>();
   readonly #sweeping: NodeJS.Timeout;
 
-  private constructor(database: ResponseDatabase, limits: ResponseStoreLimits, logger: Logger) {
-    this.#database = database;
+  private constructor({ database, limits, clock, logger }: ResponseStoreOptions) {
+    this.#database = withResponses(database);
     this.#limits = limits;
+    this.#clock = clock;
     this.#logger = logger;
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MILLISECONDS).unref();
   }
 
   /** @throws MetadataError where the table cannot be used */
-  static async open(database: Database, limits: ResponseStoreLimits, logger: Logger): Promise<ResponseStore> {
-    await migrateBeside(database, 'responses', RESPONSE_MIGRATIONS);
-    const store = new ResponseStore(withResponses(database), limits, logger);
+  static async open(options: ResponseStoreOptions): Promise<ResponseStore> {
+    await migrateBeside(options.database, 'responses', RESPONSE_MIGRATIONS);
+    const store = new ResponseStore(options);
     await store.#sweep();
     return store;
   }
@@ -63,7 +73,7 @@ export class ResponseStore {
         input: inputText,
         body: bodyText,
         bytes,
-        created_at: Date.now(),
+        created_at: this.#clock.now(),
       })
       .execute();
     const uncounted = (this.#uncounted.get(tenant) ?? Number.POSITIVE_INFINITY) + bytes;
@@ -110,7 +120,7 @@ export class ResponseStore {
   }
 
   #oldest(): number {
-    return Date.now() - this.#limits.seconds * 1000;
+    return this.#clock.now() - this.#limits.seconds * 1000;
   }
 
   async #makeRoom(tenant: string): Promise<void> {
@@ -119,6 +129,8 @@ export class ResponseStore {
       .selectFrom('response')
       .select(['id', 'bytes'])
       .where('tenant', '=', tenant)
+      // Not by their ids, which have the time of the machine's clock: what was made while that was ahead would stay for ever.
+      .orderBy('created_at', 'desc')
       .orderBy('id', 'desc')
       .execute();
     let kept = 0;
