@@ -32,9 +32,10 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the store of responses on %s',
       time.wall += milliseconds;
       time.steady += milliseconds;
     };
-    const opened = () =>
+    const opened = (options: { database?: Database; bytesPerTenant?: number } = {}) =>
       ResponseStore.open({
-        ...{ database, limits: LIMITS, logger: createLogger('silent') },
+        ...{ database: options.database ?? database, logger: createLogger('silent') },
+        limits: { ...LIMITS, ...options },
         clock: new SteadyClock(
           () => time.wall,
           () => time.steady,
@@ -76,6 +77,52 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the store of responses on %s',
       expect(await store.conversation('b', 'r3')).toBeNull();
       await store.remove('a', 'r1');
       expect(await store.conversation('a', 'r3')).toBeNull();
+    });
+
+    it('follows a long conversation to its beginning, in one query that reads nothing else', async () => {
+      store.close();
+      let queries = 0;
+      const counting: Parameters<Database['withPlugin']>[0] = {
+        transformQuery({ node }) {
+          queries++;
+          return node;
+        },
+        transformResult: async ({ result }) => result,
+      };
+      store = await opened({ database: database.withPlugin(counting), bytesPerTenant: 1 << 30 });
+      for (let turn = 0; turn < 1_500; turn++)
+        await store.add('a', response(`r${turn}`, turn === 0 ? null : `r${turn - 1}`));
+      const others = Array.from({ length: 20_000 }, (_, other) => ({
+        ...{ id: `other${other}`, tenant: 'a', previous: null, input: '[]', body: '{}', bytes: 4 },
+        created_at: time.wall,
+      }));
+      const tables = database.withTables<{ response: object }>();
+      for (let begin = 0; begin < others.length; begin += 1_000)
+        await tables
+          .insertInto('response')
+          .values(others.slice(begin, begin + 1_000))
+          .execute();
+      queries = 0;
+      const begun = performance.now();
+      const ids = (await store.conversation('a', 'r1499'))?.map(({ body }) => body.id);
+      expect(ids).toEqual(Array.from({ length: 1_500 }, (_, turn) => `r${turn}`));
+      expect(queries).toBe(1);
+      // Where each turn is looked for among all that the tenant has, it is seconds.
+      expect(performance.now() - begun).toBeLessThan(1_000);
+    });
+
+    it('refuses a conversation that is too long rather than to leave out how it began', async () => {
+      store.close();
+      store = await opened({ bytesPerTenant: 1 << 30 });
+      const megabyte = 'x'.repeat(1 << 20);
+      for (let turn = 0; turn < 17; turn++)
+        await store.add('a', response(`r${turn}`, turn === 0 ? null : `r${turn - 1}`, megabyte));
+      expect(await store.conversation('a', 'r14')).toHaveLength(15);
+      const told = await store.conversation('a', 'r16').then(
+        (turns) => turns?.length,
+        ({ code, param }) => [code, param],
+      );
+      expect(told).toEqual(['conversation_too_long', 'previous_response_id']);
     });
 
     it('lets the oldest of a tenant make room, and nobody else’s', async () => {

@@ -1,4 +1,5 @@
 import { type Database, migrateBeside } from '@polylora/adapters-store';
+import { ApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type { ResponseBody } from '../openai/responses-answer.ts';
 import type { ResponseItem } from '../openai/responses-items.ts';
@@ -30,8 +31,8 @@ export interface StoredResponse {
 const SWEEP_MILLISECONDS = 10 * 60 * 1000;
 /** What a tenant may add before all of it is counted again: this part of what it may have. */
 const UNCOUNTED_SHARE = 1 / 16;
-/** Longer than any conversation that fits a model's context. */
-const MOST_TURNS = 1_000;
+/** Of a conversation as it is stored: several times what a request may be, and more than fits a model's context. */
+const MOST_CONVERSATION_BYTES = 16 << 20;
 const REMOVED_TOGETHER = 500;
 
 /** Responses of tenants, for as long as they are kept: in the store's database, where every gateway finds them. */
@@ -90,19 +91,51 @@ export class ResponseStore {
       .where('tenant', '=', tenant)
       .where('created_at', '>=', this.#oldest())
       .executeTakeFirst();
-    return row === undefined ? null : { body: JSON.parse(row.body), input: JSON.parse(row.input) };
+    return row === undefined ? null : storedResponse(row);
   }
 
-  /** The conversation that ends with a response, from its beginning; null where a part of it is not there. */
+  /**
+   * The conversation that ends with a response, from its beginning; null where a part of it is not there.
+   * @throws ApiError conversation_too_long
+   */
   async conversation(tenant: string, id: string): Promise<readonly StoredResponse[] | null> {
-    const turns: StoredResponse[] = [];
-    for (let next: string | null = id; next !== null && turns.length < MOST_TURNS; ) {
-      const turn = await this.find(tenant, next);
-      if (turn === null) return null;
-      turns.push(turn);
-      next = turn.body.previous_response_id;
-    }
-    return turns.toReversed();
+    const oldest = this.#oldest();
+    const rows = await this.#database
+      .withRecursive('turn(id, previous, depth, total)', (database) =>
+        database
+          .selectFrom('response')
+          .select(({ lit }) => ['id', 'previous', lit(1).as('depth'), 'bytes as total'])
+          .where('id', '=', id)
+          .where('tenant', '=', tenant)
+          .where('created_at', '>=', oldest)
+          .unionAll(
+            database
+              .selectFrom('turn')
+              // A cross join has SQLite begin with the turn: it would look through all of a tenant's responses for each.
+              .crossJoin('response')
+              .whereRef('response.id', '=', 'turn.previous')
+              .select((expression) => [
+                'response.id',
+                'response.previous',
+                expression('turn.depth', '+', 1).as('depth'),
+                expression('turn.total', '+', expression.ref('response.bytes')).as('total'),
+              ])
+              .where('response.tenant', '=', tenant)
+              .where('response.created_at', '>=', oldest)
+              // The first turn that is too much is there, and tells that it is.
+              .where('turn.total', '<=', MOST_CONVERSATION_BYTES),
+          ),
+      )
+      .selectFrom('turn')
+      .crossJoin('response')
+      .whereRef('response.id', '=', 'turn.id')
+      .select(['turn.previous', 'turn.depth', 'turn.total', 'response.body', 'response.input'])
+      .execute();
+    // Here and not in the query, which would move all the texts about.
+    const [first, ...others] = rows.sort((a, b) => b.depth - a.depth);
+    if (first === undefined) return null;
+    if (first.total > MOST_CONVERSATION_BYTES) throw tooLong();
+    return first.previous === null ? [first, ...others].map(storedResponse) : null;
   }
 
   /** @returns whether there was one */
@@ -152,4 +185,13 @@ export class ResponseStore {
       this.#logger.warn({ err: error }, 'old responses cannot be removed now');
     }
   }
+}
+
+function storedResponse({ body, input }: { readonly body: string; readonly input: string }): StoredResponse {
+  return { body: JSON.parse(body), input: JSON.parse(input) };
+}
+
+function tooLong(): ApiError {
+  const message = `The conversation has more than ${MOST_CONVERSATION_BYTES} bytes: begin a new one.`;
+  return new ApiError('conversation_too_long', message, 'previous_response_id');
 }
