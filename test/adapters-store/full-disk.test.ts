@@ -6,8 +6,8 @@ import {
   AdaptersStore,
   type Database,
   DirectoryBlobs,
-  findTampering,
   openDatabase,
+  verifyAudit,
 } from '@polylora/adapters-store';
 import { type ModelInfo, projectionShape } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -92,7 +92,7 @@ describe.skipIf(unmount === null)('a store on a full disk', () => {
       expect(version?.digest).toBe(latest);
       const [{ path }] = (await store.weights(latest)).files;
       expect((await stat(path)).size).toBe(version?.bytes);
-      expect(await findTampering(database)).toBeNull();
+      expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
       await rm(filler);
       latest = (await push(seed)).version.digest;
       expect((await store.resolve('acme/a', OWNER))?.digest).toBe(latest);
@@ -123,7 +123,7 @@ describe.skipIf(unmount === null)('a store on a full disk', () => {
     await rm(filler);
     await store.grant('acme/a', { kind: 'tenant', grantee: 'after' }, OWNER);
     await store.remove('acme/a', OWNER);
-    expect(await findTampering(database)).toBeNull();
+    expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
     expect(database.isTransaction).toBe(false);
   });
 
