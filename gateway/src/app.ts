@@ -4,6 +4,7 @@ import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
+import { adminAudit } from './routes/admin/audit.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
 import { adminKeys } from './routes/admin/keys.ts';
@@ -78,7 +79,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.use('/key/*', (c, next) => (asksAboutItself(c) ? next() : administrators(c, next)));
   app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
-  app.use('/admin/v1/prices/*', operatorsOnly());
+  for (const path of ['/admin/v1/prices/*', '/admin/v1/audit/*']) app.use(path, operatorsOnly());
+  app.route('/admin/v1/audit', adminAudit(deps.database));
   app.route('/admin/v1/prices', adminPrices(deps));
   app.route('/admin/v1/tenants', adminTenants(deps));
   app.route('/admin/v1/keys', adminKeys(deps));

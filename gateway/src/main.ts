@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openDatabase, type PushLimits, readSecretKey } from '@polylora/adapters-store';
+import { type Database, openDatabase, type PushLimits, readSecretKey } from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
 import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
@@ -78,6 +78,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   let authenticator: Authenticator | null =
     config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
   let tenants = null as TenantsHost | null;
+  let metadata = null as Database | null;
   let responses = null as ResponseStore | null;
   const secretKey = secretKeyOf(config);
   /** What has been opened, to be closed in the other direction. */
@@ -138,6 +139,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
     authenticator: () => authenticator,
     tenants: () => tenants,
+    database: () => metadata,
     checksKeys: config.auth === 'keys',
     corsOrigins: config.corsOrigins === null ? [] : config.corsOrigins.split(','),
     get logPrompts() {
@@ -176,6 +178,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     if (config.embeddingStart === 'start') await encoder?.embedder.load();
     const database = await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
     opened.push(() => database.destroy());
+    metadata = database;
     const responseLimits = {
       get bytesPerTenant() {
         return live.current.responseStorageBytes;

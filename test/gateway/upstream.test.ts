@@ -210,6 +210,11 @@ describe('what only an engine has', () => {
       });
       expect(response.status).toBe(501);
       expect(await response.json()).toMatchObject({ error: { code: 'adapters_elsewhere' } });
+      // What was done on this server is its own.
+      const log = await fetch(`${guarded.url}/admin/v1/audit`, {
+        headers: { authorization: 'Bearer a-key-of-the-operator' },
+      });
+      expect([log.status, await log.json()]).toMatchObject([200, { object: 'list', data: [] }]);
     } finally {
       await guarded.stop();
     }
@@ -226,9 +231,10 @@ describe('a client that leaves', () => {
   it.each([true, false])('ends its request at the upstream (stream: %s)', async (stream) => {
     const controller = new AbortController();
     const body = { ...CHAT, model: 'base', max_tokens: 480, ignore_eos: true, n: 4, stream };
+    const id = `leaves-${stream}`;
     const answer = fetch(`${front.url}/v1/chat/completions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', 'x-request-id': id },
       body: JSON.stringify(body),
       signal: controller.signal,
     });
@@ -241,10 +247,10 @@ describe('a client that leaves', () => {
     await until(async () => (await metric(direct, aborted)) === before + 4);
     expect(await metric(direct, 'vllm:num_requests_running')).toBe(0);
     // What was computed for it is not free.
-    const last = () => front.logs().findLast((line) => line.includes('"route":"/v1/chat/completions"')) ?? '';
-    await until(async () => last().includes('client_closed_request') || last().includes('"stream":true'));
-    expect(JSON.parse(last())).toMatchObject({ stream, usage: { prompt_tokens: expect.any(Number) } });
-    expect(JSON.parse(last()).usage.prompt_tokens).toBeGreaterThan(0);
+    const line = () => front.logs().find((each) => each.includes(`"requestId":"${id}"`)) ?? '';
+    await until(() => line() !== '');
+    expect(JSON.parse(line())).toMatchObject({ stream, usage: { prompt_tokens: expect.any(Number) } });
+    expect(JSON.parse(line()).usage.prompt_tokens).toBeGreaterThan(0);
   });
 });
 

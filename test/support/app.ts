@@ -89,6 +89,7 @@ export async function openApp({
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
     tenants: () => tenants,
+    database: () => database,
     checksKeys: true,
     corsOrigins,
     logPrompts: false,
