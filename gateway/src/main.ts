@@ -203,7 +203,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     else {
       const otherNames = encoder === null ? [] : [encoder.name];
       const embedded = await startEmbedded({
-        ...{ live, storeDirectory, database, secretKey, otherNames, limits, logger, say },
+        ...{ live, storeDirectory, database, secretKey, otherNames, limits, clock, logger, say },
       });
       ({ backend: started, adapters } = embedded);
       opened.push(() => embedded.adapters.close());

@@ -42,21 +42,22 @@ export interface TestAppOptions {
   readonly backend?: Backend;
   readonly logger?: Logger;
   readonly corsOrigins?: readonly string[];
+  readonly clock?: SteadyClock;
 }
 
 export async function openApp({
   backend = new StartingBackend(),
   logger = createLogger('silent'),
   corsOrigins = [],
+  clock = new SteadyClock(),
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(join(folder, 'polylora.db'));
-  const clock = new SteadyClock();
   const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), clock, logger });
   const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, OPERATOR_KEY);
   const limits = { maxBytes: 1 << 20, maxRank: 8 };
   const store = await openStore({
-    ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, logger },
+    ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, clock, logger },
     blobs: { location: null, cacheBytes: 1 << 20, s3Endpoint: null, s3Region: null },
     imports: {
       hubUrl: 'https://hub.invalid',
