@@ -2,7 +2,13 @@ export type { Kysely, Migration, Selectable, Transaction } from 'kysely';
 export { type BlobStore, StorageError, type StorageErrorCode, storageError } from './blobs/blob-store.ts';
 export { DirectoryBlobs } from './blobs/directory-blobs.ts';
 export { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';
-export { audit, findTampering } from './metadata/audit-log.ts';
+export {
+  type AuditRecord,
+  type AuditVerification,
+  audit,
+  auditEntries,
+  verifyAudit,
+} from './metadata/audit-log.ts';
 export {
   type Database,
   inTurn,

@@ -29,6 +29,7 @@ function startingGateway(runtimeLora: GatewayDeps['runtimeLora'] = null) {
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
     tenants: () => null,
+    database: () => null,
     checksKeys: false,
     corsOrigins: [],
     logPrompts: false,

@@ -4,10 +4,11 @@ import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
+import { adminAudit } from './routes/admin/audit.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
 import { adminKeys } from './routes/admin/keys.ts';
-import { litellmKeys } from './routes/admin/litellm.ts';
+import { asksAboutItself, litellmKeys } from './routes/admin/litellm.ts';
 import { adminPrices } from './routes/admin/prices.ts';
 import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
@@ -73,10 +74,13 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
-  for (const path of ['/admin/*', '/key/*']) app.use(path, administratorsOnly(deps.authenticator));
+  const administrators = administratorsOnly(deps.authenticator);
+  app.use('/admin/*', administrators);
+  app.use('/key/*', (c, next) => (asksAboutItself(c) ? next() : administrators(c, next)));
   app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
-  app.use('/admin/v1/prices/*', operatorsOnly());
+  for (const path of ['/admin/v1/prices/*', '/admin/v1/audit/*']) app.use(path, operatorsOnly());
+  app.route('/admin/v1/audit', adminAudit(deps.database));
   app.route('/admin/v1/prices', adminPrices(deps));
   app.route('/admin/v1/tenants', adminTenants(deps));
   app.route('/admin/v1/keys', adminKeys(deps));

@@ -147,6 +147,9 @@ export const ERRORS = {
     'The tenant has no such stored response to go on from, or a part of its conversation is gone.',
     404,
   ),
+  conversation_too_long: badRequest(
+    'The conversation of `previous_response_id` has more than 16 MiB as it is stored; nothing of it is left out instead.',
+  ),
   response_not_cancellable: badRequest('The response does not run in the background.'),
   file_not_found: badRequest('The tenant has no such file.', 404),
   file_in_use: badRequest('A batch that is not finished still reads the file.', 409),

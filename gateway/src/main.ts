@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openDatabase, type PushLimits, readSecretKey } from '@polylora/adapters-store';
+import { type Database, openDatabase, type PushLimits, readSecretKey } from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
 import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
@@ -24,6 +24,7 @@ import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { startEmbedded } from './start/embedded.ts';
 import { createEncoder } from './start/encoder.ts';
+import { SteadyClock } from './steady-clock.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
 /** The only window that OpenAI offers. */
@@ -55,6 +56,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const config = live.current;
   const logger = createLogger(config.logLevel);
   const metrics = new Metrics(new Registry());
+  const clock = new SteadyClock();
   const inFlight = new InFlight({
     running: config.maxRunning,
     get queued() {
@@ -76,6 +78,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   let authenticator: Authenticator | null =
     config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
   let tenants = null as TenantsHost | null;
+  let metadata = null as Database | null;
   let responses = null as ResponseStore | null;
   const secretKey = secretKeyOf(config);
   /** What has been opened, to be closed in the other direction. */
@@ -104,6 +107,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
     logger,
+    clock,
     get concurrency() {
       return live.current.batchConcurrency;
     },
@@ -135,6 +139,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
     authenticator: () => authenticator,
     tenants: () => tenants,
+    database: () => metadata,
     checksKeys: config.auth === 'keys',
     corsOrigins: config.corsOrigins === null ? [] : config.corsOrigins.split(','),
     get logPrompts() {
@@ -173,6 +178,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     if (config.embeddingStart === 'start') await encoder?.embedder.load();
     const database = await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
     opened.push(() => database.destroy());
+    metadata = database;
     const responseLimits = {
       get bytesPerTenant() {
         return live.current.responseStorageBytes;
@@ -181,12 +187,12 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
         return live.current.responseSeconds;
       },
     };
-    const stored = await ResponseStore.open(database, responseLimits, logger);
+    const stored = await ResponseStore.open({ database, limits: responseLimits, clock, logger });
     opened.push(() => stored.close());
     responses = stored;
     if (config.auth === 'keys') {
       const secret = await secretKey();
-      const host = await openTenants({ database, secret, redis: config.redis, logger });
+      const host = await openTenants({ database, secret, redis: config.redis, clock, logger });
       opened.push(() => host.close());
       tenants = host;
       authenticator = new KeyAuthenticator(host.hasher, host.registry, config.operatorKey);
@@ -197,7 +203,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     else {
       const otherNames = encoder === null ? [] : [encoder.name];
       const embedded = await startEmbedded({
-        ...{ live, storeDirectory, database, secretKey, otherNames, limits, logger, say },
+        ...{ live, storeDirectory, database, secretKey, otherNames, limits, clock, logger, say },
       });
       ({ backend: started, adapters } = embedded);
       opened.push(() => embedded.adapters.close());

@@ -11,9 +11,9 @@ import {
   AdaptersStore,
   type Database,
   DirectoryBlobs,
-  findTampering,
   openDatabase,
   readAdapter,
+  verifyAudit,
 } from '@polylora/adapters-store';
 import { LORA_MODULES } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -180,7 +180,7 @@ describe('the adapters store under kill -9', () => {
           expected.set(name, found);
         }
       }
-      expect(await findTampering(database)).toBeNull();
+      expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
       await database.destroy();
     }
     // Or nothing was tested; how many depends on the machine.
@@ -192,7 +192,7 @@ describe('the adapters store under kill -9', () => {
     const kept = await database.selectFrom('version').select('blob').execute();
     expect(await blobs()).toEqual(kept.map(({ blob }) => `${blob}.safetensors`).sort());
     expect(await readdir(join(home, 'staging'))).toEqual([]);
-    expect(await findTampering(database)).toBeNull();
+    expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
     await database.destroy();
   });
 });

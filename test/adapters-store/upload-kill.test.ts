@@ -11,9 +11,9 @@ import {
   AdaptersStore,
   AdapterUploads,
   DirectoryBlobs,
-  findTampering,
   openDatabase,
   readAdapter,
+  verifyAudit,
 } from '@polylora/adapters-store';
 import { LORA_MODULES } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -131,7 +131,7 @@ describe('uploads in parts under kill -9', () => {
           const left = await readdir(join(home, 'uploads', 'open'));
           expect(left.filter((id) => known.has(id))).toEqual([]);
         }
-        expect(await findTampering(database)).toBeNull();
+        expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
         await database.destroy();
       }
       const completed = [...known.values()].filter(({ number }) => number !== null);

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findTampering } from '@polylora/adapters-store';
+import { verifyAudit } from '@polylora/adapters-store';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
@@ -150,6 +150,7 @@ describe("a user's key", () => {
     const admin = gateway.app.routes.filter(({ path }) => /^\/(admin|key)\//.test(path));
     expect(admin.length).toBeGreaterThan(30);
     for (const { method, path } of admin) {
+      if (path === '/key/info') continue;
       const real = path.replaceAll(/:(\w+)(\{[^}]*\})?/g, 'x').replaceAll('*', 'y');
       const answer = await gateway.ask(keys.acmeUser, method === 'ALL' ? 'GET' : method, real);
       expect([answer.status, answer.json.error.code, real]).toEqual([403, 'insufficient_permissions', real]);
@@ -205,6 +206,9 @@ describe("a tenant's administrator", () => {
       ['PATCH', '/admin/v1/tenants/acme', { limits: null }],
       ['DELETE', '/admin/v1/tenants/acme', undefined],
       ['GET', '/admin/v1/prices', undefined],
+      ['GET', '/admin/v1/audit', undefined],
+      ['GET', '/admin/v1/audit/verify', undefined],
+      ['GET', '/admin/v1/audit?tenant=acme', undefined],
       ['PUT', '/admin/v1/prices/base', { input: 1, output: 1 }],
       ['PUT', '/admin/v1/sources/hub/token', { token: 'hf_x' }],
       ['POST', '/admin/v1/adapters/imports', { source: 's3://b/p', name: 'acme/x' }],
@@ -450,85 +454,8 @@ describe('SQL in any value', () => {
   });
 });
 
-describe("LiteLLM's /key", () => {
-  it('takes the bodies of its proxy', async () => {
-    const made = await gateway.ask(OPERATOR_KEY, 'POST', '/key/generate', {
-      ...{ team_id: 'acme', key_alias: 'svc', models: ['base', 'acme/*'], user_id: 'u-1', duration: '30d' },
-      ...{
-        max_budget: 12.5,
-        budget_duration: '30d',
-        rpm_limit: 60,
-        tpm_limit: 1000,
-        max_parallel_requests: 4,
-      },
-      ...{ metadata: { team: 'core' }, aliases: {}, config: {}, permissions: {}, spend: 0, guardrails: [] },
-    });
-    expect(made.status).toBe(200);
-    expect(made.json).toMatchObject({
-      ...{
-        key: expect.stringMatching(/^plk_/),
-        key_alias: 'svc',
-        team_id: 'acme',
-        user_id: 'u-1',
-        max_budget: 12.5,
-      },
-      ...{
-        budget_duration: '1mo',
-        rpm_limit: 60,
-        tpm_limit: 1000,
-        max_parallel_requests: 4,
-        models: ['base', 'acme/*'],
-      },
-    });
-    const { key } = made.json;
-    expect((await gateway.ask(key, 'GET', '/v1/models')).status).toBe(200);
-    const info = await gateway.ask(OPERATOR_KEY, 'GET', `/key/info?key=${key}`);
-    expect(info.json.info).toMatchObject({ key_alias: 'svc', spend: 0, blocked: false });
-    expect(info.text).not.toContain(key);
-    const native = await gateway.ask(OPERATOR_KEY, 'GET', `/admin/v1/keys/${info.json.key}`);
-    expect(native.json.limits).toEqual({
-      requests_per_minute: 60,
-      tokens_per_minute: 1000,
-      concurrent_requests: 4,
-      budgets: { month: { money: 12.5 } },
-    });
-    expect(
-      (await gateway.ask(OPERATOR_KEY, 'POST', '/key/update', { key, max_budget: 20, models: [] })).json,
-    ).toMatchObject({ max_budget: 20, budget_duration: '1mo', models: [], rpm_limit: 60 });
-    expect((await gateway.ask(OPERATOR_KEY, 'POST', '/key/block', { key })).json.blocked).toBe(true);
-    expect((await gateway.ask(key, 'GET', '/v1/models')).status).toBe(401);
-    expect((await gateway.ask(OPERATOR_KEY, 'POST', '/key/unblock', { key })).json.blocked).toBe(false);
-    expect((await gateway.ask(key, 'GET', '/v1/models')).status).toBe(200);
-    const list = await gateway.ask(
-      OPERATOR_KEY,
-      'GET',
-      '/key/list?team_id=acme&size=100&return_full_object=true',
-    );
-    expect(list.json.keys.map((each: { key_alias: string }) => each.key_alias)).toContain('svc');
-    expect(list.json).toMatchObject({ current_page: 1, total_pages: 1, total_count: list.json.keys.length });
-    expect((await gateway.ask(OPERATOR_KEY, 'POST', '/key/delete', { keys: [key] })).json).toEqual({
-      deleted_keys: [key],
-    });
-    expect((await gateway.ask(key, 'GET', '/v1/models')).status).toBe(401);
-  });
-
-  it.each([
-    [{ key: 'sk-mine' }, 'key'],
-    [{ soft_budget: 3 }, 'soft_budget'],
-    [{ aliases: { 'gpt-4': 'base' } }, 'aliases'],
-    [{ budget_duration: '7d', max_budget: 1 }, 'budget_duration'],
-    [{ model_max_budget: { base: 1 } }, 'model_max_budget'],
-    [{ duration: 'soon' }, 'duration'],
-    [{ allowed_routes: ['/v1/models'] }, 'allowed_routes'],
-    [{ rpm_limit: '5' }, 'rpm_limit'],
-  ])('refuses by its name what it does not do: %j', async (body, param) => {
-    const answer = await gateway.ask(OPERATOR_KEY, 'POST', '/key/generate', body);
-    expect([answer.status, answer.json.error.param]).toEqual([400, param]);
-  });
-});
-
 it('every administrative act is in one chained log, and no secret is', async () => {
-  expect(await findTampering(gateway.database)).toBeNull();
+  expect(await verifyAudit(gateway.database)).toMatchObject({ brokenAt: null });
   const log = await gateway.database.selectFrom('audit').selectAll().execute();
   const actions = new Set(log.map(({ action }) => action));
   for (const action of [

@@ -1,8 +1,11 @@
 /** Keys, limits and budgets of a real server: what its first start prints, what holds over `kill -9`, and what it never writes. */
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -406,4 +409,64 @@ describe('secrets and prompts', () => {
     }
     expect(gateway.output.stderr).toContain('"tenant":"quiet"');
   }, 60_000);
+
+  it(
+    'are in none of them either where an upstream repeats its key in what it refuses',
+    async () => {
+      const key = `sk-${CANARY}`;
+      const upstream = await startRepeating(key);
+      const front = await startGateway({
+        adapters: null,
+        args: ['--upstream', upstream.url, '--embedding-model', 'none', '--log-level', 'debug'],
+        env: { POLYLORA_UPSTREAM_KEY: key },
+      });
+      try {
+        const told: string[] = [];
+        for (const status of [401, 403, 400, 404, 422, 500, 200]) {
+          for (const stream of [false, true]) {
+            const response = await fetch(`${front.url}/v1/completions`, {
+              method: 'POST',
+              headers: { 'content-type': 'application/json' },
+              body: JSON.stringify({ model: 'repeating', prompt: `${status}`, stream }),
+            });
+            told.push(await response.text());
+          }
+        }
+        const lines = () => front.logs().filter((line) => line.includes('"route":"/v1/completions"'));
+        await until(() => lines().length === told.length);
+        expect(told.join()).toContain('"code":"invalid_value"');
+        expect(front.output.stderr).toContain('the upstream refuses the key (401)');
+        for (const text of [...told, front.output.stderr, front.output.stdout])
+          expect(text).not.toContain(CANARY);
+      } finally {
+        await front.stop();
+        upstream.close();
+      }
+    },
+    START_MILLISECONDS,
+  );
 });
+
+/** A server that lists a model, and answers with the status that a prompt asks for and the key that it was sent. */
+async function startRepeating(key: string): Promise<{ url: string; close(): void }> {
+  const message = `Incorrect API key provided: ${key}.`;
+  const server = createServer(async (request, response) => {
+    expect(request.headers.authorization).toBe(`Bearer ${key}`);
+    if (request.method === 'GET') {
+      response.end(JSON.stringify({ object: 'list', data: [{ id: 'repeating', object: 'model' }] }));
+      return;
+    }
+    const { prompt, stream } = JSON.parse(await text(request));
+    const error = JSON.stringify({
+      error: { message, type: 'invalid_request_error', code: 'invalid_value' },
+    });
+    response.writeHead(Number(prompt));
+    response.end(prompt === '200' && stream ? `data: ${error}\n\n` : error);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () => void server.close(),
+  };
+}

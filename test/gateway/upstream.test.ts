@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FIXTURES } from '../support/engine.ts';
@@ -209,6 +210,11 @@ describe('what only an engine has', () => {
       });
       expect(response.status).toBe(501);
       expect(await response.json()).toMatchObject({ error: { code: 'adapters_elsewhere' } });
+      // What was done on this server is its own.
+      const log = await fetch(`${guarded.url}/admin/v1/audit`, {
+        headers: { authorization: 'Bearer a-key-of-the-operator' },
+      });
+      expect([log.status, await log.json()]).toMatchObject([200, { object: 'list', data: [] }]);
     } finally {
       await guarded.stop();
     }
@@ -225,9 +231,10 @@ describe('a client that leaves', () => {
   it.each([true, false])('ends its request at the upstream (stream: %s)', async (stream) => {
     const controller = new AbortController();
     const body = { ...CHAT, model: 'base', max_tokens: 480, ignore_eos: true, n: 4, stream };
+    const id = `leaves-${stream}`;
     const answer = fetch(`${front.url}/v1/chat/completions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', 'x-request-id': id },
       body: JSON.stringify(body),
       signal: controller.signal,
     });
@@ -240,10 +247,10 @@ describe('a client that leaves', () => {
     await until(async () => (await metric(direct, aborted)) === before + 4);
     expect(await metric(direct, 'vllm:num_requests_running')).toBe(0);
     // What was computed for it is not free.
-    const last = () => front.logs().findLast((line) => line.includes('"route":"/v1/chat/completions"')) ?? '';
-    await until(async () => last().includes('client_closed_request') || last().includes('"stream":true'));
-    expect(JSON.parse(last())).toMatchObject({ stream, usage: { prompt_tokens: expect.any(Number) } });
-    expect(JSON.parse(last()).usage.prompt_tokens).toBeGreaterThan(0);
+    const line = () => front.logs().find((each) => each.includes(`"requestId":"${id}"`)) ?? '';
+    await until(() => line() !== '');
+    expect(JSON.parse(line())).toMatchObject({ stream, usage: { prompt_tokens: expect.any(Number) } });
+    expect(JSON.parse(line()).usage.prompt_tokens).toBeGreaterThan(0);
   });
 });
 
@@ -345,6 +352,37 @@ describe('an upstream that breaks', () => {
       broken.close();
     }
   });
+});
+
+it('an upstream that sends a line without an end is left, with an event that says so', async () => {
+  let left = false;
+  const server = createServer(async (request, response) => {
+    if (request.method === 'GET') {
+      response.end(JSON.stringify({ object: 'list', data: [{ id: 'endless', object: 'model' }] }));
+      return;
+    }
+    const endless = function* () {
+      for (;;) yield Buffer.alloc(64 << 10, 'x');
+    };
+    await pipeline(endless, response).catch(() => {
+      left = true;
+    });
+  });
+  const gateway = await startFront(await listening(server));
+  try {
+    const response = await fetch(`${gateway.url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'endless', prompt: 'a', stream: true }),
+      signal: AbortSignal.timeout(20_000),
+    });
+    expect(await response.text()).toContain('"code":"engine_unavailable"');
+    await until(() => left);
+    await until(() => gateway.logs().some((line) => line.includes('event without an end')));
+  } finally {
+    await gateway.stop();
+    server.close();
+  }
 });
 
 async function listening(server: Server): Promise<string> {

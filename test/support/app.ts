@@ -14,6 +14,7 @@ import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
+import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
 import { SHAPE } from './store-model.ts';
 
@@ -41,20 +42,22 @@ export interface TestAppOptions {
   readonly backend?: Backend;
   readonly logger?: Logger;
   readonly corsOrigins?: readonly string[];
+  readonly clock?: SteadyClock;
 }
 
 export async function openApp({
   backend = new StartingBackend(),
   logger = createLogger('silent'),
   corsOrigins = [],
+  clock = new SteadyClock(),
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(join(folder, 'polylora.db'));
-  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), logger });
+  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), clock, logger });
   const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, OPERATOR_KEY);
   const limits = { maxBytes: 1 << 20, maxRank: 8 };
   const store = await openStore({
-    ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, logger },
+    ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, clock, logger },
     blobs: { location: null, cacheBytes: 1 << 20, s3Endpoint: null, s3Region: null },
     imports: {
       hubUrl: 'https://hub.invalid',
@@ -68,7 +71,7 @@ export async function openApp({
   const metrics = new Metrics(new Registry());
   const inFlight = new InFlight({ running: 600, queued: 0 });
   const batches = await BatchService.open({
-    ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger },
+    ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger, clock },
     access: async () => {
       throw new Error('no line runs here');
     },
@@ -78,12 +81,16 @@ export async function openApp({
     ...{ concurrency: 4, completionWindowSeconds: 1000, maxLines: 3, maxLineBytes: 10_000 },
     maxLinesInMemory: 1000,
   });
-  const responses = await ResponseStore.open(database, { bytesPerTenant: 100_000, seconds: 1000 }, logger);
+  const responses = await ResponseStore.open({
+    ...{ database, clock, logger },
+    limits: { bytesPerTenant: 100_000, seconds: 1000 },
+  });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
     tenants: () => tenants,
+    database: () => database,
     checksKeys: true,
     corsOrigins,
     logPrompts: false,

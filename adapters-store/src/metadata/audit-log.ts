@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Transaction } from 'kysely';
+import { setImmediate } from 'node:timers/promises';
+import { sql, type Transaction } from 'kysely';
 import type { Database } from './database.ts';
 import type { Tables } from './tables.ts';
 
@@ -16,8 +17,10 @@ export interface AuditEntry {
 
 /** Before the first entry. */
 const GENESIS = '0'.repeat(64);
-/** Entries read at once. */
+/** Entries read at once: a few milliseconds. */
 const PAGE = 1_000;
+/** No entry has such a number, whoever put it there: the least that PostgreSQL's column can have. */
+const BEFORE_ALL = -(2 ** 31);
 
 /**
  * Adds an entry to the log, in the transaction that does what it tells of: both are there, or neither. Transactions that
@@ -42,23 +45,104 @@ export async function audit(transaction: Transaction<Tables>, entry: AuditEntry)
     .execute();
 }
 
-/** The number of the first entry that is not what was written, or null where all are. */
-export async function findTampering(database: Database): Promise<number | null> {
-  let [previous, expected] = [GENESIS, 1];
-  for (;;) {
+/** An entry as it was written down. */
+export interface AuditRecord extends Omit<AuditEntry, 'details'> {
+  /** Entries are numbered from one on. */
+  readonly sequence: number;
+  /** What they were when they were written; a text that is no JSON where somebody changed them. */
+  readonly details: unknown;
+  readonly hash: string;
+}
+
+/** Which entries; null: any. */
+export interface AuditQuery {
+  readonly limit: number;
+  /** Only those before this one. */
+  readonly before: number | null;
+  /** Whose keys did it. */
+  readonly tenant: string | null;
+  readonly actor: string | null;
+  readonly action: string | null;
+  readonly subject: string | null;
+}
+
+/** The newest first. However long the log is, others run meanwhile: SQLite's queries are done in this thread. */
+export async function auditEntries(database: Database, query: AuditQuery): Promise<AuditRecord[]> {
+  const { limit, before, tenant } = query;
+  const found: AuditRecord[] = [];
+  for (let end = before ?? (await lastSequence(database)) + 1; end > 0 && found.length < limit; end -= PAGE) {
+    let page = database
+      .selectFrom('audit')
+      .select(['sequence', 'at', 'actor', 'action', 'subject', 'details', 'hash'])
+      .where('sequence', '<', end)
+      .where('sequence', '>=', end - PAGE)
+      .orderBy('sequence', 'desc')
+      .limit(limit - found.length);
+    for (const field of ['actor', 'action', 'subject'] as const) {
+      const value = query[field];
+      if (value !== null) page = page.where(field, '=', value);
+    }
+    if (tenant !== null) page = page.where(isOf(tenant));
+    for (const row of await page.execute()) found.push({ ...row, details: parsed(row.details) });
+    await setImmediate();
+  }
+  return found;
+}
+
+/** What checking the whole log finds. */
+export interface AuditVerification {
+  /** Number of the first entry that is not what was written; null where all are. */
+  readonly brokenAt: number | null;
+  /** Those before it. */
+  readonly entries: number;
+  /** Of the last of them: whoever noted an earlier one can tell whether the log was cut off at its end. */
+  readonly hash: string;
+}
+
+/** Looks for the first entry that is not what was written. Others run meanwhile. */
+export async function verifyAudit(database: Database): Promise<AuditVerification> {
+  let [hash, expected] = [GENESIS, 1];
+  for (let after = BEFORE_ALL; ; after = expected - 1) {
     const rows = await database
       .selectFrom('audit')
       .selectAll()
-      .where('sequence', '>=', expected)
+      .where('sequence', '>', after)
       .orderBy('sequence')
       .limit(PAGE)
       .execute();
     for (const row of rows) {
-      if (row.sequence !== expected || row.previous !== previous || row.hash !== hashOf(row)) return expected;
-      previous = row.hash;
+      if (row.sequence !== expected || row.previous !== hash || row.hash !== hashOf(row))
+        return { brokenAt: expected, entries: expected - 1, hash };
+      hash = row.hash;
       expected++;
     }
-    if (rows.length < PAGE) return null;
+    if (rows.length < PAGE) return { brokenAt: null, entries: expected - 1, hash };
+    await setImmediate();
+  }
+}
+
+async function lastSequence(database: Database): Promise<number> {
+  const row = await database
+    .selectFrom('audit')
+    .select('sequence')
+    .orderBy('sequence', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.sequence ?? 0;
+}
+
+/** A tenant's actors are its name, and that with its keys' ids. */
+function isOf(tenant: string) {
+  const start = `${tenant}/`;
+  // Not `like`, which reads some characters as others.
+  return sql<boolean>`(actor = ${tenant} or substr(actor, 1, ${[...start].length}) = ${start})`;
+}
+
+function parsed(details: string): unknown {
+  try {
+    return JSON.parse(details);
+  } catch {
+    return details;
   }
 }
 

@@ -7,7 +7,6 @@ import {
   Kysely,
   type Migration,
   Migrator,
-  PostgresAdapter,
   PostgresDialect,
   SqliteDialect,
   SqliteDriver,
@@ -15,6 +14,7 @@ import {
   type Transaction,
 } from 'kysely';
 import { Pool, types } from 'pg';
+import { isPostgres } from './dialect.ts';
 import { tellingFailures } from './failures.ts';
 import { MIGRATIONS } from './migrations.ts';
 import type { Tables } from './tables.ts';
@@ -101,10 +101,9 @@ export function inTurn<Result>(
   database: Database,
   work: (transaction: Transaction<Tables>) => Promise<Result>,
 ): Promise<Result> {
-  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter;
   return database.transaction().execute(async (transaction) => {
     // SQLite's transactions begin as its one writer.
-    if (isPostgres) await sql`select pg_advisory_xact_lock(${WRITERS})`.execute(transaction);
+    if (isPostgres(database)) await sql`select pg_advisory_xact_lock(${WRITERS})`.execute(transaction);
     return work(transaction);
   });
 }
@@ -117,8 +116,7 @@ export function withoutDisk<T, Result>(
   database: Kysely<T>,
   work: (transaction: Transaction<T>) => Promise<Result>,
 ): Promise<Result> {
-  const isPostgres = database.getExecutor().adapter instanceof PostgresAdapter;
-  if (isPostgres) {
+  if (isPostgres(database)) {
     return database.transaction().execute(async (transaction) => {
       await sql`set local synchronous_commit = off`.execute(transaction);
       return work(transaction);

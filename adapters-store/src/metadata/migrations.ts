@@ -1,4 +1,24 @@
-import type { Kysely, Migration } from 'kysely';
+import { type Kysely, type Migration, sql } from 'kysely';
+import { isPostgres } from './dialect.ts';
+
+const APPEND_ONLY = 'the audit log is append-only';
+
+/** SQLite's `insert or replace` takes rows away without the trigger of those that are deleted. */
+const GUARD_SQLITE = [
+  `create trigger audit_no_update before update on audit
+    begin select raise(abort, '${APPEND_ONLY}'); end`,
+  `create trigger audit_no_delete before delete on audit
+    begin select raise(abort, '${APPEND_ONLY}'); end`,
+  `create trigger audit_no_replace before insert on audit
+    when exists (select 1 from audit where sequence = new.sequence or hash = new.hash)
+    begin select raise(abort, '${APPEND_ONLY}'); end`,
+];
+const GUARD_POSTGRES = [
+  `create function audit_append_only() returns trigger language plpgsql as
+    $$ begin raise exception '${APPEND_ONLY}'; end $$`,
+  `create trigger audit_append_only before update or delete or truncate on audit
+    for each statement execute function audit_append_only()`,
+];
 
 /** Steps of the tables' shape, in order of their names. Each can be taken back, so that the release before runs again. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -146,6 +166,18 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       for (const table of ['version', 'checked_folder']) {
         await db.schema.alterTable(table).dropColumn('task').execute();
       }
+    },
+  },
+  '0006_append_only_audit': {
+    async up(db: Kysely<never>) {
+      for (const statement of isPostgres(db) ? GUARD_POSTGRES : GUARD_SQLITE)
+        await sql.raw(statement).execute(db);
+    },
+    async down(db: Kysely<never>) {
+      const statements = isPostgres(db)
+        ? ['drop trigger audit_append_only on audit', 'drop function audit_append_only']
+        : ['audit_no_update', 'audit_no_delete', 'audit_no_replace'].map((name) => `drop trigger ${name}`);
+      for (const statement of statements) await sql.raw(statement).execute(db);
     },
   },
 };

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findTampering } from '../metadata/audit-log.ts';
+import { verifyAudit } from '../metadata/audit-log.ts';
 import { type Database, openDatabase } from '../metadata/database.ts';
 import { parseSecretKey, readSecretKey } from './secret-key.ts';
 import { Secrets } from './secrets.ts';
@@ -51,7 +51,7 @@ describe('Secrets', () => {
       ['secret.remove', 'hub'],
       ['secret.set', 'hub'],
     ]);
-    expect(await findTampering(database)).toBeNull();
+    expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
     for (const file of ['polylora.db', 'polylora.db-wal'])
       expect((await readFile(join(folder, file))).includes('canary')).toBe(false);
   });

@@ -13,6 +13,7 @@ import {
 } from '@polylora/adapters-store';
 import { parseS3Location } from '@polylora/adapters-store/options';
 import type { Logger } from '../logging.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 
 /** What the hub's token is kept under. */
 export const HUB_TOKEN = 'hub-token';
@@ -34,6 +35,7 @@ export interface StoreHostOptions {
   readonly limits: PushLimits;
   /** Uploads that a tenant may have open at once, and the bytes that these may announce together. */
   readonly mostUploads: { readonly uploads: number; readonly bytes: number };
+  readonly clock: SteadyClock;
   readonly logger: Logger;
 }
 
@@ -81,12 +83,13 @@ export async function openStore(options: StoreHostOptions): Promise<StoreHost> {
   const { directory, graceSeconds, isReserved, model, limits, mostUploads, logger } = options;
   const { database } = options;
   const blobs = await openBlobs(directory, options.blobs);
+  const clock = () => options.clock.now();
   const store = new AdaptersStore({
-    ...{ database, blobs, model, graceSeconds, isReserved },
+    ...{ database, blobs, model, graceSeconds, isReserved, clock },
     staging: stagingOf(directory),
   });
   const uploads = new AdapterUploads({
-    ...{ store, model, limits, most: mostUploads },
+    ...{ store, model, limits, most: mostUploads, clock },
     directory: join(directory, 'uploads'),
   });
   const { hubUrl, hosts, hubToken, secretKey } = options.imports;

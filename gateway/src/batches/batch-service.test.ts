@@ -11,6 +11,7 @@ import { StartingBackend } from '../backends/starting.ts';
 import { InFlight } from '../in-flight.ts';
 import { createLogger } from '../logging.ts';
 import { Metrics } from '../metrics.ts';
+import { SteadyClock } from '../steady-clock.ts';
 import { openTenants } from '../tenants/tenants-host.ts';
 import { type BatchRecord, isFinished } from './batch-record.ts';
 import { BatchService, type BatchServiceOptions } from './batch-service.ts';
@@ -40,6 +41,7 @@ async function start(options: Partial<BatchServiceOptions> = {}): Promise<BatchS
     access: async (tenant, key) => ({ principal: { tenant, key }, role: 'user', tenant: null, key: null }),
     reserve: () => UNLIMITED,
     metrics: new Metrics(new Registry()),
+    clock: new SteadyClock(),
     logger: createLogger('silent'),
     concurrency: 4,
     completionWindowSeconds: 1000,
@@ -209,6 +211,23 @@ describe('BatchService', () => {
     await service.cancel(service.find('t', first.id) as BatchRecord);
     await until(service, first.id, isFinished);
     await until(service, second.id, ({ status }) => status === 'in_progress');
+  });
+
+  it('lets no batch expire early when the clock jumps', async () => {
+    let jumped = 0;
+    const clock = new SteadyClock(() => Date.now() + jumped);
+    const service = await start({ clock, maxLinesInMemory: 3 });
+    const first = await create(service, THREE);
+    await until(service, first.id, ({ status }) => status === 'in_progress');
+    const second = await create(service, THREE);
+    jumped = 3_600_000;
+    await service.cancel(first);
+    await until(service, first.id, isFinished);
+    await until(service, second.id, ({ status }) => status === 'in_progress');
+    const third = await create(service, THREE);
+    expect(third.expiresAt).toBeLessThan(second.expiresAt + 60);
+    await sleep(100);
+    expect(service.find('t', second.id)?.status).toBe('in_progress');
   });
 
   it('forgets drafts of a process that died', async () => {

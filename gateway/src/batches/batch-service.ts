@@ -2,6 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../errors.ts';
 import { newId } from '../openai/ids.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 import { type BatchInput, type InputLimits, readBatchInput } from './batch-input.ts';
 import {
   type BatchEndpoint,
@@ -25,6 +26,7 @@ export interface BatchServiceOptions extends InputLimits, LineRunnerOptions {
   /** Where files, batches and results are kept. One service at a time may use it. */
   readonly directory: string;
   readonly completionWindowSeconds: number;
+  readonly clock: SteadyClock;
   /** Of all batches together; further batches wait before they are read. */
   readonly maxLinesInMemory: number;
 }
@@ -71,7 +73,7 @@ export class BatchService {
   }
 
   async create({ tenant, key, endpoint, input, metadata }: NewBatch): Promise<BatchRecord> {
-    const now = Math.floor(Date.now() / 1000);
+    const now = Math.floor(this.#options.clock.now() / 1000);
     const batch: BatchRecord = {
       id: newId('batch_'),
       tenant,
@@ -222,7 +224,7 @@ export class BatchService {
     });
     this.#works.set(id, work);
     const { expiresAt, status } = this.#batches.get(id);
-    const milliseconds = expiresAt * 1000 - Date.now();
+    const milliseconds = expiresAt * 1000 - this.#options.clock.now();
     const expiry = setTimeout(() => work.stop(), milliseconds);
     try {
       if (this.#stopped || status === 'cancelling' || milliseconds <= 0) work.stop();

@@ -60,17 +60,30 @@ export function readInvocation<Name extends string>(
       : `There is no command '${command}'`;
     throw new UsageError(`${problem}. Try: ${all} --help.`);
   }
-  const spec = program.commands[command];
-  if (rest.includes('--help') || rest.includes('-h')) return { help: commandHelp(program, command) };
-  const hint = `Try: ${all} ${command} --help.`;
-  if (rest.some((arg) => /^--operator-key(=|$)/.test(arg))) {
+  return readCommand(`${all} ${command}`, command, program.commands[command], rest);
+}
+
+/**
+ * Reads what follows a command, or the help that was asked for.
+ * @param words that it is called by
+ * @throws UsageError
+ */
+export function readCommand<Name extends string>(
+  words: string,
+  command: Name,
+  spec: CommandSpec,
+  args: readonly string[],
+): Invocation<Name> | { readonly help: string } {
+  if (args.includes('--help') || args.includes('-h')) return { help: commandHelp(words, spec) };
+  const hint = `Try: ${words} --help.`;
+  if (args.some((arg) => /^--operator-key(=|$)/.test(arg))) {
     throw new UsageError(
       'Arguments show in the list of processes: set POLYLORA_OPERATOR_KEY to the operator key instead.',
     );
   }
-  const { values, positionals } = parse(rest, allOptions(spec), hint);
+  const { values, positionals } = parse(args, allOptions(spec), hint);
   if (positionals.length !== spec.positionals.length) {
-    throw new UsageError(`Usage: ${usage(program, command)}\n${hint}`);
+    throw new UsageError(`Usage: ${usage(words, spec)}\n${hint}`);
   }
   for (const value of [...positionals, ...Object.values(values).flat()]) {
     if (value === '') throw new UsageError(`An argument is empty. ${hint}`);
@@ -86,14 +99,14 @@ export function readInvocation<Name extends string>(
 
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 
-function parse(args: string[], options: readonly OptionSpec[], hint: string) {
+function parse(args: readonly string[], options: readonly OptionSpec[], hint: string) {
   const config = options.map(({ name, value, many = false }) => [
     name,
     { type: value === null ? ('boolean' as const) : ('string' as const), multiple: many },
   ]);
   try {
     const { values, positionals } = parseArgs({
-      args,
+      args: [...args],
       options: Object.fromEntries(config),
       allowPositionals: true,
     });
@@ -132,26 +145,24 @@ polylora ${name} <command> --help tells more.
 `;
 }
 
-function commandHelp<Name extends string>(program: Program<Name>, command: Name): string {
-  const spec = program.commands[command];
+function commandHelp(words: string, spec: CommandSpec): string {
   const { help, more, local } = spec;
   const text = more === undefined ? '' : `\n${more}\n`;
   const key = local
     ? ''
     : "\nThe key of an operator, or of a tenant's administrator, is read from POLYLORA_OPERATOR_KEY.\n";
-  return `polylora ${program.name} ${command}: ${help}.
+  return `${words}: ${help}.
 
 Usage:
-  ${usage(program, command)}
+  ${usage(words, spec)}
 
 Options:
 ${columns(allOptions(spec).map(optionRow))}${text}${key}`;
 }
 
-function usage<Name extends string>({ name, commands }: Program<Name>, command: Name): string {
-  const { positionals, options } = commands[command];
-  const words = positionals.map((each) => `<${each}>`);
-  return `polylora ${name} ${[command, ...words].join(' ')}${options.length === 0 ? '' : ' [options]'}`;
+function usage(words: string, { positionals, options }: CommandSpec): string {
+  const all = [words, ...positionals.map((each) => `<${each}>`)];
+  return `${all.join(' ')}${options.length === 0 ? '' : ' [options]'}`;
 }
 
 function optionRow({ name, value, help }: OptionSpec): string[] {

@@ -8,6 +8,17 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
 }
 
+/** What was asked for was done, and something is wrong with what it was done to. */
+export class FoundWrong extends CommandError {
+  /** What is printed all the same. */
+  readonly output: string;
+
+  constructor(message: string, output: string) {
+    super(message);
+    this.output = output;
+  }
+}
+
 /** The connection broke, or could not be made: what was asked for may work later. */
 export class ConnectionError extends CommandError {}
 

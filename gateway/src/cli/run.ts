@@ -1,10 +1,10 @@
-import { CommandError, UsageError } from './errors.ts';
+import { CommandError, FoundWrong, UsageError } from './errors.ts';
 import type { Surroundings } from './surroundings.ts';
 import { printableLines } from './text.ts';
 
 /**
  * Prints what a command has to say.
- * @returns the exit status: 1 where the server refused or is not there, 2 where the command line is wrong
+ * @returns the exit status: 1 where the server refused or is not there, or something was found wrong, 2 where the command line is wrong
  */
 export async function runCommand(
   work: () => Promise<string>,
@@ -15,6 +15,7 @@ export async function runCommand(
     return 0;
   } catch (error) {
     if (!(error instanceof UsageError) && !(error instanceof CommandError)) throw error;
+    if (error instanceof FoundWrong) stdout.write(error.output);
     stderr.write(`${printableLines(error.message)}\n`);
     return error instanceof UsageError ? 2 : 1;
   }

@@ -1,4 +1,4 @@
-/** The routes of tenants, keys and prices, and LiteLLM's. */
+/** The routes of tenants, keys, prices and the audit log, and LiteLLM's. */
 import { z } from 'zod';
 import { litellmFields } from '../routes/admin/litellm-fields.ts';
 import {
@@ -55,6 +55,25 @@ const price = z.object({
   output: z.number(),
 });
 
+const auditEntry = z.object({
+  id: z.string(),
+  object: z.literal('audit.entry'),
+  created: time,
+  actor: z.string().meta({ description: '`operator`, or a tenant, and the id of the key.' }),
+  action: z.string(),
+  subject: z.string(),
+  details: z.unknown(),
+  hash: z.string().meta({ description: 'Of the entry with the hash before it.' }),
+});
+
+const auditVerification = z.object({
+  object: z.literal('audit.verification'),
+  valid: z.boolean(),
+  entries: z.int().meta({ description: 'How many are what was written, up to the first that is not.' }),
+  hash: z.string().meta({ description: 'Of the last of them.' }),
+  broken_at: z.string().nullable(),
+});
+
 const spend = z.object({
   object: z.literal('list'),
   data: z.array(
@@ -90,6 +109,7 @@ const tenants = { tag: 'Tenants', access: 'operator' } as const;
 const ownTenant = { tag: 'Tenants', access: 'administrator' } as const;
 const keys = { tag: 'Keys', access: 'administrator' } as const;
 const prices = { tag: 'Prices', access: 'operator' } as const;
+const auditLog = { tag: 'Audit log', access: 'operator' } as const;
 const litellm = { tag: "LiteLLM's keys", access: 'administrator' } as const;
 
 const tenantAnswer = { name: 'Tenant', schema: tenant };
@@ -169,6 +189,22 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
     answer: { name: 'Price', schema: price },
   },
   'DELETE /admin/v1/prices/:model': { ...prices, summary: 'Takes a price away' },
+  'GET /admin/v1/audit': {
+    ...auditLog,
+    summary: 'What was done, the newest first',
+    query: pages.extend({
+      tenant: z.string().optional().meta({ description: 'Whose keys did it.' }),
+      actor: z.string().optional(),
+      action: z.string().optional().meta({ description: 'Such as `key.create`.' }),
+      subject: z.string().optional().meta({ description: 'Such as `key:key_1a2b3c4d5e6f7a8b`.' }),
+    }),
+    answer: { schema: listOf(auditEntry) },
+  },
+  'GET /admin/v1/audit/verify': {
+    ...auditLog,
+    summary: 'Whether all entries are what was written',
+    answer: { schema: auditVerification },
+  },
   'POST /key/generate': {
     ...litellm,
     summary: 'Makes a key',
@@ -203,7 +239,8 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /key/info': {
     ...litellm,
-    summary: 'What is known of a key',
+    access: 'client',
+    summary: 'What is known of the key that asks, or, to administrators, of the one that is named',
     query: z.object({ key: z.string().optional() }),
     answer: litellmAnswer,
   },

@@ -25,4 +25,22 @@ export const RESPONSE_MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.dropTable('response').execute();
     },
   },
+  '0002_oldest_by_time': {
+    async up(db) {
+      await db.schema
+        .createIndex('response_kept')
+        .on('response')
+        .columns(['tenant', 'created_at', 'id', 'bytes'])
+        .execute();
+      await db.schema.dropIndex('response_tenant').execute();
+    },
+    async down(db) {
+      await db.schema
+        .createIndex('response_tenant')
+        .on('response')
+        .columns(['tenant', 'id', 'bytes'])
+        .execute();
+      await db.schema.dropIndex('response_kept').execute();
+    },
+  },
 };

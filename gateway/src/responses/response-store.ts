@@ -1,7 +1,9 @@
 import { type Database, migrateBeside } from '@polylora/adapters-store';
+import { ApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type { ResponseBody } from '../openai/responses-answer.ts';
 import type { ResponseItem } from '../openai/responses-items.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 import { RESPONSE_MIGRATIONS } from './migrations.ts';
 import { type ResponseDatabase, withResponses } from './tables.ts';
 
@@ -10,6 +12,13 @@ export interface ResponseStoreLimits {
   readonly bytesPerTenant: number;
   /** After which a response is forgotten. */
   readonly seconds: number;
+}
+
+export interface ResponseStoreOptions {
+  readonly database: Database;
+  readonly limits: ResponseStoreLimits;
+  readonly clock: SteadyClock;
+  readonly logger: Logger;
 }
 
 /** A response, and what was asked. */
@@ -22,30 +31,32 @@ export interface StoredResponse {
 const SWEEP_MILLISECONDS = 10 * 60 * 1000;
 /** What a tenant may add before all of it is counted again: this part of what it may have. */
 const UNCOUNTED_SHARE = 1 / 16;
-/** Longer than any conversation that fits a model's context. */
-const MOST_TURNS = 1_000;
+/** Of a conversation as it is stored: several times what a request may be, and more than fits a model's context. */
+const MOST_CONVERSATION_BYTES = 16 << 20;
 const REMOVED_TOGETHER = 500;
 
 /** Responses of tenants, for as long as they are kept: in the store's database, where every gateway finds them. */
 export class ResponseStore {
   readonly #database: ResponseDatabase;
   readonly #limits: ResponseStoreLimits;
+  readonly #clock: SteadyClock;
   readonly #logger: Logger;
   /** What each tenant added since all of it was counted. */
   readonly #uncounted = new Map<string, number>();
   readonly #sweeping: NodeJS.Timeout;
 
-  private constructor(database: ResponseDatabase, limits: ResponseStoreLimits, logger: Logger) {
-    this.#database = database;
+  private constructor({ database, limits, clock, logger }: ResponseStoreOptions) {
+    this.#database = withResponses(database);
     this.#limits = limits;
+    this.#clock = clock;
     this.#logger = logger;
     this.#sweeping = setInterval(() => void this.#sweep(), SWEEP_MILLISECONDS).unref();
   }
 
   /** @throws MetadataError where the table cannot be used */
-  static async open(database: Database, limits: ResponseStoreLimits, logger: Logger): Promise<ResponseStore> {
-    await migrateBeside(database, 'responses', RESPONSE_MIGRATIONS);
-    const store = new ResponseStore(withResponses(database), limits, logger);
+  static async open(options: ResponseStoreOptions): Promise<ResponseStore> {
+    await migrateBeside(options.database, 'responses', RESPONSE_MIGRATIONS);
+    const store = new ResponseStore(options);
     await store.#sweep();
     return store;
   }
@@ -63,7 +74,7 @@ export class ResponseStore {
         input: inputText,
         body: bodyText,
         bytes,
-        created_at: Date.now(),
+        created_at: this.#clock.now(),
       })
       .execute();
     const uncounted = (this.#uncounted.get(tenant) ?? Number.POSITIVE_INFINITY) + bytes;
@@ -80,19 +91,51 @@ export class ResponseStore {
       .where('tenant', '=', tenant)
       .where('created_at', '>=', this.#oldest())
       .executeTakeFirst();
-    return row === undefined ? null : { body: JSON.parse(row.body), input: JSON.parse(row.input) };
+    return row === undefined ? null : storedResponse(row);
   }
 
-  /** The conversation that ends with a response, from its beginning; null where a part of it is not there. */
+  /**
+   * The conversation that ends with a response, from its beginning; null where a part of it is not there.
+   * @throws ApiError conversation_too_long
+   */
   async conversation(tenant: string, id: string): Promise<readonly StoredResponse[] | null> {
-    const turns: StoredResponse[] = [];
-    for (let next: string | null = id; next !== null && turns.length < MOST_TURNS; ) {
-      const turn = await this.find(tenant, next);
-      if (turn === null) return null;
-      turns.push(turn);
-      next = turn.body.previous_response_id;
-    }
-    return turns.toReversed();
+    const oldest = this.#oldest();
+    const rows = await this.#database
+      .withRecursive('turn(id, previous, depth, total)', (database) =>
+        database
+          .selectFrom('response')
+          .select(({ lit }) => ['id', 'previous', lit(1).as('depth'), 'bytes as total'])
+          .where('id', '=', id)
+          .where('tenant', '=', tenant)
+          .where('created_at', '>=', oldest)
+          .unionAll(
+            database
+              .selectFrom('turn')
+              // A cross join has SQLite begin with the turn: it would look through all of a tenant's responses for each.
+              .crossJoin('response')
+              .whereRef('response.id', '=', 'turn.previous')
+              .select((expression) => [
+                'response.id',
+                'response.previous',
+                expression('turn.depth', '+', 1).as('depth'),
+                expression('turn.total', '+', expression.ref('response.bytes')).as('total'),
+              ])
+              .where('response.tenant', '=', tenant)
+              .where('response.created_at', '>=', oldest)
+              // The first turn that is too much is there, and tells that it is.
+              .where('turn.total', '<=', MOST_CONVERSATION_BYTES),
+          ),
+      )
+      .selectFrom('turn')
+      .crossJoin('response')
+      .whereRef('response.id', '=', 'turn.id')
+      .select(['turn.previous', 'turn.depth', 'turn.total', 'response.body', 'response.input'])
+      .execute();
+    // Here and not in the query, which would move all the texts about.
+    const [first, ...others] = rows.sort((a, b) => b.depth - a.depth);
+    if (first === undefined) return null;
+    if (first.total > MOST_CONVERSATION_BYTES) throw tooLong();
+    return first.previous === null ? [first, ...others].map(storedResponse) : null;
   }
 
   /** @returns whether there was one */
@@ -110,7 +153,7 @@ export class ResponseStore {
   }
 
   #oldest(): number {
-    return Date.now() - this.#limits.seconds * 1000;
+    return this.#clock.now() - this.#limits.seconds * 1000;
   }
 
   async #makeRoom(tenant: string): Promise<void> {
@@ -119,6 +162,8 @@ export class ResponseStore {
       .selectFrom('response')
       .select(['id', 'bytes'])
       .where('tenant', '=', tenant)
+      // Not by their ids, which have the time of the machine's clock: what was made while that was ahead would stay for ever.
+      .orderBy('created_at', 'desc')
       .orderBy('id', 'desc')
       .execute();
     let kept = 0;
@@ -140,4 +185,13 @@ export class ResponseStore {
       this.#logger.warn({ err: error }, 'old responses cannot be removed now');
     }
   }
+}
+
+function storedResponse({ body, input }: { readonly body: string; readonly input: string }): StoredResponse {
+  return { body: JSON.parse(body), input: JSON.parse(input) };
+}
+
+function tooLong(): ApiError {
+  const message = `The conversation has more than ${MOST_CONVERSATION_BYTES} bytes: begin a new one.`;
+  return new ApiError('conversation_too_long', message, 'previous_response_id');
 }

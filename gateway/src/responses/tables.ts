@@ -1,7 +1,6 @@
 import type { Database } from '@polylora/adapters-store';
 
 interface ResponseTable {
-  /** Begins with the time, so that ids sort as they were made. */
   readonly id: string;
   readonly tenant: string;
   /** The response before it in its conversation. */

@@ -1,4 +1,4 @@
-import type { Imports, Secrets } from '@polylora/adapters-store';
+import type { Database, Imports, Secrets } from '@polylora/adapters-store';
 import type { Authenticator } from '../access/authenticator.ts';
 import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
@@ -25,6 +25,8 @@ export interface GatewayDeps {
   readonly authenticator: () => Authenticator | null;
   /** Tenants and keys; null until they are open, and where keys are not checked. */
   readonly tenants: () => TenantsHost | null;
+  /** The metadata's database, which has the audit log; null until it is open. */
+  readonly database: () => Database | null;
   /** Whether it lets in only those who have a key. */
   readonly checksKeys: boolean;
   /** Whose pages may ask from a browser. */

@@ -21,6 +21,7 @@ import { EmbeddedBackend } from '../backends/embedded.ts';
 import type { LiveConfig } from '../config/live-config.ts';
 import { type Config, hostsOf } from '../config/schema.ts';
 import type { Logger } from '../logging.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 
 /** Adapters that the engine is told of before anybody asks for them. */
 const MOST_TOLD_AT_START = 100;
@@ -36,6 +37,7 @@ export interface EmbeddedOptions {
   /** Names of models beside the engine's. */
   readonly otherNames: readonly string[];
   readonly limits: PushLimits;
+  readonly clock: SteadyClock;
   readonly logger: Logger;
   /** Takes lines for the person who started the server. */
   readonly say: (line: string) => void;
@@ -52,7 +54,7 @@ export interface Embedded {
  * @throws EngineError, AdapterError: with messages for the person who started the server
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
-  const { live, storeDirectory, database, secretKey, limits, logger, say } = options;
+  const { live, storeDirectory, database, secretKey, limits, clock, logger, say } = options;
   const config = live.current;
   const engine = await startEngine(config, logger, say);
   let adapters: StoreHost | null = null;
@@ -89,6 +91,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
           return live.current.maxAdapterUploadBytes;
         },
       },
+      clock,
       logger,
     });
     directory = await openDirectory(config, engine, reserved, adapters.store, logger, say);

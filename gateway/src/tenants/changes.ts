@@ -33,7 +33,7 @@ export class TenantChanges {
 
   async do<Result>(actor: Actor, work: Work<Result>): Promise<Result> {
     const result = await inTurn(this.#database, async (transaction) => {
-      const at = Math.round(this.#clock());
+      const at = this.#clock();
       const [done, act] = await work(tenantTransaction(transaction), at);
       if (act !== null) {
         const { action, subject, details = {} } = act;

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Database, findTampering, openDatabase } from '@polylora/adapters-store';
+import { type Database, openDatabase, verifyAudit } from '@polylora/adapters-store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLogger } from '../logging.ts';
 import type { KeyFields } from './keys.ts';
@@ -113,7 +113,7 @@ describe('keys', () => {
       expect(await who(a, text)).toBeNull();
       await sleep(900);
       expect(await who(b, text)).toBeNull();
-      expect(await findTampering(databases[0]!)).toBeNull();
+      expect(await verifyAudit(databases[0]!)).toMatchObject({ brokenAt: null });
     },
   );
 

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Principal, StorageError } from '@polylora/adapters-store';
 import type { Access } from '../access/access.ts';
 import type { Logger } from '../logging.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 import { isKeyText } from './key-hash.ts';
 import { readKey, readTenant } from './rows.ts';
-import type { SteadyClock } from './steady-clock.ts';
 import type { TenantDatabase } from './tables.ts';
 import type { ApiKey, Tenant } from './tenant.ts';
 

@@ -4,13 +4,13 @@ import { MemoryCounters } from '../admission/memory-counters.ts';
 import { RedisCounters } from '../admission/redis-counters.ts';
 import { SpendLog, type Subject } from '../admission/spend-log.ts';
 import type { Logger } from '../logging.ts';
+import { SteadyClock } from '../steady-clock.ts';
 import { TenantChanges } from './changes.ts';
 import { KeyHasher } from './key-hash.ts';
 import { Keys } from './keys.ts';
 import { TENANT_MIGRATIONS } from './migrations.ts';
 import { Prices } from './prices.ts';
 import { Registry } from './registry.ts';
-import { SteadyClock } from './steady-clock.ts';
 import { type TenantDatabase, withTenants } from './tables.ts';
 import { OPERATOR_TENANT } from './tenant.ts';
 import { Tenants } from './tenants.ts';
@@ -37,6 +37,7 @@ export interface TenantsHostOptions {
   readonly secret: Buffer;
   /** What several gateways count in together; null: each counts by itself. */
   readonly redis?: string | null;
+  readonly clock?: SteadyClock;
   readonly logger: Logger;
 }
 
@@ -45,13 +46,13 @@ export async function openTenants({
   database,
   secret,
   redis = null,
+  clock = new SteadyClock(),
   logger,
 }: TenantsHostOptions): Promise<TenantsHost> {
   await migrateBeside(database, 'tenants', TENANT_MIGRATIONS);
   const tables = withTenants(database);
-  const clock = new SteadyClock();
   const hasher = new KeyHasher(secret);
-  const at = Math.round(clock.now());
+  const at = clock.now();
   const operator = {
     id: OPERATOR_TENANT,
     name: null,

@@ -51,9 +51,9 @@ export function failureOf({ status, headers, body }: UpstreamAnswer<Uint8Array>)
   if (code !== null && SHARED_CODES.has(code)) return failure(code, message, { retryAfterSeconds });
   if (status === 404)
     return failure('model_not_found', message === '' ? 'The model is not there any more.' : message);
-  // The key is this server's and not the client's.
+  // The key is this server's and not the client's. What is said of it may repeat it, or parts of it.
   if (status === 401 || status === 403)
-    return failure('internal_error', `the upstream refuses the key (${status}): ${message}`);
+    return failure('internal_error', `the upstream refuses the key (${status})`);
   if (status === 400 || status === 413 || status === 422) return mistake(message, code, param);
   return unavailable(retryAfterSeconds);
 }

@@ -40,14 +40,16 @@ export class UpstreamBackend implements Backend {
   readonly #prefixes: PrefixSharing;
   readonly #logger: Logger;
   readonly #pace = new Pace();
+  readonly #key: string | null;
 
   constructor({ url, key, prefixes, logger }: UpstreamOptions) {
     this.#http = new UpstreamHttp(url, key);
+    this.#key = key;
     this.#prefixes = prefixes;
     this.#logger = logger;
     this.#models = new UpstreamModels(this.#http, (isThere, reason) => {
       if (isThere) logger.info({ upstream: this.#http.origin }, 'upstream is there');
-      else logger.error({ upstream: this.#http.origin, reason }, 'upstream does not answer');
+      else this.#tell(reason ?? '', 'upstream does not answer');
     });
   }
 
@@ -127,15 +129,21 @@ export class UpstreamBackend implements Backend {
       for (let bytes = await answer.body.next(); bytes !== null; bytes = await answer.body.next()) {
         for (const data of events.feed(bytes)) {
           const event = chunks.read(data);
+          if (event?.type === 'error') {
+            yield this.#refused(event);
+            return;
+          }
           if (event !== null) yield event;
-          if (event?.type === 'error') return;
         }
         if (chunks.isDone) break;
       }
       for (const data of chunks.isDone ? [] : events.end()) {
         const event = chunks.read(data);
+        if (event?.type === 'error') {
+          yield this.#refused(event);
+          return;
+        }
         if (event !== null) yield event;
-        if (event?.type === 'error') return;
       }
       yield* chunks.end();
     } catch (error) {
@@ -173,17 +181,28 @@ export class UpstreamBackend implements Backend {
     await this.#http.close();
   }
 
+  /** What a client is told of what the upstream says, which may repeat the key that it was sent. */
   #refused(failure: UpstreamFailure): UpstreamFailure {
     // It was there when the request came: others are told sooner that it is not any more.
     if (failure.code === 'model_not_found') void this.#models.look().catch(() => {});
-    return failure;
+    const { message, param = null } = failure;
+    const withoutKey = { message: this.#withoutKey(message), param: param && this.#withoutKey(param) };
+    return { ...failure, ...withoutKey };
+  }
+
+  #withoutKey(text: string): string {
+    return this.#key === null ? text : text.replaceAll(this.#key, '[key]');
+  }
+
+  #tell(reason: string, what: string): void {
+    this.#logger.error({ upstream: this.#http.origin, reason: this.#withoutKey(reason) }, what);
   }
 
   /** What a client is told of what was thrown; why is for the log. */
   #broken(error: unknown, cancellation: Cancellation): UpstreamFailure {
     if (!cancellation.isCancelled) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#logger.error({ upstream: this.#http.origin, reason }, 'upstream broke off');
+      this.#tell(reason, 'upstream broke off');
       if (!(error instanceof UpstreamBroken)) void this.#models.look().catch(() => {});
     }
     return unavailable();

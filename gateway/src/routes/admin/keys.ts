@@ -124,8 +124,10 @@ export function updateKey(
   return openedTenants(deps).keys.update(id, scopeOf(c), checked, actorName(c));
 }
 
+/** Those and nothing else of the key: they are written into the audit log. */
 export function fieldsOf(key: ApiKey): KeyFields {
-  return { ...key, limits: key.limitsBody };
+  const { role, alias, blocked, models, limitsBody: limits, metadata, expiresAt } = key;
+  return { role, alias, blocked, models, limits, metadata, expiresAt };
 }
 
 /** Operators' keys are the operator's tenant's, which has no administrators but them. */

@@ -131,6 +131,13 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   return app;
 }
 
+/** Whether a key asks what it may use itself, which each may: LiteLLM's `/key/info` without `key`. */
+export function asksAboutItself(c: Context<GatewayEnv>): boolean {
+  const { method, path } = c.req;
+  const isInfo = method === 'GET' && path === '/key/info' && c.req.query('key') === undefined;
+  return isInfo && c.get('access').principal.key !== null;
+}
+
 function notFound(named: string): ApiError {
   return new ApiError('key_not_found', `There is no key '${quoted(named)}'.`);
 }

@@ -4,8 +4,8 @@ const USUAL_MILLISECONDS = 2_000;
 const BELIEVED_AFTER_MILLISECONDS = 5 * 60_000;
 
 /**
- * The time of day, for what ends at a date (keys, budgets' periods), that does not follow a jump of the machine's clock at
- * once: an hour forward and back again ends nothing. A jump that lasts five minutes is believed.
+ * The time of day, for what ends at a date (keys, budgets' periods, stored responses, batches), that does not follow a jump of
+ * the machine's clock at once: an hour forward and back again ends nothing. A jump that lasts five minutes is believed.
  */
 export class SteadyClock {
   readonly #wall: () => number;
@@ -20,8 +20,12 @@ export class SteadyClock {
     this.#zero = wall() - steady();
   }
 
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, whole ones. */
   now(): number {
+    return Math.round(this.#now());
+  }
+
+  #now(): number {
     const [wall, steady] = [this.#wall(), this.#steady()];
     const expected = this.#zero + steady;
     if (Math.abs(wall - expected) > USUAL_MILLISECONDS) {
