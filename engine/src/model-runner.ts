@@ -223,7 +223,7 @@ export class ModelRunner {
       }
       const pooled = sequence.pooled && sequence.computed + rows === sequence.length;
       if (pooled) pooledSequences.push(index);
-      wanted.push({ ...pushSamples(samples, sequence, row, rows), pooled });
+      wanted.push({ pooled, ...pushSamples(samples, sequence, row, rows) });
       row += rows;
     }
     const run: Run = { batch, wanted, onStep, stepsSeen: 0, wake: () => {}, thrown: null };

@@ -38,8 +38,8 @@ export class TokenTexts {
 
   describeAll({ token, logprob, top }: StepToken): TokenLogprobs {
     return {
-      ...this.describe(token, logprob),
       top: top.map((alternative) => this.describe(alternative.id, alternative.logprob)),
+      ...this.describe(token, logprob),
     };
   }
 }

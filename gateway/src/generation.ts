@@ -94,7 +94,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
 
 function counterOf(options: GenerationOptions): PromptCounter | null {
   const { tenant, weight } = schedulingOf(options);
-  const count = promptCounter({ ...options, tenant, weight });
+  const count = promptCounter({ tenant, weight, ...options });
   if (count === null) return null;
   return (prompt) =>
     count(prompt).catch((error: unknown) => {

@@ -61,7 +61,7 @@ export class Admission {
         return counted(counting);
       throw large;
     }
-    const answer = this.#options.counters.reserve(scopes, { ...need, isInteractive });
+    const answer = this.#options.counters.reserve(scopes, { isInteractive, ...need });
     const admitted = ({ hold, obstacle, rates }: Awaited<typeof answer>) => {
       const headers = rateHeaders(rates);
       if (obstacle === null) return this.#reservation(access, asked, price, hold, headers);

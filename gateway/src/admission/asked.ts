@@ -93,14 +93,14 @@ function askedFor(
     promptTokens += Math.min(most, longest);
     leastPromptTokens += prompt.kind === 'tokens' ? most : most / MOST_BYTES_OF_TOKEN;
   }
-  const asked = { model, completionTokens, counting: null };
-  if (counter === null || leastPromptTokens === promptTokens) return { ...asked, promptTokens };
+  if (counter === null || leastPromptTokens === promptTokens)
+    return { model, promptTokens, completionTokens, counting: null };
   const count = async () => {
     let counted = 0;
     for (const prompt of prompts) counted += Math.min(await counter(prompt), longest);
-    return { ...asked, promptTokens: counted };
+    return { model, promptTokens: counted, completionTokens, counting: null };
   };
-  return { ...asked, promptTokens, counting: { leastPromptTokens, count } };
+  return { model, promptTokens, completionTokens, counting: { leastPromptTokens, count } };
 }
 
 /** A token is at least a byte of its text. */

@@ -231,7 +231,7 @@ export class EmbeddedBackend implements Backend {
         await this.load(adapter, model.mixture);
         this.#nameOf(adapter, model.id);
       }
-      for await (const event of this.#engine.generate({ ...request, adapter }, signal)) {
+      for await (const event of this.#engine.generate({ adapter, ...request }, signal)) {
         if (event.type === 'error') {
           if (adapter !== null && GONE.has(event.code)) await this.#forget(adapter);
           yield await this.#failed(model, { ...event, param: paramOf(event, request) });
@@ -349,8 +349,9 @@ async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVec
 
 function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): RunEvent {
   if (event.type !== 'delta') return event;
-  const { tokenIds, ...rest } = event;
-  return { ...rest, tokens: tokenIds.length };
+  const { type, text, logprobs, toolCalls, tokenIds } = event;
+  const delta = { type, text, logprobs, tokens: tokenIds.length };
+  return toolCalls === undefined ? delta : { toolCalls, ...delta };
 }
 
 /** What the engine says of a client's prompt is meant for the client. */

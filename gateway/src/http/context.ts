@@ -92,7 +92,9 @@ export function requestContext(logger: Logger, metrics: Metrics) {
 
 /** Adds to what the answer's head will say, whatever it is made by. */
 export function addHeaders(c: Context<GatewayEnv>, headers: Readonly<Record<string, string>>): void {
-  c.set('headers', { ...c.get('headers'), ...headers });
+  const there = c.get('headers');
+  if (there === null) c.set('headers', { ...headers });
+  else Object.assign(there, headers);
 }
 
 /** An answer in JSON that is made with its whole head at once, which takes much less than setting headers one by one. */

@@ -112,7 +112,7 @@ export function readChatRequest(json: JsonObject, vocabSize: number): ChatReques
   const prompt = chatPrompt(body.messages);
   const tools = toolUseOf(body);
   return {
-    prompt: tools === null ? prompt : { ...prompt, tools },
+    prompt: tools === null ? prompt : { tools, ...prompt },
     sampling: samplingOf(body, vocabSize, {
       maxTokens: maxTokensOf(body),
       logprobs: logprobsOf(body),

@@ -60,8 +60,8 @@ export function chatCompletion(
     }
   }
   return {
-    ...head,
     object: 'chat.completion',
+    ...head,
     choices: choices.map((choice, index) => ({
       index,
       message: messageOf(choice),
@@ -112,8 +112,8 @@ export async function* chatCompletionChunks(
   { head, choices: count, includeUsage }: ChatAnswerOptions & { readonly includeUsage: boolean },
 ): AsyncGenerator<object> {
   const chunk = (choices: readonly ChunkChoice[], usage: UsageBody | null = null) => ({
-    ...head,
     object: 'chat.completion.chunk',
+    ...head,
     choices,
     ...(includeUsage ? { usage } : {}),
   });

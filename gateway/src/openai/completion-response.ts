@@ -42,7 +42,7 @@ export function textCompletion(events: readonly ChoiceEvent[], options: Completi
     finish_reason: ofChoice.at(-1)?.finish_reason ?? null,
     stop_reason: ofChoice.at(-1)?.stop_reason ?? null,
   }));
-  return { ...options.head, object: 'text_completion', choices, usage: usage.body() };
+  return { object: 'text_completion', ...options.head, choices, usage: usage.body() };
 }
 
 /** The answer as a stream of `text_completion`s. */
@@ -58,8 +58,8 @@ export async function* textCompletionChunks(
   const sum = new UsageSum(choicesPerPrompt);
   const writer = new PieceWriter(logprobs);
   const chunk = (choices: readonly Piece[], usage: UsageBody | null = null) => ({
-    ...head,
     object: 'text_completion',
+    ...head,
     choices,
     ...(includeUsage ? { usage } : {}),
   });

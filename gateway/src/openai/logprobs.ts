@@ -17,7 +17,7 @@ export interface ChatLogprobs {
 /** The chat route's shape. */
 export function chatLogprobs(tokens: readonly TokenLogprobs[]): ChatLogprobs {
   return {
-    content: tokens.map((token) => ({ ...chatToken(token), top_logprobs: token.top.map(chatToken) })),
+    content: tokens.map((token) => ({ top_logprobs: token.top.map(chatToken), ...chatToken(token) })),
     refusal: null,
   };
 }

@@ -330,7 +330,7 @@ export function now(): number {
 }
 
 function responseLogprob({ top, ...token }: TokenLogprobs) {
-  return { ...tokenLogprob(token), top_logprobs: top.map(tokenLogprob) };
+  return { top_logprobs: top.map(tokenLogprob), ...tokenLogprob(token) };
 }
 
 function tokenLogprob({ text, bytes, logprob }: TokenLogprob) {

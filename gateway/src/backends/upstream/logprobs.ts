@@ -23,8 +23,8 @@ export interface UpstreamLegacyLogprobs {
 
 export function fromChatLogprobs({ content }: UpstreamChatLogprobs): TokenLogprobs[] {
   return (content ?? []).map((token) => ({
-    ...fromChatToken(token),
     top: (token.top_logprobs ?? []).map(fromChatToken),
+    ...fromChatToken(token),
   }));
 }
 
@@ -42,7 +42,7 @@ export function fromLegacyLogprobs({
     const logprob = chosen[index] ?? null;
     if (logprob === null) return null;
     const others = Object.entries(top?.[index] ?? {});
-    return { ...named(name, logprob), top: others.map(([other, value]) => named(other, value)) };
+    return { top: others.map(([other, value]) => named(other, value)), ...named(name, logprob) };
   });
 }
 
