@@ -54,7 +54,8 @@ export class Metrics {
   readonly #sequences: SequenceMetrics = {
     count: (name, value) => this.#count(name, value, this.#model),
     observe: (name, value) => this.#observe(name, value, this.#model),
-    countFinished: (reason) => this.#count('finished', 1, { model_name: this.#model.model_name, finished_reason: reason }),
+    countFinished: (reason) =>
+      this.#count('finished', 1, { model_name: this.#model.model_name, finished_reason: reason }),
   };
   /** The label of everything that is about the model. */
   #model = { model_name: '' };
