@@ -168,9 +168,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
       answer.call(backend, model, request, cancellation),
       isAwaited(request),
     );
-    // That nothing came of what was ended is no refusal: it was computed until then.
-    for (const event of whole)
-      if (!(cancellation.isCancelled && event.type === 'error')) meter.take(choice, event);
+    for (const event of whole) meter.take(choice, event);
     cancellation.throwIfCancelled();
     return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
   };

@@ -70,7 +70,8 @@ export interface AuditQuery {
 export async function auditEntries(database: Database, query: AuditQuery): Promise<AuditRecord[]> {
   const { limit, before, tenant } = query;
   const found: AuditRecord[] = [];
-  for (let end = before ?? (await lastSequence(database)) + 1; end > 0 && found.length < limit; end -= PAGE) {
+  const next = (await lastSequence(database)) + 1;
+  for (let end = Math.min(before ?? next, next); end > 0 && found.length < limit; end -= PAGE) {
     let page = database
       .selectFrom('audit')
       .select(['sequence', 'at', 'actor', 'action', 'subject', 'details', 'hash'])

@@ -18,6 +18,7 @@ import { isPostgres } from './dialect.ts';
 import { tellingFailures } from './failures.ts';
 import { MIGRATIONS } from './migrations.ts';
 import type { Tables } from './tables.ts';
+import { WithoutNul } from './without-nul.ts';
 
 export type Database = Kysely<Tables>;
 
@@ -164,7 +165,10 @@ function openPostgres(url: string): Database {
   pool.on('error', () => {});
   // Nor does one that breaks while it is in use: its query fails, and tells.
   pool.on('connect', (client) => client.on('error', () => {}));
-  return new Kysely<Tables>({ dialect: tellingFailures(new PostgresDialect({ pool })) });
+  return new Kysely<Tables>({
+    dialect: tellingFailures(new PostgresDialect({ pool })),
+    plugins: [new WithoutNul()],
+  });
 }
 
 /**

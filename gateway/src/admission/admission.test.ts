@@ -337,6 +337,21 @@ describe('a prompt whose bytes alone would refuse it for good', () => {
     expect(isRefused(await trying(() => host.admission.reserve(access, large.asked)))).toBe(true);
   });
 
+  it('is a request, also where it is refused then: no more are counted than may be asked', async () => {
+    const limits = { tokens_per_request: 30, requests_per_minute: 3, concurrent_requests: 1 };
+    const access = await accessWith(limits);
+    const reserve = async (tokens: number) => {
+      const { asked: wanted, counts } = counted(tokens);
+      const result = await trying(() => host.admission.reserve(access, wanted));
+      if (!isRefused(result)) result.settle(used(1, 1));
+      return [isRefused(result) ? result.code : null, counts()];
+    };
+    expect(await reserve(31)).toEqual(['request_exceeds_limit', 1]);
+    expect(await reserve(20)).toEqual([null, 1]);
+    expect(await reserve(31)).toEqual(['request_exceeds_limit', 1]);
+    expect(await reserve(20)).toEqual(['rate_limit_exceeded', 0]);
+  });
+
   it('is not where its bytes fit, where they will, or where nothing would', async () => {
     const { tenant, ...access } = await accessWith({});
     let tenants = 0;

@@ -23,6 +23,8 @@ export interface Reservation {
   settle(used: Used | null): void;
 }
 
+const NOTHING: Amount = { tokens: 0, money: 0 };
+
 /** Where nobody's use is counted. */
 export const UNLIMITED: Reservation = { headers: {}, holdsTokens: false, settle: () => {} };
 
@@ -54,11 +56,10 @@ export class Admission {
     const { counting } = asked;
     const need = needOf(asked, asked.promptTokens, price);
     const least = counting === null ? need : needOf(asked, counting.leastPromptTokens, price);
-    const counted = async ({ count }: Counting) => this.reserve(access, await count(), isInteractive);
     const large = tooLarge(scopes, need.tokens, isInteractive);
     if (large !== null) {
       if (counting !== null && tooLarge(scopes, least.tokens, isInteractive) === null)
-        return counted(counting);
+        return this.#counted(access, counting, isInteractive);
       throw large;
     }
     const answer = this.#options.counters.reserve(scopes, { isInteractive, ...need });
@@ -66,10 +67,40 @@ export class Admission {
       const headers = rateHeaders(rates);
       if (obstacle === null) return this.#reservation(access, asked, price, hold, headers);
       const isByBytes = obstacle.kind === 'budget' && isSpent(obstacle, need) && !isSpent(obstacle, least);
-      if (counting !== null && isByBytes) return counted(counting);
+      if (counting !== null && isByBytes) return this.#counted(access, counting, isInteractive);
       throw refusal(obstacle, need, headers);
     };
     return answer instanceof Promise ? answer.then(admitted) : admitted(answer);
+  }
+
+  /**
+   * Holds what a request can use whose prompts are counted first. That takes the engine's time, so that it is a request like
+   * another: one that its limits have room for, and which counts also where it is refused then.
+   */
+  async #counted(access: Access, { count }: Counting, isInteractive: boolean): Promise<Reservation> {
+    const { counters } = this.#options;
+    const scopes = scopesOf(access);
+    const begin = async (): Promise<Hold> => {
+      const { hold, obstacle, rates } = await counters.reserve(scopes, { isInteractive, ...NOTHING });
+      if (hold === null || obstacle !== null) throw refusal(obstacle!, NOTHING, rateHeaders(rates));
+      return hold;
+    };
+    const counting = await begin();
+    let asked: Asked;
+    try {
+      asked = await count();
+    } catch (error) {
+      counters.settle(counting, NOTHING);
+      throw error;
+    }
+    // What it holds may be all that it may have at once.
+    counters.settle(counting, null);
+    try {
+      return await this.reserve(access, asked, isInteractive);
+    } catch (error) {
+      counters.settle(await begin(), NOTHING);
+      throw error;
+    }
   }
 
   #reservation(

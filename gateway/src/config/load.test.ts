@@ -91,6 +91,22 @@ describe('loadConfig', () => {
     for (const line of expected) expect(found).toContainEqual(expect.stringMatching(line));
   });
 
+  it.each([
+    ['a.yaml', 'port: 80\noperatorKey: "my-secret\nupstreamKey: x\n', /YAML at line \d+, column \d+ \(/],
+    ['b.yaml', 'operatorKey: my-secret\n  upstreamKey: other\n', /YAML at line 1, column 14 \(/],
+    ['c.yaml', 'operatorKey: *my-secret\n', /YAML/],
+    ['d.yaml', 'operatorKey: [my-secret\nport: 80\n', /YAML at line/],
+    ['e.yaml', 'operatorKey: !my-secret x\n my-secret: - y\n', /YAML at line/],
+    ['f.json', '{\n "operatorKey": my-secret }', /JSON/],
+    ['g.json', '{ "port": 80, "operatorKey": "my-secret" x }', /JSON/],
+    ['h.yaml', 'database: {my-secret: 1}\n', /^database/],
+    ['i.yaml', 'upstream: user:my-secret@host\n', /^upstream/],
+  ])('does not repeat what may be a secret of a file that is not valid: %s', (name, content, expected) => {
+    const [first = '', ...more] = problems(['--config', file(name, content)]);
+    expect(first).toMatch(expected);
+    expect([first, ...more].join()).not.toContain('my-secret');
+  });
+
   it('says when the file is missing, malformed or not a mapping', () => {
     expect(problems(['--config', join(folder, 'none.yaml')])[0]).toMatch(/none\.yaml: ENOENT/);
     expect(problems(['--config', file('c.json', '{')])[0]).toMatch(/c\.json: .*JSON/);

@@ -106,12 +106,20 @@ function readEnvironment(env: Environment): Settings {
 }
 
 function readConfigFile(path: string, problems: string[]): Settings {
-  let content: unknown;
+  let source: string;
   try {
-    const source = readFileSync(path, 'utf8');
-    content = extname(path) === '.json' ? JSON.parse(source) : parseYaml(source);
+    source = readFileSync(path, 'utf8');
   } catch (error) {
     problems.push(`config file ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    return new Map();
+  }
+  const isJson = extname(path) === '.json';
+  let content: unknown;
+  try {
+    content = isJson ? JSON.parse(source) : parseYaml(source, { prettyErrors: false });
+  } catch (error) {
+    const where = placeOf(error, source);
+    problems.push(`config file ${path}: not valid ${isJson ? 'JSON' : 'YAML'}${where}`);
     return new Map();
   }
   // An empty YAML document is null.
@@ -122,6 +130,16 @@ function readConfigFile(path: string, problems: string[]): Settings {
   return new Map(
     Object.entries(content ?? {}).map(([key, value]) => [key, { value, origin: `config file ${path}` }]),
   );
+}
+
+/** Where a parser failed, and its code for why. Not its words: they repeat what is there, which may be a key. */
+function placeOf(error: unknown, source: string): string {
+  const { pos, code, message } = error as { pos?: readonly number[]; code?: unknown; message?: unknown };
+  const at = pos?.[0] ?? Number(/ at position (\d+)/.exec(String(message))?.[1] ?? Number.NaN);
+  const why = typeof code === 'string' ? ` (${code.toLowerCase().replaceAll('_', ' ')})` : '';
+  if (Number.isNaN(at)) return why;
+  const lines = source.slice(0, at).split('\n');
+  return ` at line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}${why}`;
 }
 
 /** Text that is not a number stays text, so that the schema reports it as it was written. */

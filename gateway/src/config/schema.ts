@@ -43,9 +43,12 @@ export const configSchema = z
       .describe(
         "Base model: a Hugging Face directory, a .gguf file, a hub id (owner/name), or the default's name",
       ),
-    upstream: unset(z.url({ protocol: /^https?$/ })).describe(
-      'Another server with the OpenAI API that computes the answers (vLLM, SGLang, llama-server, another Polylora): no model is loaded here then',
-    ),
+    upstream: unset(z.url({ protocol: /^https?$/ })).meta({
+      description:
+        'Another server with the OpenAI API that computes the answers (vLLM, SGLang, llama-server, another Polylora): no model is loaded here then',
+      // A URL may have a password in it.
+      secret: true,
+    }),
     upstreamKey: unset(text).meta({
       description: 'Key that is sent to the upstream (unset: none)',
       secret: true,
@@ -57,9 +60,11 @@ export const configSchema = z
     store: unset(text).describe(
       'Directory of the adapters store, for adapters that are pushed to the server (unset: store in the home directory)',
     ),
-    database: unset(text).describe(
-      "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
-    ),
+    database: unset(text).meta({
+      description:
+        "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
+      secret: true,
+    }),
     blobs: unset(
       text.refine((value) => parseS3Location(value) !== null, 'Expected s3://bucket or s3://bucket/prefix'),
     ).describe(

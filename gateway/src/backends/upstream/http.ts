@@ -63,11 +63,17 @@ export class UpstreamHttp {
 
   /**
    * The whole answer.
+   * @param onSend told when there is a connection, and the upstream may begin
    * @throws where there is none; the reason it was cancelled for
    */
-  post(path: string, body: object, cancellation: Cancellation): Promise<UpstreamAnswer<Buffer>> {
+  post(
+    path: string,
+    body: object,
+    cancellation: Cancellation,
+    onSend = () => {},
+  ): Promise<UpstreamAnswer<Buffer>> {
     return new Promise((resolve, reject) => {
-      this.#pool.dispatch(this.#posted(path, body), new WholeBody(cancellation, resolve, reject));
+      this.#pool.dispatch(this.#posted(path, body), new WholeBody(cancellation, resolve, reject, onSend));
     });
   }
 
@@ -98,16 +104,22 @@ export class UpstreamHttp {
 /** Ends a request that is cancelled; what cancels it lives longer than the request. */
 class Ending {
   readonly #cancellation: Cancellation;
-  #stopListening = () => {};
+  readonly #stopListening: () => void;
+  #controller: Dispatcher.DispatchController | null = null;
 
-  constructor(cancellation: Cancellation) {
+  /** @param giveUp told the reason where it has not been sent: nobody need wait until it could be */
+  constructor(cancellation: Cancellation, giveUp: (reason: unknown) => void) {
     this.#cancellation = cancellation;
+    this.#stopListening = cancellation.onCancel((reason) =>
+      this.#controller === null ? giveUp(reason) : this.#controller.abort(reason as Error),
+    );
   }
 
   /** To be called whenever the request is sent: undici may do so again. */
   begin(controller: Dispatcher.DispatchController): void {
-    this.#stopListening();
-    this.#stopListening = this.#cancellation.onCancel((reason) => controller.abort(reason as Error));
+    this.#controller = controller;
+    if (this.#cancellation.isCancelled)
+      this.#cancellation.onCancel((reason) => controller.abort(reason as Error));
   }
 
   end(): void {
@@ -119,6 +131,7 @@ class WholeBody implements Dispatcher.DispatchHandler {
   readonly #ending: Ending;
   readonly #resolve: (answer: UpstreamAnswer<Buffer>) => void;
   readonly #reject: (error: unknown) => void;
+  readonly #onSend: () => void;
   readonly #chunks: Buffer[] = [];
   #status = 0;
   #headers: Headers = {};
@@ -127,13 +140,16 @@ class WholeBody implements Dispatcher.DispatchHandler {
     cancellation: Cancellation,
     resolve: (answer: UpstreamAnswer<Buffer>) => void,
     reject: (error: unknown) => void,
+    onSend = () => {},
   ) {
-    this.#ending = new Ending(cancellation);
+    this.#ending = new Ending(cancellation, reject);
     this.#resolve = resolve;
     this.#reject = reject;
+    this.#onSend = onSend;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#onSend();
     this.#ending.begin(controller);
   }
 
@@ -175,7 +191,7 @@ class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
     resolve: (answer: UpstreamAnswer<UpstreamBody>) => void,
     reject: (error: unknown) => void,
   ) {
-    this.#ending = new Ending(cancellation);
+    this.#ending = new Ending(cancellation, reject);
     this.#resolve = resolve;
     this.#reject = reject;
   }

@@ -1,5 +1,7 @@
 /** What a request to an upstream is taken to use, and what it may. */
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -7,11 +9,14 @@ import { GREEDY } from '../../../../test/support/sampling.ts';
 import { answerCompletion, startUpstream, type TestUpstream } from '../../../../test/support/upstream.ts';
 import type { Reservation } from '../../admission/admission.ts';
 import type { Used } from '../../admission/asked.ts';
+import { Cancellation } from '../../cancellation.ts';
+import { ApiError } from '../../errors.ts';
 import { generateWhole } from '../../generation.ts';
 import { clientOfSignal } from '../../http/client.ts';
 import { InFlight } from '../../in-flight.ts';
 import { Metrics } from '../../metrics.ts';
 import type { BackendRequest } from '../backend.ts';
+import { UpstreamHttp } from './http.ts';
 
 /** An answer of so many tokens, in so long: more than the first guess of the pace, which it outweighs. */
 const [TOKENS, MILLISECONDS] = [100, 250];
@@ -80,6 +85,35 @@ describe('a whole answer that its client does not wait for', () => {
     ];
     upstream = await startUpstream(null, (response) => answers.shift()?.(response));
     expect((await ask(requests([null, null])))?.completionTokens).toBeGreaterThan(1);
+  });
+});
+
+describe('a whole answer that never was asked for', () => {
+  it('costs nothing, and whoever waits for it need not wait for a connection', async () => {
+    upstream = await startUpstream(null, (response) => answerCompletion(response));
+    // It never answers what begins a connection by TLS.
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const nowhere = new UpstreamHttp(`https://127.0.0.1:${(silent.address() as AddressInfo).port}`, null);
+    const cancellation = new Cancellation();
+    let sent = 0;
+    const answer = nowhere.post('/v1/completions', {}, cancellation, () => sent++);
+    const reason = new ApiError('client_closed_request', 'left');
+    setTimeout(() => cancellation.cancel(reason), 20);
+    await expect(answer).rejects.toBe(reason);
+    expect(sent).toBe(0);
+    await nowhere.close();
+    silent.close();
+  });
+
+  it('costs nothing where the other choice could not be asked for either', async () => {
+    upstream = await startUpstream(null, () => {});
+    const { backend } = upstream;
+    const cancellation = new Cancellation();
+    cancellation.cancel(new ApiError('client_closed_request', 'left'));
+    const [request] = requests([null]);
+    const events = await backend.answer(backend.base!, request!, cancellation);
+    expect(events).toMatchObject([{ type: 'error' }]);
   });
 });
 

@@ -88,9 +88,13 @@ export class UpstreamBackend implements Backend {
     cancellation: Cancellation,
   ): Promise<readonly BackendEvent[]> => {
     const began = performance.now();
+    let wasSent = false;
+    const onSend = () => {
+      wasSent = true;
+    };
     try {
       const { path, body } = upstreamRequest(model, request, { stream: false, prefixes: this.#prefixes });
-      const answer = await this.#http.post(path, body, cancellation);
+      const answer = await this.#http.post(path, body, cancellation, onSend);
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
       const events = wholeAnswer(answer.body, request);
       for (const event of events)
@@ -98,10 +102,10 @@ export class UpstreamBackend implements Backend {
       return events;
     } catch (error) {
       const broken = this.#broken(error, cancellation);
-      if (!cancellation.isCancelled) return [broken];
+      if (!cancellation.isCancelled || !wasSent) return [broken];
       // Nobody tells what was computed until then, and it was.
       const most = request.sampling.maxTokens ?? model.maxModelLen ?? Number.POSITIVE_INFINITY;
-      const tokens = Math.min(most, this.#pace.tokensIn(model, secondsSince(began)));
+      const tokens = Math.max(1, Math.min(most, this.#pace.tokensIn(model, secondsSince(began))));
       return [{ type: 'delta', text: '', tokens, logprobs: null }, broken];
     }
   };
