@@ -78,6 +78,16 @@ describe("LiteLLM's /key", () => {
       '/key/list?team_id=acme&size=100&return_full_object=true',
     );
     expect(list.json.keys.map((each: { key_alias: string }) => each.key_alias)).toContain('svc');
+    const listed = async (query: string) =>
+      (await gateway.ask(OPERATOR_KEY, 'GET', `/key/list?${query}`)).json;
+    const { key: id } = info.json;
+    expect(await listed('team_id=acme&key_alias=svc')).toMatchObject({ keys: [id], total_count: 1 });
+    expect(await listed(`key_hash=${id}`)).toMatchObject({ keys: [id], total_count: 1 });
+    expect(await listed('user_id=u-1')).toMatchObject({ keys: [id], total_count: 1 });
+    expect(await listed('user_id=u-1&page=2&size=1')).toMatchObject({ keys: [], total_count: 1 });
+    expect(await listed('user_id=nobody')).toMatchObject({ keys: [], total_count: 0 });
+    expect(await listed('user_id=u-1&key_alias=other')).toMatchObject({ keys: [], total_count: 0 });
+    expect((await listed('organization_id=o')).error).toMatchObject({ param: 'organization_id' });
     expect(list.json).toMatchObject({ current_page: 1, total_pages: 1, total_count: list.json.keys.length });
     expect((await gateway.ask(OPERATOR_KEY, 'POST', '/key/delete', { keys: [key] })).json).toEqual({
       deleted_keys: [key],

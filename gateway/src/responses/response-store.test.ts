@@ -68,6 +68,12 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('the store of responses on %s',
       expect(await store.find('a', 'r1')).toBeNull();
     });
 
+    it('finds nothing by an id that no database could hold', async () => {
+      expect(await store.find('a', 'r1\0')).toBeNull();
+      expect(await store.conversation('a', '\0')).toBeNull();
+      expect(await store.remove('\0', '\0')).toBe(false);
+    });
+
     it('follows a conversation from its beginning, and knows when a part is gone', async () => {
       await store.add('a', response('r1'));
       await store.add('a', response('r2', 'r1'));

@@ -30,6 +30,12 @@ export interface NewKey {
 /** Whose keys are seen: one tenant's, or (null) all. */
 export type KeyScope = string | null;
 
+/** Which of them. */
+export interface KeyFilter {
+  readonly id?: string;
+  readonly alias?: string;
+}
+
 /** The keys, as their administrators change and see them. Another tenant's are not there. */
 export class Keys {
   readonly #database: TenantDatabase;
@@ -135,9 +141,15 @@ export class Keys {
   }
 
   /** In the order of their ids. */
-  async list(scope: KeyScope, { limit, after, skip = 0 }: PageQuery): Promise<ApiKey[]> {
+  async list(
+    scope: KeyScope,
+    { limit, after, skip = 0 }: PageQuery,
+    { id, alias }: KeyFilter = {},
+  ): Promise<ApiKey[]> {
     let query = this.#database.selectFrom('api_key').selectAll().orderBy('id').limit(limit).offset(skip);
     if (scope !== null) query = query.where('tenant', '=', scope);
+    if (id !== undefined) query = query.where('id', '=', id);
+    if (alias !== undefined) query = query.where('alias', '=', alias);
     if (after !== null) query = query.where('id', '>', after);
     const rows = await query.execute();
     if (rows.length === 0) return [];
@@ -158,9 +170,11 @@ export class Keys {
     );
   }
 
-  async count(scope: KeyScope): Promise<number> {
+  async count(scope: KeyScope, { id, alias }: KeyFilter = {}): Promise<number> {
     let query = this.#database.selectFrom('api_key').select(({ fn }) => fn.countAll().as('keys'));
     if (scope !== null) query = query.where('tenant', '=', scope);
+    if (id !== undefined) query = query.where('id', '=', id);
+    if (alias !== undefined) query = query.where('alias', '=', alias);
     return Number((await query.executeTakeFirst())?.keys ?? 0);
   }
 

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
-import { quoted } from '../../openai/fields.ts';
+import { quoted, unsupported } from '../../openai/fields.ts';
 import { parse } from '../../openai/parse.ts';
 import { isKeyText } from '../../tenants/key-hash.ts';
-import type { KeyFields } from '../../tenants/keys.ts';
+import type { KeyFields, KeyFilter } from '../../tenants/keys.ts';
 import { moneyOf } from '../../tenants/limits.ts';
 import { spendRows } from '../../tenants/spend-views.ts';
 import type { ApiKey } from '../../tenants/tenant.ts';
@@ -19,6 +19,12 @@ const BODY_LIMIT_BYTES = 256 << 10;
 const PAGE = { min: 1, max: 100, usual: 10 } as const;
 const PAGE_NUMBER = { min: 1, max: 10_000 } as const;
 const MOST_DELETED = 100;
+const LOOKED_AT_ONCE = 500;
+/** Others would list, and have a script delete, keys that it did not ask for. */
+const LIST_PARAMS: ReadonlySet<string> = new Set([
+  ...['page', 'size', 'team_id', 'user_id', 'key_alias', 'key_hash', 'return_full_object'],
+]);
+const NO_FILTER = 'is not something that keys are listed by here';
 
 const name = z.string().min(1).max(512);
 const generateFields = { ...litellmFields, team_id: z.string().min(1).max(63).nullish() };
@@ -93,16 +99,26 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   });
   app.get('/list', async (c) => {
     const query = c.req.query();
+    for (const param of Object.keys(query)) if (!LIST_PARAMS.has(param)) throw unsupported(param, NO_FILTER);
     const size = query.size === undefined ? PAGE.usual : queryInteger(query.size, 'size', PAGE);
     const page = query.page === undefined ? 1 : queryInteger(query.page, 'page', PAGE_NUMBER);
     const scope = scopeOf(c);
     const team = query.team_id ?? scope;
+    const filter = {
+      ...(query.key_alias === undefined ? {} : { alias: query.key_alias }),
+      ...(query.key_hash === undefined ? {} : { id: await idOf(query.key_hash) }),
+    };
+    const skip = (page - 1) * size;
     // Another's team has no keys, as one that is not there.
-    const total = scope !== null && team !== scope ? 0 : await opened().keys.count(team);
-    const found =
-      total === 0
-        ? []
-        : await opened().keys.list(team, { limit: size, after: null, skip: (page - 1) * size });
+    const isOthers = scope !== null && team !== scope;
+    const { total, found } = isOthers
+      ? { total: 0, found: [] }
+      : query.user_id === undefined
+        ? {
+            total: await opened().keys.count(team, filter),
+            found: await opened().keys.list(team, { limit: size, after: null, skip }, filter),
+          }
+        : await ofUser(query.user_id, team, filter, { size, skip });
     const isFull = query.return_full_object === 'true';
     return c.json({
       keys: await Promise.all(
@@ -113,6 +129,31 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
       total_pages: Math.ceil(total / size),
     });
   });
+
+  /** The keys of one of LiteLLM's users, who are only what is noted with a key here: all are looked through. */
+  async function ofUser(
+    user: string,
+    team: string | null,
+    filter: KeyFilter,
+    { size, skip }: { readonly size: number; readonly skip: number },
+  ): Promise<{ readonly total: number; readonly found: readonly ApiKey[] }> {
+    const found: ApiKey[] = [];
+    let total = 0;
+    for (let after: string | null = null; ; ) {
+      const some: readonly ApiKey[] = await opened().keys.list(
+        team,
+        { limit: LOOKED_AT_ONCE, after },
+        filter,
+      );
+      for (const key of some) {
+        if (key.metadata.user_id !== user) continue;
+        if (total >= skip && found.length < size) found.push(key);
+        total += 1;
+      }
+      if (some.length < LOOKED_AT_ONCE) return { total, found };
+      after = some.at(-1)?.id ?? null;
+    }
+  }
 
   /** The id of a key that is named by its text or its id. @throws ApiError key_not_found */
   async function idOf(named: string): Promise<string> {
