@@ -157,6 +157,7 @@ export const ERRORS = {
   batch_not_cancellable: badRequest('The batch is finished, or about to be.', 409),
   headers_too_large: badRequest('The HTTP headers are too large.', 431),
   malformed_http: badRequest('The request is not valid HTTP.'),
+  request_timeout: badRequest('The request was not sent in time.', 408),
   client_closed_request: badRequest('The client left before the answer; seen in logs and metrics only.', 499),
   request_exceeds_limit: badRequest(
     'The request alone may use more tokens than the tenant or the key may in a request or a minute.',

@@ -9,6 +9,16 @@ import { errorResponse } from './http/context.ts';
 /** Longer than the pools of common clients and proxies keep idle connections, so that they close first. */
 const KEEP_ALIVE_MILLISECONDS = 75_000;
 
+/** Times that a client has to send. */
+export interface Patience {
+  /** For its headers: connections that send them a byte at a time are closed. */
+  readonly headersMilliseconds: number;
+  /** For all of its request: an adapter of 2 GB at 5 Mbit/s takes 54 minutes. */
+  readonly requestMilliseconds: number;
+}
+
+const PATIENCE: Patience = { headersMilliseconds: 60_000, requestMilliseconds: 2 * 3_600_000 };
+
 /** Why the server cannot listen, in a sentence for its operator. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
@@ -27,14 +37,20 @@ function silentSockets(server: Server): Set<Socket> {
 type Fetch = (request: Request) => Response | Promise<Response>;
 
 /** An HTTP server for an app; it does not listen yet. */
-export function createHttpServer(fetch: Fetch): Server {
+export function createHttpServer(fetch: Fetch, patience = PATIENCE): Server {
   const listener = getRequestListener(fetch, {
     errorHandler: (error) => {
       if (!(error instanceof RequestError)) throw error;
       return errorResponse(new ApiError('malformed_http', `The request is not valid: ${error.message}.`));
     },
   });
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MILLISECONDS }, (request, response) => {
+  const options = {
+    keepAliveTimeout: KEEP_ALIVE_MILLISECONDS,
+    headersTimeout: patience.headersMilliseconds,
+    requestTimeout: patience.requestMilliseconds,
+    connectionsCheckingInterval: Math.min(30_000, patience.headersMilliseconds),
+  };
+  const server = createServer(options, (request, response) => {
     void listener(request, response);
   });
   server.on('clientError', refuseMalformed);
@@ -104,10 +120,7 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     socket.destroy(error);
     return;
   }
-  const refusal =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? new ApiError('headers_too_large', 'The request headers are too large.')
-      : new ApiError('malformed_http', 'The request is not valid HTTP.');
+  const refusal = refusalOf(error);
   const body = JSON.stringify(refusal.body());
   const head = [
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`,
@@ -116,4 +129,18 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     'connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function refusalOf({ code }: NodeJS.ErrnoException): ApiError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new ApiError('headers_too_large', 'The request headers are too large.');
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new ApiError(
+        'request_timeout',
+        'The request did not come in time. Please send it faster, or in parts.',
+      );
+    default:
+      return new ApiError('malformed_http', 'The request is not valid HTTP.');
+  }
 }
