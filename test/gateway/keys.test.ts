@@ -94,6 +94,34 @@ describe('a first start', () => {
   );
 });
 
+describe('who may ask to come first', () => {
+  it('does, before what waits of its own tenant, until it may not any more', async () => {
+    await cli('tenants', 'create', 'urgent', '--allow-priority', 'yes');
+    const { key } = await newKey('urgent');
+    const waiting = async () => {
+      const answer = await fetch(`${gateway.url}/metrics`, {
+        headers: { authorization: `Bearer ${operator}` },
+      });
+      return Number(/^vllm:num_requests_waiting\{.*\} (\d+)$/m.exec(await answer.text())?.[1]);
+    };
+    const tierOf = async (service_tier: 'priority' | 'default') =>
+      (await ask(key, { service_tier, max_tokens: 1 })).service_tier;
+    let open = 0;
+    const usual = Array.from({ length: 60 }, async () => {
+      open += 1;
+      await ask(key, { max_tokens: 400 });
+      open -= 1;
+    });
+    await until(async () => (await waiting()) > 30);
+    expect(await tierOf('priority')).toBe('priority');
+    // Those that waited when it came are still there: in turn it would have been the last.
+    expect(open).toBeGreaterThan(20);
+    await Promise.all(usual);
+    await cli('tenants', 'set', 'urgent', '--allow-priority', 'no');
+    await until(async () => (await tierOf('priority')) === 'default');
+  }, 120_000);
+});
+
 describe('a tenant', () => {
   it('is made by the command, uses what it is granted, and no more than its budget', async () => {
     await cli('tenants', 'create', 'acme', '--budget', 'day:tokens:200', '--weight', '2');
