@@ -336,7 +336,47 @@ describe("another tenant's ids", () => {
       ['adapter', keys.otherAdmin, 'PUT', (id) => `/admin/v1/adapters/${id}/tags/x`, { version: 'v1' }],
       ['adapter', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/adapters/${id}/tags/x`],
       ['adapter', keys.otherAdmin, 'PUT', (id) => `/admin/v1/adapters/${id}/pins/${'0'.repeat(64)}`],
+      ['adapter', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/adapters/${id}/pins/${'0'.repeat(64)}`],
+      ['adapter', keys.otherUser, 'GET', (id) => `/v1/models/${id}`],
     ];
+    const operators: typeof asked = [
+      ['adapter', keys.otherAdmin, 'PUT', (id) => `/admin/v1/adapters/${id}/grants`, { tenants: ['other'] }],
+      [
+        'adapter',
+        keys.otherAdmin,
+        'DELETE',
+        (id) => `/admin/v1/adapters/${id}/grants`,
+        { tenants: ['acme'] },
+      ],
+      ['adapter', keys.otherAdmin, 'PUT', (id) => `/admin/v1/prices/${id}`, { input: 1, output: 1 }],
+      ['adapter', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/prices/${id}`],
+      ['tenant', keys.otherAdmin, 'PATCH', (id) => `/admin/v1/tenants/${id}`, { weight: 2 }],
+      ['tenant', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/tenants/${id}`],
+      ['upload', keys.otherAdmin, 'GET', (id) => `/admin/v1/adapters/imports/${id}`],
+      ['upload', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/adapters/imports/${id}`],
+    ];
+    for (const [kind, key, method, path, body] of operators) {
+      const texts: string[] = [];
+      for (const id of there[kind]) {
+        const answer = await gateway.ask(key, method, path(id), body);
+        expect([answer.status, path(id)]).toEqual([403, path(id)]);
+        texts.push(answer.text);
+      }
+      expect(texts[0]).toBe(texts[1]);
+    }
+    // Every route with an id in it is here, or where it says.
+    const elsewhere = ['/v1/responses/', '/docs/:file', '/admin/v1/adapters/uploads/:id'];
+    const isAsked = ({ method, path }: { method: string; path: string }) => {
+      const pattern = new RegExp(`^${path.replaceAll(/:\w+(\{.+?\})?/g, '[^/]+')}$`);
+      return [...asked, ...operators].some(
+        ([, , sent, pathOf]) => sent === method && pattern.test(pathOf('ID')),
+      );
+    };
+    const routes = gateway.app.routes.filter(({ method, path }) => method !== 'ALL' && path.includes(':'));
+    const missed = routes.filter(
+      (route) => !isAsked(route) && !elsewhere.some((path) => route.path.startsWith(path)),
+    );
+    expect(missed.map(({ method, path }) => `${method} ${path}`)).toEqual([]);
     for (const [kind, key, method, path, body] of asked) {
       const [real, none] = there[kind];
       const [a, b] = [
