@@ -409,6 +409,39 @@ describe('secrets and prompts', () => {
         `Bearer ${key}`,
         { model: 'base', prompt: CANARY, max_tokens: 4, stream: true },
       ],
+      [
+        '/v1/responses',
+        'POST',
+        `Bearer ${key}`,
+        {
+          ...{ model: 'base', input: CANARY, instructions: CANARY, metadata: { note: CANARY } },
+          ...{ max_output_tokens: 4, prompt_cache_key: CANARY, safety_identifier: CANARY },
+        },
+      ],
+      [
+        '/v1/chat/completions',
+        'POST',
+        `Bearer ${key}`,
+        {
+          ...{ model: 'base', cache_salt: CANARY, max_tokens: 40, stop: [CANARY] },
+          messages: [{ role: 'user', content: CANARY, name: CANARY }],
+          response_format: {
+            type: 'json_schema',
+            json_schema: { name: 'x', schema: { enum: [CANARY], description: CANARY } },
+          },
+        },
+      ],
+      [
+        '/v1/chat/completions',
+        'POST',
+        `Bearer ${key}`,
+        {
+          ...{ model: 'base', max_tokens: 4, guided_choice: [CANARY] },
+          messages: [{ role: 'user', content: 'x' }],
+        },
+      ],
+      ['/v1/embeddings', 'POST', `Bearer ${key}`, { model: 'base', input: CANARY }],
+      ['/tokenize', 'POST', `Bearer ${key}`, { model: 'base', prompt: CANARY }],
       ['/key/block', 'POST', `Bearer ${operator}`, { key: secret }],
       ['/key/generate', 'POST', `Bearer ${operator}`, { key: secret }],
       ['/admin/v1/keys', 'POST', `Bearer ${secret}`, { alias: 'x' }],
