@@ -7,6 +7,7 @@ export {
   type AuditVerification,
   audit,
   auditEntries,
+  lastAuditSequence,
   verifyAudit,
 } from './metadata/audit-log.ts';
 export {

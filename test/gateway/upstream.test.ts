@@ -247,7 +247,10 @@ describe('a client that leaves', () => {
     await until(async () => (await metric(direct, aborted)) === before + 4);
     expect(await metric(direct, 'vllm:num_requests_running')).toBe(0);
     // What was computed for it is not free.
-    const line = () => front.logs().find((each) => each.includes(`"requestId":"${id}"`)) ?? '';
+    // Not the line that says that a stream ended early.
+    const isRequest = (each: string) =>
+      each.includes(`"requestId":"${id}"`) && each.includes('"msg":"request"');
+    const line = () => front.logs().find(isRequest) ?? '';
     await until(() => line() !== '');
     expect(JSON.parse(line())).toMatchObject({ stream, usage: { prompt_tokens: expect.any(Number) } });
     expect(JSON.parse(line()).usage.prompt_tokens).toBeGreaterThan(0);

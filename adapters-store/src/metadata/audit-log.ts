@@ -70,7 +70,7 @@ export interface AuditQuery {
 export async function auditEntries(database: Database, query: AuditQuery): Promise<AuditRecord[]> {
   const { limit, before, tenant } = query;
   const found: AuditRecord[] = [];
-  const next = (await lastSequence(database)) + 1;
+  const next = (await lastAuditSequence(database)) + 1;
   for (let end = Math.min(before ?? next, next); end > 0 && found.length < limit; end -= PAGE) {
     let page = database
       .selectFrom('audit')
@@ -122,7 +122,8 @@ export async function verifyAudit(database: Database): Promise<AuditVerification
   }
 }
 
-async function lastSequence(database: Database): Promise<number> {
+/** The number of the newest entry; 0: there is none. */
+export async function lastAuditSequence(database: Database): Promise<number> {
   const row = await database
     .selectFrom('audit')
     .select('sequence')

@@ -144,12 +144,9 @@ export class Keys {
   async list(
     scope: KeyScope,
     { limit, after, skip = 0 }: PageQuery,
-    { id, alias }: KeyFilter = {},
+    filter: KeyFilter = {},
   ): Promise<ApiKey[]> {
-    let query = this.#database.selectFrom('api_key').selectAll().orderBy('id').limit(limit).offset(skip);
-    if (scope !== null) query = query.where('tenant', '=', scope);
-    if (id !== undefined) query = query.where('id', '=', id);
-    if (alias !== undefined) query = query.where('alias', '=', alias);
+    let query = this.#matching(scope, filter).selectAll().orderBy('id').limit(limit).offset(skip);
     if (after !== null) query = query.where('id', '>', after);
     const rows = await query.execute();
     if (rows.length === 0) return [];
@@ -170,12 +167,17 @@ export class Keys {
     );
   }
 
-  async count(scope: KeyScope, { id, alias }: KeyFilter = {}): Promise<number> {
-    let query = this.#database.selectFrom('api_key').select(({ fn }) => fn.countAll().as('keys'));
+  async count(scope: KeyScope, filter: KeyFilter = {}): Promise<number> {
+    const query = this.#matching(scope, filter).select(({ fn }) => fn.countAll().as('keys'));
+    return Number((await query.executeTakeFirst())?.keys ?? 0);
+  }
+
+  #matching(scope: KeyScope, { id, alias }: KeyFilter) {
+    let query = this.#database.selectFrom('api_key');
     if (scope !== null) query = query.where('tenant', '=', scope);
     if (id !== undefined) query = query.where('id', '=', id);
     if (alias !== undefined) query = query.where('alias', '=', alias);
-    return Number((await query.executeTakeFirst())?.keys ?? 0);
+    return query;
   }
 
   async #hasOperator(tables: TenantDatabase): Promise<boolean> {

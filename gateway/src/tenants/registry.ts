@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Principal, StorageError } from '@polylora/adapters-store';
+import { lastAuditSequence, type Principal, StorageError } from '@polylora/adapters-store';
 import type { Access } from '../access/access.ts';
 import type { Logger } from '../logging.ts';
 import type { SteadyClock } from '../steady-clock.ts';
@@ -63,7 +63,7 @@ export class Registry {
   }
 
   static async open(options: RegistryOptions): Promise<Registry> {
-    const registry = new Registry(options, await lastSequence(options.database));
+    const registry = new Registry(options, await lastAuditSequence(options.database));
     registry.#loop = registry.#follow();
     return registry;
   }
@@ -259,16 +259,6 @@ function joined(database: TenantDatabase) {
     .selectFrom('api_key_secret')
     .innerJoin('api_key', 'api_key.id', 'api_key_secret.key')
     .select(['api_key.id as key_id', 'api_key_secret.expires_at as secret_expires_at']);
-}
-
-async function lastSequence(database: TenantDatabase): Promise<number> {
-  const row = await database
-    .selectFrom('audit')
-    .select('sequence')
-    .orderBy('sequence', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return row?.sequence ?? 0;
 }
 
 function partsOf(subject: string): [kind: string, id: string] {

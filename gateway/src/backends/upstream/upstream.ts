@@ -130,8 +130,10 @@ export class UpstreamBackend implements Backend {
       }
       yield start(request, null);
       const [events, chunks] = [new EventData(), new ChunkReader(request)];
-      for (let bytes = await answer.body.next(); bytes !== null; bytes = await answer.body.next()) {
-        for (const data of events.feed(bytes)) {
+      for (let hasEnded = false; !hasEnded && !chunks.isDone; ) {
+        const bytes = await answer.body.next();
+        hasEnded = bytes === null;
+        for (const data of bytes === null ? events.end() : events.feed(bytes)) {
           const event = chunks.read(data);
           if (event?.type === 'error') {
             yield this.#refused(event);
@@ -139,15 +141,6 @@ export class UpstreamBackend implements Backend {
           }
           if (event !== null) yield event;
         }
-        if (chunks.isDone) break;
-      }
-      for (const data of chunks.isDone ? [] : events.end()) {
-        const event = chunks.read(data);
-        if (event?.type === 'error') {
-          yield this.#refused(event);
-          return;
-        }
-        if (event !== null) yield event;
       }
       yield* chunks.end();
     } catch (error) {

@@ -43,7 +43,7 @@ export function adminAudit(database: () => Database | null): Hono<GatewayEnv> {
 function filterOf(c: Context<GatewayEnv>, param: string): string | null {
   const given = c.req.query(param);
   if (given === undefined) return null;
-  // PostgreSQL takes no NUL, and no entry has any of the others.
+  // No entry has any.
   if (/\p{Cc}/u.test(given)) throw invalidValue(param, 'it has control characters.');
   return textValue(given, param, LONGEST);
 }
