@@ -265,8 +265,8 @@ describe('a chat completion that cannot be', () => {
 
   it('says when the prompt is too long, streamed or not', async () => {
     const long = 'word '.repeat(10_000);
-    for (const request of [ask('base', long), askStreamed('base', long)]) {
-      const error = await request.then(
+    for (const request of [ask, askStreamed]) {
+      const error = await request('base', long).then(
         () => null,
         (reason: unknown) => reason,
       );
