@@ -1,8 +1,10 @@
 import { Hono } from 'hono';
+import { TrieRouter } from 'hono/router/trie-router';
 import { administratorsOnly, authenticate, operatorsOnly } from './access/authenticate.ts';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
+import { RememberingRouter } from './http/remembering-router.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminAudit } from './routes/admin/audit.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
@@ -41,7 +43,7 @@ const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
  * const response = await app.request('/v1/models');
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
-  const app = new Hono<GatewayEnv>();
+  const app = new Hono<GatewayEnv>({ router: new RememberingRouter(new TrieRouter()) });
   app.use('*', requestContext(deps.logger, deps.metrics));
 
   if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));

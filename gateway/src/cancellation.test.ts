@@ -25,7 +25,13 @@ describe('Cancellation', () => {
     const cancellation = new Cancellation();
     const stop = cancellation.onCancel(() => expect.unreachable());
     stop();
+    stop();
+    // Also where another listener is what stops it.
+    const stopLater: (() => void)[] = [];
+    cancellation.onCancel(() => stopLater.pop()?.());
+    stopLater.push(cancellation.onCancel(() => expect.unreachable()));
     cancellation.cancel(LEFT);
+    expect(stopLater).toEqual([]);
   });
 
   it('is a signal too, whenever that is asked for, and follows one', () => {

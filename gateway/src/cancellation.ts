@@ -8,7 +8,8 @@ type Listener = (reason: unknown) => void;
  * one costs: every request has one of these, and few are ever cancelled.
  */
 export class Cancellation {
-  readonly #listeners = new Set<Listener>();
+  /** Seldom more than two. */
+  readonly #listeners: Listener[] = [];
   #reason: unknown = null;
   #isCancelled = false;
   #signal: AbortSignal | null = null;
@@ -50,15 +51,18 @@ export class Cancellation {
   /** @param listener told once: at once, where it is cancelled already @returns what ends the listening */
   onCancel(listener: Listener): () => void {
     if (this.#isCancelled) listener(this.#reason);
-    else this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    else this.#listeners.push(listener);
+    return () => {
+      const place = this.#listeners.indexOf(listener);
+      if (place >= 0) this.#listeners.splice(place, 1);
+    };
   }
 
   #cancel(reason: unknown): void {
     if (this.#isCancelled) return;
     this.#isCancelled = true;
     this.#reason = reason;
-    for (const listener of this.#listeners) listener(reason);
-    this.#listeners.clear();
+    // What one of them stops is not told.
+    for (let next = this.#listeners.shift(); next !== undefined; next = this.#listeners.shift()) next(reason);
   }
 }

@@ -36,7 +36,7 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
   const { inputs, truncate } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
   const { tenant, weight } = scheduling;
-  const counter = promptCounter({ backend, model, inFlight, tenant, weight });
+  const counter = promptCounter({ backend, model, inFlight }, { tenant, weight });
   const most = askedOfInputs(model, inputs, counter);
   const reservation = await reserved(options, most);
   let used: Used | null = null;

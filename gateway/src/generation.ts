@@ -93,8 +93,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
 }
 
 function counterOf(options: GenerationOptions): PromptCounter | null {
-  const { tenant, weight } = schedulingOf(options);
-  const count = promptCounter({ tenant, weight, ...options });
+  const count = promptCounter(options, schedulingOf(options));
   if (count === null) return null;
   return (prompt) =>
     count(prompt).catch((error: unknown) => {
@@ -164,17 +163,24 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   const { requests, cancellation, meter, end, leave } = await admit(options);
   meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
-    const whole = await metrics.observeWhole(
-      answer.call(backend, model, request, cancellation),
-      isAwaited(request),
-    );
-    for (const event of whole) meter.take(choice, event);
-    cancellation.throwIfCancelled();
-    return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
+    const sequence = metrics.sequence(isAwaited(request));
+    try {
+      const whole = await answer.call(backend, model, request, cancellation);
+      for (const event of whole) {
+        // When its tokens came is not known.
+        sequence.see(event, null);
+        meter.take(choice, event);
+      }
+      cancellation.throwIfCancelled();
+      return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
+    } finally {
+      sequence.end();
+    }
   };
   const answers = requests.map(ask);
+  const [only] = answers;
   try {
-    return (await Promise.all(answers)).flat();
+    return only !== undefined && answers.length === 1 ? await only : (await Promise.all(answers)).flat();
   } catch (error) {
     leave();
     // Those that it ends tell what came of them, which is at once.

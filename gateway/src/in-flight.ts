@@ -18,16 +18,11 @@ export interface InFlightLimits {
   readonly queued: number;
 }
 
-interface Held {
-  readonly tenant: string;
-  readonly sequences: number;
-}
-
 /** All that a tenant has in flight. */
 interface Own {
-  readonly sequences: number;
+  sequences: number;
   /** As of its last request: it may be changed. */
-  readonly weight: number;
+  weight: number;
 }
 
 /**
@@ -40,7 +35,7 @@ interface Own {
  */
 export class InFlight {
   readonly #limits: InFlightLimits;
-  readonly #held = new Map<Cancellation, Held>();
+  readonly #held = new Set<Cancellation>();
   readonly #ofTenant = new Map<string, Own>();
   #sequences = 0;
   #draining = false;
@@ -71,19 +66,26 @@ export class InFlight {
     if (this.#sequences + sequences > capacity) {
       throw new ApiError('engine_overloaded', 'The server is overloaded. Please try again later.');
     }
-    const own = (this.#ofTenant.get(tenant)?.sequences ?? 0) + sequences;
+    let own = this.#ofTenant.get(tenant);
+    const ownThen = (own?.sequences ?? 0) + sequences;
     const isQueueing = this.#sequences + sequences > running;
     // One may always be: whoever weighs little comes seldom, and not never.
     const most = Math.max(1, MOST_OF_FREE * this.#share(weight) * (capacity - this.#sequences));
-    if (isQueueing && own > most) {
-      const message = `You have ${own - sequences} requests in flight and the server is busy. Please try again later.`;
+    if (isQueueing && ownThen > most) {
+      const message = `You have ${ownThen - sequences} requests in flight and the server is busy. Please try again later.`;
       throw new ApiError('engine_overloaded', message);
     }
-    const cancellation = new Cancellation();
-    this.#held.set(cancellation, { tenant, sequences });
-    this.#ofTenant.set(tenant, { sequences: own, weight });
+    if (own === undefined) {
+      own = { sequences, weight };
+      this.#ofTenant.set(tenant, own);
+    } else {
+      own.sequences = ownThen;
+      own.weight = weight;
+    }
     this.#sequences += sequences;
-    return { cancellation, release: () => this.#release(cancellation) };
+    const cancellation = new Cancellation();
+    this.#held.add(cancellation);
+    return { cancellation, release: () => this.#release(cancellation, tenant, sequences) };
   }
 
   /** A weight as part of the largest in flight. */
@@ -93,16 +95,14 @@ export class InFlight {
     return weight / largest;
   }
 
-  #release(cancellation: Cancellation): void {
-    const held = this.#held.get(cancellation);
-    if (held === undefined) return;
-    const { tenant, sequences } = held;
-    this.#held.delete(cancellation);
+  #release(cancellation: Cancellation, tenant: string, sequences: number): void {
+    if (!this.#held.delete(cancellation)) return;
     this.#sequences -= sequences;
     const own = this.#ofTenant.get(tenant);
-    if (own !== undefined && own.sequences > sequences)
-      this.#ofTenant.set(tenant, { ...own, sequences: own.sequences - sequences });
-    else this.#ofTenant.delete(tenant);
+    if (own !== undefined) {
+      own.sequences -= sequences;
+      if (own.sequences === 0) this.#ofTenant.delete(tenant);
+    }
     if (this.#held.size === 0) this.#onIdle?.();
   }
 
@@ -120,6 +120,6 @@ export class InFlight {
     });
     clearTimeout(timer);
     const reason = new ApiError('shutting_down', 'The server shut down before the answer was complete.');
-    for (const cancellation of this.#held.keys()) cancellation.cancel(reason);
+    for (const cancellation of this.#held) cancellation.cancel(reason);
   }
 }

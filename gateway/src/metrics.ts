@@ -121,7 +121,7 @@ export class Metrics {
    *   otherwise say nothing of what users see
    */
   async *observe(events: AsyncIterable<BackendEvent>, isAwaited = true): AsyncGenerator<BackendEvent> {
-    const sequence = new SequenceMeter(this.#sequences, isAwaited);
+    const sequence = this.sequence(isAwaited);
     try {
       for await (const event of events) {
         sequence.see(event, performance.now());
@@ -132,19 +132,9 @@ export class Metrics {
     }
   }
 
-  /** Measures a sequence that is answered whole: when its tokens came is not known then. */
-  async observeWhole(
-    answer: Promise<readonly BackendEvent[]>,
-    isAwaited = true,
-  ): Promise<readonly BackendEvent[]> {
-    const sequence = new SequenceMeter(this.#sequences, isAwaited);
-    try {
-      const events = await answer;
-      for (const event of events) sequence.see(event, null);
-      return events;
-    } finally {
-      sequence.end();
-    }
+  /** What measures a sequence from now on, for one who tells it of its events. */
+  sequence(isAwaited = true): SequenceMeter {
+    return new SequenceMeter(this.#sequences, isAwaited);
   }
 
   /** Everything in Prometheus' text format, with the backend's state as of now. */

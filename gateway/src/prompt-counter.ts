@@ -5,23 +5,23 @@ import type { InFlight } from './in-flight.ts';
 export interface PromptCounterOptions {
   readonly backend: Backend;
   readonly model: BackendModel;
-  readonly tenant: string;
-  /** The tenant's share of the server. */
-  readonly weight: number;
   readonly inFlight: InFlight;
+}
+
+/** Whose prompts they are, and the share of the server that is theirs. */
+export interface CountedFor {
+  readonly tenant: string;
+  readonly weight: number;
 }
 
 /** Counts a prompt's tokens. @throws ApiError where it cannot be a prompt, or the server is busy */
 export type PromptCounter = (prompt: Prompt) => Promise<number>;
 
 /** Counts with the model's own tokenizer; null where that is not here, as an upstream's and an embedding model's. */
-export function promptCounter({
-  backend,
-  model,
-  tenant,
-  weight,
-  inFlight,
-}: PromptCounterOptions): PromptCounter | null {
+export function promptCounter(
+  { backend, model, inFlight }: PromptCounterOptions,
+  { tenant, weight }: CountedFor,
+): PromptCounter | null {
   const { tokenizer, base } = backend;
   const isBases = model.parent !== null || model.id === base?.id;
   if (tokenizer === null || !isBases) return null;

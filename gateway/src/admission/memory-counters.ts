@@ -69,7 +69,7 @@ export interface MemoryCountersOptions {
 export class MemoryCounters implements Counters, SumsReader {
   readonly #options: MemoryCountersOptions;
   readonly #steady: () => number;
-  readonly #states = new Map<string, State>();
+  readonly #states = { tenant: new Map<string, State>(), key: new Map<string, State>() };
 
   constructor(options: MemoryCountersOptions) {
     this.#options = options;
@@ -106,7 +106,7 @@ export class MemoryCounters implements Counters, SumsReader {
   settle({ at, scopes, need }: Hold, used: Amount | null): void {
     const now = this.#steady();
     for (const { subject } of scopes) {
-      const state = this.#states.get(subjectId(subject));
+      const state = this.#find(subject);
       if (state === undefined) continue;
       state.held = minus(state.held, need);
       if (need.isInteractive) {
@@ -124,18 +124,19 @@ export class MemoryCounters implements Counters, SumsReader {
 
   subjects(): readonly Subject[] {
     const oldest = this.#steady() - IDLE_MILLISECONDS;
-    for (const [id, { concurrent, held, usedAt }] of this.#states) {
-      if (usedAt < oldest && concurrent === 0 && held.tokens === 0) this.#states.delete(id);
+    for (const { subject, concurrent, held, usedAt } of this.#all()) {
+      if (usedAt < oldest && concurrent === 0 && held.tokens === 0)
+        this.#states[subject.kind].delete(subject.id);
     }
-    return [...this.#states.values()].filter(({ spent }) => spent !== null).map(({ subject }) => subject);
+    return this.#all().flatMap(({ subject, spent }) => (spent === null ? [] : [subject]));
   }
 
   mark(): void {
-    for (const state of this.#states.values()) state.written = { ...state.since };
+    for (const state of this.#all()) state.written = { ...state.since };
   }
 
   take(subject: Subject, sums: Sums): void {
-    const state = this.#states.get(subjectId(subject));
+    const state = this.#find(subject);
     if (state === undefined) return;
     this.#roll(state);
     state.spent = sums;
@@ -161,7 +162,7 @@ export class MemoryCounters implements Counters, SumsReader {
 
   /** What everybody holds and has spent who was here lately. */
   known(): readonly Known[] {
-    return [...this.#states.values()].map((state) => ({
+    return this.#all().map((state) => ({
       subject: state.subject,
       concurrent: state.concurrent,
       held: state.held,
@@ -171,7 +172,7 @@ export class MemoryCounters implements Counters, SumsReader {
 
   /** What a subject spent, as far as it is known here; null: nobody has asked. */
   sums(subject: Subject): Sums | null {
-    const state = this.#states.get(subjectId(subject));
+    const state = this.#find(subject);
     return state === undefined ? null : this.#sumsOf(state);
   }
 
@@ -222,9 +223,16 @@ export class MemoryCounters implements Counters, SumsReader {
     return { scope, kind: 'budget', budget, spent, held, milliseconds: end === null ? null : end - now };
   }
 
+  #all(): State[] {
+    return [...this.#states.tenant.values(), ...this.#states.key.values()];
+  }
+
+  #find({ kind, id }: Subject): State | undefined {
+    return this.#states[kind].get(id);
+  }
+
   #stateOf(subject: Subject): State {
-    const id = subjectId(subject);
-    let state = this.#states.get(id);
+    let state = this.#find(subject);
     if (state === undefined) {
       state = {
         subject,
@@ -239,7 +247,7 @@ export class MemoryCounters implements Counters, SumsReader {
         usedAt: this.#steady(),
         loading: null,
       };
-      this.#states.set(id, state);
+      this.#states[subject.kind].set(subject.id, state);
     }
     return state;
   }
@@ -313,9 +321,4 @@ function plus(a: Amount, b: Amount): Amount {
 
 function minus(a: Amount, b: Amount): Amount {
   return { tokens: a.tokens - b.tokens, money: a.money - b.money };
-}
-
-/** What a subject is counted under. */
-export function subjectId({ kind, id }: Subject): string {
-  return `${kind}:${id}`;
 }

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../logging.ts';
 import type { Answer, Counters, Hold, Need, Obstacle, Scope } from './counters.ts';
-import { type MemoryCounters, subjectId } from './memory-counters.ts';
+import type { MemoryCounters } from './memory-counters.ts';
 import { endOf, firstDays } from './periods.ts';
 import { LIVE, RESERVE, SETTLE, SPENT, STATE } from './redis-script.ts';
 import type { Amount, Subject, Sums, SumsReader } from './spend-log.ts';
@@ -293,4 +293,9 @@ export class RedisCounters implements Counters, SumsReader {
     const message = 'Redis does not answer: limits hold for this server by itself';
     this.#options.logger.error({ err: error }, message);
   }
+}
+
+/** What a subject is counted under. */
+function subjectId({ kind, id }: Subject): string {
+  return `${kind}:${id}`;
 }

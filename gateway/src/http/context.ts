@@ -35,9 +35,27 @@ export interface GatewayEnv {
     headers: Record<string, string> | null;
     log: RequestLog;
     access: Access;
-    /** Resolves when what was used is known, which a stream tells in the end. */
-    ended?: Promise<void>;
+    /** Tells when what was used is known, which a stream does in the end. */
+    ending?: Ending;
   };
+}
+
+/** Something that ends once, and one who waits for it. */
+export class Ending {
+  #hasEnded = false;
+  #listener = () => {};
+
+  end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#listener();
+  }
+
+  /** @param listener told at once, where it has ended */
+  onEnd(listener: () => void): void {
+    if (this.#hasEnded) listener();
+    else this.#listener = listener;
+  }
 }
 
 const OPENAI_VERSION = '2020-10-01';
@@ -84,9 +102,9 @@ export function requestContext(logger: Logger, metrics: Metrics) {
       const ended = performance.now();
       afterwards(() => tell(ended));
     };
-    const ended = c.get('ended');
-    if (ended === undefined || c.get('log').usage !== undefined) tellAfterwards();
-    else void ended.then(tellAfterwards);
+    const ending = c.get('ending');
+    if (ending === undefined) tellAfterwards();
+    else ending.onEnd(tellAfterwards);
   });
 }
 

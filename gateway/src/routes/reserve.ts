@@ -1,20 +1,15 @@
 import type { Context } from 'hono';
 import { type Reservation, UNLIMITED } from '../admission/admission.ts';
 import type { Asked } from '../admission/asked.ts';
-import { addHeaders, type GatewayEnv } from '../http/context.ts';
+import { addHeaders, Ending, type GatewayEnv } from '../http/context.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /** Reserves what a request may use for whoever sent it; what it used is in its line of the log. */
 export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
   const taken = (reservation: Reservation): Reservation => {
     addHeaders(c, reservation.headers);
-    let onEnd = () => {};
-    c.set(
-      'ended',
-      new Promise((resolve) => {
-        onEnd = resolve;
-      }),
-    );
+    const ending = new Ending();
+    c.set('ending', ending);
     return {
       headers: reservation.headers,
       holdsTokens: reservation.holdsTokens,
@@ -24,7 +19,7 @@ export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
         if (used !== null && log.usage === undefined) {
           log.usage = { prompt_tokens: used.promptTokens, completion_tokens: used.completionTokens };
         }
-        onEnd();
+        ending.end();
       },
     };
   };
