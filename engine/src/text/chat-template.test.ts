@@ -58,6 +58,10 @@ describe('ChatTemplate', () => {
     );
   });
 
+  it('trims what is not defined to nothing', () => {
+    expect(render('{{ "a" + messages[0].missing|trim + (" b " | trim) }}{{ " c "|trim }}')).toBe('abc');
+  });
+
   it('says that a template fails', () => {
     expect(() => render('{{ messages | nonsense }}')).toThrow(
       expect.objectContaining({

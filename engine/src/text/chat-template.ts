@@ -18,6 +18,9 @@ class Refusal extends Error {}
  */
 const PREAMBLE = '{% set raise_exception = refuse %}{% set range = bounded_range %}\n';
 
+/** Jinja trims what is not defined to nothing, as Hermes' templates need it for tools without descriptions; our library fails. */
+const TRIM = /\|\s*trim\b/g;
+
 export interface SpecialTexts {
   readonly bosToken: string | null;
   readonly eosToken: string | null;
@@ -35,7 +38,7 @@ export class ChatTemplate {
   /** @throws EngineError `invalid_chat_template` where the template's syntax is wrong. */
   constructor(source: string, { bosToken, eosToken }: SpecialTexts) {
     try {
-      this.#template = new Template(PREAMBLE + source);
+      this.#template = new Template(PREAMBLE + source.replace(TRIM, "| default('') | trim"));
     } catch (error) {
       throw failure('cannot be parsed', error);
     }
