@@ -24,7 +24,9 @@ function serverError(status: number, retry: boolean, meaning: string): ErrorDefi
 
 export const ERRORS = {
   invalid_json: badRequest('The body is not valid UTF-8 JSON, or is not a JSON object.'),
-  json_too_deep: badRequest('The JSON body nests arrays and objects too deeply.'),
+  json_too_deep: badRequest(
+    'The JSON body, or JSON in the text of a field, nests arrays and objects too deeply.',
+  ),
   missing_required_parameter: badRequest('A required field is absent.'),
   invalid_type: badRequest('A field has the wrong JSON type.'),
   invalid_value: badRequest('A field has a value that is not allowed, or that contradicts another field.'),

@@ -32,6 +32,7 @@ const LEAST_USED = {
   snowplow: 22,
   'washington-post': 11,
   schemastore: 12,
+  github: 50,
   'json-schema-test-suite': 140,
 };
 

@@ -43,7 +43,10 @@ async function call(engine: Engine, use: Partial<ToolUse>, sampling = {}): Promi
     id: `tools-${asked++}`,
     prompt: {
       kind: 'chat',
-      messages: [{ role: 'user', content: 'Weather in Rome?' }],
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: 'Weather in Rome?' },
+      ],
       tools: { tools: TOOLS, choice: 'required', parallel: true, ...use },
     },
     adapter: null,
@@ -62,33 +65,54 @@ async function call(engine: Engine, use: Partial<ToolUse>, sampling = {}): Promi
 
 const closing: [number, number][] = [];
 
-/** Short templates that speak of tools as each family's does; the models' own know none. */
-const HEAD = "{% for tool in tools or [] %}{{ tool['function']['name'] }}{% endfor %}";
-const BODY = "{% for message in messages %}{{ message['content'] }}{% endfor %}";
+/** Whole templates of the families, beside models with tokens that stand for markers and without. */
 const FAMILIES = [
-  { family: 'Hermes', model: 'qwen2', template: `${HEAD}<tool_call>${BODY}`, control: null },
+  { family: 'Qwen 2.5', model: 'qwen2', template: 'qwen2.5', tokens: {} },
   {
-    family: 'Hermes with control tokens',
+    family: 'Qwen 3 with control tokens',
     model: 'qwen3',
-    template: `${HEAD}<tool_call>${BODY}`,
-    control: '<tool_call>',
+    template: 'qwen3',
+    tokens: { '<|im_start|>': '<tool_call>' },
   },
-  { family: 'Llama', model: 'llama', template: `${HEAD}ipython "parameters"${BODY}`, control: null },
-  { family: 'Mistral', model: 'mistral', template: `${HEAD}[TOOL_CALLS]${BODY}`, control: null },
+  { family: 'Llama', model: 'llama', template: 'llama-3', tokens: {} },
+  {
+    family: 'Llama with control tokens',
+    model: 'llama',
+    template: 'llama-3',
+    tokens: { '<|im_start|>': '<|python_tag|>' },
+  },
+  { family: 'Mistral Nemo', model: 'mistral', template: 'mistral-nemo', tokens: {} },
+  { family: 'Mistral Small 3.2', model: 'mistral', template: 'mistral-small-3.2', tokens: {} },
+  { family: 'Ministral 3', model: 'mistral', template: 'ministral-3', tokens: {} },
+  {
+    family: 'Ministral 3 with control tokens',
+    model: 'qwen3',
+    template: 'ministral-3',
+    tokens: { '<|endoftext|>': '[TOOL_CALLS]', '<|im_start|>': '[ARGS]' },
+  },
 ];
 
-/** A copy of a tiny model with another chat template, and a token that has no other use made the family's own. */
+/** Room for the longest of the templates with its tools. */
+const CONTEXT = 4_096;
+
+/** A copy of a tiny model with another chat template, and tokens that have no other use made the family's own. */
 async function familyModel(
-  { model, template, control }: (typeof FAMILIES)[number],
+  { model, template, tokens }: (typeof FAMILIES)[number],
   folder: string,
 ): Promise<string> {
   await cp(join(FIXTURES, 'models', model), folder, { recursive: true });
   const change = async (file: string, how: (text: string) => string) =>
     writeFile(join(folder, file), how(await readFile(join(folder, file), 'utf8')));
+  const chatTemplate = await readFile(join(FIXTURES, 'templates', `${template}.jinja`), 'utf8');
   await change('tokenizer_config.json', (text) =>
-    JSON.stringify({ ...JSON.parse(text), chat_template: template }),
+    JSON.stringify({ ...JSON.parse(text), chat_template: chatTemplate }),
   );
-  if (control !== null) await change('tokenizer.json', (text) => text.replaceAll('<|im_start|>', control));
+  await change('config.json', (text) =>
+    JSON.stringify({ ...JSON.parse(text), max_position_embeddings: CONTEXT }),
+  );
+  for (const [from, to] of Object.entries(tokens)) {
+    await change('tokenizer.json', (text) => text.replaceAll(from, to));
+  }
   return folder;
 }
 
@@ -99,9 +123,11 @@ describe.each(FAMILIES)('$family', { timeout: PATIENCE_MS }, (family) => {
     folder = await mkdtemp(join(tmpdir(), 'polylora-tools-'));
     engine = await startTinyEngine(await familyModel(family, folder), { poolBytes: 64 << 20 });
     closing.length = 0;
-    for (const text of ['"', '}', ']']) {
-      closing.push([(await engine.tokenize({ kind: 'text', text })).at(-1)!, 3]);
-    }
+    const lean = async (text: string, bias: number) =>
+      closing.push([(await engine.tokenize({ kind: 'text', text })).at(-1)!, bias]);
+    for (const text of ['"', '}', ']']) await lean(text, 3);
+    // Else a model with random weights calls and calls.
+    await lean(family.model === 'mistral' ? '</s>' : '<|im_end|>', 8);
   }, PATIENCE_MS);
   afterAll(async () => {
     await engine?.close();

@@ -21,7 +21,14 @@ export interface SuiteGroup {
 
 const FOLDER = join(import.meta.dirname, '..', 'fixtures', 'schemas');
 
-export const REAL_WORLD = ['glaive', 'kubernetes', 'snowplow', 'washington-post', 'schemastore'] as const;
+export const REAL_WORLD = [
+  'glaive',
+  'kubernetes',
+  'snowplow',
+  'washington-post',
+  'schemastore',
+  'github',
+] as const;
 
 export async function readSchemas(file: (typeof REAL_WORLD)[number]): Promise<readonly NamedSchema[]> {
   return JSON.parse(await readFile(join(FOLDER, `${file}.json`), 'utf8')) as NamedSchema[];

@@ -58,6 +58,10 @@ describe('ChatTemplate', () => {
     );
   });
 
+  it('trims what is not defined to nothing', () => {
+    expect(render('{{ "a" + messages[0].missing|trim + (" b " | trim) }}{{ " c "|trim }}')).toBe('abc');
+  });
+
   it('says that a template fails', () => {
     expect(() => render('{{ messages | nonsense }}')).toThrow(
       expect.objectContaining({
@@ -84,6 +88,26 @@ describe('ChatTemplate', () => {
     expect(
       render('{{ range(3) | join(",") }};{{ range(1, 7, 2) | join(",") }};{{ range(3, 0, -1) | join(",") }}'),
     ).toBe('0,1,2;1,3,5;3,2,1');
+  });
+
+  it('is not tried again where it did not end, and another in its place is', () => {
+    const ninety = '{% for a in range(90000) %}';
+    const loops = `{# again #}${ninety}${ninety}{{ messages | length }}{% endfor %}{% endfor %}`;
+    const message = "The model's chat template failed: it did not end within 2000 ms";
+    const refused = expect.objectContaining({ code: 'invalid_chat_template', message });
+    expect(() => render(loops)).toThrow(refused);
+    const started = performance.now();
+    // Read again, and with more to say.
+    for (const messages of [ASK, [...ASK, ...ASK]]) expect(() => render(loops, messages)).toThrow(refused);
+    expect(performance.now() - started).toBeLessThan(500);
+    expect(render(`${loops.slice(0, 11)}{{ messages | length }}`)).toBe('1');
+  });
+
+  it('is tried again with less than it did not end with', () => {
+    const ninety = '{% for a in range(90000) %}';
+    const long = `{% if messages | length > 1 %}${ninety}${ninety}x{% endfor %}{% endfor %}{% endif %}short`;
+    expect(() => render(long, [...ASK, ...ASK])).toThrow(/did not end/);
+    expect(render(long)).toBe('short');
   });
 
   it('gives tools as OpenAI writes them, and calls with their arguments read', () => {

@@ -3,11 +3,15 @@ import { Template } from '@huggingface/jinja';
 import { knowsTools } from '../tools/tool-format.ts';
 import { callsInText, toolsInText } from '../tools/tools-in-text.ts';
 import { type ChatMessage, EngineError, type Tool } from '../types.ts';
-import { withTimeLimit } from './time-limit.ts';
+import { EndlessTemplates } from './endless-templates.ts';
+import { TimeLimitReached, withTimeLimit } from './time-limit.ts';
 
 /** No template of a model takes a hundredth of it, for as many messages as fit. */
 const LONGEST_MILLISECONDS = 2_000;
 const LONGEST_RANGE = 100_000;
+
+/** One process renders for one model, but a template may be read again. */
+const endless = new EndlessTemplates();
 
 /** What `raise_exception` in a template throws: the template refuses the chat. */
 class Refusal extends Error {}
@@ -18,6 +22,9 @@ class Refusal extends Error {}
  */
 const PREAMBLE = '{% set raise_exception = refuse %}{% set range = bounded_range %}\n';
 
+/** Jinja trims what is not defined to nothing, as Hermes' templates need it for tools without descriptions; our library fails. */
+const TRIM = /\|\s*trim\b/g;
+
 export interface SpecialTexts {
   readonly bosToken: string | null;
   readonly eosToken: string | null;
@@ -26,6 +33,7 @@ export interface SpecialTexts {
 /** A model's chat template, rendered as transformers' `apply_chat_template` does. */
 export class ChatTemplate {
   readonly #template: Template;
+  readonly #digest: string;
   readonly #variables: Record<string, unknown>;
   readonly #knowsDeveloper: boolean;
   readonly #knowsTools: boolean;
@@ -35,7 +43,7 @@ export class ChatTemplate {
   /** @throws EngineError `invalid_chat_template` where the template's syntax is wrong. */
   constructor(source: string, { bosToken, eosToken }: SpecialTexts) {
     try {
-      this.#template = new Template(PREAMBLE + source);
+      this.#template = new Template(PREAMBLE + source.replace(TRIM, "| default('') | trim"));
     } catch (error) {
       throw failure('cannot be parsed', error);
     }
@@ -48,6 +56,7 @@ export class ChatTemplate {
       ...(bosToken === null ? {} : { bos_token: bosToken }),
       ...(eosToken === null ? {} : { eos_token: eosToken }),
     };
+    this.#digest = EndlessTemplates.digestOf(source);
     this.#knowsDeveloper = source.includes('developer');
     this.#knowsTools = knowsTools(source);
     this.#shortIds = source.includes('[TOOL_CALLS]');
@@ -86,7 +95,14 @@ export class ChatTemplate {
       ...(tools.length === 0 ? {} : { tools: functions }),
       messages: messages.map((message) => this.#variablesOf(message)),
     };
-    return withTimeLimit(LONGEST_MILLISECONDS, () => this.#template.render(variables));
+    const size = () => JSON.stringify([messages, tools]).length;
+    if (endless.has(this.#digest, size)) throw new TimeLimitReached(LONGEST_MILLISECONDS);
+    try {
+      return withTimeLimit(LONGEST_MILLISECONDS, () => this.#template.render(variables));
+    } catch (error) {
+      if (error instanceof TimeLimitReached) endless.add(this.#digest, size());
+      throw error;
+    }
   }
 
   #variablesOf({ role, toolCalls, toolCallId, ...rest }: ChatMessage): object {

@@ -4,7 +4,11 @@ const context: { work?: () => void } = createContext({});
 const script = new Script('work()');
 
 /** What was to be done took too long, and was given up where it was. */
-export class TimeLimitReached extends Error {}
+export class TimeLimitReached extends Error {
+  constructor(milliseconds: number) {
+    super(`it did not end within ${milliseconds} ms`);
+  }
+}
 
 /**
  * Does something that may never end by itself. V8 ends it: what it changed until then stays changed.
@@ -20,7 +24,7 @@ export function withTimeLimit<T>(milliseconds: number, work: () => T): T {
     script.runInContext(context, { timeout: milliseconds });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
-    throw new TimeLimitReached(`it did not end within ${milliseconds} ms`);
+    throw new TimeLimitReached(milliseconds);
   } finally {
     delete context.work;
   }

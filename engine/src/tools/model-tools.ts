@@ -3,7 +3,7 @@ import type { Tokenizer } from '@polylora/engine-native';
 import { type Constraint, EngineError, type GenerationRequest, type ToolUse } from '../types.ts';
 import { JSON_OPTIONS } from './embedded-schema.ts';
 import { ToolCallParser } from './tool-call-parser.ts';
-import { type ToolFormat, toolFormatOf, toolGrammar } from './tool-format.ts';
+import { markersOf, type ToolFormat, toolFormatOf, toolGrammar } from './tool-format.ts';
 
 const ID_LENGTH = 24;
 
@@ -15,8 +15,8 @@ export class ModelTools {
 
   constructor(chatTemplate: string | null, tokenizer: Tokenizer) {
     this.#format = toolFormatOf(chatTemplate);
-    const { begin, end } = this.#format;
-    const markers = tokenizer.controlTokens().filter(({ content }) => content === begin || content === end);
+    const texts = markersOf(this.#format);
+    const markers = tokenizer.controlTokens().filter(({ content }) => texts.includes(content));
     this.#markers = new Map(markers.map(({ content, id }) => [content, id]));
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ToolCallParser } from './tool-call-parser.ts';
-import { HERMES, LLAMA, MISTRAL, type ToolFormat } from './tool-format.ts';
+import { HERMES, LLAMA, MISTRAL, MISTRAL_NAMED, MISTRAL_NUMBERED, type ToolFormat } from './tool-format.ts';
 
 interface Read {
   readonly text: string;
@@ -118,6 +118,56 @@ describe('calls of tools', () => {
       MISTRAL,
       `[TOOL_CALLS] [${ADD_JSON}, ${ADD_JSON}]`,
       { text: '', calls: [ADD, ADD] },
+    ],
+    [
+      'behind the tag of code',
+      LLAMA,
+      '<|python_tag|>{"name": "add", "parameters": {"x": 1}}',
+      { text: '', calls: [{ name: 'add', arguments: '{"x": 1}' }] },
+    ],
+    ['code', LLAMA, '<|python_tag|>print(1)', { text: '<|python_tag|>print(1)', calls: [] }],
+    ['a part of the tag', LLAMA, '<|python', { text: '<|python', calls: [] }],
+    [
+      'names before their arguments',
+      MISTRAL_NAMED,
+      `I add. [TOOL_CALLS]add[ARGS]${ADD.arguments}[TOOL_CALLS]add[ARGS] {}`,
+      { text: 'I add.', calls: [ADD, { name: 'add', arguments: '{}' }] },
+    ],
+    [
+      'a name with an id',
+      MISTRAL_NUMBERED,
+      `[TOOL_CALLS]add[CALL_ID]a1b2c3d4e[ARGS]${ADD.arguments}`,
+      { text: '', calls: [ADD] },
+    ],
+    [
+      'an unknown name',
+      MISTRAL_NAMED,
+      '[TOOL_CALLS]sub[ARGS]{}',
+      { text: '[TOOL_CALLS]sub[ARGS]{}', calls: [] },
+    ],
+    [
+      'a name with no arguments',
+      MISTRAL_NAMED,
+      '[TOOL_CALLS]add, or not',
+      { text: '[TOOL_CALLS]add, or not', calls: [] },
+    ],
+    [
+      'a name whose arguments are none',
+      MISTRAL_NAMED,
+      '[TOOL_CALLS]add[ARGS]1',
+      { text: '[TOOL_CALLS]add[ARGS]1', calls: [] },
+    ],
+    [
+      'a name that is cut off',
+      MISTRAL_NAMED,
+      '[TOOL_CALLS]add[ARGS]',
+      { text: '[TOOL_CALLS]add[ARGS]', calls: [] },
+    ],
+    [
+      'arguments that are cut off',
+      MISTRAL_NAMED,
+      '[TOOL_CALLS]add[ARGS]{"a":',
+      { text: '', calls: [{ name: 'add', arguments: '{"a":' }] },
     ],
     ['words with brackets', MISTRAL, 'See [1] and [TOOL].', { text: 'See [1] and [TOOL].', calls: [] }],
   ])('%s', (_, format, answer, expected) => {

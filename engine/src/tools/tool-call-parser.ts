@@ -2,6 +2,9 @@ import type { ToolCallDelta } from '../types.ts';
 import { JsonEnd } from './json-end.ts';
 import type { ToolFormat } from './tool-format.ts';
 
+/** A function's name with its call's id, in characters: names have 64 at most. */
+const LONGEST_NAME = 200;
+
 /** What a piece of an answer brought. */
 export interface ParsedText {
   /** Text beside calls. */
@@ -14,6 +17,8 @@ type State =
   | { readonly kind: 'text' }
   /** Between calls, in what holds them; `raw` is what would be text if no call came. */
   | { readonly kind: 'between'; raw: string }
+  /** The name of a call and what stands between it and the arguments. */
+  | { readonly kind: 'name'; readonly raw: string }
   /** A call whose name and arguments' beginning are not there yet. */
   | { readonly kind: 'head'; raw: string; readonly end: JsonEnd; scanned: number }
   /** The arguments, given on as they come. */
@@ -66,7 +71,7 @@ export class ToolCallParser {
     while (this.#step(true));
     const state = this.#state;
     // One call that was cut off within its head may be anything; after others it is one more.
-    if (state.kind === 'head' || state.kind === 'between') {
+    if (state.kind === 'head' || state.kind === 'name' || state.kind === 'between') {
       if (this.#calls === 0) this.#say(state.raw + this.#pending);
     } else if (state.kind !== 'tail') {
       this.#say(this.#pending);
@@ -106,6 +111,8 @@ export class ToolCallParser {
         return this.#readText(atEnd);
       case 'between':
         return this.#readBetween(state);
+      case 'name':
+        return this.#readName(state);
       case 'head':
         return this.#readHead(state);
       case 'arguments':
@@ -116,10 +123,17 @@ export class ToolCallParser {
   }
 
   #readText(atEnd: boolean): boolean {
-    const { begin } = this.#format;
+    const { begin, prefix } = this.#format;
     if (begin === '') {
       const start = this.#pending.search(/\S/);
       if (start < 0) return false;
+      const first = this.#pending.slice(start);
+      if (prefix !== '' && first.startsWith(prefix)) {
+        this.#pending = first.slice(prefix.length);
+        this.#state = { kind: 'between', raw: prefix };
+        return true;
+      }
+      if (prefix.startsWith(first) && !atEnd) return false;
       this.#state = this.#pending[start] === '{' ? { kind: 'between', raw: '' } : { kind: 'plain' };
       return true;
     }
@@ -127,7 +141,8 @@ export class ToolCallParser {
     if (at >= 0) {
       this.#say(this.#pending.slice(0, at));
       this.#pending = this.#pending.slice(at + begin.length);
-      this.#state = { kind: 'between', raw: begin };
+      const raw = begin;
+      this.#state = this.#format.named === null ? { kind: 'between', raw } : { kind: 'name', raw };
       return true;
     }
     if (atEnd) return false;
@@ -163,6 +178,26 @@ export class ToolCallParser {
     return true;
   }
 
+  /** `name[ARGS]`, or `name[CALL_ID]id[ARGS]`, up to the arguments' brace. */
+  #readName(state: State & { kind: 'name' }): boolean {
+    const { idMarker, argumentsMarker } = this.#format.named!;
+    const at = this.#pending.indexOf(argumentsMarker);
+    if (at < 0) {
+      // No name is longer, nor has a brace in it.
+      return this.#pending.length > LONGEST_NAME || this.#pending.includes('{') ? this.#isNone(state) : false;
+    }
+    const head = this.#pending.slice(0, at);
+    const idAt = idMarker === '' ? -1 : head.indexOf(idMarker);
+    const name = (idAt < 0 ? head : head.slice(0, idAt)).trim();
+    const given = this.#pending.slice(at + argumentsMarker.length).trimStart();
+    if (given === '' && this.#names.has(name)) return false;
+    if (given[0] !== '{' || !this.#names.has(name)) return this.#isNone(state);
+    this.#begin(name);
+    this.#pending = given;
+    this.#state = { kind: 'arguments', end: new JsonEnd() };
+    return true;
+  }
+
   #readHead(state: State & { kind: 'head' }): boolean {
     const match = this.#head.exec(this.#pending);
     if (match !== null) {
@@ -189,7 +224,7 @@ export class ToolCallParser {
     return true;
   }
 
-  #isNone(state: State & { kind: 'head' }): boolean {
+  #isNone(state: State & { kind: 'head' | 'name' }): boolean {
     this.#pending = state.raw + this.#pending;
     this.#state = { kind: 'plain' };
     return true;
@@ -204,7 +239,7 @@ export class ToolCallParser {
     }
     this.#give(this.#pending.slice(0, ended));
     this.#pending = this.#pending.slice(ended);
-    this.#state = { kind: 'tail' };
+    this.#state = { kind: this.#format.named === null ? 'tail' : 'text' };
     return true;
   }
 

@@ -1,11 +1,6 @@
 import { ApiError } from '../errors.ts';
 import type { JsonObject } from '../openai/fields.ts';
-
-/** Deeper than any request needs, and shallow enough for whatever walks the result. */
-const MAX_DEPTH = 100;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+import { isTooDeep, MAX_JSON_DEPTH } from '../openai/json-depth.ts';
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -28,7 +23,9 @@ export async function readJsonBody(request: Request, limitBytes: number): Promis
 /** @throws ApiError invalid_json, json_too_deep */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  refuseDeepJson(buffer);
+  if (isTooDeep(buffer)) {
+    throw new ApiError('json_too_deep', `The JSON body nests more than ${MAX_JSON_DEPTH} levels deep.`);
+  }
   return parseObject(buffer);
 }
 
@@ -57,34 +54,6 @@ async function readBytes(request: Request, limitBytes: number): Promise<Uint8Arr
     if (error instanceof ApiError) throw error;
     throw new ApiError('client_closed_request', 'The connection closed before the body was complete.');
   }
-}
-
-/** Counts open brackets outside strings; needs no valid JSON, and is done before any parsing. */
-function refuseDeepJson(bytes: Buffer): void {
-  let depth = 0;
-  for (let index = 0; index < bytes.length; index++) {
-    const byte = bytes[index];
-    if (byte === QUOTE) {
-      index = endOfString(bytes, index);
-    } else if (byte === 0x5b || byte === 0x7b) {
-      depth++;
-      if (depth > MAX_DEPTH) {
-        throw new ApiError('json_too_deep', `The JSON body nests more than ${MAX_DEPTH} levels deep.`);
-      }
-    } else if (byte === 0x5d || byte === 0x7d) {
-      depth--;
-    }
-  }
-}
-
-/** Index of the quote that ends the string begun at `start`, or the end of the bytes. Searched natively: texts are long. */
-function endOfString(bytes: Buffer, start: number): number {
-  for (let end = bytes.indexOf(QUOTE, start + 1); end >= 0; end = bytes.indexOf(QUOTE, end + 1)) {
-    let backslashes = 0;
-    while (bytes[end - 1 - backslashes] === BACKSLASH) backslashes++;
-    if (backslashes % 2 === 0) return end;
-  }
-  return bytes.length;
 }
 
 function parseObject(bytes: Buffer): JsonObject {

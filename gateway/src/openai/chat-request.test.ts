@@ -20,6 +20,15 @@ function refusal(fields: object): [string, string | null, string] {
   throw new Error('was not refused');
 }
 
+/** JSON that nests so many levels deep; brackets in strings are none. */
+const deep = (levels: number) => `{"[[{{":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
+const deepCall = (levels: number) => ({
+  id: 'c',
+  type: 'function',
+  function: { name: 'f', arguments: deep(levels) },
+});
+const CALLED = { role: 'assistant', content: null, tool_calls: [deepCall(100)] };
+
 describe('readChatRequest', () => {
   it('fills what the client leaves out', () => {
     const { sampling, ...rest } = read({});
@@ -149,6 +158,12 @@ describe('readChatRequest', () => {
       'missing_required_parameter',
       'messages[0].tool_calls[0].id',
     ],
+    [
+      { messages: [CALLED, { ...CALLED, tool_calls: [CALLED.tool_calls[0], deepCall(101)] }] },
+      'json_too_deep',
+      'messages[1].tool_calls[1].function.arguments',
+    ],
+    [{ guided_json: deep(101) }, 'json_too_deep', 'guided_json'],
     [{ temperature: '1' }, 'invalid_type', 'temperature'],
     [{ temperature: 2.1 }, 'decimal_above_max_value', 'temperature'],
     [{ top_p: -0.1 }, 'decimal_below_min_value', 'top_p'],

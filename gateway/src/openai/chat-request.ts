@@ -166,7 +166,7 @@ function messageOf(
     role,
     content: words,
     ...(name == null ? {} : { name }),
-    ...(calls == null ? {} : { toolCalls: callsOf(calls) }),
+    ...(calls == null ? {} : { toolCalls: callsOf(calls, param('tool_calls')) }),
     ...(role === 'tool' && callId != null ? { toolCallId: callId } : {}),
   };
 }

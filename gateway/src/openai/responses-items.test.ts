@@ -41,3 +41,15 @@ describe('messagesOf', () => {
     expect(performance.now() - begun).toBeLessThan(1_000);
   });
 });
+
+it('a call’s arguments nest no deeper than a body may', () => {
+  const item = (levels: number) =>
+    itemOf(
+      { type: 'function_call', call_id: 'c', name: 'f', arguments: '['.repeat(levels) + ']'.repeat(levels) },
+      3,
+    );
+  expect(item(100)).toMatchObject({ type: 'function_call' });
+  expect(() => item(101)).toThrow(
+    expect.objectContaining({ code: 'json_too_deep', param: 'input[3].arguments' }),
+  );
+});

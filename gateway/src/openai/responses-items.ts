@@ -3,6 +3,7 @@ import type { ChatMessage, ToolCall } from '@polylora/engine';
 import { z } from 'zod';
 import { invalidValue, missing, quoted } from './fields.ts';
 import { newId } from './ids.ts';
+import { refuseDeepText } from './json-depth.ts';
 import { expecting, hints, list, optional, text } from './schema-parts.ts';
 import { MAX_CALLS } from './tools.ts';
 
@@ -93,7 +94,7 @@ interface CallOutputItem {
 /** Of the input or of the output. */
 export type ResponseItem = MessageItem | CallItem | CallOutputItem;
 
-/** @throws ApiError for an item without what its type needs */
+/** @throws ApiError for an item without what its type needs, and for arguments that nest too deeply */
 export function itemOf(item: InputItem, index: number): ResponseItem {
   const needed = <T>(field: keyof InputItem, value: T | null | undefined): T => {
     if (value == null) throw missing(`input[${index}].${field}`);
@@ -107,15 +108,18 @@ export function itemOf(item: InputItem, index: number): ResponseItem {
       const parts = typeof given === 'string' ? [{ type, text: given } as const] : given;
       return { id: newId('msg_'), type: 'message', status: 'completed', role, content: parts };
     }
-    case 'function_call':
+    case 'function_call': {
+      const given = needed('arguments', item.arguments);
+      refuseDeepText(given, `input[${index}].arguments`);
       return {
         id: newId('fc_'),
         type: 'function_call',
         status: item.status ?? 'completed',
         call_id: needed('call_id', item.call_id),
         name: needed('name', item.name),
-        arguments: needed('arguments', item.arguments),
+        arguments: given,
       };
+    }
     case 'function_call_output':
       return {
         id: newId('fco_'),

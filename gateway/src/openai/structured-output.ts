@@ -2,6 +2,7 @@ import type { Constraint } from '@polylora/engine';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
 import { invalidValue, type JsonObject, missing } from './fields.ts';
+import { refuseDeepText } from './json-depth.ts';
 import { expecting, list, onlyNeutral, optional, text, unsupportedField } from './schema-parts.ts';
 import { strictProblem } from './strict-schema.ts';
 
@@ -154,6 +155,7 @@ function ofJson(value: string | JsonObject | null | undefined, field: string): C
 }
 
 function assertJson(text: string, field: string): void {
+  refuseDeepText(text, field);
   try {
     JSON.parse(text);
   } catch {

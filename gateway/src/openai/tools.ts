@@ -1,6 +1,7 @@
 import type { Tool, ToolCall, ToolChoice, ToolUse } from '@polylora/engine';
 import { z } from 'zod';
 import { invalidValue, quoted } from './fields.ts';
+import { refuseDeepText } from './json-depth.ts';
 import { hints, list, optional, text } from './schema-parts.ts';
 import { assertStrict, itsName, jsonSchema } from './structured-output.ts';
 
@@ -137,7 +138,14 @@ function choiceOf(choice: Choice, names: ReadonlySet<string>): ToolChoice | null
   return { name };
 }
 
-/** A message's calls as the engine knows them. */
-export function callsOf(calls: z.output<typeof toolCalls>): ToolCall[] {
-  return calls.map(({ id, function: { name, arguments: given } }) => ({ id, name, arguments: given }));
+/**
+ * A message's calls as the engine knows them.
+ *
+ * @throws ApiError for arguments that nest too deeply: templates get them read
+ */
+export function callsOf(calls: z.output<typeof toolCalls>, param: string): ToolCall[] {
+  return calls.map(({ id, function: { name, arguments: given } }, index) => {
+    refuseDeepText(given, `${param}[${index}].function.arguments`);
+    return { id, name, arguments: given };
+  });
 }

@@ -1,5 +1,5 @@
 //! Formats of strings as patterns, where llguidance's own let through what is no such thing: the 29th of February of any year, and
-//! a 60th second of any minute.
+//! a 60th second of any minute. Formats of integers, which it does not look at, as bounds.
 
 const THIRTY_ONE: &str = "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])";
 const THIRTY: &str = "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)";
@@ -14,6 +14,18 @@ pub fn pattern(format: &str) -> Option<String> {
         "date" => Some(format!("^{}$", date())),
         "time" => Some(format!("^{TIME}$")),
         "date-time" => Some(format!("^{}[tT]{TIME}$", date())),
+        _ => None,
+    }
+}
+
+/// The lowest integer of 64 bits that llguidance makes a pattern for: it keeps bounds as doubles, and this is the next above the lowest.
+const LEAST_INT64: i64 = -9_223_372_036_854_774_784;
+
+/// What a number of OpenAPI's integer formats may be.
+pub fn bounds(format: &str) -> Option<(i64, i64)> {
+    match format {
+        "int32" => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+        "int64" => Some((LEAST_INT64, i64::MAX)),
         _ => None,
     }
 }

@@ -123,6 +123,10 @@ fn locate(schema: &Value, error: Refused, compile: impl Fn(&Value) -> Result<Gra
             if Instant::now() > deadline {
                 return found;
             }
+            // `false` allows nothing by itself, and is a fault nowhere by itself.
+            if part.is_boolean() {
+                continue;
+            }
             if let Err(error) = compile(&schema::alone(part, schema)) {
                 found = Refused::new(format!("{}{place}", found.place), error.message);
                 inner = part;

@@ -7,6 +7,7 @@ mod cursor;
 mod failure;
 mod formats;
 mod grammar;
+mod patterns;
 mod schema;
 mod source;
 mod vocabulary;

@@ -1,8 +1,8 @@
 //! A schema read before it is compiled: what in it cannot be enforced is named with its place.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::{Refused, formats};
+use crate::{Refused, formats, patterns};
 
 /// Keywords that say something about values which no grammar of ours enforces.
 const NOT_ENFORCED: &[&str] = &[
@@ -28,6 +28,8 @@ const ONE: &[&str] = &["items", "additionalItems", "additionalProperties"];
 const LISTS: &[&str] = &["anyOf", "oneOf", "allOf", "prefixItems", "items"];
 /// Keywords whose value is schemas by name.
 const MAPS: &[&str] = &["properties", "patternProperties", "$defs", "definitions"];
+/// Keywords whose value is a count.
+const COUNTS: &[&str] = &["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
 /// Schemas in a schema, at most.
 const MOST: usize = 20_000;
 /// Values of an `enum`, at most.
@@ -70,10 +72,28 @@ pub fn make_exact(schema: &mut Value) {
     if object.get("uniqueItems") == Some(&Value::Bool(false)) {
         object.remove("uniqueItems");
     }
+    for keyword in COUNTS {
+        // 2.0 is an integer, and llguidance takes it for none.
+        if let Some(count) = object.get(*keyword).filter(|count| !count.is_u64()).and_then(whole) {
+            object.insert((*keyword).to_owned(), count.into());
+        }
+    }
+    if let Some(Value::String(pattern)) = object.get_mut("pattern") {
+        *pattern = patterns::as_in_ecma(pattern);
+    }
+    if let Some(Value::Object(map)) = object.get_mut("patternProperties") {
+        *map = std::mem::take(map)
+            .into_iter()
+            .map(|(pattern, inner)| (patterns::as_in_ecma(&pattern), inner))
+            .collect();
+    }
     let pattern = object.get("format").and_then(Value::as_str).and_then(formats::pattern);
     if let Some(pattern) = pattern.filter(|_| !object.contains_key("pattern")) {
         object.remove("format");
         object.insert("pattern".to_owned(), Value::String(pattern));
+    }
+    if let Some((least, most)) = object.get("format").and_then(Value::as_str).and_then(formats::bounds) {
+        bound(object, least, most);
     }
     for (keyword, value) in object.iter_mut() {
         match value {
@@ -82,6 +102,27 @@ pub fn make_exact(schema: &mut Value) {
             inner if ONE.contains(&keyword.as_str()) => make_exact(inner),
             _ => {}
         }
+    }
+}
+
+/// Keeps the integers that a schema allows within bounds: those of other types are not concerned.
+fn bound(object: &mut Map<String, Value>, least: i64, most: i64) {
+    let integers_only = |name: &Value| if name == "number" { json!("integer") } else { name.clone() };
+    match object.get_mut("type") {
+        Some(Value::Array(names)) => *names = names.iter().map(integers_only).collect(),
+        Some(name) => *name = integers_only(name),
+        // Whether a number is meant at all is not said.
+        None => return,
+    }
+    object.remove("format");
+    let [minimum, maximum] =
+        ["minimum", "maximum"].map(|keyword| object.get(keyword).and_then(Value::as_f64));
+    // As doubles: where they are not exact, rounding keeps the order.
+    if minimum.is_none_or(|given| given < least as f64) {
+        object.insert("minimum".to_owned(), least.into());
+    }
+    if maximum.is_none_or(|given| given > most as f64) {
+        object.insert("maximum".to_owned(), most.into());
     }
 }
 
@@ -165,15 +206,13 @@ impl Walk<'_> {
                 Some(_) => Ok(()),
             },
             "$ref" => self.check_reference(value),
-            "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
-                match value.as_u64().or_else(|| whole(value)) {
-                    None => Err(format!("`{keyword}` is an integer from 0")),
-                    Some(count) if count > MOST_REPETITIONS && keyword.starts_with("min") => {
-                        Err(format!("`{keyword}` may be {MOST_REPETITIONS} at most"))
-                    }
-                    Some(_) => Ok(()),
+            count if COUNTS.contains(&count) => match value.as_u64().or_else(|| whole(value)) {
+                None => Err(format!("`{keyword}` is an integer from 0")),
+                Some(count) if count > MOST_REPETITIONS && keyword.starts_with("min") => {
+                    Err(format!("`{keyword}` may be {MOST_REPETITIONS} at most"))
                 }
-            }
+                Some(_) => Ok(()),
+            },
             "type" => match value {
                 Value::String(name) => check_type(name),
                 Value::Array(names) if !names.is_empty() => names.iter().try_for_each(|name| {

@@ -192,6 +192,10 @@ fn what_cannot_be_enforced_is_named_with_its_place() {
         place(r#"{"type":"object","properties":{"a":{"type":"string","minLength":5,"maxLength":2}},"required":["a"]}"#).0,
         "/properties/a"
     );
+    let closed =
+        r#"{"additionalProperties":false,"oneOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}]}"#;
+    let (at, message) = place(closed);
+    assert!(at.is_empty() && message.starts_with("`oneOf` cannot be enforced"), "{at}: {message}");
     assert!(refusal(json("{")).message.contains("not JSON"));
     assert!(refusal(json("false")).message.contains("nsatisfiable"));
     let lenient = Source::JsonSchema { schema: r#"{"not":{"type":"string"}}"#.to_owned(), lenient: true };
@@ -220,6 +224,63 @@ fn dates_are_days_that_there_are() {
     ] {
         assert!(!accepts(&grammar, &format!("\"{not}\"")), "{not}");
     }
+}
+
+#[test]
+fn integers_of_a_width_fit_in_it() {
+    let takes = |schema: &str, texts: &[&str]| {
+        let grammar = compiler().compile(&json(schema)).unwrap();
+        texts.iter().map(|text| accepts(&grammar, text)).collect::<Vec<_>>()
+    };
+    let texts = ["2147483647", "2147483648", "-2147483648", "-2147483649", "0", "1.5"];
+    let fits = [true, false, true, false, true, false];
+    assert_eq!(takes(r#"{"type":"integer","format":"int32"}"#, &texts), fits);
+    assert_eq!(takes(r#"{"type":["number","null"],"format":"int32"}"#, &texts), fits);
+    let nine = r#"{"type":"integer","format":"int32","minimum":-9,"maximum":9e9}"#;
+    assert_eq!(takes(nine, &["-9", "-10", "2147483647", "2147483648"]), [true, false, true, false]);
+    let texts =
+        ["9223372036854775807", "9223372036854775808", "-9223372036854774784", "-9223372036854775809"];
+    assert_eq!(takes(r#"{"type":"integer","format":"int64"}"#, &texts), [true, false, true, false]);
+    assert_eq!(takes(r#"{"type":["string","integer"],"format":"int32"}"#, &["\"any\"", "1"]), [true, true]);
+}
+
+#[test]
+fn patterns_mean_what_they_do_in_ecma_262() {
+    let takes = |pattern: &str, text: &str| {
+        let schema = serde_json::json!({ "type": "string", "pattern": pattern }).to_string();
+        accepts(&compiler().compile(&json(&schema)).unwrap(), &serde_json::to_string(text).unwrap())
+    };
+    for (pattern, text, taken) in [
+        ("^a.b$", "a-b", true),
+        ("^a.b$", "a\rb", false),
+        ("^a.b$", "a\u{2028}b", false),
+        (r"^a\.b$", "a-b", false),
+        (r"^a\.b$", "a.b", true),
+        ("^a[.]b$", "a-b", false),
+        ("^a[.]b$", "a.b", true),
+        (r"^a\sb$", "a\u{feff}b", true),
+        (r"^a\sb$", "a\u{85}b", false),
+        (r"^a[x\s]b$", "a\u{3000}b", true),
+        (r"^a\Sb$", "a\u{85}b", true),
+        (r"^a[\S]b$", "a b", false),
+        (r"^a[\S]b$", "a]b", true),
+        (r"^a[^\s]b$", "a\tb", false),
+        ("^(?s:a.b)$", "a\nb", true),
+        ("^(?:a.b)$", "a\nb", false),
+        ("^(?P<dot>.)$", "\r", false),
+    ] {
+        assert_eq!(takes(pattern, text), taken, "{pattern} {text:?}");
+    }
+    let named =
+        r#"{"type":"object","patternProperties":{"^\\..+$":{"type":"null"}},"additionalProperties":false}"#;
+    let grammar = compiler().compile(&json(named)).unwrap();
+    assert!(accepts(&grammar, r#"{".a":null}"#) && !accepts(&grammar, r#"{".\r":null}"#));
+}
+
+#[test]
+fn counts_may_be_written_with_a_point() {
+    let grammar = compiler().compile(&json(r#"{"type":"string","minLength":2.0,"maxLength":3.0}"#)).unwrap();
+    assert!(accepts(&grammar, "\"ab\"") && !accepts(&grammar, "\"a\"") && !accepts(&grammar, "\"abcd\""));
 }
 
 #[test]
