@@ -195,6 +195,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       const host = await openTenants({ database, secret, redis: config.redis, clock, logger });
       opened.push(() => host.close());
       tenants = host;
+      host.prices.configure(live.current.prices);
+      live.onReload((reload) => {
+        if (reload.kind === 'applied') host.prices.configure(reload.config.prices);
+      });
       authenticator = new KeyAuthenticator(host.hasher, host.registry, config.operatorKey);
     }
     const { upstream: url, upstreamKey: key } = config;

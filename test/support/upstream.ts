@@ -7,6 +7,7 @@ import { UpstreamBackend } from '../../gateway/src/backends/upstream/upstream.ts
 import { createLogger } from '../../gateway/src/logging.ts';
 
 export interface TestUpstream {
+  readonly url: string;
   readonly backend: UpstreamBackend;
   /** The bodies of all that it was asked. */
   readonly asked: readonly Readonly<Record<string, unknown>>[];
@@ -39,6 +40,7 @@ export async function startUpstream(
   const backend = new UpstreamBackend({ url, key: null, prefixes: 'off', logger: createLogger('silent') });
   await backend.start();
   return {
+    url,
     backend,
     asked,
     async stop() {

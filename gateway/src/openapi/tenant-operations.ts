@@ -53,6 +53,9 @@ const price = z.object({
   input: z.number(),
   cached_input: z.number(),
   output: z.number(),
+  source: z.enum(['api', 'file']).meta({
+    description: 'Who has set it: this API, which wins, or the configuration file.',
+  }),
 });
 
 const auditEntry = z.object({
