@@ -33,7 +33,7 @@ export interface EmbeddingOptions {
  */
 export async function embeddingAnswer(options: EmbeddingOptions): Promise<object> {
   const { backend, model, request, scheduling, inFlight, metrics, client } = options;
-  const { inputs, truncate } = request;
+  const { inputs, truncate, user } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
   const { tenant, weight } = scheduling;
   const counter = promptCounter({ backend, model, inFlight, tenant, weight });
@@ -48,7 +48,7 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
     if (client.hasLeft) leave();
     const started = performance.now();
     try {
-      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling };
+      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling, user };
       const vectors = await backend.embed(model, asked, lease.cancellation);
       const promptTokens = vectors.reduce((sum, vector) => sum + vector.promptTokens, 0);
       used = usedBy(promptTokens);

@@ -203,8 +203,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     }
     const { upstream: url, upstreamKey: key } = config;
     let started: Backend;
-    if (url !== null) started = await startUpstream({ ...config, url, key, logger, say });
-    else {
+    if (url !== null) {
+      const secret = await secretKey();
+      started = await startUpstream({ ...config, url, key, secret, logger, say });
+    } else {
       const otherNames = encoder === null ? [] : [encoder.name];
       const embedded = await startEmbedded({
         ...{ live, storeDirectory, database, secretKey, otherNames, limits, clock, logger, say },

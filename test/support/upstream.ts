@@ -21,10 +21,14 @@ export function answerCompletion(response: ServerResponse, usage = USAGE): void 
   response.end(JSON.stringify({ choices: [{ text: 'four', finish_reason: 'length' }], usage }));
 }
 
-/** @param answer to all but the list of models; `maxModelLen` null: it does not tell */
+/**
+ * @param maxModelLen null: it does not tell
+ * @param answer to all but the list of models
+ */
 export async function startUpstream(
   maxModelLen: number | null,
   answer: (response: ServerResponse) => void,
+  options: Partial<ConstructorParameters<typeof UpstreamBackend>[0]> = {},
 ): Promise<TestUpstream> {
   const asked: Record<string, unknown>[] = [];
   const server = createServer(async (request, response) => {
@@ -37,7 +41,11 @@ export async function startUpstream(
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const backend = new UpstreamBackend({ url, key: null, prefixes: 'off', logger: createLogger('silent') });
+  const backend = new UpstreamBackend({
+    ...{ url, key: null, prefixes: 'off', priorities: 'off', secret: Buffer.alloc(32, 3) },
+    logger: createLogger('silent'),
+    ...options,
+  });
   await backend.start();
   return {
     url,

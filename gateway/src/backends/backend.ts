@@ -41,6 +41,13 @@ export interface WeightedModel {
   readonly weight: number;
 }
 
+/** For whom a request is and what it is filed under, as its client says it; null: it does not. Nothing of the answer depends on it. */
+export interface Account {
+  readonly user: string | null;
+  readonly safetyIdentifier: string | null;
+  readonly promptCacheKey: string | null;
+}
+
 export interface BackendRequest {
   /** Unique among running requests. */
   readonly id: string;
@@ -49,6 +56,8 @@ export interface BackendRequest {
   readonly scheduling: SchedulingParams;
   /** Report the prompt's text in the `start` event. */
   readonly echo: boolean;
+  /** null or absent where the client says nothing of it. */
+  readonly account?: Account | null;
 }
 
 /** Texts of which vectors are wanted. */
@@ -59,6 +68,8 @@ export interface BackendEmbedding {
   /** Tokens that are kept of a longer text, or the model's own limit; null: a text that is too long is refused. */
   readonly truncate: number | 'model' | null;
   readonly scheduling: SchedulingParams;
+  /** As in an `Account`. */
+  readonly user?: string | null;
 }
 
 /** What became of a text. */

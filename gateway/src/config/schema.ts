@@ -54,6 +54,12 @@ export const configSchema = z
       description: 'Key that is sent to the upstream (unset: none)',
       secret: true,
     }),
+    upstreamPriority: z
+      .enum(['off', 'lower-first', 'higher-first'])
+      .default('off')
+      .describe(
+        "Whether the upstream is sent a number as 'priority', and which comes first there: lower with vLLM's --scheduling-policy priority, higher with SGLang's --enable-priority-scheduling",
+      ),
     servedModelName: unset(text).describe(
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
     ),

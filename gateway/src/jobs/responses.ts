@@ -21,7 +21,7 @@ export async function responsesJob(
   options: SchedulingOptions & { readonly store: ResponseStore },
 ): Promise<Job> {
   const request = readResponsesRequest(json, model.vocabSize);
-  const { body, input, tools, sampling, userHash } = request;
+  const { body, input, tools, sampling, userHash, account } = request;
   const scheduling = readScheduling(json, options);
   const { store, tenant } = options;
   const previous = body.previous_response_id ?? null;
@@ -43,6 +43,7 @@ export async function responsesJob(
         sampling: forChoice(sampling, 0),
         scheduling,
         echo: false,
+        account,
       },
     ],
     promptParam: 'input',

@@ -16,7 +16,15 @@ import { failureOf, UpstreamBroken, type UpstreamFailure, unavailable } from './
 import { type UpstreamBody, UpstreamHttp } from './http.ts';
 import { UpstreamModels } from './models.ts';
 import { Pace } from './pace.ts';
-import { needsEcho, type PrefixSharing, upstreamEmbedding, upstreamRequest } from './request-body.ts';
+import { Pseudonyms } from './pseudonyms.ts';
+import {
+  needsEcho,
+  type PrefixSharing,
+  type PriorityOrder,
+  type Telling,
+  upstreamEmbedding,
+  upstreamRequest,
+} from './request-body.ts';
 import { vectorsOf } from './vectors.ts';
 
 export interface UpstreamOptions {
@@ -24,6 +32,9 @@ export interface UpstreamOptions {
   readonly url: string;
   readonly key: string | null;
   readonly prefixes: PrefixSharing;
+  readonly priorities: PriorityOrder;
+  /** What tenants are called there is made with it. */
+  readonly secret: Buffer;
   readonly logger: Logger;
 }
 
@@ -37,15 +48,15 @@ export class UpstreamBackend implements Backend {
   readonly tokenizer = null;
   readonly #http: UpstreamHttp;
   readonly #models: UpstreamModels;
-  readonly #prefixes: PrefixSharing;
+  readonly #telling: Telling;
   readonly #logger: Logger;
   readonly #pace = new Pace();
   readonly #key: string | null;
 
-  constructor({ url, key, prefixes, logger }: UpstreamOptions) {
+  constructor({ url, key, prefixes, priorities, secret, logger }: UpstreamOptions) {
     this.#http = new UpstreamHttp(url, key);
     this.#key = key;
-    this.#prefixes = prefixes;
+    this.#telling = { prefixes, priorities, pseudonyms: new Pseudonyms(secret) };
     this.#logger = logger;
     this.#models = new UpstreamModels(this.#http, (isThere, reason) => {
       if (isThere) logger.info({ upstream: this.#http.origin }, 'upstream is there');
@@ -93,7 +104,7 @@ export class UpstreamBackend implements Backend {
       wasSent = true;
     };
     try {
-      const { path, body } = upstreamRequest(model, request, { stream: false, prefixes: this.#prefixes });
+      const { path, body } = upstreamRequest(model, request, this.#telling, false);
       const answer = await this.#http.post(path, body, cancellation, onSend);
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
       const events = wholeAnswer(answer.body, request);
@@ -121,7 +132,7 @@ export class UpstreamBackend implements Backend {
     }
     let cancel = () => {};
     try {
-      const { path, body } = upstreamRequest(model, request, { stream: true, prefixes: this.#prefixes });
+      const { path, body } = upstreamRequest(model, request, this.#telling, true);
       const answer = await this.#http.stream(path, body, cancellation);
       cancel = () => answer.body.cancel();
       if (answer.status !== 200) {
@@ -157,7 +168,7 @@ export class UpstreamBackend implements Backend {
   ): Promise<readonly BackendVector[]> {
     let failure: UpstreamFailure;
     try {
-      const { path, body } = upstreamEmbedding(model, request);
+      const { path, body } = upstreamEmbedding(model, request, this.#telling);
       const answer = await this.#http.post(path, body, cancellation);
       if (answer.status === 200) return vectorsOf(answer.body, request);
       failure = this.#refused(failureOf(answer));
