@@ -225,6 +225,11 @@ export const ERRORS = {
   ),
   model_corrupt: serverError(500, false, "At start: the model's files are damaged."),
   adapter_not_loaded: serverError(503, true, 'The engine does not know the adapter yet, or any more.'),
+  upstream_answer_too_large: serverError(
+    502,
+    false,
+    'The server that computes the answers sent one of more than `upstreamAnswerBytes`; ask for less at once, or for a stream.',
+  ),
   engine_unavailable: serverError(503, true, 'The engine is starting, or starting again after a crash.'),
   batches_unavailable: serverError(
     503,

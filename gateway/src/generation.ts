@@ -125,11 +125,12 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, metrics } = options;
   const { requests, cancellation, meter, end, close } = await admit(options);
-  // Where another server computes, it may have begun before it says so.
-  if (backend.answer !== null) meter.expectPrompts();
   const merged = mergeChoices(
-    requests.map((request) =>
-      metrics.observe(backend.generate(model, request, cancellation), isAwaited(request)),
+    requests.map((request, choice) =>
+      metrics.observe(
+        backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
+        isAwaited(request),
+      ),
     ),
     cancellation,
     (choice, event) => meter.take(choice, event),
@@ -162,10 +163,9 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     return events;
   }
   const { requests, cancellation, meter, end, leave } = await admit(options);
-  meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
     const whole = await metrics.observeWhole(
-      answer.call(backend, model, request, cancellation),
+      answer.call(backend, model, request, cancellation, (computed) => meter.begin(choice, computed)),
       isAwaited(request),
     );
     for (const event of whole) meter.take(choice, event);

@@ -43,7 +43,7 @@ export async function startUpstream(
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const backend = new UpstreamBackend({
     ...{ url, key: null, prefixes: 'off', priorities: 'off', secret: Buffer.alloc(32, 3) },
-    logger: createLogger('silent'),
+    ...{ mostAnswerBytes: 1 << 20, logger: createLogger('silent') },
     ...options,
   });
   await backend.start();

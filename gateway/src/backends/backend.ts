@@ -114,6 +114,13 @@ export type BackendEvent =
       readonly param?: string | null;
     };
 
+/**
+ * Told when another server may have begun with a request: until then nothing of it was read. Backends that make their answers here
+ * tell of everything by events instead.
+ * @param computed how many tokens of the answer that server has probably made by now, as long as no event tells of any
+ */
+export type OnSend = (computed: () => number) => void;
+
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
 export interface BackendStats extends EngineStats {
   readonly restartsTotal: number;
@@ -147,16 +154,18 @@ export interface Backend {
     model: BackendModel,
     request: BackendRequest,
     cancellation: Cancellation,
+    onSend?: OnSend,
   ): AsyncIterable<BackendEvent>;
   /**
    * All that `generate` would give, at once, for clients that want no stream: where an answer can be had whole for less than
-   * its pieces. Cancelling it ends it at once. null where it is made here piece by piece anyway.
+   * its pieces. Cancelling it ends it at once, with no events. null where it is made here piece by piece anyway.
    */
   readonly answer:
     | ((
         model: BackendModel,
         request: BackendRequest,
         cancellation: Cancellation,
+        onSend?: OnSend,
       ) => Promise<readonly BackendEvent[]>)
     | null;
   /** The base model's, which its adapters share; null where it is another server's. */
@@ -169,6 +178,7 @@ export interface Backend {
     model: BackendModel,
     request: BackendEmbedding,
     cancellation: Cancellation,
+    onSend?: () => void,
   ): Promise<readonly BackendVector[]>;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;

@@ -60,6 +60,9 @@ export const configSchema = z
       .describe(
         "Whether the upstream is sent a number as 'priority', and which comes first there: lower with vLLM's --scheduling-policy priority, higher with SGLang's --enable-priority-scheduling",
       ),
+    upstreamAnswerBytes: count
+      .default(128 * 1024 ** 2)
+      .describe('Largest answer of the upstream that is taken whole, not streamed, in bytes'),
     servedModelName: unset(text).describe(
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
     ),

@@ -8,6 +8,7 @@ export interface UpstreamStart {
   readonly key: string | null;
   readonly prefixCache: PrefixSharing;
   readonly upstreamPriority: PriorityOrder;
+  readonly upstreamAnswerBytes: number;
   readonly secret: Buffer;
   readonly logger: Logger;
   /** Takes lines for the person who started the server. */
@@ -19,9 +20,10 @@ export interface UpstreamStart {
  * @throws UpstreamKeyRefused
  */
 export async function startUpstream({ logger, say, ...options }: UpstreamStart): Promise<Backend> {
-  const { url, key, prefixCache, upstreamPriority, secret } = options;
+  const { url, key, prefixCache, upstreamPriority, upstreamAnswerBytes, secret } = options;
   const backend = new UpstreamBackend({
     ...{ url, key, prefixes: prefixCache, priorities: upstreamPriority, secret, logger },
+    mostAnswerBytes: upstreamAnswerBytes,
   });
   say(`Answers come from ${new URL(url).origin}. Waiting until it serves a model...`);
   try {
