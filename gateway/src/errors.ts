@@ -148,7 +148,7 @@ export const ERRORS = {
     404,
   ),
   conversation_too_long: badRequest(
-    'The conversation of `previous_response_id` has more than 16 MiB as it is stored; nothing of it is left out instead.',
+    'The conversation of `previous_response_id` has items of more than 16 MiB; nothing of it is left out instead.',
   ),
   response_not_cancellable: badRequest('The response does not run in the background.'),
   file_not_found: badRequest('The tenant has no such file.', 404),

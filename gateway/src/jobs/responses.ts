@@ -8,7 +8,7 @@ import { messagesOf } from '../openai/responses-items.ts';
 import { type ResponsesRequest, readResponsesRequest } from '../openai/responses-request.ts';
 import { forChoice } from '../openai/sampling.ts';
 import { readScheduling, type SchedulingOptions, SERVED } from '../openai/scheduling.ts';
-import type { ResponseStore, StoredResponse } from '../responses/response-store.ts';
+import type { ResponseStore, StoredResponse, StoredTurn } from '../responses/response-store.ts';
 import type { Job } from './job.ts';
 
 /**
@@ -30,7 +30,7 @@ export async function responsesJob(
   const keep = async (response: StoredResponse['body']): Promise<void> => {
     if (head.store) await store.add(tenant, { body: response, input });
   };
-  const items = [...earlier.flatMap(({ input, body }) => [...input, ...body.output]), ...input];
+  const items = [...earlier.flatMap(({ input, output }) => [...input, ...output]), ...input];
   return {
     requests: [
       {
@@ -62,7 +62,7 @@ async function conversation(
   store: ResponseStore,
   tenant: string,
   id: string,
-): Promise<readonly StoredResponse[]> {
+): Promise<readonly StoredTurn[]> {
   const found = await store.conversation(tenant, id);
   if (found !== null) return found;
   const message = `Previous response with id '${quoted(id)}' not found, or an earlier one of its conversation.`;
