@@ -220,6 +220,18 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
     request: { schema: named.extend(litellmFields) },
     answer: litellmAnswer,
   },
+  'POST /key/regenerate': {
+    ...litellm,
+    summary: 'Gives a key another text, and changes it where fields are given',
+    request: {
+      schema: named.extend(litellmFields).extend({
+        grace_period: z.string().nullish().meta({
+          description: 'How long the earlier text holds, such as `24h`; up to `90d`, and not at all without.',
+        }),
+      }),
+    },
+    answer: litellmAnswer,
+  },
   'POST /key/block': {
     ...litellm,
     summary: 'Blocks a key',
