@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { type Database, openDatabase, type PushLimits, readSecretKey } from '@polylora/adapters-store';
+import {
+  type Database,
+  isPostgres,
+  openDatabase,
+  type PushLimits,
+  readSecretKey,
+} from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
 import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
@@ -199,6 +205,11 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       live.onReload((reload) => {
         if (reload.kind === 'applied') host.prices.configure(reload.config.prices);
       });
+      if (config.redis === null && isPostgres(database)) {
+        logger.warn(
+          'limits and budgets are counted by each server for itself: where several use this database, give all of them the same --redis, or they let in more together than one would',
+        );
+      }
       authenticator = new KeyAuthenticator(host.hasher, host.registry, config.operatorKey);
     }
     const { upstream: url, upstreamKey: key } = config;
