@@ -19,6 +19,7 @@ export {
   openDatabase,
   withoutDisk,
 } from './metadata/database.ts';
+export { isPostgres } from './metadata/dialect.ts';
 export type { Tables } from './metadata/tables.ts';
 export { isAdapterName } from './name.ts';
 export { readAdapter } from './peft/adapter.ts';

@@ -33,7 +33,7 @@ export interface EmbeddingOptions {
  */
 export async function embeddingAnswer(options: EmbeddingOptions): Promise<object> {
   const { backend, model, request, scheduling, inFlight, metrics, client } = options;
-  const { inputs, truncate } = request;
+  const { inputs, truncate, user } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
   const { tenant, weight } = scheduling;
   const counter = promptCounter({ backend, model, inFlight }, { tenant, weight });
@@ -47,16 +47,22 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
     const stopListening = client.onLeave(leave);
     if (client.hasLeft) leave();
     const started = performance.now();
+    // What is made here is begun at once.
+    let hasBegun = backend.answer === null;
+    const onSend = () => {
+      hasBegun = true;
+    };
     try {
-      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling };
-      const vectors = await backend.embed(model, asked, lease.cancellation);
+      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling, user };
+      const vectors = await backend.embed(model, asked, lease.cancellation, onSend);
       const promptTokens = vectors.reduce((sum, vector) => sum + vector.promptTokens, 0);
       used = usedBy(promptTokens);
       metrics.countEmbedding(inputs.length, promptTokens, (performance.now() - started) / 1000);
       return embeddingList(vectors, model.id, request);
     } catch (error) {
       // Some of it may have been computed for whoever does not wait for it any more.
-      if (lease.cancellation.isCancelled) used = usedBy(Math.ceil(most.promptTokens / BYTES_OF_TOKEN));
+      if (hasBegun && (lease.cancellation.isCancelled || isTooLarge(error)))
+        used = usedBy(Math.ceil(most.promptTokens / BYTES_OF_TOKEN));
       throw error;
     } finally {
       stopListening();
@@ -79,6 +85,10 @@ async function reserved({ reserve }: EmbeddingOptions, most: Asked): Promise<Res
 
 function usedBy(promptTokens: number): Used {
   return { promptTokens, cachedPromptTokens: 0, completionTokens: 0 };
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 'upstream_answer_too_large';
 }
 
 /** Names the field that a text came from, where that cannot be used. */

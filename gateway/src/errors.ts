@@ -150,7 +150,7 @@ export const ERRORS = {
     404,
   ),
   conversation_too_long: badRequest(
-    'The conversation of `previous_response_id` has more than 16 MiB as it is stored; nothing of it is left out instead.',
+    'The conversation of `previous_response_id` has items of more than 16 MiB; nothing of it is left out instead.',
   ),
   response_not_cancellable: badRequest('The response does not run in the background.'),
   file_not_found: badRequest('The tenant has no such file.', 404),
@@ -227,6 +227,11 @@ export const ERRORS = {
   ),
   model_corrupt: serverError(500, false, "At start: the model's files are damaged."),
   adapter_not_loaded: serverError(503, true, 'The engine does not know the adapter yet, or any more.'),
+  upstream_answer_too_large: serverError(
+    502,
+    false,
+    'The server that computes the answers sent one of more than `upstreamAnswerBytes`; ask for less at once, or for a stream.',
+  ),
   engine_unavailable: serverError(503, true, 'The engine is starting, or starting again after a crash.'),
   batches_unavailable: serverError(
     503,

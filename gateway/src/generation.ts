@@ -124,11 +124,12 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, metrics } = options;
   const { requests, cancellation, meter, end, close } = await admit(options);
-  // Where another server computes, it may have begun before it says so.
-  if (backend.answer !== null) meter.expectPrompts();
   const merged = mergeChoices(
-    requests.map((request) =>
-      metrics.observe(backend.generate(model, request, cancellation), isAwaited(request)),
+    requests.map((request, choice) =>
+      metrics.observe(
+        backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
+        isAwaited(request),
+      ),
     ),
     cancellation,
     (choice, event) => meter.take(choice, event),
@@ -161,11 +162,12 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     return events;
   }
   const { requests, cancellation, meter, end, leave } = await admit(options);
-  meter.expectPrompts();
   const ask = async (request: BackendRequest, choice: number) => {
     const sequence = metrics.sequence(isAwaited(request));
     try {
-      const whole = await answer.call(backend, model, request, cancellation);
+      const whole = await answer.call(backend, model, request, cancellation, (computed) =>
+        meter.begin(choice, computed),
+      );
       for (const event of whole) {
         // When its tokens came is not known.
         sequence.see(event, null);

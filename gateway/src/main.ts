@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { type Database, openDatabase, type PushLimits, readSecretKey } from '@polylora/adapters-store';
+import {
+  type Database,
+  isPostgres,
+  openDatabase,
+  type PushLimits,
+  readSecretKey,
+} from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
 import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
@@ -195,12 +201,23 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       const host = await openTenants({ database, secret, redis: config.redis, clock, logger });
       opened.push(() => host.close());
       tenants = host;
+      host.prices.configure(live.current.prices);
+      live.onReload((reload) => {
+        if (reload.kind === 'applied') host.prices.configure(reload.config.prices);
+      });
+      if (config.redis === null && isPostgres(database)) {
+        logger.warn(
+          'limits and budgets are counted by each server for itself: where several use this database, give all of them the same --redis, or they let in more together than one would',
+        );
+      }
       authenticator = new KeyAuthenticator(host.hasher, host.registry, config.operatorKey);
     }
     const { upstream: url, upstreamKey: key } = config;
     let started: Backend;
-    if (url !== null) started = await startUpstream({ ...config, url, key, logger, say });
-    else {
+    if (url !== null) {
+      const secret = await secretKey();
+      started = await startUpstream({ ...config, url, key, secret, logger, say });
+    } else {
       const otherNames = encoder === null ? [] : [encoder.name];
       const embedded = await startEmbedded({
         ...{ live, storeDirectory, database, secretKey, otherNames, limits, clock, logger, say },

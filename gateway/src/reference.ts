@@ -77,6 +77,8 @@ A server tells what it takes and gives at \`/openapi.json\` (OpenAPI 3.1, made f
 - \`prompt_cache_key\` is taken and does nothing: all of a tenant's prefixes are found without a hint. It never lets tenants share; to
   share less within a tenant there is \`cache_salt\`.
 - \`user\` and \`safety_identifier\` are logged as a hash, \`metadata\` is checked; with a response it is stored and given back.
+- Before another server, that one is told \`user\`, \`safety_identifier\` and \`prompt_cache_key\` as keyed hashes, and \`metadata\` never
+  ([the table](upstream.md#what-it-is-told)).
 - \`service_tier\`: \`flex\` is served when nothing else waits, \`priority\` first where the operator or the tenant allows it. The answer
   tells what it was served as, where a tier was asked for.
 - Every answer has \`x-request-id\` (the client's own, where it sent one), \`openai-processing-ms\` and \`openai-version\`; every

@@ -52,10 +52,44 @@ export interface ResponseAsk {
   readonly stream?: boolean;
 }
 
+/** What came of a batch. */
+export interface BatchAnswer {
+  readonly status: string;
+  readonly counts: { readonly total: number; readonly completed: number; readonly failed: number };
+  /** In the order of the prompts. */
+  readonly texts: readonly string[];
+  /** Whether the file is gone once it was removed. */
+  readonly isRemoved: boolean;
+}
+
 /** A call that the model made. */
 export interface MadeCall {
   readonly name: string;
   readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** A batch's file, as OpenAI writes it. */
+export function batchInput(model: string, prompts: readonly string[]): string {
+  const lines = prompts.map((content, index) => ({
+    ...{ custom_id: String(index), method: 'POST', url: '/v1/chat/completions' },
+    body: { model, messages: [{ role: 'user', content }], temperature: 0, max_completion_tokens: 40 },
+  }));
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+}
+
+/** The texts of a batch's output file, in the order of the prompts. */
+export function batchTexts(output: string): string[] {
+  const lines = output
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { custom_id: string; response: { body: AnsweredChat } });
+  return lines
+    .sort((a, b) => Number(a.custom_id) - Number(b.custom_id))
+    .map(({ response }) => response.body.choices[0]?.message.content ?? '');
+}
+
+interface AnsweredChat {
+  readonly choices: readonly { readonly message: { readonly content: string } }[];
 }
 
 /** The tool and the object that every library is asked for, in its own words. */
@@ -75,11 +109,14 @@ export class Failure extends Error {
   override readonly name = 'Failure';
   readonly status: number | null;
   readonly code: string | null;
+  /** Of a stream, what came before. */
+  readonly pieces: readonly string[];
 
-  constructor(status: number | null, code: string | null, message: string) {
+  constructor(status: number | null, code: string | null, message: string, pieces: readonly string[] = []) {
     super(message);
     this.status = status;
     this.code = code;
+    this.pieces = pieces;
   }
 }
 
@@ -103,12 +140,17 @@ export interface ConformanceClient {
   call(model: string, prompt: string, stream: boolean): Promise<readonly MadeCall[]>;
   /** `{ capital: string, river: 'Seine' | 'Spree' }`, read and checked by the library's own helper. */
   parse(model: string, prompt: string): Promise<Readonly<Record<string, unknown>>>;
+  /** Uploads a file, has its prompts answered as a batch, reads what came of it, and removes the file. */
+  batch(model: string, prompts: readonly string[]): Promise<BatchAnswer>;
   close(): Promise<void>;
 }
 
 /** What a library has no words for, so that its case cannot be asked of it. */
 export type Lacks = Partial<
-  Record<'n' | 'logprobs' | 'models' | 'embeddings' | 'responses' | 'retry-after' | 'x-should-retry', string>
+  Record<
+    'n' | 'logprobs' | 'models' | 'embeddings' | 'responses' | 'retry-after' | 'x-should-retry' | 'batches',
+    string
+  >
 >;
 
 export interface ClientLibrary {

@@ -7,6 +7,7 @@ import { langchain } from './clients/langchain.ts';
 import { openaiNode } from './clients/openai-node.ts';
 import { openaiPython } from './clients/openai-python.ts';
 import { vercel } from './clients/vercel.ts';
+import { BROKEN_BY, type FaultyServer, SAID_BEFORE, startFaultyServer } from './faults.ts';
 import { PLACE } from './place.ts';
 import { type ConformanceServer, startConformanceServer } from './server.ts';
 
@@ -17,18 +18,22 @@ const GREEDY = { prompt: CAPITAL, temperature: 0, maxTokens: 40 };
 const LONG = { prompt: 'Count to a thousand, in words.', temperature: 0 };
 
 let server: ConformanceServer;
+let faulty: FaultyServer;
 let apiKey = '';
 beforeAll(async () => {
-  server = await startConformanceServer();
+  [server, faulty] = await Promise.all([startConformanceServer(), startFaultyServer()]);
   apiKey = await server.key();
 }, START_MILLISECONDS);
-afterAll(() => server?.stop());
+afterAll(async () => {
+  await faulty?.stop();
+  await server?.stop();
+});
 
 describe.each<ClientLibrary>([openaiNode, openaiPython, langchain, vercel])('$name', (library) => {
   const { lacks, missing } = library;
   const opened: ConformanceClient[] = [];
-  const open = (key = apiKey, retries = 0) => {
-    const client = library.open({ baseUrl: server.baseUrl, apiKey: key, retries });
+  const open = (key = apiKey, retries = 0, { baseUrl }: { readonly baseUrl: string } = server) => {
+    const client = library.open({ baseUrl, apiKey: key, retries });
     opened.push(client);
     return client;
   };
@@ -227,6 +232,40 @@ describe.each<ClientLibrary>([openaiNode, openaiPython, langchain, vercel])('$na
     },
     'x-should-retry',
   );
+
+  test(
+    'has a file of prompts answered as a batch',
+    async () => {
+      const capitals = ['France', 'Germany'].map((country) => `What is the capital of ${country}?`);
+      const { status, counts, texts, isRemoved } = await client.batch('base', capitals);
+      expect(status).toBe('completed');
+      expect(counts).toEqual({ total: 2, completed: 2, failed: 0 });
+      expect(texts).toEqual([answerOf(oracleCase(null, CAPITAL)), expect.stringContaining('Berlin')]);
+      expect(isRemoved).toBe(true);
+    },
+    'batches',
+  );
+
+  /** With what it was given before, and nothing that looks like an end. */
+  test('is told what went wrong in the middle of a stream', async () => {
+    faulty.breakStream();
+    const asked = { model: 'base', prompt: 'Count.' };
+    const failure = await failureOf(open(apiKey, 0, faulty).stream(asked));
+    expect(failure.pieces).toEqual(SAID_BEFORE);
+    expect(failure.message).toContain(BROKEN_BY.message);
+    expect(failure.code).toBe(BROKEN_BY.code);
+  });
+
+  test('tries again what was not there for a moment, and is answered', async () => {
+    const asked = { model: 'base', prompt: 'Hello?' };
+    faulty.refuseOnce();
+    const refused = await failureOf(open(apiKey, 0, faulty).chat(asked));
+    expect(refused).toMatchObject({ status: 503, code: 'engine_unavailable' });
+    faulty.refuseOnce();
+    const before = faulty.asked;
+    expect((await open(apiKey, 2, faulty).chat(asked)).texts).toEqual(['fine']);
+    expect(faulty.asked).toBe(before + 2);
+  });
 
   test('that leaves ends its request', async () => {
     const { pieces } = await client.stream({ ...LONG, model: 'base', maxTokens: 2000 }, 4);

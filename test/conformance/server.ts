@@ -20,7 +20,8 @@ export interface ConformanceServer {
 export async function startConformanceServer(): Promise<ConformanceServer> {
   const home = await mkdtemp(join(tmpdir(), 'polylora-conformance-'));
   const env = { POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_SECRET_KEY: '5'.repeat(64) };
-  const gateway: Gateway = await startGateway({ auth: 'keys', args: await oracleModel(), env });
+  const args = [...(await oracleModel()), '--data-directory', join(home, 'data')];
+  const gateway: Gateway = await startGateway({ auth: 'keys', args, env });
   const operator = { authorization: `Bearer ${OPERATOR_KEY}` };
   const metric = async (start: string) => {
     const response = await fetch(`${gateway.url}/metrics`, { headers: operator });

@@ -392,6 +392,7 @@ describe("another tenant's ids", () => {
       ['/key/update', { key: acmeKeyId, blocked: true }],
       ['/key/block', { key: acmeKeyId }],
       ['/key/delete', { keys: [acmeKeyId] }],
+      ['/key/regenerate', { key: acmeKeyId }],
       ['/key/block', { key: keys.acmeUser }],
     ] as const)
       expect((await gateway.ask(keys.otherAdmin, 'POST', route, body)).status).toBe(404);

@@ -102,11 +102,15 @@ describe('polylora audit', () => {
   let server: Server;
   let url: string;
   const made: string[] = [];
+  /** What it said of a log without an entry, and with one. */
+  let [empty, single] = [{ stdout: '' }, { stdout: '' }];
   beforeAll(async () => {
     gateway = await openApp();
     server = createHttpServer(gateway.app.fetch);
     url = `http://127.0.0.1:${await listen(server, '127.0.0.1', 0)}`;
+    empty = await run(['--verify']);
     await gateway.ask(OPERATOR_KEY, 'POST', '/admin/v1/tenants', { id: 'acme' });
+    single = await run(['--verify']);
     for (let key = 0; key < 2; key++) {
       const { json } = await gateway.ask(OPERATOR_KEY, 'POST', '/admin/v1/keys', { tenant: 'acme' });
       made.push(json.id);
@@ -154,6 +158,8 @@ describe('polylora audit', () => {
   });
 
   it('says whether all of it is what was written, also by its exit status', async () => {
+    expect(empty.stdout).toBe('There are no entries.\n');
+    expect(single.stdout).toMatch(/^The only entry is what was written; it has the hash [0-9a-f]{64}\.\n$/);
     const whole = await run(['--verify']);
     expect(whole).toMatchObject({ status: 0, stderr: '' });
     expect(whole.stdout).toMatch(
@@ -168,7 +174,9 @@ describe('polylora audit', () => {
       .execute();
     const changed = await run(['--verify']);
     expect(changed).toMatchObject({ status: 1, stdout: '' });
-    expect(changed.stderr).toContain('Entry 2 is not what was written, or is gone. Those before it are;');
+    expect(changed.stderr).toContain(
+      'Entry 2 is not what was written, or is gone. The one before it is; it has the hash ',
+    );
     const asJson = await run(['--verify', '--json']);
     expect(asJson.status).toBe(1);
     expect(JSON.parse(asJson.stdout)).toMatchObject({

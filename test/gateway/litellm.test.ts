@@ -95,6 +95,49 @@ describe("LiteLLM's /key", () => {
     expect((await gateway.ask(key, 'GET', '/v1/models')).status).toBe(401);
   });
 
+  it('gives a key another text, with its body', async () => {
+    const ask = (path: string, body: object) => gateway.ask(OPERATOR_KEY, 'POST', `/key/${path}`, body);
+    const holds = async (key: string) => (await gateway.ask(key, 'GET', '/v1/models')).status === 200;
+    const first = (await ask('generate', { team_id: 'acme', key_alias: 'turned', rpm_limit: 60 })).json;
+    const second = await ask('regenerate', { key: first.key, max_budget: 3, budget_duration: '24h' });
+    expect(second.json).toMatchObject({
+      ...{ token_id: first.token_id, key_alias: 'turned', rpm_limit: 60 },
+      ...{ max_budget: 3, budget_duration: '1d', key: expect.stringMatching(/^plk_/) },
+    });
+    expect([await holds(first.key), await holds(second.json.key)]).toEqual([false, true]);
+    const third = await ask('regenerate', { key: first.token_id, grace_period: '1h' });
+    expect([await holds(second.json.key), await holds(third.json.key)]).toEqual([true, true]);
+    for (const [body, param] of [
+      [{ grace_period: 'soon' }, 'grace_period'],
+      [{ grace_period: '91d' }, 'grace_period'],
+      [{ new_key: 'sk-mine' }, 'new_key'],
+      [{ budget_duration: '7d' }, 'budget_duration'],
+    ] as const) {
+      const refused = await ask('regenerate', { key: first.token_id, ...body });
+      expect([refused.status, refused.json.error.param]).toEqual([400, param]);
+    }
+    // What was refused has changed nothing.
+    expect(await holds(third.json.key)).toBe(true);
+    expect((await ask('regenerate', { key: 'key_0000000000000000' })).json.error.code).toBe('key_not_found');
+  });
+
+  it('removes keys by their aliases, where each is of one key', async () => {
+    const ask = (path: string, body: object) => gateway.ask(OPERATOR_KEY, 'POST', `/key/${path}`, body);
+    const make = async (team_id: string, key_alias: string) =>
+      (await ask('generate', { team_id, key_alias })).json.key as string;
+    const status = async (key: string) => (await gateway.ask(key, 'GET', '/v1/models')).status;
+    const keys = [await make('acme', 'one'), await make('acme', 'same'), await make('other', 'same')];
+    const several = await ask('delete', { key_aliases: ['one', 'same'] });
+    expect([several.status, several.json.error.param]).toEqual([400, 'key_aliases[1]']);
+    expect((await ask('delete', { key_aliases: ['one', 'none'] })).json.error.code).toBe('key_not_found');
+    expect(await Promise.all(keys.map(status))).toEqual([200, 200, 200]);
+    // A tenant's administrator has one of that name.
+    const admin = await newKey('acme', 'admin');
+    const removed = await gateway.ask(admin.key, 'POST', '/key/delete', { key_aliases: ['one', 'same'] });
+    expect(removed.json).toEqual({ deleted_keys: ['one', 'same'] });
+    expect(await Promise.all(keys.map(status))).toEqual([401, 401, 200]);
+  });
+
   it.each([
     [{ key: 'sk-mine' }, 'key'],
     [{ soft_budget: 3 }, 'soft_budget'],

@@ -7,6 +7,7 @@ import { UpstreamBackend } from '../../gateway/src/backends/upstream/upstream.ts
 import { createLogger } from '../../gateway/src/logging.ts';
 
 export interface TestUpstream {
+  readonly url: string;
   readonly backend: UpstreamBackend;
   /** The bodies of all that it was asked. */
   readonly asked: readonly Readonly<Record<string, unknown>>[];
@@ -20,10 +21,14 @@ export function answerCompletion(response: ServerResponse, usage = USAGE): void 
   response.end(JSON.stringify({ choices: [{ text: 'four', finish_reason: 'length' }], usage }));
 }
 
-/** @param answer to all but the list of models; `maxModelLen` null: it does not tell */
+/**
+ * @param maxModelLen null: it does not tell
+ * @param answer to all but the list of models
+ */
 export async function startUpstream(
   maxModelLen: number | null,
   answer: (response: ServerResponse) => void,
+  options: Partial<ConstructorParameters<typeof UpstreamBackend>[0]> = {},
 ): Promise<TestUpstream> {
   const asked: Record<string, unknown>[] = [];
   const server = createServer(async (request, response) => {
@@ -36,9 +41,14 @@ export async function startUpstream(
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const backend = new UpstreamBackend({ url, key: null, prefixes: 'off', logger: createLogger('silent') });
+  const backend = new UpstreamBackend({
+    ...{ url, key: null, prefixes: 'off', priorities: 'off', secret: Buffer.alloc(32, 3) },
+    ...{ mostAnswerBytes: 1 << 20, logger: createLogger('silent') },
+    ...options,
+  });
   await backend.start();
   return {
+    url,
     backend,
     asked,
     async stop() {

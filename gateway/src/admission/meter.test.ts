@@ -62,12 +62,26 @@ describe('what a request used', () => {
       retryAfterSeconds: null,
     };
     const refused = new Meter([request(HELLO)], 100);
-    refused.expectPrompts();
+    refused.begin(0, () => 7);
     refused.take(0, refusal);
     expect(refused.used()).toEqual({ promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 });
+    const unsent = new Meter([request(HELLO)], 100);
+    expect(unsent.used()).toEqual({ promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 });
     const left = new Meter([request(HELLO)], 100);
+    left.begin(0, () => 7);
     left.take(0, { type: 'start', promptTokens: null, promptText: null });
     left.take(0, delta);
     expect(left.used()).toEqual({ promptTokens: 25, cachedPromptTokens: 0, completionTokens: 2 });
+  });
+
+  it('is what another server has probably computed, of the choices that it may have begun', () => {
+    const meter = new Meter([request(HELLO), request(HELLO), request(HELLO)], 100);
+    // Of three choices of one prompt the first was never sent: the others had it read all the same.
+    meter.begin(1, () => 7);
+    meter.begin(2, () => 5);
+    expect(meter.used()).toEqual({ promptTokens: 25, cachedPromptTokens: 0, completionTokens: 12 });
+    // What is told counts, and not what was guessed.
+    meter.take(2, delta);
+    expect(meter.used().completionTokens).toBe(9);
   });
 });

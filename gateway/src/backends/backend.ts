@@ -41,6 +41,13 @@ export interface WeightedModel {
   readonly weight: number;
 }
 
+/** For whom a request is and what it is filed under, as its client says it; null: it does not. Nothing of the answer depends on it. */
+export interface Account {
+  readonly user: string | null;
+  readonly safetyIdentifier: string | null;
+  readonly promptCacheKey: string | null;
+}
+
 export interface BackendRequest {
   /** Unique among running requests. */
   readonly id: string;
@@ -49,6 +56,8 @@ export interface BackendRequest {
   readonly scheduling: SchedulingParams;
   /** Report the prompt's text in the `start` event. */
   readonly echo: boolean;
+  /** null or absent where the client says nothing of it. */
+  readonly account?: Account | null;
 }
 
 /** Texts of which vectors are wanted. */
@@ -59,6 +68,8 @@ export interface BackendEmbedding {
   /** Tokens that are kept of a longer text, or the model's own limit; null: a text that is too long is refused. */
   readonly truncate: number | 'model' | null;
   readonly scheduling: SchedulingParams;
+  /** As in an `Account`. */
+  readonly user?: string | null;
 }
 
 /** What became of a text. */
@@ -103,6 +114,13 @@ export type BackendEvent =
       readonly param?: string | null;
     };
 
+/**
+ * Told when another server may have begun with a request: until then nothing of it was read. Backends that make their answers here
+ * tell of everything by events instead.
+ * @param computed how many tokens of the answer that server has probably made by now, as long as no event tells of any
+ */
+export type OnSend = (computed: () => number) => void;
+
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
 export interface BackendStats extends EngineStats {
   readonly restartsTotal: number;
@@ -136,16 +154,18 @@ export interface Backend {
     model: BackendModel,
     request: BackendRequest,
     cancellation: Cancellation,
+    onSend?: OnSend,
   ): AsyncIterable<BackendEvent>;
   /**
    * All that `generate` would give, at once, for clients that want no stream: where an answer can be had whole for less than
-   * its pieces. Cancelling it ends it at once. null where it is made here piece by piece anyway.
+   * its pieces. Cancelling it ends it at once, with no events. null where it is made here piece by piece anyway.
    */
   readonly answer:
     | ((
         model: BackendModel,
         request: BackendRequest,
         cancellation: Cancellation,
+        onSend?: OnSend,
       ) => Promise<readonly BackendEvent[]>)
     | null;
   /** The base model's, which its adapters share; null where it is another server's. */
@@ -158,6 +178,7 @@ export interface Backend {
     model: BackendModel,
     request: BackendEmbedding,
     cancellation: Cancellation,
+    onSend?: () => void,
   ): Promise<readonly BackendVector[]>;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;

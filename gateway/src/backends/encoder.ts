@@ -10,6 +10,7 @@ import type {
   BackendModel,
   BackendRequest,
   BackendVector,
+  OnSend,
 } from './backend.ts';
 import { apiErrorOf } from './failure.ts';
 import { WrappedBackend } from './wrapped.ts';
@@ -36,8 +37,10 @@ export class EncoderBackend extends WrappedBackend {
       backend,
       answer === null
         ? null
-        : async (model, request, cancellation) =>
-            model.id === options.name ? [refusal(model)] : answer.call(backend, model, request, cancellation),
+        : async (model, request, cancellation, onSend) =>
+            model.id === options.name
+              ? [refusal(model)]
+              : answer.call(backend, model, request, cancellation, onSend),
     );
     this.#options = options;
   }
@@ -56,16 +59,19 @@ export class EncoderBackend extends WrappedBackend {
     model: BackendModel,
     request: BackendRequest,
     cancellation: Cancellation,
+    onSend?: OnSend,
   ): AsyncIterable<BackendEvent> {
-    return this.#isOurs(model) ? refused(model) : this.inner.generate(model, request, cancellation);
+    return this.#isOurs(model) ? refused(model) : this.inner.generate(model, request, cancellation, onSend);
   }
 
   override async embed(
     model: BackendModel,
     request: BackendEmbedding,
     cancellation: Cancellation,
+    onSend?: () => void,
   ): Promise<readonly BackendVector[]> {
-    if (!this.#isOurs(model)) return this.inner.embed(model, request, cancellation);
+    if (!this.#isOurs(model)) return this.inner.embed(model, request, cancellation, onSend);
+    onSend?.();
     const inputs = request.inputs.map((input) => (input.kind === 'text' ? input.text : input.ids));
     const { truncate } = request;
     try {

@@ -9,6 +9,7 @@ import type {
   BackendStats,
   BackendTokenizer,
   BackendVector,
+  OnSend,
   WeightedModel,
 } from './backend.ts';
 
@@ -50,16 +51,18 @@ export abstract class WrappedBackend implements Backend {
     model: BackendModel,
     request: BackendRequest,
     cancellation: Cancellation,
+    onSend?: OnSend,
   ): AsyncIterable<BackendEvent> {
-    return this.inner.generate(model, request, cancellation);
+    return this.inner.generate(model, request, cancellation, onSend);
   }
 
   embed(
     model: BackendModel,
     request: BackendEmbedding,
     cancellation: Cancellation,
+    onSend?: () => void,
   ): Promise<readonly BackendVector[]> {
-    return this.inner.embed(model, request, cancellation);
+    return this.inner.embed(model, request, cancellation, onSend);
   }
 
   stats(): Promise<BackendStats | null> {

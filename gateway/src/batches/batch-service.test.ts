@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { answerCompletion, startUpstream } from '../../../test/support/upstream.ts';
 import { UNLIMITED } from '../admission/admission.ts';
 import { StartingBackend } from '../backends/starting.ts';
+import { ApiError } from '../errors.ts';
 import { InFlight } from '../in-flight.ts';
 import { createLogger } from '../logging.ts';
 import { Metrics } from '../metrics.ts';
@@ -68,11 +69,15 @@ async function addFile({ files }: BatchService, content: string): Promise<FileRe
   return file;
 }
 
-async function create(service: BatchService, content: string): Promise<BatchRecord> {
+async function create(
+  service: BatchService,
+  content: string,
+  key: string | null = null,
+): Promise<BatchRecord> {
   const input = await addFile(service, content);
   return service.create({
     tenant: 't',
-    key: null,
+    key,
     endpoint: '/v1/completions',
     input,
     metadata: { run: '1' },
@@ -274,6 +279,40 @@ describe('a line that a budget has room for but for what is held', () => {
     } finally {
       await tenants.close();
       await database.destroy();
+      await upstream.stop();
+    }
+  }, 20_000);
+
+  it('gives the place of a line back that its budget has no room for, and takes it up when there is', async () => {
+    const upstream = await startUpstream(100, (response) => answerCompletion(response));
+    let hasRoom = false;
+    let attempts = 0;
+    try {
+      const service = await start({
+        backend: () => upstream.backend,
+        // One place: whoever keeps it keeps everybody.
+        concurrency: 1,
+        maxLines: 40,
+        reserve: ({ principal }) => {
+          if (principal.key !== 'poor') return UNLIMITED;
+          attempts += 1;
+          if (!hasRoom) throw new ApiError('budget_held', 'What is left is held.');
+          return UNLIMITED;
+        },
+      });
+      const lines = Array.from({ length: 40 }, (_, index) => requestLine(String(index))).join('');
+      const poor = await create(service, lines, 'poor');
+      await expect.poll(() => attempts, { timeout: 5_000 }).toBeGreaterThan(0);
+      const rich = await create(service, lines, 'rich');
+      // A second for each line of the other between two of these would be most of a minute.
+      await until(service, rich.id, isFinished);
+      expect(upstream.asked).toHaveLength(40);
+      // One line is tried when a line of its tenant ends, and once a second: not each of the forty each time.
+      expect(attempts).toBeLessThan(60);
+      hasRoom = true;
+      const answered = await until(service, poor.id, isFinished);
+      expect(service.body(answered)).toMatchObject({ request_counts: { completed: 40, failed: 0 } });
+    } finally {
       await upstream.stop();
     }
   }, 20_000);

@@ -7,8 +7,8 @@ interface Named extends Queued {
   readonly model: string;
 }
 
-function line(tenant: string, model: string, name: string): Named {
-  return { tenant, name, model, ...lineOrder(model, '', name) };
+function line(tenant: string, model: string, name: string, payer: string | null = null): Named {
+  return { tenant, payer, name, model, ...lineOrder(model, '', name) };
 }
 
 function addAll(queue: LineQueue<Named>, lines: readonly Named[]): void {
@@ -80,6 +80,51 @@ describe('LineQueue', () => {
       queue.release(next);
     }
     expect(order).toEqual(['x', 'y', 'z', 'x', 'y', 'z', 'x', 'y', 'z']);
+  });
+
+  it('takes nothing of a key without room until it is told to, and then one at a time', () => {
+    const queue = new LineQueue<Named>();
+    const models = ['a', 'b', 'c', 'd'];
+    addAll(
+      queue,
+      models.map((model) => line('t', model, 'poor', 'key_poor')),
+    );
+    addAll(
+      queue,
+      models.map((model) => line('t', model, 'rich', 'key_rich')),
+    );
+    addAll(
+      queue,
+      models.map((model) => line('u', model, 'other')),
+    );
+    const poor = queue.take();
+    expect(poor).toMatchObject({ name: 'poor', model: 'a' });
+    queue.hold(poor!);
+    queue.release(poor!);
+    expect(queue.size).toBe(12);
+    // All others run, those of another key of its tenant as well.
+    const others = names(queue);
+    expect(others.filter((name) => name.endsWith(':rich'))).toHaveLength(4);
+    expect(others.filter((name) => name.endsWith(':other'))).toHaveLength(4);
+    expect(queue.size).toBe(4);
+
+    queue.retry('t', 'key_rich');
+    expect(queue.take()).toBeUndefined();
+    queue.retry('t', 'key_poor');
+    // It has kept its place.
+    const again = queue.take();
+    expect(again).toBe(poor);
+    expect(queue.take()).toBeUndefined();
+    queue.admitted(again!);
+    const next = queue.take();
+    expect(next).toMatchObject({ model: 'b' });
+    queue.hold(next!);
+    queue.release(next!);
+    expect(queue.take()).toBeUndefined();
+    // What ends has freed what it held.
+    queue.release(again!);
+    queue.retry('t');
+    expect(names(queue)).toEqual(['b:poor', 'c:poor', 'd:poor']);
   });
 
   it('forgets the lines of a batch that ended', () => {

@@ -38,7 +38,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   'shutting_down',
 ]);
 
-/** A line that was not begun, because of what others hold, waits for them however long that takes. */
+/** A line that was not begun, because of what others hold, gives its place back and waits for them however long that takes. */
 const HELD: ErrorCode = 'budget_held';
 
 /** A line that the engine dies of would be run for ever. */
@@ -68,6 +68,7 @@ export interface LineRunnerOptions {
 
 interface QueuedLine extends LineOrder {
   readonly tenant: string;
+  readonly payer: string | null;
   readonly work: BatchWork;
   readonly line: InputLine;
   attempts: number;
@@ -76,8 +77,8 @@ interface QueuedLine extends LineOrder {
 interface PreparedLine {
   /** That run at once. */
   readonly sequences: number;
-  /** The body of its answer. */
-  readonly run: () => Promise<object>;
+  /** The body of its answer. @param onHold told when what it may use is held */
+  readonly run: (onHold: () => void) => Promise<object>;
 }
 
 /** Runs the lines of all batches in their order, a few at a time, as the routes would and behind interactive requests. */
@@ -96,13 +97,13 @@ export class LineRunner {
 
   /** Resolves when all lines wait for their turn; none is taken before, because any may be the first. */
   async add(work: BatchWork): Promise<void> {
-    const { tenant } = work;
+    const { tenant, key } = work;
     const lines = work.unanswered;
     this.#adding += 1;
     try {
       for (let begin = 0; begin < lines.length && !work.signal.aborted; begin += ADDED_TOGETHER) {
         for (const line of lines.slice(begin, begin + ADDED_TOGETHER)) {
-          this.#queue.add({ key: line.key, tenant, work, line, attempts: 0 });
+          this.#queue.add({ key: line.key, tenant, payer: key, work, line, attempts: 0 });
         }
         await nextTurn();
       }
@@ -152,16 +153,24 @@ export class LineRunner {
       await this.#change();
     }
     this.#sequences += sequences;
+    let isHeld = false;
     void work
       .run(async () => {
         if (work.signal.aborted) return;
         const outcome =
-          prepared instanceof ApiError ? prepared : await this.#answer(prepared).catch(toApiError);
+          prepared instanceof ApiError
+            ? prepared
+            : await this.#answer(prepared, () => this.#admitted(queued)).catch(toApiError);
         // What happens to a line that was given up is not its result.
         if (work.signal.aborted) return;
         const code = outcome instanceof ApiError ? outcome.code : null;
-        if (code !== HELD) queued.attempts += 1;
-        if (code === HELD || (code !== null && PASSING.has(code) && queued.attempts < MOST_ATTEMPTS)) {
+        if (code === HELD) {
+          isHeld = true;
+          this.#hold(queued);
+          return;
+        }
+        queued.attempts += 1;
+        if (code !== null && PASSING.has(code) && queued.attempts < MOST_ATTEMPTS) {
           await this.#pause();
           if (!work.signal.aborted) this.#queue.add(queued);
         } else {
@@ -173,6 +182,8 @@ export class LineRunner {
       .finally(() => {
         this.#sequences -= sequences;
         this.#queue.release(queued);
+        // What it held is free.
+        if (!isHeld) this.#queue.retry(queued.tenant);
         this.#wake();
       });
   }
@@ -194,15 +205,22 @@ export class LineRunner {
     const common = {
       backend,
       model,
-      reserve: (asked: Asked) => reserve(access, asked),
       inFlight,
       metrics,
       client: clientOfSignal(signal),
     };
+    const reserving = (onHold: () => void) => async (asked: Asked) => {
+      const reservation = await reserve(access, asked);
+      onHold();
+      return reservation;
+    };
     if (endpoint === '/v1/embeddings') {
       const request = readEmbeddingRequest(body, model.vocabSize);
       const scheduling = inBackground(readScheduling(body, options));
-      return { sequences: 1, run: () => embeddingAnswer({ ...common, request, scheduling }) };
+      return {
+        sequences: 1,
+        run: (onHold) => embeddingAnswer({ ...common, reserve: reserving(onHold), request, scheduling }),
+      };
     }
     const job = READERS[endpoint](body, model, options);
     if (job.chunks !== null) throw unsupported('stream', 'cannot be true in a batch');
@@ -213,12 +231,31 @@ export class LineRunner {
     const { promptParam } = job;
     return {
       sequences: requests.length,
-      run: async () => await job.whole(await generateWhole({ ...common, requests, promptParam })),
+      run: async (onHold) =>
+        await job.whole(
+          await generateWhole({ ...common, reserve: reserving(onHold), requests, promptParam }),
+        ),
     };
   }
 
-  async #answer({ run }: PreparedLine): Promise<LineOutcome> {
-    return response(200, await run());
+  async #answer({ run }: PreparedLine, onHold: () => void): Promise<LineOutcome> {
+    return response(200, await run(onHold));
+  }
+
+  #admitted(queued: QueuedLine): void {
+    this.#queue.admitted(queued);
+    this.#wake();
+  }
+
+  /** A line without room in a budget comes again when one of its tenant's has ended, or after a while: requests hold of it as well. */
+  #hold(queued: QueuedLine): void {
+    const { tenant, payer } = queued;
+    this.#queue.hold(queued);
+    const retry = () => {
+      this.#queue.retry(tenant, payer);
+      this.#wake();
+    };
+    setTimeout(retry, RETRY_MILLISECONDS).unref();
   }
 
   #failure(error: ApiError): LineOutcome {

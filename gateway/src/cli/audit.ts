@@ -73,14 +73,25 @@ export async function runAudit(args: readonly string[], surroundings: Surroundin
   const json = await client.request('GET', ['audit', 'verify']);
   const { valid, entries, hash, broken_at: brokenAt } = understood(verificationJson, json);
   if (!valid) {
-    const before = entries === 0 ? '' : ` Those before it are; the last has the hash ${hash}.`;
-    const message = `Entry ${brokenAt} is not what was written, or is gone.${before}`;
+    const message = `Entry ${brokenAt} is not what was written, or is gone.${beforeText(entries, hash)}`;
     throw new FoundWrong(
       message,
       told(json, () => ''),
     );
   }
-  return told(json, () => `All ${entries} entries are what was written; the last has the hash ${hash}.\n`);
+  return told(json, () => intactText(entries, hash));
+}
+
+function beforeText(entries: number, hash: string): string {
+  if (entries === 0) return '';
+  if (entries === 1) return ` The one before it is; it has the hash ${hash}.`;
+  return ` Those before it are; the last has the hash ${hash}.`;
+}
+
+function intactText(entries: number, hash: string): string {
+  if (entries === 0) return 'There are no entries.\n';
+  if (entries === 1) return `The only entry is what was written; it has the hash ${hash}.\n`;
+  return `All ${entries} entries are what was written; the last has the hash ${hash}.\n`;
 }
 
 function entriesText({ data, last_id: last, has_more: hasMore }: z.infer<typeof pageJson>): string {

@@ -47,6 +47,7 @@ export const priceJson = z.object({
   input: z.number(),
   cached_input: z.number(),
   output: z.number(),
+  source: z.enum(['api', 'file']),
 });
 export type TenantJson = z.infer<typeof tenantJson>;
 export type KeyJson = z.infer<typeof keyJson>;

@@ -126,7 +126,10 @@ export async function runTenants(args: readonly string[], surroundings: Surround
     }
     case 'price': {
       if (has('remove')) {
-        return told(await client.request('DELETE', ['prices', id]), () => `${id} has no price any more.\n`);
+        return told(
+          await client.request('DELETE', ['prices', id]),
+          () => `${id} has no price of its own any more, but where the configuration has one.\n`,
+        );
       }
       const price = (option: string) => numberOf(text(option) ?? '', option);
       const cached = text('cached-input');
@@ -158,9 +161,10 @@ function tenantText(json: unknown): string {
 function pricesText(json: unknown): string {
   const { data } = understood(z.object({ data: z.array(priceJson) }), json);
   if (data.length === 0) return 'Nothing costs anything.\n';
-  const rows = data.map(({ model, input, cached_input: cached, output }) => [
+  const rows = data.map(({ model, input, cached_input: cached, output, source }) => [
     model,
     ...[input, cached, output].map(String),
+    source === 'api' ? 'this API' : 'the configuration file',
   ]);
-  return table([['MODEL', 'INPUT', 'CACHED', 'OUTPUT'], ...rows]);
+  return table([['MODEL', 'INPUT', 'CACHED', 'OUTPUT', 'SET BY'], ...rows]);
 }

@@ -1,5 +1,5 @@
 import { VERSION } from '../version.ts';
-import { CONFIG_OPTIONS, type ConfigOption } from './schema.ts';
+import { CONFIG_OPTIONS, type ConfigOption, FILE_OPTIONS, type FileOption } from './schema.ts';
 
 const INDENT = ' '.repeat(6);
 
@@ -21,7 +21,10 @@ Options of polylora serve:
 ${INDENT}YAML or JSON file with any of the options below, in camelCase (environment: POLYLORA_CONFIG)
 ${CONFIG_OPTIONS.map(optionText).join('\n')}
 
-Every option can also be set by its environment variable or in the config file. Flags win over the
+In the config file only:
+${FILE_OPTIONS.map(fileOptionText).join('\n')}
+
+Every other option can also be set by its environment variable or in the config file. Flags win over the
 environment, the environment over the file. The file is looked at every second and at SIGHUP: options marked
 'reloaded' take their new values at once, others at the next start. A file that is not valid changes nothing.
 `;
@@ -31,4 +34,8 @@ function optionText(option: ConfigOption): string {
   const value = option.choices?.join('|') ?? (option.isNumber ? 'number' : 'text');
   const preset = option.default === null ? '' : ` [${option.default}]`;
   return `  ${option.flag} <${value}>\n${INDENT}${option.description}${preset}\n${INDENT}(${option.env}${option.reloads ? '; reloaded' : ''})`;
+}
+
+function fileOptionText({ key, description, reloads }: FileOption): string {
+  return `  ${key}\n${INDENT}${description}${reloads ? `\n${INDENT}(reloaded)` : ''}`;
 }

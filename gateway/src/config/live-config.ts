@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { CONFIG_OPTIONS, type Config, type ConfigKey } from './schema.ts';
+import { ALL_OPTIONS, type Config, type ConfigKey } from './schema.ts';
 
 /** How often the file is looked at. Reading it finds what watching misses: other file systems, links that are turned, renames. */
 const LOOK_MILLISECONDS = 1_000;
@@ -88,7 +88,7 @@ export class LiveConfig {
     } catch (error) {
       return { kind: 'refused', reason: error instanceof Error ? error : new Error(String(error)) };
     }
-    const differing = CONFIG_OPTIONS.filter(({ key }) => !isSame(this.#current[key], next[key]));
+    const differing = ALL_OPTIONS.filter(({ key }) => !isSame(this.#current[key], next[key]));
     const keys = (reloads: boolean) =>
       differing.filter((option) => option.reloads === reloads).map(({ key }) => key);
     const changed = keys(true);

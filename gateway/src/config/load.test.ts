@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { helpText } from './help.ts';
 import { ConfigError, type Environment, loadConfig } from './load.ts';
-import { CONFIG_OPTIONS } from './schema.ts';
+import { ALL_OPTIONS, CONFIG_OPTIONS } from './schema.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -107,6 +107,45 @@ describe('loadConfig', () => {
     expect([first, ...more].join()).not.toContain('my-secret');
   });
 
+  it('takes prices from the file, and names the field of one that is wrong', () => {
+    expect(loadConfig([], {}).prices).toEqual({});
+    const path = file(
+      'prices.yaml',
+      'prices:\n  base: {input: 0.1, output: 0.4}\n  "acme/*": {input: 1, cachedInput: 0, output: 2}\n',
+    );
+    expect(loadConfig(['--config', path], {}).prices).toEqual({
+      base: { input: 0.1, output: 0.4 },
+      'acme/*': { input: 1, cachedInput: 0, output: 2 },
+    });
+    const wrong = [
+      'prices:',
+      '  base: {input: -1, output: 1}',
+      '  acme/sql: {inptu: 1, input: 1, output: 1}',
+      '  acme/old: {input: 1}',
+      '  acme/new: 3',
+    ];
+    expect(problems(['--config', file('wrong.yaml', wrong.join('\n'))])).toEqual([
+      expect.stringMatching(/^prices\.base\.input \(from config file .*wrong\.yaml\): .*got -1$/),
+      expect.stringMatching(/^prices\.acme\/sql\.inptu \(from .*\): unknown option$/),
+      expect.stringMatching(/^prices\.acme\/old\.output \(from .*\): /),
+      expect.stringMatching(/^prices\.acme\/new \(from .*\): .*got 3$/),
+    ]);
+    // It is no option of the command: a table has no place in a flag.
+    expect(problems(['--prices={}'])).toEqual([expect.stringMatching(/^--prices: unknown option/)]);
+  });
+
+  it('says what is wrong in the file also of what a flag or a variable comes before', () => {
+    const path = file('masked.yaml', 'port: many\nmaxRunning: 0\nweights: f32\noperatorKey: my-secret\n');
+    const env = { POLYLORA_MAX_RUNNING: '2', POLYLORA_OPERATOR_KEY: 'another-key-of-mine' };
+    const found = problems(['--port', '3', '--weights', 'int8', '--config', path], env);
+    expect(found).toEqual([
+      expect.stringMatching(/^port \(from config file .*masked\.yaml\): .*got "many"$/),
+      expect.stringMatching(/^maxRunning \(from config file .*masked\.yaml\): .*got 0$/),
+      expect.stringMatching(/^operatorKey \(from config file .*masked\.yaml\): Too short/),
+    ]);
+    expect(found.join()).not.toContain('my-secret');
+  });
+
   it('says when the file is missing, malformed or not a mapping', () => {
     expect(problems(['--config', join(folder, 'none.yaml')])[0]).toMatch(/none\.yaml: ENOENT/);
     expect(problems(['--config', file('c.json', '{')])[0]).toMatch(/c\.json: .*JSON/);
@@ -122,6 +161,7 @@ describe('helpText', () => {
       expect(help).toContain(`${flag} <`);
       expect(help).toContain(`(${env}`);
     }
+    for (const { description } of ALL_OPTIONS) expect(help).toContain(description);
     expect(help).toContain('--weights <int8|f32>');
     expect(help).toContain('--port <number>');
     expect(help).toContain('[8080]');

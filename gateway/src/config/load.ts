@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { defaultHome } from '@polylora/engine';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
-import { CONFIG_OPTIONS, type Config, configSchema } from './schema.ts';
+import { ALL_OPTIONS, CONFIG_OPTIONS, type Config, configSchema, OPTION_SCHEMAS } from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -49,6 +49,7 @@ export function loadConfig(flags: readonly string[], env: Environment): Config {
   const input = Object.fromEntries([...settings].map(([key, { value }]) => [key, value]));
   const parsed = configSchema.safeParse(input, { reportInput: true });
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => describe(issue, settings)));
+  problems.push(...maskedProblems(fromFile, settings));
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
   return parsed.data;
 }
@@ -153,13 +154,26 @@ function nonEmpty(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
-function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${key} (from ${settings.get(key)?.origin}): unknown option`);
+/** What is wrong in the file with values that do not count now: they would once the flag or variable before them is gone. */
+function maskedProblems(fromFile: Settings, settings: Settings): string[] {
+  const problems: string[] = [];
+  for (const [key, setting] of fromFile) {
+    const schema = OPTION_SCHEMAS.get(key);
+    if (schema === undefined || settings.get(key) === setting) continue;
+    const { error } = schema.safeParse(setting.value, { reportInput: true });
+    for (const issue of error?.issues ?? [])
+      problems.push(...describe({ ...issue, path: [key, ...issue.path] }, fromFile));
   }
+  return problems;
+}
+
+function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
+  const named = (path: readonly PropertyKey[]) =>
+    `${path.map(String).join('.')} (from ${settings.get(String(path[0]))?.origin ?? 'default'})`;
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => `${named([...issue.path, key])}: unknown option`);
   const [key = ''] = issue.path;
-  const origin = settings.get(String(key))?.origin ?? 'default';
-  const isSecret = CONFIG_OPTIONS.some((option) => option.key === key && option.isSecret);
+  const isSecret = ALL_OPTIONS.some((option) => option.key === key && option.isSecret);
   const given = issue.input === undefined || isSecret ? '' : `, got ${JSON.stringify(issue.input)}`;
-  return [`${String(key)} (from ${origin}): ${issue.message}${given}`];
+  return [`${named([key, ...issue.path.slice(1)])}: ${issue.message}${given}`];
 }

@@ -1,5 +1,6 @@
 import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
+import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
 
 /** An option that may be left unset and then is null. */
 function unset<T extends z.ZodType>(schema: T) {
@@ -53,6 +54,15 @@ export const configSchema = z
       description: 'Key that is sent to the upstream (unset: none)',
       secret: true,
     }),
+    upstreamPriority: z
+      .enum(['off', 'lower-first', 'higher-first'])
+      .default('off')
+      .describe(
+        "Whether the upstream is sent a number as 'priority', and which comes first there: lower with vLLM's --scheduling-policy priority, higher with SGLang's --enable-priority-scheduling",
+      ),
+    upstreamAnswerBytes: count
+      .default(128 * 1024 ** 2)
+      .describe('Largest answer of the upstream that is taken whole, not streamed, in bytes'),
     servedModelName: unset(text).describe(
       "Name of the base model in the API; 'base' always works too (unset: the model's own name)",
     ),
@@ -106,6 +116,17 @@ export const configSchema = z
       .default(2 * 1024 ** 3)
       .meta(reloaded('Largest weights of an adapter that may be pushed, in bytes')),
     adapterLimitRank: count.default(512).meta(reloaded('Largest rank of an adapter that may be pushed')),
+    prices: z
+      .record(
+        text.max(MOST_PRICED_NAME),
+        z.strictObject({ input: perMillion, cachedInput: perMillion.nullish(), output: perMillion }),
+      )
+      .default({})
+      .meta(
+        reloaded(
+          "What a million tokens cost: 'input', 'output' and perhaps 'cachedInput', by the name of an adapter, owner/*, base or *. Of a name that the admin API has given a price too, that one counts",
+        ),
+      ),
     maxAdapterUploads: count
       .default(16)
       .meta(reloaded('Uploads of adapters in parts that may be open at the same time, for each tenant')),
@@ -261,20 +282,29 @@ export const configSchema = z
   })
   .readonly();
 
+/** What each option's value has to be, by itself. */
+export const OPTION_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
+  Object.entries(configSchema.unwrap().shape),
+);
+
 export type Config = z.infer<typeof configSchema>;
 export type ConfigKey = keyof Config;
 
-/** One option as its users see it. */
-export interface ConfigOption {
+/** One option as its users see it, which can be set by the config file. */
+export interface FileOption {
   readonly key: ConfigKey;
-  readonly flag: string;
-  readonly env: string;
   readonly description: string;
-  readonly isNumber: boolean;
   /** Its value is never shown. */
   readonly isSecret: boolean;
   /** Takes a new value from the file while the server runs; others at the next start. */
   readonly reloads: boolean;
+}
+
+/** An option that has one value, so that it can be set by a flag and in the environment as well. */
+export interface ConfigOption extends FileOption {
+  readonly flag: string;
+  readonly env: string;
+  readonly isNumber: boolean;
   readonly choices: readonly string[] | null;
   /** null where there is none. */
   readonly default: string | number | null;
@@ -287,34 +317,39 @@ const propertySchema = z.object({
   enum: z.array(z.string()).optional(),
   secret: z.boolean().optional(),
   reloads: z.boolean().optional(),
-  default: z.union([z.string(), z.number()]).nullish(),
+  default: z.union([z.string(), z.number(), z.object({})]).nullish(),
   anyOf: z.array(z.object({ type: z.string() })).optional(),
 });
 
-/** The options in the schema's order, derived from the schema alone. */
-export const CONFIG_OPTIONS: readonly ConfigOption[] = Object.entries(
-  z.toJSONSchema(configSchema, { io: 'input' }).properties ?? {},
-).map(([key, property]) => {
-  const {
-    description,
-    type,
-    enum: choices,
-    secret,
-    reloads,
-    default: value,
-    anyOf,
-  } = propertySchema.parse(property);
-  const types = anyOf?.map((branch) => branch.type) ?? [type];
-  const words = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return {
-    key: key as ConfigKey,
-    flag: `--${words}`,
-    env: `POLYLORA_${words.replaceAll('-', '_').toUpperCase()}`,
-    description,
-    isNumber: types.some((name) => name === 'integer' || name === 'number'),
-    isSecret: secret ?? false,
-    reloads: reloads ?? false,
-    choices: choices ?? null,
-    default: value ?? null,
-  };
-});
+const PROPERTIES = Object.entries(z.toJSONSchema(configSchema, { io: 'input' }).properties ?? {}).map(
+  ([key, property]) => ({ key: key as ConfigKey, ...propertySchema.parse(property) }),
+);
+
+function fileOption({ key, description, secret, reloads }: (typeof PROPERTIES)[number]): FileOption {
+  return { key, description, isSecret: secret ?? false, reloads: reloads ?? false };
+}
+
+/** All options in the schema's order, derived from the schema alone. */
+export const ALL_OPTIONS: readonly FileOption[] = PROPERTIES.map(fileOption);
+
+/** Those that only the file can set, because they are more than one value. */
+export const FILE_OPTIONS: readonly FileOption[] = PROPERTIES.filter(({ type }) => type === 'object').map(
+  fileOption,
+);
+
+/** Those that flags and the environment can set too. */
+export const CONFIG_OPTIONS: readonly ConfigOption[] = PROPERTIES.filter(({ type }) => type !== 'object').map(
+  (property) => {
+    const { key, type, enum: choices, default: value, anyOf } = property;
+    const types = anyOf?.map((branch) => branch.type) ?? [type];
+    const words = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    return {
+      ...fileOption(property),
+      flag: `--${words}`,
+      env: `POLYLORA_${words.replaceAll('-', '_').toUpperCase()}`,
+      isNumber: types.some((name) => name === 'integer' || name === 'number'),
+      choices: choices ?? null,
+      default: typeof value === 'object' ? null : (value ?? null),
+    };
+  },
+);

@@ -9,7 +9,7 @@ import { answerHead, type Job } from './job.ts';
 /** The body of a chat completion. @throws ApiError for the first field that is wrong */
 export function chatJob(body: JsonObject, model: BackendModel, options: SchedulingOptions): Job {
   const request = readChatRequest(body, model.vocabSize);
-  const { prompt, sampling, choices, stream, includeUsage, userHash } = request;
+  const { prompt, sampling, choices, stream, includeUsage, userHash, account } = request;
   const scheduling = readScheduling(body, options);
   const head = answerHead('chatcmpl', model, answeredTier(body, scheduling));
   const shape = { head, choices, logprobs: sampling.logprobs !== null };
@@ -20,6 +20,7 @@ export function chatJob(body: JsonObject, model: BackendModel, options: Scheduli
       sampling: forChoice(sampling, choice),
       scheduling,
       echo: false,
+      account,
     })),
     promptParam: 'messages',
     userHash,

@@ -9,7 +9,7 @@ import { answerHead, type Job } from './job.ts';
 /** The body of a legacy completion. @throws ApiError for the first field that is wrong */
 export function completionJob(body: JsonObject, model: BackendModel, options: SchedulingOptions): Job {
   const request = readCompletionRequest(body, model.vocabSize);
-  const { prompts, sampling, choices, candidates, echo, stream, includeUsage } = request;
+  const { prompts, sampling, choices, candidates, echo, stream, includeUsage, account } = request;
   const scheduling = readScheduling(body, options);
   const head = answerHead('cmpl', model, answeredTier(body, scheduling));
   const shape = {
@@ -29,6 +29,7 @@ export function completionJob(body: JsonObject, model: BackendModel, options: Sc
         sampling: forChoice(made, choice),
         scheduling,
         echo,
+        account,
       })),
     ),
     promptParam: 'prompt',

@@ -8,7 +8,7 @@ import { messagesOf } from '../openai/responses-items.ts';
 import { type ResponsesRequest, readResponsesRequest } from '../openai/responses-request.ts';
 import { forChoice } from '../openai/sampling.ts';
 import { readScheduling, type SchedulingOptions, SERVED } from '../openai/scheduling.ts';
-import type { ResponseStore, StoredResponse } from '../responses/response-store.ts';
+import type { ResponseStore, StoredResponse, StoredTurn } from '../responses/response-store.ts';
 import type { Job } from './job.ts';
 
 /**
@@ -21,7 +21,7 @@ export async function responsesJob(
   options: SchedulingOptions & { readonly store: ResponseStore },
 ): Promise<Job> {
   const request = readResponsesRequest(json, model.vocabSize);
-  const { body, input, tools, sampling, userHash } = request;
+  const { body, input, tools, sampling, userHash, account } = request;
   const scheduling = readScheduling(json, options);
   const { store, tenant } = options;
   const previous = body.previous_response_id ?? null;
@@ -30,7 +30,7 @@ export async function responsesJob(
   const keep = async (response: StoredResponse['body']): Promise<void> => {
     if (head.store) await store.add(tenant, { body: response, input });
   };
-  const items = [...earlier.flatMap(({ input, body }) => [...input, ...body.output]), ...input];
+  const items = [...earlier.flatMap(({ input, output }) => [...input, ...output]), ...input];
   return {
     requests: [
       {
@@ -43,6 +43,7 @@ export async function responsesJob(
         sampling: forChoice(sampling, 0),
         scheduling,
         echo: false,
+        account,
       },
     ],
     promptParam: 'input',
@@ -61,7 +62,7 @@ async function conversation(
   store: ResponseStore,
   tenant: string,
   id: string,
-): Promise<readonly StoredResponse[]> {
+): Promise<readonly StoredTurn[]> {
   const found = await store.conversation(tenant, id);
   if (found !== null) return found;
   const message = `Previous response with id '${quoted(id)}' not found, or an earlier one of its conversation.`;

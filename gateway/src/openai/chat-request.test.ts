@@ -34,6 +34,7 @@ describe('readChatRequest', () => {
     const { sampling, ...rest } = read({});
     expect(rest).toEqual({
       prompt: { kind: 'chat', messages: HELLO.messages },
+      account: null,
       choices: 1,
       stream: false,
       includeUsage: false,

@@ -1,7 +1,8 @@
 import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
 import { z } from 'zod';
+import type { Account } from '../backends/backend.ts';
 import { ApiError } from '../errors.ts';
-import { accountFields, userHash } from './account-fields.ts';
+import { accountFields, accountOf, userHash } from './account-fields.ts';
 import { invalidValue, type JsonObject, missing } from './fields.ts';
 import { parse } from './parse.ts';
 import {
@@ -101,6 +102,8 @@ export interface ChatRequest {
   readonly includeUsage: boolean;
   /** null where the client names none. */
   readonly userHash: string | null;
+  /** null where it names nothing of it. */
+  readonly account: Account | null;
 }
 
 /**
@@ -122,6 +125,7 @@ export function readChatRequest(json: JsonObject, vocabSize: number): ChatReques
     choices: body.n ?? 1,
     ...streamOptionsOf(body),
     userHash: userHash(body),
+    account: accountOf(body),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Prompt, SamplingParams } from '@polylora/engine';
 import { z } from 'zod';
-import { accountFields, userHash } from './account-fields.ts';
+import type { Account } from '../backends/backend.ts';
+import { accountFields, accountOf, userHash } from './account-fields.ts';
 import { invalidValue, type JsonObject } from './fields.ts';
 import { parse } from './parse.ts';
 import {
@@ -77,6 +78,8 @@ export interface CompletionRequest {
   readonly includeUsage: boolean;
   /** null where the client names none. */
   readonly userHash: string | null;
+  /** null where it names nothing of it. */
+  readonly account: Account | null;
 }
 
 /**
@@ -107,6 +110,7 @@ export function readCompletionRequest(json: JsonObject, vocabSize: number): Comp
     echo: echo ?? false,
     ...streamOptionsOf(body),
     userHash: userHash(body),
+    account: accountOf(body),
   };
 }
 

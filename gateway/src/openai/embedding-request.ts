@@ -39,7 +39,10 @@ export const embeddingFields = {
     integer(MODEL_LENGTH, MAX_INT32),
     'Tokens that are kept of longer texts; -1 as many as the model can take. Without it they are refused.',
   ),
-  user: optional(z.string(), 'Not used.'),
+  user: optional(
+    z.string(),
+    'Your user, by any name. Another server that computes the answers is told a hash of it.',
+  ),
 };
 
 const embeddingBody = z.compile(z.object(embeddingFields));
@@ -48,6 +51,8 @@ const embeddingBody = z.compile(z.object(embeddingFields));
 export interface EmbeddingRequest extends Pick<BackendEmbedding, 'inputs' | 'truncate'> {
   readonly encoding: 'float' | 'base64';
   readonly dimensions: number | null;
+  /** null where the client names none. */
+  readonly user: string | null;
 }
 
 /**
@@ -62,6 +67,7 @@ export function readEmbeddingRequest(json: JsonObject, vocabSize: number): Embed
     truncate: truncate === MODEL_LENGTH ? 'model' : truncate === 0 ? null : truncate,
     encoding: body.encoding_format ?? 'float',
     dimensions: body.dimensions ?? null,
+    user: body.user ?? null,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { SamplingParams, ToolUse } from '@polylora/engine';
 import { z } from 'zod';
-import { accountFields, userHash } from './account-fields.ts';
+import type { Account } from '../backends/backend.ts';
+import { accountFields, accountOf, userHash } from './account-fields.ts';
 import type { JsonObject } from './fields.ts';
 import { parse } from './parse.ts';
 import { inputItem, itemOf, type ResponseItem, SEVERAL } from './responses-items.ts';
@@ -79,6 +80,8 @@ export interface ResponsesRequest {
   readonly sampling: SamplingParams;
   /** null where the client names none. */
   readonly userHash: string | null;
+  /** null where it names nothing of it. */
+  readonly account: Account | null;
 }
 
 /**
@@ -104,5 +107,6 @@ export function readResponsesRequest(json: JsonObject, vocabSize: number): Respo
       constraint: ofTextFormat(body.text?.format ?? { type: 'text' }),
     }),
     userHash: userHash(body),
+    account: accountOf(body),
   };
 }

@@ -53,6 +53,9 @@ const price = z.object({
   input: z.number(),
   cached_input: z.number(),
   output: z.number(),
+  source: z.enum(['api', 'file']).meta({
+    description: 'Who has set it: this API, which wins, or the configuration file.',
+  }),
 });
 
 const auditEntry = z.object({
@@ -215,6 +218,18 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
     ...litellm,
     summary: 'Changes a key',
     request: { schema: named.extend(litellmFields) },
+    answer: litellmAnswer,
+  },
+  'POST /key/regenerate': {
+    ...litellm,
+    summary: 'Gives a key another text, and changes it where fields are given',
+    request: {
+      schema: named.extend(litellmFields).extend({
+        grace_period: z.string().nullish().meta({
+          description: 'How long the earlier text holds, such as `24h`; up to `90d`, and not at all without.',
+        }),
+      }),
+    },
     answer: litellmAnswer,
   },
   'POST /key/block': {

@@ -43,4 +43,14 @@ export const RESPONSE_MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.dropIndex('response_kept').execute();
     },
   },
+  '0003_what_a_turn_needs': {
+    async up(db) {
+      await db.schema.alterTable('response').addColumn('output', 'text').execute();
+      await db.schema.alterTable('response').addColumn('turn_bytes', 'bigint').execute();
+    },
+    async down(db) {
+      await db.schema.alterTable('response').dropColumn('turn_bytes').execute();
+      await db.schema.alterTable('response').dropColumn('output').execute();
+    },
+  },
 };

@@ -60,7 +60,7 @@ describeOnDatabases('the store of responses', (location) => {
     await store.add('a', response('r1'));
     await store.add('a', response('r2', 'r1'));
     await store.add('a', response('r3', 'r2'));
-    const ids = (await store.conversation('a', 'r3'))?.map(({ body }) => body.id);
+    const ids = (await store.conversation('a', 'r3'))?.map(({ id }) => id);
     expect(ids).toEqual(['r1', 'r2', 'r3']);
     expect(await store.conversation('b', 'r3')).toBeNull();
     await store.remove('a', 'r1');
@@ -92,7 +92,7 @@ describeOnDatabases('the store of responses', (location) => {
         .execute();
     queries = 0;
     const begun = performance.now();
-    const ids = (await store.conversation('a', 'r1499'))?.map(({ body }) => body.id);
+    const ids = (await store.conversation('a', 'r1499'))?.map(({ id }) => id);
     expect(ids).toEqual(Array.from({ length: 1_500 }, (_, turn) => `r${turn}`));
     expect(queries).toBe(1);
     // Where each turn is looked for among all that the tenant has, it is seconds.
@@ -111,6 +111,59 @@ describeOnDatabases('the store of responses', (location) => {
       ({ code, param }) => [code, param],
     );
     expect(told).toEqual(['conversation_too_long', 'previous_response_id']);
+  });
+
+  it('counts of a conversation, and reads, only what was said', async () => {
+    store.close();
+    store = await opened({ bytesPerTenant: 1 << 30 });
+    const large = 'x'.repeat(2 << 20);
+    const said = (id: string) => ({
+      ...{ id, type: 'message', status: 'completed', role: 'assistant' },
+      content: [{ type: 'output_text', text: id, annotations: [], logprobs: [{ token: large }] }],
+    });
+    const read: string[] = [];
+    const watching: Parameters<Database['withPlugin']>[0] = {
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => {
+        read.push(JSON.stringify(result.rows));
+        return result;
+      },
+    };
+    for (let turn = 0; turn < 12; turn++) {
+      const { body, input } = response(`r${turn}`, turn === 0 ? null : `r${turn - 1}`);
+      const more = { instructions: large, tools: [{ description: large }], output: [said(`o${turn}`)] };
+      await store.add('a', { body: { ...body, ...more } as unknown as StoredResponse['body'], input });
+    }
+    store.close();
+    store = await opened({ database: database.withPlugin(watching) });
+    read.length = 0;
+    const turns = await store.conversation('a', 'r11');
+    expect(turns).toHaveLength(12);
+    expect(turns?.[3]).toEqual({
+      id: 'r3',
+      input: response('r3').input,
+      output: [
+        { ...said('o3'), content: [{ type: 'output_text', text: 'o3', annotations: [], logprobs: [] }] },
+      ],
+    });
+    expect(read.join('').length).toBeLessThan(100_000);
+    // What is asked for as it was answered has all of it.
+    expect(JSON.stringify(await store.find('a', 'r3')).length).toBeGreaterThan(3 * large.length);
+  });
+
+  it('goes on from what a server of an earlier version stored', async () => {
+    const { body, input } = response('old');
+    const output = [{ id: 'm', type: 'message', role: 'assistant', content: [] }];
+    await database
+      .withTables<{ response: object }>()
+      .insertInto('response')
+      .values({
+        ...{ id: 'old', tenant: 'a', previous: null, input: JSON.stringify(input) },
+        ...{ body: JSON.stringify({ ...body, output }), bytes: 100, created_at: time.wall },
+      })
+      .execute();
+    await store.add('a', response('new', 'old'));
+    expect(await store.conversation('a', 'new')).toMatchObject([{ id: 'old', input, output }, { id: 'new' }]);
   });
 
   it('lets the oldest of a tenant make room, and nobody else’s', async () => {

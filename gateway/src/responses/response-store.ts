@@ -28,10 +28,17 @@ export interface StoredResponse {
   readonly input: readonly ResponseItem[];
 }
 
+/** What the next turn of a conversation needs of an earlier one. */
+export interface StoredTurn {
+  readonly id: string;
+  readonly input: readonly ResponseItem[];
+  readonly output: ResponseBody['output'];
+}
+
 const SWEEP_MILLISECONDS = 10 * 60 * 1000;
 /** What a tenant may add before all of it is counted again: this part of what it may have. */
 const UNCOUNTED_SHARE = 1 / 16;
-/** Of a conversation as it is stored: several times what a request may be, and more than fits a model's context. */
+/** Of a conversation's items: several times what a request may be, and more than fits a model's context. */
 const MOST_CONVERSATION_BYTES = 16 << 20;
 const REMOVED_TOGETHER = 500;
 
@@ -64,7 +71,9 @@ export class ResponseStore {
   /** Durable when it resolves. */
   async add(tenant: string, { body, input }: StoredResponse): Promise<void> {
     const [bodyText, inputText] = [JSON.stringify(body), JSON.stringify(input)];
-    const bytes = Buffer.byteLength(bodyText) + Buffer.byteLength(inputText);
+    const outputText = JSON.stringify(body.output.map(withoutLogprobs));
+    const turnBytes = Buffer.byteLength(inputText) + Buffer.byteLength(outputText);
+    const bytes = Buffer.byteLength(bodyText) + turnBytes;
     await this.#database
       .insertInto('response')
       .values({
@@ -74,6 +83,8 @@ export class ResponseStore {
         input: inputText,
         body: bodyText,
         bytes,
+        output: outputText,
+        turn_bytes: turnBytes,
         created_at: this.#clock.now(),
       })
       .execute();
@@ -98,13 +109,18 @@ export class ResponseStore {
    * The conversation that ends with a response, from its beginning; null where a part of it is not there.
    * @throws ApiError conversation_too_long
    */
-  async conversation(tenant: string, id: string): Promise<readonly StoredResponse[] | null> {
+  async conversation(tenant: string, id: string): Promise<readonly StoredTurn[] | null> {
     const oldest = this.#oldest();
     const rows = await this.#database
       .withRecursive('turn(id, previous, depth, total)', (database) =>
         database
           .selectFrom('response')
-          .select(({ lit }) => ['id', 'previous', lit(1).as('depth'), 'bytes as total'])
+          .select(({ lit, fn }) => [
+            'id',
+            'previous',
+            lit(1).as('depth'),
+            fn.coalesce('turn_bytes', 'bytes').as('total'),
+          ])
           .where('id', '=', id)
           .where('tenant', '=', tenant)
           .where('created_at', '>=', oldest)
@@ -118,7 +134,11 @@ export class ResponseStore {
                 'response.id',
                 'response.previous',
                 expression('turn.depth', '+', 1).as('depth'),
-                expression('turn.total', '+', expression.ref('response.bytes')).as('total'),
+                expression(
+                  'turn.total',
+                  '+',
+                  expression.fn.coalesce('response.turn_bytes', 'response.bytes'),
+                ).as('total'),
               ])
               .where('response.tenant', '=', tenant)
               .where('response.created_at', '>=', oldest)
@@ -129,13 +149,24 @@ export class ResponseStore {
       .selectFrom('turn')
       .crossJoin('response')
       .whereRef('response.id', '=', 'turn.id')
-      .select(['turn.previous', 'turn.depth', 'turn.total', 'response.body', 'response.input'])
+      .select((expression) => [
+        ...(['turn.id', 'turn.previous', 'turn.depth', 'turn.total'] as const),
+        ...(['response.input', 'response.output'] as const),
+        // Tools, instructions and logprobs may be many times as large as what was said.
+        expression
+          .case()
+          .when('response.output', 'is', null)
+          .then(expression.ref('response.body'))
+          .else(null)
+          .end()
+          .as('body'),
+      ])
       .execute();
     // Here and not in the query, which would move all the texts about.
     const [first, ...others] = rows.sort((a, b) => b.depth - a.depth);
     if (first === undefined) return null;
     if (first.total > MOST_CONVERSATION_BYTES) throw tooLong();
-    return first.previous === null ? [first, ...others].map(storedResponse) : null;
+    return first.previous === null ? [first, ...others].map(storedTurn) : null;
   }
 
   /** @returns whether there was one */
@@ -189,6 +220,24 @@ export class ResponseStore {
 
 function storedResponse({ body, input }: { readonly body: string; readonly input: string }): StoredResponse {
   return { body: JSON.parse(body), input: JSON.parse(input) };
+}
+
+function storedTurn({
+  id,
+  input,
+  output,
+  body,
+}: Record<'id' | 'input', string> & Record<'output' | 'body', string | null>): StoredTurn {
+  return {
+    id,
+    input: JSON.parse(input),
+    output: output === null ? JSON.parse(body ?? '{}').output : JSON.parse(output),
+  };
+}
+
+function withoutLogprobs(item: ResponseBody['output'][number]): ResponseBody['output'][number] {
+  if (item.type !== 'message') return item;
+  return { ...item, content: item.content.map((part) => ({ ...part, logprobs: [] })) };
 }
 
 function tooLong(): ApiError {

@@ -9,8 +9,15 @@ interface ResponseTable {
   readonly input: string;
   /** JSON: as it was answered. */
   readonly body: string;
-  /** Of both. */
+  /** Of all texts. */
   readonly bytes: number;
+  /**
+   * JSON: the answer's items as far as the next turn needs them; beside the body, so that nothing else of it need be read. null where
+   * a server of an earlier version stored it.
+   */
+  readonly output: string | null;
+  /** Of the input and the output; null as there. */
+  readonly turn_bytes: number | null;
   /** Milliseconds since 1970. */
   readonly created_at: number;
 }

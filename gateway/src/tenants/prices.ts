@@ -2,27 +2,32 @@ import { ApiError } from '../errors.ts';
 import { quoted } from '../openai/fields.ts';
 import type { Actor, TenantChanges } from './changes.ts';
 import { grantNames } from './model-grants.ts';
+import { FREE, type Price, type PricePerMillion, priceOf } from './price.ts';
 import type { TenantDatabase } from './tables.ts';
-
-/** Of a token, in billionths of the currency's unit. */
-export interface Price {
-  readonly input: number;
-  readonly cachedInput: number;
-  readonly output: number;
-}
 
 export interface NamedPrice extends Price {
   readonly model: string;
 }
 
+/** A price that counts, and who has set it: somebody by the admin API, or the operator in the configuration file. */
+export interface SetPrice extends NamedPrice {
+  readonly source: 'api' | 'file';
+}
+
 type Named = Parameters<typeof grantNames>[0];
 
-const FREE: Price = { input: 0, cachedInput: 0, output: 0 };
-
-/** What tokens cost, by the models' names: an adapter's own price, its owner's (`acme/*`), the base's, or everybody's (`*`). */
+/**
+ * What tokens cost, by the models' names: an adapter's own price, its owner's (`acme/*`), the base's, or everybody's (`*`). Of a name
+ * that has a price in the database and one in the configuration, the database's counts.
+ */
 export class Prices {
   readonly #database: TenantDatabase;
   readonly #changes: TenantChanges;
+  /** Of the configuration. */
+  #configured: ReadonlyMap<string, Price> = new Map();
+  /** Of the database. */
+  #stored: ReadonlyMap<string, Price> = new Map();
+  /** Of both. */
   #byModel: ReadonlyMap<string, Price> = new Map();
   /** What was found by those names: backends give the same object for a model, request after request. */
   #found = new WeakMap<Named, Price>();
@@ -34,7 +39,18 @@ export class Prices {
 
   /** Reads all anew; they are few. */
   async load(): Promise<void> {
-    this.#byModel = new Map((await this.list()).map(({ model, ...price }) => [model, price]));
+    this.#stored = new Map((await this.#rows()).map(({ model, ...price }) => [model, price]));
+    this.#merge();
+  }
+
+  /** Puts these in the place of those that the configuration had before: for what is asked from now on. */
+  configure(prices: Readonly<Record<string, PricePerMillion>>): void {
+    this.#configured = new Map(Object.entries(prices).map(([model, price]) => [model, priceOf(price)]));
+    this.#merge();
+  }
+
+  #merge(): void {
+    this.#byModel = new Map([...this.#configured, ...this.#stored]);
     this.#found = new WeakMap();
   }
 
@@ -56,7 +72,17 @@ export class Prices {
     return FREE;
   }
 
-  async list(): Promise<NamedPrice[]> {
+  /** Those that count, by name. */
+  async list(): Promise<SetPrice[]> {
+    const stored = (await this.#rows()).map((price): SetPrice => ({ ...price, source: 'api' }));
+    const names = new Set(stored.map(({ model }) => model));
+    const configured = [...this.#configured]
+      .filter(([model]) => !names.has(model))
+      .map(([model, price]): SetPrice => ({ model, ...price, source: 'file' }));
+    return [...stored, ...configured].sort((a, b) => (a.model < b.model ? -1 : 1));
+  }
+
+  async #rows(): Promise<NamedPrice[]> {
     const rows = await this.#database.selectFrom('price').selectAll().orderBy('model').execute();
     return rows.map(({ model, input, cached_input, output }) => ({
       model,
@@ -78,15 +104,19 @@ export class Prices {
     });
   }
 
-  /** @throws ApiError price_not_found */
+  /** Takes a price of the database away: one of the configuration counts again then. @throws ApiError price_not_found */
   remove(model: string, actor: Actor): Promise<void> {
     return this.#changes.do(actor, async (transaction) => {
       const { numDeletedRows } = await transaction
         .deleteFrom('price')
         .where('model', '=', model)
         .executeTakeFirst();
-      if (numDeletedRows === 0n)
-        throw new ApiError('price_not_found', `There is no price of '${quoted(model)}'.`);
+      if (numDeletedRows === 0n) {
+        const elsewhere = this.#configured.has(model)
+          ? ' to take away here: the one that it has is from the configuration file.'
+          : '.';
+        throw new ApiError('price_not_found', `There is no price of '${quoted(model)}'${elsewhere}`);
+      }
       return [undefined, { action: 'price.remove', subject: `price:${model}` }];
     });
   }

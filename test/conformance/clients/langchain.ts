@@ -9,6 +9,7 @@ export const langchain: ClientLibrary = {
     models: 'it lists no models',
     embeddings: 'ChatOpenAI makes none',
     'retry-after': 'it waits by a clock of its own',
+    batches: 'it has no files',
   },
   missing: null,
   open({ baseUrl, apiKey, retries }) {
@@ -55,12 +56,16 @@ export const langchain: ClientLibrary = {
         const stream = await model(ask)
           .stream([new HumanMessage(ask.prompt)], optionsOf(ask))
           .catch(failed);
-        for await (const chunk of stream) {
-          if (chunk.text !== '') pieces.push(chunk.text);
-          const { finish_reason: reason } = chunk.response_metadata as { finish_reason?: string };
-          finishReason = reason ?? finishReason;
-          usage = chunk.usage_metadata ?? usage;
-          if (pieces.length >= leaveAfter) break;
+        try {
+          for await (const chunk of stream) {
+            if (chunk.text !== '') pieces.push(chunk.text);
+            const { finish_reason: reason } = chunk.response_metadata as { finish_reason?: string };
+            finishReason = reason ?? finishReason;
+            usage = chunk.usage_metadata ?? usage;
+            if (pieces.length >= leaveAfter) break;
+          }
+        } catch (error) {
+          failed(error, pieces);
         }
         return {
           pieces,
@@ -111,6 +116,7 @@ export const langchain: ClientLibrary = {
           .invoke([new HumanMessage(prompt)])
           .catch(failed);
       },
+      batch: () => Promise.reject(new Error('LangChain has no files')),
       close: async () => {},
     };
   },
@@ -120,7 +126,7 @@ function idOf(metadata: Record<string, unknown>): string | null {
   return typeof metadata.id === 'string' ? metadata.id : null;
 }
 
-function failed(error: unknown): never {
+function failed(error: unknown, pieces: readonly string[] = []): never {
   const { name, status, code, message } = error as {
     name: string;
     status?: number;
@@ -130,6 +136,6 @@ function failed(error: unknown): never {
   // Of this one it keeps no more than the words.
   if (name === 'InsufficientQuotaError')
     throw new Failure(Number.parseInt(message, 10), 'insufficient_quota', message);
-  if (status === undefined) throw error;
-  throw new Failure(status, code ?? null, message);
+  if (status === undefined && code === undefined) throw error;
+  throw new Failure(status ?? null, code ?? null, message, pieces);
 }

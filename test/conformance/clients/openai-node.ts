@@ -1,6 +1,7 @@
-import OpenAI from 'openai';
+import { setTimeout as sleep } from 'node:timers/promises';
+import OpenAI, { toFile } from 'openai';
 import { zodResponseFormat } from 'openai/helpers/zod';
-import { type ChatAsk, type ClientLibrary, Failure, WEATHER } from '../client.ts';
+import { batchInput, batchTexts, type ChatAsk, type ClientLibrary, Failure, WEATHER } from '../client.ts';
 import { PLACE } from '../place.ts';
 
 export const openaiNode: ClientLibrary = {
@@ -26,12 +27,16 @@ export const openaiNode: ClientLibrary = {
         const pieces: string[] = [];
         let [finishReason, usage]: [string | null, OpenAI.CompletionUsage | null] = [null, null];
         const stream = await client.chat.completions.create(asked).catch(failed);
-        for await (const chunk of stream) {
-          const [choice] = chunk.choices;
-          if (choice?.delta.content) pieces.push(choice.delta.content);
-          finishReason = choice?.finish_reason ?? finishReason;
-          usage = chunk.usage ?? usage;
-          if (pieces.length >= leaveAfter) break;
+        try {
+          for await (const chunk of stream) {
+            const [choice] = chunk.choices;
+            if (choice?.delta.content) pieces.push(choice.delta.content);
+            finishReason = choice?.finish_reason ?? finishReason;
+            usage = chunk.usage ?? usage;
+            if (pieces.length >= leaveAfter) break;
+          }
+        } catch (error) {
+          failed(error, pieces);
         }
         return {
           pieces,
@@ -95,10 +100,38 @@ export const openaiNode: ClientLibrary = {
           .catch(failed);
         return answer.choices[0]?.message.parsed ?? {};
       },
+      async batch(model, prompts) {
+        const upload = await toFile(Buffer.from(batchInput(model, prompts)), 'prompts.jsonl');
+        const file = await client.files.create({ file: upload, purpose: 'batch' }).catch(failed);
+        let batch = await client.batches
+          .create({
+            ...{ input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' },
+          })
+          .catch(failed);
+        while (!ENDED.has(batch.status)) {
+          await sleep(100);
+          batch = await client.batches.retrieve(batch.id).catch(failed);
+        }
+        const output = await client.files.content(batch.output_file_id ?? '').catch(failed);
+        const texts = batchTexts(await output.text());
+        await client.files.delete(file.id).catch(failed);
+        const isRemoved = await client.files.retrieve(file.id).then(
+          () => false,
+          (error: unknown) => error instanceof OpenAI.NotFoundError,
+        );
+        const {
+          total,
+          completed,
+          failed: unanswered,
+        } = batch.request_counts ?? { total: 0, completed: 0, failed: 0 };
+        return { status: batch.status, counts: { total, completed, failed: unanswered }, texts, isRemoved };
+      },
       close: async () => {},
     };
   },
 };
+
+const ENDED: ReadonlySet<string> = new Set(['completed', 'failed', 'expired', 'cancelled']);
 
 function bodyOf({ model, prompt, temperature, maxTokens, seed, stop, n, logprobs }: ChatAsk) {
   return {
@@ -113,8 +146,8 @@ function bodyOf({ model, prompt, temperature, maxTokens, seed, stop, n, logprobs
   };
 }
 
-function failed(error: unknown): never {
+function failed(error: unknown, pieces: readonly string[] = []): never {
   if (error instanceof OpenAI.APIError)
-    throw new Failure(error.status ?? null, error.code ?? null, error.message);
+    throw new Failure(error.status ?? null, error.code ?? null, error.message, pieces);
   throw error;
 }

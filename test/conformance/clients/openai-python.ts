@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PYTHON, pythonHas } from '../../support/python.ts';
 import {
+  type BatchAnswer,
+  batchInput,
+  batchTexts,
   type ChatAnswer,
   type ClientLibrary,
   type EmbeddedTexts,
@@ -16,7 +19,12 @@ import {
 
 interface Answer {
   readonly result?: unknown;
-  readonly failure?: { readonly status: number; readonly code: string | null; readonly message: string };
+  readonly failure?: {
+    readonly status: number | null;
+    readonly code: string | null;
+    readonly message: string;
+    readonly pieces?: readonly string[];
+  };
   readonly error?: string;
 }
 
@@ -38,7 +46,8 @@ export const openaiPython: ClientLibrary = {
       const { value, done } = await lines.next();
       if (done) throw new Error('Python ended');
       const { result, failure, error } = JSON.parse(value) as Answer;
-      if (failure !== undefined) throw new Failure(failure.status, failure.code, failure.message);
+      if (failure !== undefined)
+        throw new Failure(failure.status, failure.code, failure.message, failure.pieces);
       if (error !== undefined) throw new Error(error);
       return result;
     };
@@ -51,6 +60,13 @@ export const openaiPython: ClientLibrary = {
       call: async (model, prompt, stream) =>
         (await ask('call', model, prompt, stream, WEATHER)) as MadeCall[],
       parse: async (model, prompt) => (await ask('parse', model, prompt)) as Record<string, unknown>,
+      async batch(model, prompts) {
+        const { output, ...answer } = (await ask('batch', batchInput(model, prompts))) as Omit<
+          BatchAnswer,
+          'texts'
+        > & { readonly output: string };
+        return { ...answer, texts: batchTexts(output) };
+      },
       async close() {
         child.stdin.end();
         if (child.exitCode === null) await once(child, 'exit');

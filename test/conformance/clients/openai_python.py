@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import typing
 
 import openai
@@ -35,6 +36,16 @@ def chat(client, ask):
 
 def stream(client, ask, leave_after):
     pieces, finish_reason, usage = [], None, None
+    try:
+        finish_reason, usage = read(client, ask, leave_after, pieces)
+    except openai.APIError as error:
+        error.pieces = pieces
+        raise
+    return {"pieces": pieces, "finishReason": finish_reason, "usage": counted(usage)}
+
+
+def read(client, ask, leave_after, pieces):
+    finish_reason, usage = None, None
     with client.chat.completions.create(**body(ask), stream=True, stream_options={"include_usage": True}) as chunks:
         for chunk in chunks:
             for choice in chunk.choices:
@@ -44,7 +55,7 @@ def stream(client, ask, leave_after):
             usage = chunk.usage or usage
             if leave_after is not None and len(pieces) >= leave_after:
                 break
-    return {"pieces": pieces, "finishReason": finish_reason, "usage": counted(usage)}
+    return finish_reason, usage
 
 
 def models(client):
@@ -110,7 +121,24 @@ def parse(client, model, prompt):
     return answer.choices[0].message.parsed.model_dump()
 
 
-ACTS = {"chat": chat, "stream": stream, "models": models, "embed": embed, "respond": respond, "call": call, "parse": parse}
+def batch(client, content):
+    file = client.files.create(file=("prompts.jsonl", content.encode()), purpose="batch")
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    while made.status not in ("completed", "failed", "expired", "cancelled"):
+        time.sleep(0.1)
+        made = client.batches.retrieve(made.id)
+    output = client.files.content(made.output_file_id).text
+    client.files.delete(file.id)
+    try:
+        client.files.retrieve(file.id)
+        removed = False
+    except openai.NotFoundError:
+        removed = True
+    counts = {name: getattr(made.request_counts, name) for name in ("total", "completed", "failed")}
+    return {"status": made.status, "counts": counts, "output": output, "isRemoved": removed}
+
+
+ACTS = {"batch": batch, "chat": chat, "stream": stream, "models": models, "embed": embed, "respond": respond, "call": call, "parse": parse}
 
 options = json.loads(sys.stdin.readline())
 client = openai.OpenAI(base_url=options["baseUrl"], api_key=options["apiKey"], max_retries=options["retries"])
@@ -120,6 +148,9 @@ for line in sys.stdin:
         answer = {"result": ACTS[act](client, *arguments)}
     except openai.APIStatusError as error:
         answer = {"failure": {"status": error.status_code, "code": error.code, "message": error.message}}
+    except openai.APIError as error:
+        failure = {"status": None, "code": error.code, "message": error.message}
+        answer = {"failure": failure | {"pieces": getattr(error, "pieces", [])}}
     except Exception as error:
         answer = {"error": repr(error)}
     print(json.dumps(answer), flush=True)

@@ -21,6 +21,7 @@ export const vercel: ClientLibrary = {
     models: 'it lists no models',
     responses: 'its provider for compatible servers asks for chats',
     'x-should-retry': 'it tries every 429 again',
+    batches: 'it has no files',
   },
   missing: null,
   open({ baseUrl, apiKey, retries }) {
@@ -69,7 +70,7 @@ export const vercel: ClientLibrary = {
           left.abort();
           return { pieces, finishReason: null, usage: null };
         }
-        if (thrown !== null) failed(thrown);
+        if (thrown !== null) failed(thrown, pieces);
         const [finishReason, usage] = await Promise.all([result.finishReason, result.usage]);
         return {
           pieces,
@@ -115,13 +116,19 @@ export const vercel: ClientLibrary = {
         };
         return (await generateText(asked).catch(failed)).output;
       },
+      batch: () => Promise.reject(new Error('the AI SDK has no files')),
       close: async () => {},
     };
   },
 };
 
-function failed(error: unknown): never {
+function failed(error: unknown, pieces: readonly string[] = []): never {
   const cause = RetryError.isInstance(error) ? error.lastError : error;
+  if (!(error instanceof Error)) {
+    // Of a stream: its `error` as it came.
+    const { code, message } = error as { readonly code?: string; readonly message: string };
+    throw new Failure(null, code ?? null, message, pieces);
+  }
   if (!APICallError.isInstance(cause)) throw error;
   const { error: body } = JSON.parse(cause.responseBody ?? '{}') as { error?: { code?: string } };
   throw new Failure(cause.statusCode ?? null, body?.code ?? null, cause.message);

@@ -21,6 +21,7 @@ const SHARED_CODES: ReadonlySet<string> = new Set([
   'deadline_exceeded',
   'adapter_not_loaded',
   'adapter_load_failed',
+  'upstream_answer_too_large',
 ] satisfies ErrorCode[]);
 
 /** How servers without codes of their own say that a prompt is too long. */
@@ -30,6 +31,20 @@ const TOO_LONG =
 /** An upstream that is not there, or does not answer as it should. The log has the reason: the client is not told of the upstream. */
 export class UpstreamBroken extends Error {
   override readonly name = 'UpstreamBroken';
+}
+
+/** An answer that is longer than any may be here. */
+export class AnswerTooLarge extends UpstreamBroken {
+  constructor(mostBytes: number) {
+    super(`the upstream’s answer has more than ${mostBytes} bytes`);
+  }
+}
+
+export function tooLarge(): UpstreamFailure {
+  return failure(
+    'upstream_answer_too_large',
+    "The server that computes the answers sent more than this server takes of an answer that is not streamed. Ask for less at once, or with 'stream'.",
+  );
 }
 
 export function unavailable(retryAfterSeconds: number | null = null): UpstreamFailure {

@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from 'undici';
 import type { Cancellation } from '../../cancellation.ts';
+import { AnswerTooLarge } from './failure.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -31,13 +32,16 @@ export class UpstreamHttp {
   readonly #pool: Pool;
   readonly #path: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #mostBytes: number;
   readonly #postHeaders: Readonly<Record<string, string>>;
 
   /**
    * @param url where `/v1` is; a path before it is kept
    * @param key sent as a bearer token; null: none
+   * @param mostBytes of a whole answer
    */
-  constructor(url: string, key: string | null) {
+  constructor(url: string, key: string | null, mostBytes: number) {
+    this.#mostBytes = mostBytes;
     const { origin, pathname } = new URL(url);
     this.origin = origin;
     this.#path = pathname.replace(/\/+$/, '').replace(/\/v1$/, '');
@@ -53,18 +57,18 @@ export class UpstreamHttp {
     this.#postHeaders = { ...this.#headers, 'content-type': 'application/json' };
   }
 
-  /** @throws where there is no answer; the reason it was cancelled for */
+  /** @throws where there is no answer, AnswerTooLarge; the reason it was cancelled for */
   get(path: string, cancellation: Cancellation): Promise<UpstreamAnswer<Buffer>> {
     return new Promise((resolve, reject) => {
       const options = { method: 'GET', path: this.#path + path, headers: this.#headers } as const;
-      this.#pool.dispatch(options, new WholeBody(cancellation, resolve, reject));
+      this.#pool.dispatch(options, new WholeBody(this.#mostBytes, cancellation, resolve, reject));
     });
   }
 
   /**
    * The whole answer.
    * @param onSend told when there is a connection, and the upstream may begin
-   * @throws where there is none; the reason it was cancelled for
+   * @throws where there is none, AnswerTooLarge; the reason it was cancelled for
    */
   post(
     path: string,
@@ -73,17 +77,24 @@ export class UpstreamHttp {
     onSend = () => {},
   ): Promise<UpstreamAnswer<Buffer>> {
     return new Promise((resolve, reject) => {
-      this.#pool.dispatch(this.#posted(path, body), new WholeBody(cancellation, resolve, reject, onSend));
+      const whole = new WholeBody(this.#mostBytes, cancellation, resolve, reject, onSend);
+      this.#pool.dispatch(this.#posted(path, body), whole);
     });
   }
 
   /**
    * The answer as it comes.
+   * @param onSend as with `post`
    * @throws where there is none; the reason it was cancelled for
    */
-  stream(path: string, body: object, cancellation: Cancellation): Promise<UpstreamAnswer<UpstreamBody>> {
+  stream(
+    path: string,
+    body: object,
+    cancellation: Cancellation,
+    onSend = () => {},
+  ): Promise<UpstreamAnswer<UpstreamBody>> {
     return new Promise((resolve, reject) => {
-      this.#pool.dispatch(this.#posted(path, body), new StreamedBody(cancellation, resolve, reject));
+      this.#pool.dispatch(this.#posted(path, body), new StreamedBody(cancellation, resolve, reject, onSend));
     });
   }
 
@@ -132,11 +143,14 @@ class WholeBody implements Dispatcher.DispatchHandler {
   readonly #resolve: (answer: UpstreamAnswer<Buffer>) => void;
   readonly #reject: (error: unknown) => void;
   readonly #onSend: () => void;
+  readonly #mostBytes: number;
   readonly #chunks: Buffer[] = [];
+  #bytes = 0;
   #status = 0;
   #headers: Headers = {};
 
   constructor(
+    mostBytes: number,
     cancellation: Cancellation,
     resolve: (answer: UpstreamAnswer<Buffer>) => void,
     reject: (error: unknown) => void,
@@ -146,6 +160,7 @@ class WholeBody implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#onSend = onSend;
+    this.#mostBytes = mostBytes;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -158,8 +173,13 @@ class WholeBody implements Dispatcher.DispatchHandler {
     this.#headers = headers;
   }
 
-  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#chunks.push(chunk);
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    // What came is let go of at once, and the upstream notices that nobody reads any further.
+    if (this.#bytes > this.#mostBytes) {
+      this.#chunks.length = 0;
+      controller.abort(new AnswerTooLarge(this.#mostBytes));
+    } else this.#chunks.push(chunk);
   }
 
   onResponseEnd(): void {
@@ -179,6 +199,7 @@ class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
   readonly #ending: Ending;
   readonly #resolve: (answer: UpstreamAnswer<UpstreamBody>) => void;
   readonly #reject: (error: unknown) => void;
+  readonly #onSend: () => void;
   #controller: Dispatcher.DispatchController | null = null;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
@@ -190,7 +211,9 @@ class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
     cancellation: Cancellation,
     resolve: (answer: UpstreamAnswer<UpstreamBody>) => void,
     reject: (error: unknown) => void,
+    onSend: () => void,
   ) {
+    this.#onSend = onSend;
     this.#ending = new Ending(cancellation, reject);
     this.#resolve = resolve;
     this.#reject = reject;
@@ -198,6 +221,7 @@ class StreamedBody implements Dispatcher.DispatchHandler, UpstreamBody {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    this.#onSend();
     this.#ending.begin(controller);
   }
 

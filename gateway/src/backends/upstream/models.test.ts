@@ -14,7 +14,7 @@ it("gives adapters the base model's length, where only that is told, as vLLM doe
   ];
   const server = createServer((_, response) => response.end(JSON.stringify({ data }))).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const http = new UpstreamHttp(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, null);
+  const http = new UpstreamHttp(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, null, 1 << 20);
   const models = new UpstreamModels(http, () => {});
   try {
     await models.look();

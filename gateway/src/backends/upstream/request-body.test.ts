@@ -1,7 +1,8 @@
 import { POOLED_SAMPLING } from '@polylora/engine';
 import { describe, expect, it } from 'vitest';
 import type { BackendModel, BackendRequest } from '../backend.ts';
-import { upstreamRequest } from './request-body.ts';
+import { Pseudonyms } from './pseudonyms.ts';
+import { type Telling, upstreamRequest } from './request-body.ts';
 
 const MODEL: BackendModel = {
   id: 'm',
@@ -15,7 +16,7 @@ const MODEL: BackendModel = {
   task: 'generate',
 };
 
-function bodyOf(tenant: string, request: Partial<BackendRequest>, prefixes: 'tenant' | 'shared' = 'tenant') {
+function bodyOf(tenant: string, request: Partial<BackendRequest>, telling: Partial<Telling> = {}) {
   const nothing = { cacheSalt: null, category: null, timeoutSeconds: null };
   const scheduling = { tenant, weight: 1, priority: 'normal' as const, ...nothing };
   const full: BackendRequest = {
@@ -26,7 +27,9 @@ function bodyOf(tenant: string, request: Partial<BackendRequest>, prefixes: 'ten
     echo: false,
     ...request,
   };
-  return upstreamRequest(MODEL, full, { stream: false, prefixes }).body;
+  const pseudonyms = new Pseudonyms(Buffer.alloc(32, 1));
+  const all: Telling = { prefixes: 'tenant', priorities: 'off', pseudonyms, ...telling };
+  return upstreamRequest(MODEL, full, all, false).body;
 }
 
 describe('upstreamRequest', () => {
@@ -40,7 +43,45 @@ describe('upstreamRequest', () => {
     expect(acme).not.toBe(other);
     expect(bodyOf('acme', {}).cache_salt).toBe(acme);
     expect(String(acme)).not.toContain('acme');
-    expect(bodyOf('acme', {}, 'shared')).not.toHaveProperty('cache_salt');
+    expect(bodyOf('acme', {}, { prefixes: 'shared' })).not.toHaveProperty('cache_salt');
+    // Who knows how it is made, and not the secret, makes another one.
+    const pseudonyms = new Pseudonyms(Buffer.alloc(32, 2));
+    expect(bodyOf('acme', {}, { pseudonyms }).cache_salt).not.toBe(acme);
+  });
+
+  it('lets no request find another’s prefix where they are off, by the ways that servers know', () => {
+    const [first, second] = [
+      bodyOf('t', {}, { prefixes: 'off' }),
+      bodyOf('t', { id: 'r2' }, { prefixes: 'off' }),
+    ];
+    expect(first.cache_salt).not.toBe(second.cache_salt);
+    expect(first.cache_prompt).toBe(false);
+    expect(bodyOf('t', {})).not.toHaveProperty('cache_prompt');
+  });
+
+  it('tells who comes first in the upstream’s own numbers, where that is wanted', () => {
+    const asked = (priority: 'high' | 'normal' | 'batch', priorities?: Telling['priorities']) => {
+      const scheduling = {
+        tenant: 't',
+        weight: 1,
+        priority,
+        cacheSalt: null,
+        category: null,
+        timeoutSeconds: null,
+      };
+      const body = bodyOf('t', { scheduling }, priorities === undefined ? {} : { priorities });
+      return [body.priority, body.service_tier];
+    };
+    expect(asked('high')).toEqual([undefined, 'priority']);
+    expect(asked('batch')).toEqual([undefined, 'flex']);
+    for (const [order, sign] of [
+      ['lower-first', -1],
+      ['higher-first', 1],
+    ] as const) {
+      expect(asked('high', order)).toEqual([sign, 'priority']);
+      expect(asked('normal', order)).toEqual([0, undefined]);
+      expect(asked('batch', order)).toEqual([-sign, 'flex']);
+    }
   });
 
   it('writes calls and their answers as OpenAI does', () => {

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Constraint, SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { JsonObject } from '../../openai/fields.ts';
-import type { BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
+import type { Account, BackendEmbedding, BackendModel, BackendRequest } from '../backend.ts';
+import type { Pseudonyms } from './pseudonyms.ts';
 import { addTools, upstreamMessage } from './tools.ts';
 
 /** What of a request goes where. */
@@ -13,6 +14,16 @@ export interface UpstreamRequest {
 /** Whose prefixes an upstream may find for whom: as `prefixCache` says it for the engine here. */
 export type PrefixSharing = 'tenant' | 'shared' | 'off';
 
+/** Whether an upstream is sent `priority`, and which of two comes first there. */
+export type PriorityOrder = 'off' | 'lower-first' | 'higher-first';
+
+/** What an upstream is told beside what is asked. */
+export interface Telling {
+  readonly prefixes: PrefixSharing;
+  readonly priorities: PriorityOrder;
+  readonly pseudonyms: Pseudonyms;
+}
+
 /**
  * A request as OpenAI's API and vLLM's extensions of it write it. Extensions are left out where they ask for nothing: not
  * every server knows them.
@@ -20,7 +31,8 @@ export type PrefixSharing = 'tenant' | 'shared' | 'off';
 export function upstreamRequest(
   model: BackendModel,
   request: BackendRequest,
-  options: { readonly stream: boolean; readonly prefixes: PrefixSharing },
+  telling: Telling,
+  stream: boolean,
 ): UpstreamRequest {
   const { prompt, sampling } = request;
   const { maxTokens, logprobs, promptLogprobs } = sampling;
@@ -32,8 +44,9 @@ export function upstreamRequest(
   // For chats the older name of `max_completion_tokens`, which every server knows.
   if (maxTokens !== null) body.max_tokens = maxTokens;
   addSampling(body, sampling);
-  addScheduling(body, request, options.prefixes);
-  if (options.stream) {
+  addScheduling(body, request, telling);
+  if (request.account) addAccount(body, request.account, request.scheduling.tenant, telling.pseudonyms);
+  if (stream) {
     body.stream = true;
     body.stream_options = { include_usage: true };
   }
@@ -52,17 +65,20 @@ export function upstreamRequest(
   return { path: '/v1/completions', body };
 }
 
-export function upstreamEmbedding(model: BackendModel, request: BackendEmbedding): UpstreamRequest {
-  const { inputs, truncate } = request;
-  return {
-    path: '/v1/embeddings',
-    body: {
-      model: model.id,
-      input: inputs.map((input) => (input.kind === 'text' ? input.text : input.ids)),
-      encoding_format: 'float',
-      ...(truncate === null ? {} : { truncate_prompt_tokens: truncate === 'model' ? -1 : truncate }),
-    },
+export function upstreamEmbedding(
+  model: BackendModel,
+  request: BackendEmbedding,
+  { pseudonyms }: Telling,
+): UpstreamRequest {
+  const { inputs, truncate, user = null, scheduling } = request;
+  const body: Record<string, unknown> = {
+    model: model.id,
+    input: inputs.map((input) => (input.kind === 'text' ? input.text : input.ids)),
+    encoding_format: 'float',
   };
+  if (truncate !== null) body.truncate_prompt_tokens = truncate === 'model' ? -1 : truncate;
+  if (user !== null) body.user = pseudonyms.of('user', scheduling.tenant, user);
+  return { path: '/v1/embeddings', body };
 }
 
 /** Whether the prompt has to come back from the upstream: its logprobs, or the text of its ids. */
@@ -125,48 +141,56 @@ function addConstraint(body: Record<string, unknown>, constraint: Constraint): v
 function addScheduling(
   body: Record<string, unknown>,
   { id, scheduling }: BackendRequest,
-  prefixes: PrefixSharing,
+  { prefixes, priorities, pseudonyms }: Telling,
 ): void {
   const { priority, category, timeoutSeconds } = scheduling;
-  const salt = cacheSalt(id, scheduling, prefixes);
+  const salt = cacheSalt(id, scheduling, prefixes, pseudonyms);
   if (salt !== null) body.cache_salt = salt;
+  // llama-server knows no salts, and takes this with each request.
+  if (prefixes === 'off') body.cache_prompt = false;
   if (priority !== 'normal') body.service_tier = priority === 'high' ? 'priority' : 'flex';
+  if (priorities !== 'off') body.priority = PRIORITIES[priorities][priority];
   if (category !== null) body.category = category;
   if (timeoutSeconds !== null) body.timeout = timeoutSeconds;
 }
 
+/** As vLLM counts them, and as SGLang does. */
+const PRIORITIES = {
+  'lower-first': { high: -1, normal: 0, batch: 1 },
+  'higher-first': { high: 1, normal: 0, batch: -1 },
+} as const satisfies Record<Exclude<PriorityOrder, 'off'>, Record<SchedulingParams['priority'], number>>;
+
+/** What a client files its requests under, by names of this server's: two tenants may well have the same user. */
+function addAccount(
+  body: Record<string, unknown>,
+  { user, safetyIdentifier, promptCacheKey }: Account,
+  tenant: string,
+  pseudonyms: Pseudonyms,
+): void {
+  if (user !== null) body.user = pseudonyms.of('user', tenant, user);
+  // The newer name of the same.
+  if (safetyIdentifier !== null) body.safety_identifier = pseudonyms.of('user', tenant, safetyIdentifier);
+  if (promptCacheKey !== null)
+    body.prompt_cache_key = pseudonyms.of('prompt_cache_key', tenant, promptCacheKey);
+}
+
 /**
- * To the upstream all tenants are one client: what keeps their prefixes apart is this. A digest, because neither a tenant's
- * name nor its salt is any business of the upstream's.
+ * To the upstream all tenants are one client: what keeps their prefixes apart is this. Neither a tenant's name nor its salt is any
+ * business of the upstream's.
  */
 function cacheSalt(
   id: string,
   { tenant, cacheSalt: salt }: SchedulingParams,
   prefixes: PrefixSharing,
+  pseudonyms: Pseudonyms,
 ): string | null {
   switch (prefixes) {
     case 'tenant':
-      return salt === null ? tenantDigest(tenant) : digest('tenant', tenant, salt);
+      return salt === null ? pseudonyms.ofTenant(tenant) : pseudonyms.of('tenant', tenant, salt);
     case 'shared':
-      return salt === null ? null : digest('salt', salt);
+      return salt === null ? null : pseudonyms.of('salt', salt);
     case 'off':
-      return digest('request', id);
+      // It is random, and of one request: there is nothing to guess.
+      return hash('sha256', id, 'base64url');
   }
-}
-
-function digest(...parts: readonly (string | null)[]): string {
-  return hash('sha256', JSON.stringify(parts), 'base64url');
-}
-
-const MOST_TENANTS = 1_000;
-const tenantDigests = new Map<string, string>();
-
-/** Of those that ask most, computed once. */
-function tenantDigest(tenant: string): string {
-  const known = tenantDigests.get(tenant);
-  if (known !== undefined) return known;
-  const made = digest('tenant', tenant, null);
-  if (tenantDigests.size >= MOST_TENANTS) tenantDigests.clear();
-  tenantDigests.set(tenant, made);
-  return made;
 }

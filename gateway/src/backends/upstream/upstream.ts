@@ -8,15 +8,31 @@ import type {
   BackendModel,
   BackendRequest,
   BackendVector,
+  OnSend,
 } from '../backend.ts';
 import { apiErrorOf } from '../failure.ts';
 import { ChunkReader, start, wholeAnswer } from './answer.ts';
 import { EventData } from './event-data.ts';
-import { failureOf, UpstreamBroken, type UpstreamFailure, unavailable } from './failure.ts';
+import {
+  AnswerTooLarge,
+  failureOf,
+  tooLarge,
+  UpstreamBroken,
+  type UpstreamFailure,
+  unavailable,
+} from './failure.ts';
 import { type UpstreamBody, UpstreamHttp } from './http.ts';
 import { UpstreamModels } from './models.ts';
 import { Pace } from './pace.ts';
-import { needsEcho, type PrefixSharing, upstreamEmbedding, upstreamRequest } from './request-body.ts';
+import { Pseudonyms } from './pseudonyms.ts';
+import {
+  needsEcho,
+  type PrefixSharing,
+  type PriorityOrder,
+  type Telling,
+  upstreamEmbedding,
+  upstreamRequest,
+} from './request-body.ts';
 import { vectorsOf } from './vectors.ts';
 
 export interface UpstreamOptions {
@@ -24,6 +40,11 @@ export interface UpstreamOptions {
   readonly url: string;
   readonly key: string | null;
   readonly prefixes: PrefixSharing;
+  readonly priorities: PriorityOrder;
+  /** What tenants are called there is made with it. */
+  readonly secret: Buffer;
+  /** Of an answer that is not streamed; a longer one is broken off. */
+  readonly mostAnswerBytes: number;
   readonly logger: Logger;
 }
 
@@ -31,21 +52,23 @@ export interface UpstreamOptions {
 const BASE_ALIAS = 'base';
 /** Of a body that only says what went wrong, more is not read. */
 const MOST_FAILURE_BYTES = 64 << 10;
+/** Of an answer whose tokens come as they are made. */
+const NOTHING_YET = () => 0;
 
 /** Another server with OpenAI's API, and the models and adapters that it serves: for everybody. */
 export class UpstreamBackend implements Backend {
   readonly tokenizer = null;
   readonly #http: UpstreamHttp;
   readonly #models: UpstreamModels;
-  readonly #prefixes: PrefixSharing;
+  readonly #telling: Telling;
   readonly #logger: Logger;
   readonly #pace = new Pace();
   readonly #key: string | null;
 
-  constructor({ url, key, prefixes, logger }: UpstreamOptions) {
-    this.#http = new UpstreamHttp(url, key);
+  constructor({ url, key, prefixes, priorities, secret, mostAnswerBytes, logger }: UpstreamOptions) {
+    this.#http = new UpstreamHttp(url, key, mostAnswerBytes);
     this.#key = key;
-    this.#prefixes = prefixes;
+    this.#telling = { prefixes, priorities, pseudonyms: new Pseudonyms(secret) };
     this.#logger = logger;
     this.#models = new UpstreamModels(this.#http, (isThere, reason) => {
       if (isThere) logger.info({ upstream: this.#http.origin }, 'upstream is there');
@@ -86,27 +109,27 @@ export class UpstreamBackend implements Backend {
     model: BackendModel,
     request: BackendRequest,
     cancellation: Cancellation,
+    onSend?: OnSend,
   ): Promise<readonly BackendEvent[]> => {
     const began = performance.now();
-    let wasSent = false;
-    const onSend = () => {
-      wasSent = true;
+    const computed = () => {
+      const most = request.sampling.maxTokens ?? model.maxModelLen ?? Number.POSITIVE_INFINITY;
+      return Math.max(1, Math.min(most, this.#pace.tokensIn(model, secondsSince(began))));
     };
     try {
-      const { path, body } = upstreamRequest(model, request, { stream: false, prefixes: this.#prefixes });
-      const answer = await this.#http.post(path, body, cancellation, onSend);
+      const { path, body } = upstreamRequest(model, request, this.#telling, false);
+      const answer = await this.#http.post(path, body, cancellation, () => onSend?.(computed));
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
       const events = wholeAnswer(answer.body, request);
       for (const event of events)
         if (event.type === 'finish') this.#pace.see(model, event.usage.completionTokens, secondsSince(began));
       return events;
     } catch (error) {
+      if (cancellation.isCancelled) return [];
       const broken = this.#broken(error, cancellation);
-      if (!cancellation.isCancelled || !wasSent) return [broken];
-      // Nobody tells what was computed until then, and it was.
-      const most = request.sampling.maxTokens ?? model.maxModelLen ?? Number.POSITIVE_INFINITY;
-      const tokens = Math.max(1, Math.min(most, this.#pace.tokensIn(model, secondsSince(began))));
-      return [{ type: 'delta', text: '', tokens, logprobs: null }, broken];
+      if (!(error instanceof AnswerTooLarge)) return [broken];
+      // Nobody tells how many tokens it has, and they were computed.
+      return [{ type: 'delta', text: '', tokens: computed(), logprobs: null }, broken];
     }
   };
 
@@ -114,15 +137,16 @@ export class UpstreamBackend implements Backend {
     model: BackendModel,
     request: BackendRequest,
     cancellation: Cancellation,
+    onSend?: OnSend,
   ): AsyncGenerator<BackendEvent> {
     if (needsEcho(request)) {
-      yield* await this.answer(model, request, cancellation);
+      yield* await this.answer(model, request, cancellation, onSend);
       return;
     }
     let cancel = () => {};
     try {
-      const { path, body } = upstreamRequest(model, request, { stream: true, prefixes: this.#prefixes });
-      const answer = await this.#http.stream(path, body, cancellation);
+      const { path, body } = upstreamRequest(model, request, this.#telling, true);
+      const answer = await this.#http.stream(path, body, cancellation, () => onSend?.(NOTHING_YET));
       cancel = () => answer.body.cancel();
       if (answer.status !== 200) {
         yield this.#refused(failureOf({ ...answer, body: await failureBody(answer.body) }));
@@ -154,11 +178,12 @@ export class UpstreamBackend implements Backend {
     model: BackendModel,
     request: BackendEmbedding,
     cancellation: Cancellation,
+    onSend?: () => void,
   ): Promise<readonly BackendVector[]> {
     let failure: UpstreamFailure;
     try {
-      const { path, body } = upstreamEmbedding(model, request);
-      const answer = await this.#http.post(path, body, cancellation);
+      const { path, body } = upstreamEmbedding(model, request, this.#telling);
+      const answer = await this.#http.post(path, body, cancellation, onSend);
       if (answer.status === 200) return vectorsOf(answer.body, request);
       failure = this.#refused(failureOf(answer));
     } catch (error) {
@@ -202,7 +227,7 @@ export class UpstreamBackend implements Backend {
       this.#tell(reason, 'upstream broke off');
       if (!(error instanceof UpstreamBroken)) void this.#models.look().catch(() => {});
     }
-    return unavailable();
+    return error instanceof AnswerTooLarge ? tooLarge() : unavailable();
   }
 }
 

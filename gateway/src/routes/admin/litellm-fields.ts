@@ -24,7 +24,10 @@ const text = z.string().max(256).nullish();
 /** Values that ask for nothing, of fields that are known and otherwise not supported. */
 const neutral = z.custom<unknown>(isNeutral);
 
-/** What `/key/generate` and `/key/update` have in common. */
+/** As long as our own rotation lets an earlier text hold. */
+const MOST_GRACE_SECONDS = 90 * 86_400;
+
+/** What `/key/generate`, `/key/update` and `/key/regenerate` have in common. */
 export const litellmFields = {
   models: z.array(z.string().min(1).max(128)).max(1_000).nullish(),
   key_alias: text,
@@ -79,7 +82,11 @@ export function keyFieldsOf(given: Given, old: KeyFields, now: number): KeyField
     limits: limitsWith(given, old.limits),
     metadata,
     expiresAt:
-      duration === undefined ? old.expiresAt : duration === null ? null : now + secondsOf(duration) * 1000,
+      duration === undefined
+        ? old.expiresAt
+        : duration === null
+          ? null
+          : now + secondsOf(duration, 'duration') * 1000,
   };
 }
 
@@ -140,10 +147,17 @@ function periodOf(duration: string | null): Period {
   return period;
 }
 
-function secondsOf(duration: string): number {
+/** How long the earlier text of a key holds; as with LiteLLM's proxy not at all, where nothing is said. */
+export function graceSeconds(period: string | null | undefined): number {
+  const seconds = period == null ? 0 : secondsOf(period, 'grace_period');
+  if (seconds > MOST_GRACE_SECONDS) throw invalidValue('grace_period', "it must be at most '90d'.");
+  return seconds;
+}
+
+function secondsOf(duration: string, field: string): number {
   const [, amount, unit] = /^(\d{1,6})(s|m|h|d|w|mo)$/.exec(duration) ?? [];
   if (amount === undefined || unit === undefined)
-    throw invalidValue('duration', "it must be a time such as '30s', '30m', '30h', '30d', '4w' or '1mo'.");
+    throw invalidValue(field, "it must be a time such as '30s', '30m', '30h', '30d', '4w' or '1mo'.");
   return Number(amount) * UNITS[unit as keyof typeof UNITS];
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
-import { quoted, unsupported } from '../../openai/fields.ts';
+import { invalidValue, quoted, unsupported } from '../../openai/fields.ts';
 import { parse } from '../../openai/parse.ts';
 import { isKeyText } from '../../tenants/key-hash.ts';
 import type { KeyFields, KeyFilter } from '../../tenants/keys.ts';
@@ -11,7 +11,7 @@ import { moneyOf } from '../../tenants/limits.ts';
 import { spendRows } from '../../tenants/spend-views.ts';
 import type { ApiKey } from '../../tenants/tenant.ts';
 import { createKey, fieldsOf, updateKey } from './keys.ts';
-import { keyFieldsOf, litellmFields, litellmInfo, withoutNeutral } from './litellm-fields.ts';
+import { graceSeconds, keyFieldsOf, litellmFields, litellmInfo, withoutNeutral } from './litellm-fields.ts';
 import { queryInteger } from './paging.ts';
 import { actorName, openedTenants, scopeOf, type TenancyDeps } from './tenancy.ts';
 
@@ -31,6 +31,8 @@ const generateFields = { ...litellmFields, team_id: z.string().min(1).max(63).nu
 const generateBody = z.object(generateFields);
 const updateFields = { ...litellmFields, key: name };
 const updateBody = z.object(updateFields);
+const regenerateFields = { ...updateFields, grace_period: z.string().max(16).nullish() };
+const regenerateBody = z.object(regenerateFields);
 const blockBody = z.object({ key: name });
 const deleteFields = {
   keys: z.array(name).max(MOST_DELETED).nullish(),
@@ -70,6 +72,17 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     const key = await updateKey(c, deps, await idOf(named), (old) => keyFieldsOf(given, fieldsOf(old), now));
     return c.json({ key: key.id, ...litellmInfo(key, await spendOf(key)) });
   });
+  app.post('/regenerate', async (c) => {
+    const { key: named, grace_period: grace, ...given } = await read(c, regenerateBody, regenerateFields);
+    const overlapSeconds = graceSeconds(grace);
+    const id = await idOf(named);
+    const now = opened().clock.now();
+    // Before the text, which is shown once: where this is refused, the key is as it was.
+    if (Object.keys(given).length > 0)
+      await updateKey(c, deps, id, (old) => keyFieldsOf(given, fieldsOf(old), now));
+    const { key, text } = await opened().keys.rotate(id, scopeOf(c), overlapSeconds, actorName(c));
+    return c.json({ ...litellmInfo(key, await spendOf(key)), key: text });
+  });
   for (const blocked of [true, false]) {
     app.post(blocked ? '/block' : '/unblock', async (c) => {
       const { key: named } = await read(c, blockBody, blockBody.shape);
@@ -79,17 +92,14 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   }
   app.post('/delete', async (c) => {
     const { keys, key_aliases: aliases } = await read(c, deleteBody, deleteFields);
-    if ((aliases ?? []).length > 0)
-      throw new ApiError(
-        'unsupported_parameter',
-        "Unsupported parameter: 'key_aliases': aliases need not be of one key; name the keys.",
-        'key_aliases',
-      );
-    const ids = await Promise.all((keys ?? []).map((each) => idOf(each)));
+    const ids = await Promise.all([
+      ...(keys ?? []).map((each) => idOf(each)),
+      ...(aliases ?? []).map((each, index) => idOfAlias(each, scopeOf(c), `key_aliases[${index}]`)),
+    ]);
     // All are there before the first is gone.
     for (const id of ids) await opened().keys.find(id, scopeOf(c));
     for (const id of new Set(ids)) await opened().keys.remove(id, scopeOf(c), actorName(c));
-    return c.json({ deleted_keys: keys ?? [] });
+    return c.json({ deleted_keys: [...(keys ?? []), ...(aliases ?? [])] });
   });
   app.get('/info', async (c) => {
     const named = c.req.query('key') ?? c.get('access').principal.key;
@@ -162,6 +172,18 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     // Its text is not repeated: it may be another server's.
     if (id === null) throw notFound('');
     return id;
+  }
+
+  /**
+   * The id of the only key with an alias, of those that whoever asks may administer. LiteLLM's proxy lets no two have the same.
+   * @throws ApiError key_not_found, invalid_value where it is several
+   */
+  async function idOfAlias(alias: string, scope: string | null, param: string): Promise<string> {
+    const [found, another] = await opened().keys.list(scope, { limit: 2, after: null }, { alias });
+    if (found === undefined) throw notFound(alias);
+    if (another !== undefined)
+      throw invalidValue(param, `several keys have the alias '${quoted(alias)}'; name the one by its id.`);
+    return found.id;
   }
 
   async function spendOf({ tenant, id }: ApiKey): Promise<number> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { limitsSchema, moneyOf } from '../../tenants/limits.ts';
+import { perMillion } from '../../tenants/price.ts';
 import type { SpendRow } from '../../tenants/spend-views.ts';
 import { type ApiKey, ROLES, type Tenant } from '../../tenants/tenant.ts';
 
@@ -52,12 +53,10 @@ export const rotation = z.strictObject({
     .nullish(),
 });
 
-const price = z.number().min(0).max(1_000_000);
-/** In the currency's unit for a million tokens, to the thousandth. */
 export const newPrice = z.strictObject({
-  input: price,
-  cached_input: price.nullish(),
-  output: price,
+  input: perMillion,
+  cached_input: perMillion.nullish(),
+  output: perMillion,
 });
 
 export function tenantBody({ id, name, blocked, models, limitsBody, weight, ...tenant }: Tenant): object {
