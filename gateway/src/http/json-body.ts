@@ -3,16 +3,22 @@ import type { JsonObject } from '../openai/fields.ts';
 
 /** Deeper than any request needs, and shallow enough for whatever walks the result. */
 const MAX_DEPTH = 100;
+/** An object with no more is a shape, and read fast. */
+const FEW_PROPERTIES = 64;
+/** Of all objects together beyond those few: a hundred thousand names take the parser a tenth of a second, in which nobody is served. */
+const MAX_MORE_PROPERTIES = 10_000;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COLON = 0x3a;
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads a request's JSON object.
  * @param limitBytes larger bodies are refused before they are read whole
- * @throws ApiError unsupported_media_type, request_too_large, invalid_json, json_too_deep
+ * @throws ApiError unsupported_media_type, request_too_large, invalid_json, json_too_deep,
+ *   object_above_max_properties
  */
 export async function readJsonBody(request: Request, limitBytes: number): Promise<JsonObject> {
   const { headers } = request;
@@ -25,10 +31,10 @@ export async function readJsonBody(request: Request, limitBytes: number): Promis
   return parseJsonObject(await readBytes(request, limitBytes));
 }
 
-/** @throws ApiError invalid_json, json_too_deep */
+/** @throws ApiError invalid_json, json_too_deep, object_above_max_properties */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  refuseDeepJson(buffer);
+  refuseCostlyJson(buffer);
   return parseObject(buffer);
 }
 
@@ -59,9 +65,13 @@ async function readBytes(request: Request, limitBytes: number): Promise<Uint8Arr
   }
 }
 
-/** Counts open brackets outside strings; needs no valid JSON, and is done before any parsing. */
-function refuseDeepJson(bytes: Buffer): void {
+/** Properties so far of the object open at each depth. */
+const properties = new Uint32Array(MAX_DEPTH + 1);
+
+/** Counts open brackets, and names, outside strings; needs no valid JSON, and is done before any parsing. */
+function refuseCostlyJson(bytes: Buffer): void {
   let depth = 0;
+  let more = 0;
   for (let index = 0; index < bytes.length; index++) {
     const byte = bytes[index];
     if (byte === QUOTE) {
@@ -71,8 +81,16 @@ function refuseDeepJson(bytes: Buffer): void {
       if (depth > MAX_DEPTH) {
         throw new ApiError('json_too_deep', `The JSON body nests more than ${MAX_DEPTH} levels deep.`);
       }
+      properties[depth] = 0;
     } else if (byte === 0x5d || byte === 0x7d) {
-      depth--;
+      // What is no JSON may close more than it opened.
+      if (depth > 0) depth--;
+    } else if (byte === COLON) {
+      properties[depth] = (properties[depth] ?? 0) + 1;
+      if ((properties[depth] ?? 0) > FEW_PROPERTIES && ++more > MAX_MORE_PROPERTIES) {
+        const message = `The objects of the JSON body have more than ${MAX_MORE_PROPERTIES} properties beyond ${FEW_PROPERTIES} each.`;
+        throw new ApiError('object_above_max_properties', message);
+      }
     }
   }
 }
