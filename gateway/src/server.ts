@@ -9,6 +9,9 @@ import { errorResponse } from './http/context.ts';
 /** Longer than the pools of common clients and proxies keep idle connections, so that they close first. */
 const KEEP_ALIVE_MILLISECONDS = 75_000;
 
+/** For which a client that was refused, and goes on sending, may read why. */
+const LINGER_MILLISECONDS = 1_000;
+
 /** Times that a client has to send. */
 export interface Patience {
   /** For its headers: connections that send them a byte at a time are closed. */
@@ -114,8 +117,11 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
   }
 }
 
+const REFUSED = new WeakSet<Duplex>();
+
 /** Answers what is not HTTP, or has headers beyond the parser's limits, in OpenAI's form. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (REFUSED.has(socket)) return;
   if (error.code === 'ECONNRESET' || !socket.writable || (socket as Socket).bytesWritten > 0) {
     socket.destroy(error);
     return;
@@ -128,7 +134,12 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
   ];
+  REFUSED.add(socket);
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  // A connection that is closed while more comes is reset, and the answer lost with it. So what still comes is left where it is
+  // until the client has had the time to read.
+  socket.pause();
+  setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
 }
 
 function refusalOf({ code }: NodeJS.ErrnoException): ApiError {

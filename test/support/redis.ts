@@ -18,11 +18,18 @@ export interface RedisServer {
 /** Whether tests that need Redis can run; they are skipped else. */
 export const HAS_REDIS = existsSync(DEBIAN);
 
-/** Starts one of its own, which keeps nothing on a disk. @param onPort a port that it had before */
-export async function startRedis(onPort?: number): Promise<RedisServer & { readonly port: number }> {
+/**
+ * Starts one of its own, which keeps nothing on a disk.
+ * @param onPort a port that it had before
+ * @param env beside the test's own
+ */
+export async function startRedis(
+  onPort?: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<RedisServer & { readonly port: number }> {
   const port = onPort ?? (await freePort());
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const server = spawn(DEBIAN, options, { stdio: 'ignore' });
+  const server = spawn(DEBIAN, options, { stdio: 'ignore', env: { ...process.env, ...env } });
   const ended = once(server, 'exit');
   const deadline = performance.now() + START_MILLISECONDS;
   while (!(await isListening(port))) {

@@ -59,7 +59,9 @@ export class PromptEncoder {
     if (prompt.kind === 'tokens') return prompt.ids.length;
     const texts = prompt.kind === 'text' ? [prompt.text] : prompt.messages.map(({ content }) => content);
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-    return Math.ceil(bytes / this.#tokenizer.longestTokenBytes);
+    const ofTexts = Math.ceil(bytes / this.#tokenizer.longestTokenBytes);
+    // A message is a token at least, however little it says: to render tens of thousands takes seconds.
+    return prompt.kind === 'text' ? ofTexts : Math.max(ofTexts, prompt.messages.length);
   }
 
   #checkIds(ids: readonly number[]): Uint32Array {

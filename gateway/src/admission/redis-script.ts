@@ -1,15 +1,34 @@
 /**
  * What the gateways do in Redis, each as one step of its. Times are Redis' own, so that gateways need not agree on one; what a
  * gateway holds is under its name, and counts while it says that it lives.
+ *
+ * Redis has the time of day only, which can be set. So time is added up here, from step to step: gateways say every second that they
+ * live, and what lies further apart than a few of those is no time that has passed but a jump, or one in which nobody asked.
  */
 
 const COMMON = `
 local asked = cjson.decode(ARGV[1])
 local prefix, instance = asked.prefix, asked.instance
-local second = tonumber(redis.call('TIME')[1])
 local MINUTE, KEPT = 60, 3 * 86400
+local MOST_STEP = 3000
 -- Minus nothing is no integer to Redis.
 local function int(value) return value == 0 and '0' or string.format('%.0f', value) end
+-- Milliseconds that only go on.
+local function steadily()
+  local key, time = prefix .. ':clock', redis.call('TIME')
+  local wall = time[1] * 1000 + math.floor(time[2] / 1000)
+  local known = redis.call('HMGET', key, 'wall', 'steady')
+  local steady = wall
+  if known[1] and known[2] then steady = known[2] + math.max(0, math.min(MOST_STEP, wall - known[1])) end
+  redis.call('HSET', key, 'wall', int(wall), 'steady', int(steady))
+  return steady
+end
+local now = steadily()
+local second = math.floor(now / 1000)
+local function aliveKey(name) return prefix .. ':alive:' .. name end
+-- When it ends is its value: what Redis itself lets expire goes by the time of day.
+local function lives(name) return tonumber(redis.call('GET', aliveKey(name)) or 0) > now end
+local function lease() redis.call('SET', aliveKey(instance), int(now + asked.milliseconds), 'EX', KEPT) end
 local function heldKey(scope) return prefix .. ':held:' .. scope.id end
 local function spentKey(scope, period) return prefix .. ':spent:' .. scope.id .. ':' .. period .. ':' .. scope.first[period] end
 local function usedKey(scope, unit) return prefix .. ':' .. unit .. ':' .. scope.id end
@@ -47,8 +66,8 @@ end
 export const RESERVE = `${COMMON}
 local need = asked.need
 local living = { [instance] = true }
-local function lives(name)
-  if living[name] == nil then living[name] = redis.call('EXISTS', prefix .. ':alive:' .. name) == 1 end
+local function isLiving(name)
+  if living[name] == nil then living[name] = lives(name) end
   return living[name]
 end
 local function heldBy(scope)
@@ -56,7 +75,7 @@ local function heldBy(scope)
   local fields = redis.call('HGETALL', key)
   for i = 1, #fields, 2 do
     local name, what = string.match(fields[i], '^(.*):(%a+)$')
-    if lives(name) then sums[what] = sums[what] + math.max(0, tonumber(fields[i + 1]))
+    if isLiving(name) then sums[what] = sums[what] + math.max(0, tonumber(fields[i + 1]))
     else redis.call('HDEL', key, fields[i]) end
   end
   return sums
@@ -138,7 +157,9 @@ if obstacle == nil then
       for _, unit in ipairs({ 'requests', 'tokens' }) do
         local key = usedKey(scope, unit)
         redis.call('HINCRBY', key, second, int(amounts[unit]))
-        redis.call('EXPIRE', key, MINUTE + 10)
+        redis.call('EXPIRE', key, KEPT)
+        -- Where there is no limit, nobody else looks at what is older than a minute.
+        if redis.call('HLEN', key) > 2 * MINUTE then usedOf(scope, unit) end
       end
     end
   end
@@ -183,13 +204,15 @@ return 1
 
 /** Says that a gateway lives: 0 where Redis did not know, and may have let go of what it held. */
 export const LIVE = `${COMMON}
-return redis.call('SET', prefix .. ':alive:' .. instance, 1, 'PX', asked.milliseconds, 'XX') and 1 or 0
+if not lives(instance) then return 0 end
+lease()
+return 1
 `;
 
 /** A gateway says under a new name all that it holds and knows to be spent; what was held under its former one is free. */
 export const STATE = `${COMMON}
-redis.call('DEL', prefix .. ':alive:' .. asked.former)
-redis.call('SET', prefix .. ':alive:' .. instance, 1, 'PX', asked.milliseconds)
+redis.call('DEL', aliveKey(asked.former))
+lease()
 for _, scope in ipairs(asked.scopes) do
   if scope.concurrent > 0 or scope.tokens > 0 then hold(scope, scope.concurrent, scope.tokens, scope.money) end
   if scope.sums then raise(scope, scope.sums) end

@@ -50,6 +50,19 @@ describe('readJsonBody', () => {
     expect(performance.now() - began).toBeLessThan(500);
   });
 
+  it('refuses a hundred thousand names unparsed, in one object or in many, and takes any number of small objects', async () => {
+    const named = (count: number, from = 0) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`key-${from + index}`, ':{']));
+    const several = (count: number, each: number) =>
+      JSON.stringify({ a: Array.from({ length: count }, (_, index) => named(each, index * each)) });
+    expect(await refusal(post(JSON.stringify({ a: named(100_000) })), 10_000_000)).toBe(
+      'object_above_max_properties',
+    );
+    expect(await refusal(post(several(100, 1_000)), 10_000_000)).toBe('object_above_max_properties');
+    expect(await readJsonBody(post(JSON.stringify({ a: named(10_000) })), 10_000_000)).toHaveProperty('a');
+    expect(await readJsonBody(post(several(10_000, 20)), 10_000_000)).toHaveProperty('a');
+  });
+
   it('takes a body that breaks off for a client that left', async () => {
     const body = new ReadableStream<Uint8Array>({
       pull: (controller) => controller.error(new Error('reset')),

@@ -1,13 +1,14 @@
 import { ApiError } from '../errors.ts';
 import type { JsonObject } from '../openai/fields.ts';
-import { isTooDeep, MAX_JSON_DEPTH } from '../openai/json-depth.ts';
+import { refuseCostlyJson } from '../openai/json-cost.ts';
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads a request's JSON object.
  * @param limitBytes larger bodies are refused before they are read whole
- * @throws ApiError unsupported_media_type, request_too_large, invalid_json, json_too_deep
+ * @throws ApiError unsupported_media_type, request_too_large, invalid_json, json_too_deep,
+ *   object_above_max_properties
  */
 export async function readJsonBody(request: Request, limitBytes: number): Promise<JsonObject> {
   const { headers } = request;
@@ -20,12 +21,10 @@ export async function readJsonBody(request: Request, limitBytes: number): Promis
   return parseJsonObject(await readBytes(request, limitBytes));
 }
 
-/** @throws ApiError invalid_json, json_too_deep */
+/** @throws ApiError invalid_json, json_too_deep, object_above_max_properties */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (isTooDeep(buffer)) {
-    throw new ApiError('json_too_deep', `The JSON body nests more than ${MAX_JSON_DEPTH} levels deep.`);
-  }
+  refuseCostlyJson(buffer);
   return parseObject(buffer);
 }
 

@@ -3,7 +3,7 @@ import type { ChatMessage, ToolCall } from '@polylora/engine';
 import { z } from 'zod';
 import { invalidValue, missing, quoted } from './fields.ts';
 import { newId } from './ids.ts';
-import { refuseDeepText } from './json-depth.ts';
+import { refuseCostlyText } from './json-cost.ts';
 import { expecting, hints, list, optional, text } from './schema-parts.ts';
 import { MAX_CALLS } from './tools.ts';
 
@@ -110,7 +110,7 @@ export function itemOf(item: InputItem, index: number): ResponseItem {
     }
     case 'function_call': {
       const given = needed('arguments', item.arguments);
-      refuseDeepText(given, `input[${index}].arguments`);
+      refuseCostlyText(given, `input[${index}].arguments`);
       return {
         id: newId('fc_'),
         type: 'function_call',

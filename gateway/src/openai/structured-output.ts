@@ -2,7 +2,7 @@ import type { Constraint } from '@polylora/engine';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
 import { invalidValue, type JsonObject, missing } from './fields.ts';
-import { refuseDeepText } from './json-depth.ts';
+import { refuseCostlyText } from './json-cost.ts';
 import { expecting, list, onlyNeutral, optional, text, unsupportedField } from './schema-parts.ts';
 import { strictProblem } from './strict-schema.ts';
 
@@ -155,7 +155,7 @@ function ofJson(value: string | JsonObject | null | undefined, field: string): C
 }
 
 function assertJson(text: string, field: string): void {
-  refuseDeepText(text, field);
+  refuseCostlyText(text, field);
   try {
     JSON.parse(text);
   } catch {

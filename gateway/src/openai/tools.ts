@@ -1,7 +1,7 @@
 import type { Tool, ToolCall, ToolChoice, ToolUse } from '@polylora/engine';
 import { z } from 'zod';
 import { invalidValue, quoted } from './fields.ts';
-import { refuseDeepText } from './json-depth.ts';
+import { refuseCostlyText } from './json-cost.ts';
 import { hints, list, optional, text } from './schema-parts.ts';
 import { assertStrict, itsName, jsonSchema } from './structured-output.ts';
 
@@ -145,7 +145,7 @@ function choiceOf(choice: Choice, names: ReadonlySet<string>): ToolChoice | null
  */
 export function callsOf(calls: z.output<typeof toolCalls>, param: string): ToolCall[] {
   return calls.map(({ id, function: { name, arguments: given } }, index) => {
-    refuseDeepText(given, `${param}[${index}].function.arguments`);
+    refuseCostlyText(given, `${param}[${index}].function.arguments`);
     return { id, name, arguments: given };
   });
 }

@@ -9,6 +9,9 @@ import type { TenantDatabase } from './tables.ts';
 import { type ApiKey, OPERATOR_TENANT, type Role } from './tenant.ts';
 import { type PageQuery, tenantNotFound } from './tenants.ts';
 
+/** Texts that ended longer ago are removed when there is another. */
+const ENDED_KEPT_MILLISECONDS = 86_400_000;
+
 /** What can be said of a key. */
 export interface KeyFields {
   readonly role: Role;
@@ -99,10 +102,11 @@ export class Keys {
         .where('key', '=', id)
         .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', end)]))
         .execute();
+      // What ends now must not hold again when the clock is set back; what seems to have ended must not be lost where it is ahead.
       await transaction
         .deleteFrom('api_key_secret')
         .where('key', '=', id)
-        .where('expires_at', '<=', at)
+        .where('expires_at', '<=', overlapSeconds === 0 ? at : at - ENDED_KEPT_MILLISECONDS)
         .execute();
       const text = await this.#insertSecret(transaction, id, at);
       await transaction.updateTable('api_key').set({ updated_at: at }).where('id', '=', id).execute();
