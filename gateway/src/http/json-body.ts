@@ -1,6 +1,9 @@
+import type { IncomingMessage } from 'node:http';
+import type { Context } from 'hono';
 import { ApiError } from '../errors.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { refuseCostlyJson } from '../openai/json-cost.ts';
+import type { GatewayEnv } from './context.ts';
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -10,15 +13,19 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
  * @throws ApiError unsupported_media_type, request_too_large, invalid_json, json_too_deep,
  *   object_above_max_properties
  */
-export async function readJsonBody(request: Request, limitBytes: number): Promise<JsonObject> {
-  const { headers } = request;
+export async function readJsonBody(c: Context<GatewayEnv>, limitBytes: number): Promise<JsonObject> {
+  const { headers } = c.req.raw;
   if (
     !isJson(headers.get('content-type')) ||
     (headers.get('content-encoding') ?? 'identity') !== 'identity'
   ) {
     throw new ApiError('unsupported_media_type', 'Send the body as uncompressed application/json.');
   }
-  return parseJsonObject(await readBytes(request, limitBytes));
+  if (Number(headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
+  const { incoming } = c.env ?? {};
+  return parseJsonObject(
+    await (incoming === undefined ? readBytes(c.req.raw, limitBytes) : readIncoming(incoming, limitBytes)),
+  );
 }
 
 /** @throws ApiError invalid_json, json_too_deep, object_above_max_properties */
@@ -33,26 +40,58 @@ function isJson(contentType: string | null): boolean {
   return mediaType === 'application/json' || /^application\/[^/]+\+json$/.test(mediaType);
 }
 
-async function readBytes(request: Request, limitBytes: number): Promise<Uint8Array> {
-  const tooLarge = () =>
-    new ApiError('request_too_large', `The request body may have at most ${limitBytes} bytes.`);
-  const length = request.headers.get('content-length');
-  if (length !== null && Number(length) > limitBytes) throw tooLarge();
-  try {
-    // The HTTP parser delivers no more than was announced.
-    if (length !== null) return new Uint8Array(await request.arrayBuffer());
-    const chunks: Uint8Array[] = [];
+/** From Node's own stream: a request's `arrayBuffer` would copy what it reads. */
+function readIncoming(incoming: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(brokenOff());
+    // It tells of that once, and that may have been before.
+    if (incoming.destroyed) leave();
+    const chunks: Buffer[] = [];
     let size = 0;
-    for await (const chunk of request.body ?? []) {
+    const take = (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= limitBytes) {
+        chunks.push(chunk);
+        return;
+      }
+      // The rest is the server's to read or to leave, once the answer is sent.
+      incoming.off('data', take);
+      incoming.pause();
+      chunks.length = 0;
+      reject(tooLarge(limitBytes));
+    };
+    incoming.on('data', take);
+    incoming.on('end', () => {
+      const [first] = chunks;
+      resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks));
+    });
+    incoming.on('error', leave);
+    incoming.on('close', leave);
+  });
+}
+
+/** Where the app is not served by Node's server. */
+async function readBytes({ body }: Request, limitBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body ?? []) {
       size += chunk.byteLength;
-      if (size > limitBytes) throw tooLarge();
+      if (size > limitBytes) throw tooLarge(limitBytes);
       chunks.push(chunk);
     }
-    return Buffer.concat(chunks);
   } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw new ApiError('client_closed_request', 'The connection closed before the body was complete.');
+    throw error instanceof ApiError ? error : brokenOff();
   }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(limitBytes: number): ApiError {
+  return new ApiError('request_too_large', `The request body may have at most ${limitBytes} bytes.`);
+}
+
+function brokenOff(): ApiError {
+  return new ApiError('client_closed_request', 'The connection closed before the body was complete.');
 }
 
 function parseObject(bytes: Buffer): JsonObject {

@@ -17,7 +17,7 @@ const PAGE = { defaultLimit: 20, maxLimit: 100 } as const;
 /** `POST /v1/batches` */
 export function createBatchRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const body = await readJsonBody(c, deps.requestBodyLimitBytes);
     const batches = openBatches(deps);
     const { tenant, key } = c.get('access').principal;
     const { endpoint, metadata, input_file_id: inputFileId } = parse(batchBody, body);

@@ -13,7 +13,7 @@ import { schedulingOf } from './scheduling.ts';
 /** `POST /v1/embeddings` */
 export function embeddingsRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const body = await readJsonBody(c, deps.requestBodyLimitBytes);
     const backend = deps.backend();
     const access = c.get('access');
     const model = await requestedModel(backend, body, access.principal);

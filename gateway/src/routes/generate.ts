@@ -19,7 +19,7 @@ export function generateRoute(
   read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job | Promise<Job>,
 ) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const body = await readJsonBody(c, deps.requestBodyLimitBytes);
     const backend = deps.backend();
     const access = c.get('access');
     const { principal } = access;

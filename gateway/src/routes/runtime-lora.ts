@@ -108,7 +108,7 @@ export function unloadLoraRoute({ store }: RuntimeLoraDeps) {
 
 function answer(work: (body: JsonObject) => Promise<string>) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const body = await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
+    const body = await readJsonBody(c, BODY_LIMIT_BYTES);
     try {
       return c.body(await work(body), 200);
     } catch (error) {

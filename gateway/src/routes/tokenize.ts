@@ -21,7 +21,7 @@ const NO_TOKENS: Used = { promptTokens: 0, cachedPromptTokens: 0, completionToke
 /** vLLM's `POST /tokenize`, of a text or of a chat */
 export function tokenizeRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const body = await readJsonBody(c, deps.requestBodyLimitBytes);
     const { prompt, withStrings } = readPrompt(body);
     const { tokenizer, model } = await tokenizerOf(c, deps, body);
     return admitted(c, deps, model, async () => {
@@ -39,7 +39,7 @@ export function tokenizeRoute(deps: GatewayDeps) {
 /** vLLM's `POST /detokenize` */
 export function detokenizeRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const body = await readJsonBody(c.req.raw, deps.requestBodyLimitBytes);
+    const body = await readJsonBody(c, deps.requestBodyLimitBytes);
     const { tokens } = parse(detokenizeBody, body);
     const { tokenizer, model } = await tokenizerOf(c, deps, body);
     const ids = inVocabulary(tokens, 'tokens', model.vocabSize);

@@ -68,7 +68,7 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
   );
   app.put('/:name/tags/:tag', (c) =>
     asked(async () => {
-      const body = await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
+      const body = await readJsonBody(c, BODY_LIMIT_BYTES);
       const version = textValue(body.version ?? required('version'), 'version');
       await store().tag(nameOf(c), c.req.param('tag'), version, actorOf(c));
       return c.json({ name: nameOf(c), tag: c.req.param('tag'), version });
@@ -85,7 +85,7 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
   for (const change of ['grant', 'revoke'] as const) {
     app.on(change === 'grant' ? 'PUT' : 'DELETE', '/:name/grants', (c) =>
       asked(async () => {
-        const grantee = readGrantee(await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+        const grantee = readGrantee(await readJsonBody(c, BODY_LIMIT_BYTES));
         await store()[change](nameOf(c), grantee, actorOf(c));
         return c.json({ name: nameOf(c), [grantee.kind]: grantee.grantee, granted: change === 'grant' });
       }),

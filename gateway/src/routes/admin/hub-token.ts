@@ -16,7 +16,7 @@ export function adminHubToken(secrets: () => Secrets | null): Hono<GatewayEnv> {
   app.get('/', (c) => asked(async () => c.json(await state(opened(secrets())))));
   app.put('/', (c) =>
     asked(async () => {
-      const { token } = await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
+      const { token } = await readJsonBody(c, BODY_LIMIT_BYTES);
       if (token === undefined) throw missing('token');
       // What was given is not repeated: it may be a secret with a typing error.
       if (typeof token !== 'string' || !TOKEN.test(token))

@@ -23,7 +23,7 @@ export function adminImports(imports: () => Imports | null): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.post('/', (c) =>
     asked(async () => {
-      const body = await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
+      const body = await readJsonBody(c, BODY_LIMIT_BYTES);
       const unknown = Object.keys(body).find((field) => !FIELDS.has(field));
       if (unknown !== undefined) throw invalidValue(unknown.slice(0, 64), 'it is not a field of an import.');
       const { source, name, tags, note } = body;

@@ -33,7 +33,7 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const opened = () => openedTenants(deps);
   app.post('/', async (c) => {
-    const { tenant, ...given } = parse(newKey, await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+    const { tenant, ...given } = parse(newKey, await readJsonBody(c, BODY_LIMIT_BYTES));
     const made = await createKey(c, deps, tenant ?? null, keyFieldsWith(DEFAULTS, given));
     return c.json(keyBody(made.key, made.text), 201);
   });
@@ -46,7 +46,7 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   });
   app.get('/:id', async (c) => c.json(keyBody(await opened().keys.find(idOf(c), scopeOf(c)))));
   app.patch('/:id', async (c) => {
-    const given = parse(keyChange, await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+    const given = parse(keyChange, await readJsonBody(c, BODY_LIMIT_BYTES));
     return c.json(keyBody(await updateKey(c, deps, idOf(c), (key) => keyFieldsWith(fieldsOf(key), given))));
   });
   app.delete('/:id', async (c) => {
@@ -54,8 +54,7 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     return c.json({ id, deleted: true });
   });
   app.post('/:id/rotate', async (c) => {
-    const given =
-      c.req.header('content-type') === undefined ? {} : await readJsonBody(c.req.raw, BODY_LIMIT_BYTES);
+    const given = c.req.header('content-type') === undefined ? {} : await readJsonBody(c, BODY_LIMIT_BYTES);
     const { overlap_seconds: overlap } = parse(rotation, given);
     const { key, text } = await opened().keys.rotate(
       idOf(c),

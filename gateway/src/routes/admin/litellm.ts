@@ -58,7 +58,7 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const opened = () => openedTenants(deps);
   const read = async <S extends z.ZodType>(c: Context<GatewayEnv>, schema: S, fields: object) =>
-    parse(schema, withoutNeutral(await readJsonBody(c.req.raw, BODY_LIMIT_BYTES), { ...fields }));
+    parse(schema, withoutNeutral(await readJsonBody(c, BODY_LIMIT_BYTES), { ...fields }));
 
   app.post('/generate', async (c) => {
     const { team_id: team, ...given } = await read(c, generateBody, generateFields);

@@ -27,11 +27,7 @@ export function adminPrices(deps: TenancyDeps): Hono<GatewayEnv> {
   );
   app.put('/:model', async (c) => {
     const model = textValue(c.req.param('model'), 'model', MOST_PRICED_NAME);
-    const {
-      input,
-      output,
-      cached_input: cached,
-    } = parse(newPrice, await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+    const { input, output, cached_input: cached } = parse(newPrice, await readJsonBody(c, BODY_LIMIT_BYTES));
     const price = { model, ...priceOf({ input, cachedInput: cached, output }) };
     await opened().set(price, actorName(c));
     return c.json(priceBody({ ...price, source: 'api' }));

@@ -29,7 +29,7 @@ export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const opened = () => openedTenants(deps);
   app.post('/', operatorsOnly(), async (c) => {
-    const { id, ...given } = parse(newTenant, await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+    const { id, ...given } = parse(newTenant, await readJsonBody(c, BODY_LIMIT_BYTES));
     const tenant = await opened().tenants.create(id, fieldsWith(DEFAULTS, given), actorName(c));
     return c.json(tenantBody(tenant), 201);
   });
@@ -39,7 +39,7 @@ export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
   });
   app.get('/:id', async (c) => c.json(tenantBody(await opened().tenants.find(ownId(c)))));
   app.patch('/:id', operatorsOnly(), async (c) => {
-    const given = parse(tenantChange, await readJsonBody(c.req.raw, BODY_LIMIT_BYTES));
+    const given = parse(tenantChange, await readJsonBody(c, BODY_LIMIT_BYTES));
     const change = (tenant: Tenant) => fieldsWith({ ...tenant, limits: tenant.limitsBody }, given);
     return c.json(tenantBody(await opened().tenants.update(ownId(c), change, actorName(c))));
   });

@@ -55,7 +55,7 @@ export function adapterUploads(uploads: () => AdapterUploads): Hono<GatewayEnv> 
   const app = new Hono<GatewayEnv>();
   app.post('/', (c) =>
     asked(async () => {
-      const body = await readJsonBody(c.req.raw, BEGIN_LIMIT_BYTES);
+      const body = await readJsonBody(c, BEGIN_LIMIT_BYTES);
       const about = readNewUpload(body);
       assertOwnName(c, about.name);
       const upload = await uploads().begin(about, actorOf(c));
