@@ -274,10 +274,10 @@ describe.runIf(process.platform === 'linux')('a hostile request', () => {
       JSON.stringify(ROUTES['/tokenize']),
     ];
     const said = new Set<string>();
-    /** Asks one after the other for so long. Returns the longest that any of it took, in seconds. */
-    const askSteadily = async (seconds: number): Promise<number> => {
+    /** Asks one after the other for so long. Returns what nine of ten took at most, and the longest, in seconds. */
+    const askSteadily = async (seconds: number): Promise<{ most: number; longest: number }> => {
       const end = performance.now() + seconds * 1000;
-      let longest = 0;
+      const took: number[] = [];
       while (performance.now() < end) {
         for (const [path, body] of [
           ['/tokenize', tokenize],
@@ -286,13 +286,14 @@ describe.runIf(process.platform === 'linux')('a hostile request', () => {
           const before = performance.now();
           const { status, text } = await post(somebodyElse, path, body);
           expect([path, status]).toEqual([path, 200]);
-          longest = Math.max(longest, (performance.now() - before) / 1000);
+          took.push((performance.now() - before) / 1000);
           const answer = JSON.parse(text);
           said.add(JSON.stringify(answer.choices?.[0].message.content ?? answer.tokens));
         }
         await sleep(10);
       }
-      return longest;
+      took.sort((a, b) => a - b);
+      return { most: took[Math.floor(took.length * 0.9)] ?? 0, longest: took.at(-1) ?? 0 };
     };
     const quiet = await askSteadily(QUIET_SECONDS);
     expect(said.size).toBe(2);
@@ -311,6 +312,9 @@ describe.runIf(process.platform === 'linux')('a hostile request', () => {
     expect(refused).toBeGreaterThanOrEqual(all.length);
     // The very same answers.
     expect(said.size).toBe(2);
-    expect(attacked, `${quiet} s when nobody attacks`).toBeLessThan((quiet + LONGEST_SECONDS) * slow);
+    const told = `${JSON.stringify(quiet)} s when nobody attacks`;
+    expect(attacked.most, told).toBeLessThan((quiet.most + LONGEST_SECONDS) * slow);
+    // Of one request alone the machine may make what it likes, where other tests run on it: no attack takes so long by itself.
+    expect(attacked.longest, told).toBeLessThan(5 * (quiet.longest + LONGEST_SECONDS) * slow);
   }, 300_000);
 });
