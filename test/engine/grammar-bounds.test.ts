@@ -127,6 +127,14 @@ const HOSTILE: readonly (readonly [string, Constraint])[] = [
     '20 patterns at once, in a grammar',
     ofGrammar(`start: %json ${JSON.stringify({ allOf: many(20, fromTheEnd) })}`),
   ],
+  [
+    '20 intersected terminals',
+    ofGrammar(`start: T\nT: ${many(20, (i) => `/${fromTheEnd(i).pattern}/`).join(' & ')}`),
+  ],
+  [
+    '20 terminals that are none of others',
+    ofGrammar(`start: T\nT: ${many(20, (i) => `~/${fromTheEnd(i).pattern}/`).join(' & ')}`),
+  ],
   ['an ambiguous grammar', ofGrammar('start: s\ns: s s s | s s | "a" | ""')],
 ];
 
