@@ -7,12 +7,15 @@ use crate::schema::{LISTS, MAPS, ONE};
 /// A set of JSON's types, a bit each.
 type Types = u8;
 const ALL: Types = 0b11_1111;
+const OBJECT: Types = 0b10_0000;
+/// A property's name and what it may be.
+type Tag = (String, Vec<Value>);
 /// Schemas looked at for one that a client sent, at most: references to references are many ways through few schemas.
 const MOST_LOOKS: usize = 100_000;
 /// References that follow one another, at most.
 const DEEPEST: usize = 32;
 
-/// Makes each `oneOf` whose schemas are of different types an `anyOf`.
+/// Makes each `oneOf` an `anyOf` whose schemas are of different types, or of objects that a property tells apart.
 pub fn make_any(schema: &mut Value) {
     let whole = schema.clone();
     // Below an address of its own a reference may begin elsewhere.
@@ -35,7 +38,7 @@ struct Walk<'a> {
     left: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn visit(&mut self, schema: &mut Value) {
         let Some(object) = schema.as_object_mut() else { return };
         for (keyword, value) in object.iter_mut() {
@@ -61,13 +64,62 @@ impl Walk<'_> {
     }
 
     fn are_apart(&mut self, schemas: &[Value]) -> bool {
-        let mut seen = 0;
-        schemas.iter().all(|schema| {
+        let mut seen: Vec<(Types, Vec<Tag>)> = Vec::new();
+        for schema in schemas {
             let types = self.of(schema, DEEPEST);
-            let is_apart = seen & types == 0;
-            seen |= types;
-            is_apart
-        })
+            let tags = self.tags(schema);
+            for (others, other_tags) in &seen {
+                let shared = types & others;
+                self.left = self.left.saturating_sub(1);
+                if self.left == 0 || shared != 0 && (shared != OBJECT || !differ(&tags, other_tags)) {
+                    return false;
+                }
+            }
+            seen.push((types, tags));
+        }
+        true
+    }
+
+    /// The properties that a schema requires to be one of some texts.
+    fn tags(&mut self, schema: &Value) -> Vec<Tag> {
+        let schema = self.behind(schema);
+        let required = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut tags = Vec::new();
+        for name in required.iter().filter_map(Value::as_str) {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
+            let property = self.behind(&schema["properties"][name]);
+            let values = match (&property["const"], &property["enum"]) {
+                (Value::Null, Value::Array(values)) => values.clone(),
+                (value, Value::Null) => vec![value.clone()],
+                _ => continue,
+            };
+            // Of numbers it is not plain whether they are the same.
+            if values.iter().all(Value::is_string) {
+                tags.push((name.to_owned(), values));
+            }
+        }
+        tags
+    }
+
+    /// What a mere reference refers to, or the schema itself.
+    fn behind<'v>(&self, mut schema: &'v Value) -> &'v Value
+    where
+        'a: 'v,
+    {
+        for _ in 0..DEEPEST {
+            match self.referred(&schema["$ref"]) {
+                Some(there) => schema = there,
+                None => break,
+            }
+        }
+        schema
+    }
+
+    fn referred(&self, reference: &Value) -> Option<&'a Value> {
+        self.whole?.pointer(reference.as_str()?.strip_prefix('#')?)
     }
 
     /// The types that a schema's values may have, and perhaps others.
@@ -93,15 +145,19 @@ impl Walk<'_> {
                         list.iter().fold(0, |types, inner| types | self.of(inner, depth - 1))
                     }
                     "allOf" => list.iter().fold(ALL, |types, inner| types & self.of(inner, depth - 1)),
-                    "$ref" => {
-                        let pointer = value.as_str().and_then(|reference| reference.strip_prefix('#'));
-                        let there = pointer.and_then(|pointer| self.whole?.pointer(pointer));
-                        there.map_or(ALL, |there| self.of(there, depth - 1))
-                    }
+                    "$ref" => self.referred(value).map_or(ALL, |there| self.of(there, depth - 1)),
                     _ => ALL,
                 }
         })
     }
+}
+
+/// Whether a property that both require is never the same.
+fn differ(tags: &[Tag], others: &[Tag]) -> bool {
+    tags.iter().any(|(name, values)| {
+        let other = others.iter().find(|(other, _)| other == name);
+        other.is_some_and(|(_, others)| values.iter().all(|value| !others.contains(value)))
+    })
 }
 
 fn named(name: &Value) -> Types {
@@ -123,6 +179,6 @@ fn of_value(value: &Value) -> Types {
         Value::Number(_) => 4,
         Value::String(_) => 8,
         Value::Array(_) => 16,
-        Value::Object(_) => 32,
+        Value::Object(_) => OBJECT,
     }
 }

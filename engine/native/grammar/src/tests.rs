@@ -424,6 +424,29 @@ fn one_of_several_types_is_enforced_behind_references_too() {
 }
 
 #[test]
+fn one_of_objects_that_a_property_tells_apart_is_enforced_behind_references_too() {
+    let pets = |dog: &str, required: &str| {
+        json(&format!(
+            r##"{{"$defs":{{
+                "Cat":{{"type":"object","properties":{{"kind":{{"const":"cat"}}}},"required":["kind"],"additionalProperties":false}},
+                "Dog":{{"type":"object","properties":{{"kind":{dog}}},"required":[{required}],"additionalProperties":false}}}},
+                "oneOf":[{{"$ref":"#/$defs/Cat"}},{{"$ref":"#/$defs/Dog"}}]}}"##
+        ))
+    };
+    let grammar = compiler().compile(&pets(r#"{"enum":["dog","puppy"]}"#, r#""kind""#)).unwrap();
+    assert!(accepts(&grammar, r#"{"kind":"cat"}"#) && accepts(&grammar, r#"{"kind":"puppy"}"#));
+    assert!(!accepts(&grammar, r#"{"kind":"cow"}"#) && !accepts(&grammar, "{}"));
+    for (dog, required) in [
+        (r#"{"enum":["dog","cat"]}"#, r#""kind""#),
+        (r#"{"enum":["dog",1]}"#, r#""kind""#),
+        (r#"{"type":"string"}"#, r#""kind""#),
+        (r#"{"const":"dog"}"#, ""),
+    ] {
+        assert!(compiler().compile(&pets(dog, required)).is_err(), "{dog}");
+    }
+}
+
+#[test]
 fn what_parts_refer_to_is_no_fault_where_it_compiles() {
     let overlapping = r#"{"oneOf":[{"required":["a"]},{"required":["b"]}]}"#;
     let schema = format!(
