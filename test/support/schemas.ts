@@ -1,6 +1,7 @@
 /** Schemas that others wrote (`test/fixtures/schemas`), and a second opinion on what they allow. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 
@@ -22,12 +23,14 @@ export interface SuiteGroup {
 const FOLDER = join(import.meta.dirname, '..', 'fixtures', 'schemas');
 
 export const REAL_WORLD = [
-  'glaive',
-  'kubernetes',
-  'snowplow',
-  'washington-post',
-  'schemastore',
+  'functions',
   'github',
+  'webhooks',
+  'kubernetes',
+  'schemastore',
+  'webpack',
+  'angular',
+  'eslint',
 ] as const;
 
 export async function readSchemas(file: (typeof REAL_WORLD)[number]): Promise<readonly NamedSchema[]> {
@@ -40,7 +43,9 @@ export async function readSuite(): Promise<readonly SuiteGroup[]> {
 
 /** What ajv says of a value: its first complaints, or null. */
 export function validator(schema: Schema): (value: unknown) => string | null {
-  const ajv = new Ajv2020({ strict: false, validateSchema: false, allErrors: false, logger: false });
+  // A list of `items` is what drafts before 2020-12 have.
+  const Validator = /"items":\[/.test(JSON.stringify(schema)) ? Ajv : Ajv2020;
+  const ajv = new Validator({ strict: false, validateSchema: false, allErrors: false, logger: false });
   formats.default(ajv);
   const validate = ajv.compile(withoutDialect(schema));
   return (value) => (validate(value) ? null : ajv.errorsText(validate.errors));

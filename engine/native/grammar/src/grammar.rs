@@ -118,6 +118,9 @@ fn locate(schema: &Value, error: Refused, compile: impl Fn(&Value) -> Result<Gra
     let deadline = Instant::now() + LONGEST_SEARCH;
     let mut found = error;
     let mut inner = schema;
+    // What parts refer to is as exact as it was where it belongs: else they fail for what is no fault there.
+    let mut whole = schema.clone();
+    schema::make_exact(&mut whole);
     'deeper: loop {
         for (place, part) in schema::parts(inner) {
             if Instant::now() > deadline {
@@ -127,7 +130,7 @@ fn locate(schema: &Value, error: Refused, compile: impl Fn(&Value) -> Result<Gra
             if part.is_boolean() {
                 continue;
             }
-            if let Err(error) = compile(&schema::alone(part, schema)) {
+            if let Err(error) = compile(&schema::alone(part, &whole)) {
                 found = Refused::new(format!("{}{place}", found.place), error.message);
                 inner = part;
                 continue 'deeper;

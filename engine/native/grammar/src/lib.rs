@@ -3,6 +3,7 @@
 //! The work is `llguidance`'s. This crate gives it the model's tokens, bounds what it may take, and says where in a
 //! schema something is wrong.
 
+mod alternatives;
 mod cursor;
 mod failure;
 mod formats;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{Refused, formats, patterns};
+use crate::{Refused, alternatives, formats, patterns};
 
 /// Keywords that say something about values which no grammar of ours enforces.
 const NOT_ENFORCED: &[&str] = &[
@@ -23,11 +23,11 @@ const NOT_ENFORCED: &[&str] = &[
     "$recursiveRef",
 ];
 /// Keywords whose value is a schema.
-const ONE: &[&str] = &["items", "additionalItems", "additionalProperties"];
+pub const ONE: &[&str] = &["items", "additionalItems", "additionalProperties"];
 /// Keywords whose value is a list of schemas.
-const LISTS: &[&str] = &["anyOf", "oneOf", "allOf", "prefixItems", "items"];
+pub const LISTS: &[&str] = &["anyOf", "oneOf", "allOf", "prefixItems", "items"];
 /// Keywords whose value is schemas by name.
-const MAPS: &[&str] = &["properties", "patternProperties", "$defs", "definitions"];
+pub const MAPS: &[&str] = &["properties", "patternProperties", "$defs", "definitions"];
 /// Keywords whose value is a count.
 const COUNTS: &[&str] = &["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
 /// Schemas in a schema, at most.
@@ -68,6 +68,11 @@ pub fn parts(schema: &Value) -> Vec<(String, &Value)> {
 
 /// Says in keywords that llguidance enforces to the letter what it would take less exactly, or not at all.
 pub fn make_exact(schema: &mut Value) {
+    alternatives::make_any(schema);
+    make_keywords_exact(schema);
+}
+
+fn make_keywords_exact(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     if object.get("uniqueItems") == Some(&Value::Bool(false)) {
         object.remove("uniqueItems");
@@ -97,9 +102,13 @@ pub fn make_exact(schema: &mut Value) {
     }
     for (keyword, value) in object.iter_mut() {
         match value {
-            Value::Array(list) if LISTS.contains(&keyword.as_str()) => list.iter_mut().for_each(make_exact),
-            Value::Object(map) if MAPS.contains(&keyword.as_str()) => map.values_mut().for_each(make_exact),
-            inner if ONE.contains(&keyword.as_str()) => make_exact(inner),
+            Value::Array(list) if LISTS.contains(&keyword.as_str()) => {
+                list.iter_mut().for_each(make_keywords_exact)
+            }
+            Value::Object(map) if MAPS.contains(&keyword.as_str()) => {
+                map.values_mut().for_each(make_keywords_exact)
+            }
+            inner if ONE.contains(&keyword.as_str()) => make_keywords_exact(inner),
             _ => {}
         }
     }
@@ -150,6 +159,7 @@ pub fn alone(part: &Value, whole: &Value) -> Value {
     if let Some(object) = part.as_object_mut() {
         let mut whole = whole.clone();
         redirect(&mut whole);
+        whole.as_object_mut().and_then(|whole| whole.shift_remove("$id"));
         object.insert(WHOLE.to_owned(), whole);
     }
     part

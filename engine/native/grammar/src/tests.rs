@@ -227,6 +227,29 @@ fn dates_are_days_that_there_are() {
 }
 
 #[test]
+fn templates_and_pointers_are_as_their_rfcs_say() {
+    let formats: [(&str, &[&str], &[&str]); 3] = [
+        (
+            "uri-template",
+            &["", "https://api.example.com/users{/user}{?page,per_page*}", "/é/%20{+a.b:30}"],
+            &["{", "}", "{}", "{a", "a b", "{a b}", "%2", "{a:0}", "{a.}", "a\\n", "<a>"],
+        ),
+        ("json-pointer", &["", "/", "/foo//bar", "/a~1b/~0", "/é \\n"], &["a", "#/a", "/~", "/~2"]),
+        ("relative-json-pointer", &["0", "1/foo", "120#", "0#"], &["", "/foo", "01", "-1/a", "0##", "1a"]),
+    ];
+    for (format, there, not) in formats {
+        let grammar =
+            compiler().compile(&json(&format!(r#"{{"type":"string","format":"{format}"}}"#))).unwrap();
+        for text in there {
+            assert!(accepts(&grammar, &format!("\"{text}\"")), "{format}: {text}");
+        }
+        for text in not {
+            assert!(!accepts(&grammar, &format!("\"{text}\"")), "{format}: {text}");
+        }
+    }
+}
+
+#[test]
 fn integers_of_a_width_fit_in_it() {
     let takes = |schema: &str, texts: &[&str]| {
         let grammar = compiler().compile(&json(schema)).unwrap();
@@ -378,4 +401,58 @@ fn hostile_sources_are_compiled_or_refused_in_bounded_time() {
             }
         }
     }
+}
+
+#[test]
+fn one_of_several_types_is_enforced_behind_references_too() {
+    let apart = r##"{"$defs":{"id":{"type":"integer"},"name":{"$ref":"#/$defs/text"},"text":{"type":"string"},"none":{"const":null}},
+        "items":{"oneOf":[{"$ref":"#/$defs/id"},{"$ref":"#/$defs/name"},{"$ref":"#/$defs/none"}]},"type":"array"}"##;
+    let grammar = compiler().compile(&json(apart)).unwrap();
+    assert!(accepts(&grammar, r#"[1,"a",null]"#));
+    assert!(!accepts(&grammar, "[true]"));
+    for overlapping in [
+        r##"{"$defs":{"id":{"type":"integer"}},"oneOf":[{"$ref":"#/$defs/id"},{"type":"number"}]}"##,
+        r##"{"$defs":{"id":{}},"oneOf":[{"$ref":"#/$defs/id"},{"type":"null"}]}"##,
+        r##"{"$defs":{"a":{"type":["string","null"]}},"oneOf":[{"$ref":"#/$defs/a"},{"type":"null"}]}"##,
+        r##"{"$defs":{"a":{"type":"string"}},"anyOf":[true],"oneOf":[{"$ref":"#/$defs/a"},{"enum":[1,"a"]}]}"##,
+        r##"{"$defs":{"a":{"type":"string"}},"items":{"$id":"b","$defs":{"a":{}},"oneOf":[{"$ref":"#/$defs/a"},{"type":"null"}]}}"##,
+        r##"{"$defs":{"a":{"$ref":"#/$defs/a"}},"oneOf":[{"$ref":"#/$defs/a"},{"type":"null"}]}"##,
+    ] {
+        let why = compiler().compile(&json(overlapping)).err().unwrap();
+        assert!(!why.message.is_empty(), "{overlapping}");
+    }
+}
+
+#[test]
+fn one_of_objects_that_a_property_tells_apart_is_enforced_behind_references_too() {
+    let pets = |dog: &str, required: &str| {
+        json(&format!(
+            r##"{{"$defs":{{
+                "Cat":{{"type":"object","properties":{{"kind":{{"const":"cat"}}}},"required":["kind"],"additionalProperties":false}},
+                "Dog":{{"type":"object","properties":{{"kind":{dog}}},"required":[{required}],"additionalProperties":false}}}},
+                "oneOf":[{{"$ref":"#/$defs/Cat"}},{{"$ref":"#/$defs/Dog"}}]}}"##
+        ))
+    };
+    let grammar = compiler().compile(&pets(r#"{"enum":["dog","puppy"]}"#, r#""kind""#)).unwrap();
+    assert!(accepts(&grammar, r#"{"kind":"cat"}"#) && accepts(&grammar, r#"{"kind":"puppy"}"#));
+    assert!(!accepts(&grammar, r#"{"kind":"cow"}"#) && !accepts(&grammar, "{}"));
+    for (dog, required) in [
+        (r#"{"enum":["dog","cat"]}"#, r#""kind""#),
+        (r#"{"enum":["dog",1]}"#, r#""kind""#),
+        (r#"{"type":"string"}"#, r#""kind""#),
+        (r#"{"const":"dog"}"#, ""),
+    ] {
+        assert!(compiler().compile(&pets(dog, required)).is_err(), "{dog}");
+    }
+}
+
+#[test]
+fn what_parts_refer_to_is_no_fault_where_it_compiles() {
+    let overlapping = r#"{"oneOf":[{"required":["a"]},{"required":["b"]}]}"#;
+    let schema = format!(
+        r##"{{"$defs":{{"day":{{"type":"string","format":"json-pointer"}}}},"type":"object",
+            "properties":{{"first":{{"$ref":"#/$defs/day"}},"second":{overlapping}}}}}"##
+    );
+    let why = compiler().compile(&json(&schema)).err().unwrap();
+    assert_eq!(why.place, "/properties/second");
 }

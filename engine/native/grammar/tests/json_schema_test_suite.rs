@@ -209,5 +209,5 @@ fn instances_are_taken_and_refused_as_the_suite_says() {
     compare("not-taken.txt", &not_taken);
     assert!(not_taken.keys().all(|why| !why.is_empty()), "not taken, and nobody has said why");
     // So that a suite that was not read, or cut short, is noticed.
-    assert!(taken >= 350 && kept_out >= 220, "{taken} taken, {kept_out} kept out");
+    assert!(taken >= 340 && kept_out >= 220, "{taken} taken, {kept_out} kept out");
 }
