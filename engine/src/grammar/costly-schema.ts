@@ -176,12 +176,13 @@ class Together {
     if (all.length === 1) return found.values();
     // What one says of all others holds for those that another names.
     for (const schema of all) {
-      const ofOthers = [schema.additionalProperties];
-      if (isObject(schema.patternProperties)) ofOthers.push(...Object.values(schema.patternProperties));
+      const ofNames = [schema.additionalProperties];
+      if (isObject(schema.patternProperties)) ofNames.push(...Object.values(schema.patternProperties));
+      if (![...ofNames, schema.items].some(isObject)) continue;
       for (const place of found.keys()) {
-        if (this.#steps < 0) break;
+        if (--this.#steps < 0) break;
         if (place.startsWith('properties ') && !isNamed(schema, place))
-          for (const each of ofOthers) add(place, each);
+          for (const each of ofNames) add(place, each);
         if (place.startsWith('item ') && !isIndexed(schema, place)) add(place, schema.items);
       }
     }
