@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { helpText } from './help.ts';
 import { ConfigError, type Environment, loadConfig } from './load.ts';
-import { ALL_OPTIONS, CONFIG_OPTIONS } from './schema.ts';
+import { ALL_OPTIONS, CONFIG_OPTIONS, RULES } from './schema.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -80,7 +80,7 @@ describe('loadConfig', () => {
     });
     const expected = [
       /^--frobnicate: unknown option/,
-      /^x: not an option/,
+      /^argument 6: not an option/,
       /^port \(from --port\): .*number.*got "abc"$/,
       /^weights \(from config file .*bad\.yaml\): .*got "int4"$/,
       /^threads \(from --threads\): .*got "stray"$/,
@@ -105,6 +105,79 @@ describe('loadConfig', () => {
     const [first = '', ...more] = problems(['--config', file(name, content)]);
     expect(first).toMatch(expected);
     expect([first, ...more].join()).not.toContain('my-secret');
+  });
+
+  const rules: readonly (readonly [string, Record<string, string>])[] = [
+    ['adapters', { upstream: 'http://u:canary-9@127.0.0.1:1', adapters: 'examples/adapters' }],
+  ];
+  it('has a case below for each rule that options keep together', () => {
+    expect(rules.map(([key]) => key)).toEqual(RULES.map(({ key }) => key));
+  });
+
+  /** A valid secret in every option that may hold one. */
+  const secrets: Record<string, string> = {
+    upstream: 'http://u:canary-1@127.0.0.1:1',
+    upstreamKey: 'canary-2',
+    database: 'postgres://u:canary-3@h/db',
+    operatorKey: 'canary-4-canary-4-canary-4',
+    redis: 'redis://:canary-5@h:6379',
+    hubToken: 'hf_canary-6',
+    secretKey: 'ca'.repeat(32),
+  };
+  const leaks = (found: readonly string[]) => found.filter((line) => /canary|(ca){8}/.test(line));
+
+  it('repeats no secret where options do not go together, nor where any one is wrong', () => {
+    expect(Object.keys(secrets).sort()).toEqual(
+      ALL_OPTIONS.filter(({ isSecret }) => isSecret)
+        .map(({ key }) => key)
+        .sort(),
+    );
+    for (const [key, values] of rules) {
+      const found = problems(['--config', file('rule.json', JSON.stringify({ ...secrets, ...values }))]);
+      expect(found.join(), key).toContain(`${key} (from`);
+      expect(leaks(found), key).toEqual([]);
+    }
+    const wrong = [
+      'mysql://u:canary-7@h/db',
+      'canary-8 u:canary@host',
+      'https://u:canary@hub/',
+      'plk_canary',
+      { operatorKey: 'canary-9' },
+      ['canary-10'],
+      { base: { input: 'https://u:canary@hub/', output: 1 } },
+      { base: { input: { a: 'canary' }, output: 1 } },
+      Object.keys(secrets).map((key) => secrets[key]),
+    ];
+    for (const { key } of ALL_OPTIONS) {
+      for (const value of wrong) {
+        const { upstream: _, ...others } = secrets;
+        const path = file('wrong.json', JSON.stringify({ ...others, [key]: value }));
+        for (const args of [
+          [],
+          ['--port', '80', '--database', 'x.db', '--operator-key', 'another-key-of-mine'],
+        ]) {
+          const found = problems(['--config', path, ...args]);
+          expect(leaks(found), `${key}: ${JSON.stringify(value)}`).toEqual([]);
+        }
+      }
+    }
+    for (const { key, flag, env } of CONFIG_OPTIONS)
+      for (const value of wrong.filter((each) => typeof each === 'string')) {
+        expect(leaks(problems([flag, value])), flag).toEqual([]);
+        expect(leaks(problems([`${flag}x`, value])), flag).toEqual([]);
+        expect(leaks(problems([], { [env]: value })), env).toEqual([]);
+        expect(
+          leaks(problems(['--config', file('name.json', JSON.stringify({ [`${key}=${value}`]: 1 }))])),
+        ).toEqual([]);
+      }
+  });
+
+  it('repeats no argument that is no option, but for an option that lacks its hyphens', () => {
+    expect(problems(['--operator-keey', 'canary', 'port'])).toEqual([
+      expect.stringMatching(/^--operator-keey: unknown option/),
+      expect.stringMatching(/^argument 2: not an option/),
+      expect.stringMatching(/^port: not an option; options start with --/),
+    ]);
   });
 
   it('takes prices from the file, and names the field of one that is wrong', () => {

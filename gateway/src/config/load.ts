@@ -19,6 +19,11 @@ export class ConfigError extends Error {
   }
 }
 
+/** Characters of a value that a message repeats. */
+const MOST_SHOWN = 100;
+/** Characters of an option's name, with room for mistakes. */
+const MOST_NAME = 40;
+
 /** A value as some source gave it. */
 interface Setting {
   readonly value: unknown;
@@ -80,11 +85,19 @@ function readFlags(args: readonly string[], problems: string[]) {
     tokens: true,
   });
   for (const token of tokens) {
-    if (token.kind === 'positional') problems.push(`${token.value}: not an option; options start with --`);
+    // What stands there may be a secret that missed its place.
+    if (token.kind === 'positional') {
+      const option = CONFIG_OPTIONS.find(({ key, flag }) => [key, flag.slice(2)].includes(token.value));
+      problems.push(
+        `${option?.flag.slice(2) ?? `argument ${token.index + 1}`}: not an option; options start with --`,
+      );
+    }
     if (token.kind !== 'option') continue;
     const option = CONFIG_OPTIONS.find(({ flag }) => flag === `--${token.name}`);
     if (option === undefined && token.name !== 'config') {
-      problems.push(`${token.rawName}: unknown option (polylora --help lists them)`);
+      problems.push(
+        `${isName(token.name) ? token.rawName : 'an argument'}: unknown option (polylora --help lists them)`,
+      );
     } else if (token.value === undefined || token.value === '') {
       problems.push(`${token.rawName}: needs a value`);
     } else if (option === undefined) {
@@ -171,9 +184,33 @@ function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
   const named = (path: readonly PropertyKey[]) =>
     `${path.map(String).join('.')} (from ${settings.get(String(path[0]))?.origin ?? 'default'})`;
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => `${named([...issue.path, key])}: unknown option`);
-  const [key = ''] = issue.path;
-  const isSecret = ALL_OPTIONS.some((option) => option.key === key && option.isSecret);
-  const given = issue.input === undefined || isSecret ? '' : `, got ${JSON.stringify(issue.input)}`;
-  return [`${named([key, ...issue.path.slice(1)])}: ${issue.message}${given}`];
+    return issue.keys.map((key) => {
+      const path = [...issue.path, key];
+      return path.length === 1 && !isName(key)
+        ? `an option whose name is none (from ${settings.get(key)?.origin ?? 'default'}): unknown option`
+        : `${named(path)}: unknown option`;
+    });
+  const [key = '', ...rest] = issue.path;
+  return [`${named([key, ...rest])}: ${issue.message}${shown(issue.path, issue.input)}`];
+}
+
+/**
+ * What was given, as far as it can be told: a value by itself, of an option that is no secret. Objects may hold all of the
+ * configuration, and addresses a password.
+ */
+function shown([key, ...rest]: readonly PropertyKey[], input: unknown): string {
+  // Text within fields has no place there, so nobody knows what it is.
+  if (rest.length > 0 && typeof input !== 'number') return '';
+  const isSecret = ALL_OPTIONS.every((option) => option.key !== key || option.isSecret);
+  if (isSecret || input === undefined) return '';
+  if (typeof input === 'object' && input !== null)
+    return `, got ${Array.isArray(input) ? 'a list' : 'fields'}`;
+  const text = String(input);
+  if (text.length > MOST_SHOWN || /@|:\/\/|plk_|hf_/.test(text)) return '';
+  return `, got ${JSON.stringify(input)}`;
+}
+
+/** Whether it may be repeated: what is written like an option. `operatorKey=secret` is not. */
+function isName(key: string): boolean {
+  return key.length <= MOST_NAME && /^[a-z][\w-]*$/i.test(key) && !/plk_|hf_/.test(key);
 }

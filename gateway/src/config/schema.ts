@@ -33,6 +33,26 @@ function isOrigin(value: string): boolean {
   return URL.canParse(value) && new URL(value).origin === value;
 }
 
+/** What options have to be together. Its message repeats no value: any of them may hold a secret. */
+interface Rule {
+  /** The option that is at fault. */
+  readonly key: string;
+  readonly isKept: (config: {
+    readonly upstream: string | null;
+    readonly adapters: string | null;
+  }) => boolean;
+  readonly message: string;
+}
+
+export const RULES: readonly Rule[] = [
+  {
+    key: 'adapters',
+    isKept: ({ upstream, adapters }) => upstream === null || adapters === null,
+    message:
+      'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
+  },
+];
+
 /**
  * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
  * environment variables (`POLYLORA_MAX_RUNNING`) are derived from them, and `--help` is written from it.
@@ -275,10 +295,9 @@ export const configSchema = z
       .meta(reloaded("Most that one tenant's files may take together, in bytes")),
     requestBodyLimitBytes: count.default(4 * 1024 * 1024).meta(reloaded('Largest request body, in bytes')),
   })
-  .refine(({ upstream, adapters }) => upstream === null || adapters === null, {
-    path: ['adapters'],
-    error:
-      'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
+  .superRefine((config, context) => {
+    for (const { key, isKept, message } of RULES)
+      if (!isKept(config)) context.addIssue({ code: 'custom', path: [key], message, input: undefined });
   })
   .readonly();
 
