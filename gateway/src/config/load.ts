@@ -33,14 +33,15 @@ type Settings = ReadonlyMap<string, Setting>;
 
 /**
  * Reads the configuration: flags, then environment, then config file, then defaults. The result is frozen.
+ * @param content of the file at a reload, where an empty one is refused: it may just be being written; null: it could not be read
  * @throws ConfigError with all problems of all sources.
  */
-export function loadConfig(flags: readonly string[], env: Environment): Config {
+export function loadConfig(flags: readonly string[], env: Environment, content?: string | null): Config {
   const problems: string[] = [];
   const fromFlags = readFlags(flags, problems);
   const fromEnv = readEnvironment(env);
   const path = fileOf(fromFlags.config, env);
-  const fromFile = path === null ? new Map<string, Setting>() : readConfigFile(path, problems);
+  const fromFile = path === null ? new Map<string, Setting>() : readConfigFile(path, content, problems);
 
   // It is meant for other programs too: one of another kind is none of our problems.
   const hubToken = env.HF_TOKEN?.startsWith('hf_') ? env.HF_TOKEN : undefined;
@@ -119,10 +120,11 @@ function readEnvironment(env: Environment): Settings {
   return settings;
 }
 
-function readConfigFile(path: string, problems: string[]): Settings {
+function readConfigFile(path: string, known: string | null | undefined, problems: string[]): Settings {
   let source: string;
   try {
-    source = readFileSync(path, 'utf8');
+    source = known ?? readFileSync(path, 'utf8');
+    if (known === null) throw new Error('it could not be read a moment ago');
   } catch (error) {
     problems.push(`config file ${path}: ${error instanceof Error ? error.message : String(error)}`);
     return new Map();
@@ -136,7 +138,11 @@ function readConfigFile(path: string, problems: string[]): Settings {
     problems.push(`config file ${path}: not valid ${isJson ? 'JSON' : 'YAML'}${where}`);
     return new Map();
   }
-  // An empty YAML document is null.
+  // An empty YAML document is null. Editors empty a file before they write it.
+  if (known !== undefined && content == null) {
+    problems.push(`config file ${path}: the file is empty; write {} where no option is meant to be set`);
+    return new Map();
+  }
   if (typeof (content ?? {}) !== 'object' || Array.isArray(content)) {
     problems.push(`config file ${path}: expected a mapping of options at the top`);
     return new Map();
