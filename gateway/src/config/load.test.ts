@@ -109,6 +109,7 @@ describe('loadConfig', () => {
 
   const rules: readonly (readonly [string, Record<string, string>])[] = [
     ['adapters', { upstream: 'http://u:canary-9@127.0.0.1:1', adapters: 'examples/adapters' }],
+    ['hubUrl', { hubUrl: 'https://u:canary-10@hub.internal' }],
   ];
   it('has a case below for each rule that options keep together', () => {
     expect(rules.map(([key]) => key)).toEqual(RULES.map(({ key }) => key));
@@ -170,6 +171,54 @@ describe('loadConfig', () => {
           leaks(problems(['--config', file('name.json', JSON.stringify({ [`${key}=${value}`]: 1 }))])),
         ).toEqual([]);
       }
+  });
+
+  it.each([
+    'mysql://u:canary@h/db',
+    'MySQL:u:canary@h/db',
+    ' mysql://u:canary@h/db',
+    'postgres:/u:canary@h/db',
+    'file:canary.db',
+    'https://u:canary@h',
+  ])('takes no URL of another database for a file, and does not repeat it: %s', (value) => {
+    const found = problems(['--database', value]);
+    expect(found).toEqual([
+      expect.stringMatching(/^database \(from --database\): Expected a file.*postgres:/),
+    ]);
+    expect(leaks(found)).toEqual([]);
+  });
+
+  it.each([
+    'polylora.db',
+    './a:b.db',
+    '/var/x/p.db',
+    'C:\\data\\p.db',
+    'postgres://u@h/d',
+    'postgresql://h/d',
+  ])('takes a database: %s', (value) => expect(problems(['--database', value])).toEqual([]));
+
+  it.each([
+    ['--upstream', 'localhost:8000', 'http://localhost:8000'],
+    ['--redis', 'foo', 'redis://localhost:6379'],
+    ['--redis', 'http://localhost', 'redis://localhost:6379'],
+    ['--s3-endpoint', 'localhost:9000', 'http://localhost:9000'],
+    ['--hub-url', 'hub.internal', 'https://hub.example'],
+  ])('says how a URL is written: %s %s', (flag, value, example) => {
+    expect(problems([flag, value])).toEqual([expect.stringContaining(`Expected a URL, such as ${example}`)]);
+  });
+
+  it('takes a hub only where imports may connect to it', () => {
+    const hub = ['--hub-url', 'https://hub.corp.internal'];
+    expect(problems(hub)).toEqual([
+      expect.stringMatching(/^hubUrl \(from --hub-url\): .*importHosts must have/),
+    ]);
+    expect(problems([...hub, '--import-hosts', 'https://hub.corp.internal'])).toEqual([]);
+    expect(problems([...hub, '--import-hosts', '*.corp.internal,cdn.example'])).toEqual([]);
+    expect(
+      problems(['--hub-url', 'http://hub.corp.internal', '--import-hosts', '*.corp.internal']),
+    ).toHaveLength(1);
+    expect(problems(['--import-hosts', 'https://hub.corp.internal'])).toEqual([]);
+    expect(problems([...hub, '--import-hosts', '::::'])).toHaveLength(1);
   });
 
   it('repeats no argument that is no option, but for an option that lacks its hyphens', () => {

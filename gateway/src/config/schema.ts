@@ -20,6 +20,15 @@ export function hostsOf(value: string): string[] {
   return value.split(',');
 }
 
+/** A URL with the protocol of the example, or its secure variant. */
+function url(example: string) {
+  const protocol = example.startsWith('http') ? /^https?$/ : /^rediss?$/;
+  return z.url({ protocol, error: `Expected a URL, such as ${example}` });
+}
+
+const POSTGRES = /^postgres(ql)?:\/\//;
+const HUB = 'https://huggingface.co';
+
 function isAllowlist(value: string): boolean {
   try {
     new Allowlist(hostsOf(value));
@@ -40,6 +49,8 @@ interface Rule {
   readonly isKept: (config: {
     readonly upstream: string | null;
     readonly adapters: string | null;
+    readonly hubUrl: string;
+    readonly importHosts: string;
   }) => boolean;
   readonly message: string;
 }
@@ -50,6 +61,17 @@ export const RULES: readonly Rule[] = [
     isKept: ({ upstream, adapters }) => upstream === null || adapters === null,
     message:
       'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
+  },
+  {
+    key: 'hubUrl',
+    // Whoever allows no host of the hub that everybody has wants no imports from it.
+    isKept: ({ hubUrl, importHosts }) =>
+      hubUrl === HUB ||
+      // What is wrong by itself is told by itself.
+      !(URL.canParse(hubUrl) && isAllowlist(importHosts)) ||
+      new Allowlist(hostsOf(importHosts)).permit(new URL(hubUrl)) !== null,
+    message:
+      "Nothing could be imported from there: importHosts must have its host, or its origin (https://hub.example:8443) where it is in your own network or isn't reached by https",
   },
 ];
 
@@ -64,7 +86,7 @@ export const configSchema = z
       .describe(
         "Base model: a Hugging Face directory, a .gguf file, a hub id (owner/name), or the default's name",
       ),
-    upstream: unset(z.url({ protocol: /^https?$/ })).meta({
+    upstream: unset(url('http://localhost:8000')).meta({
       description:
         'Another server with the OpenAI API that computes the answers (vLLM, SGLang, llama-server, another Polylora): no model is loaded here then',
       // A URL may have a password in it.
@@ -90,7 +112,12 @@ export const configSchema = z
     store: unset(text).describe(
       'Directory of the adapters store, for adapters that are pushed to the server (unset: store in the home directory)',
     ),
-    database: unset(text).meta({
+    database: unset(
+      text.refine(
+        (value) => POSTGRES.test(value) || !/^\s*[a-z][a-z0-9+.-]+:/i.test(value),
+        'Expected a file for SQLite, such as /var/lib/polylora/polylora.db, or a URL of PostgreSQL, such as postgres://user@localhost/polylora: there are no other databases',
+      ),
+    ).meta({
       description:
         "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
       secret: true,
@@ -103,7 +130,7 @@ export const configSchema = z
     blobCacheBytes: count
       .default(20 * 1024 ** 3)
       .describe('Most that local copies of adapters kept in S3 may take, in bytes'),
-    s3Endpoint: unset(z.url({ protocol: /^https?$/ })).describe(
+    s3Endpoint: unset(url('http://localhost:9000')).describe(
       "Address of an S3-compatible server (unset: Amazon's)",
     ),
     s3Region: unset(text).describe("S3's region (unset: from the environment)"),
@@ -118,7 +145,7 @@ export const configSchema = z
         'An operator key of your own, beside those of the database (unset: the first start makes one and prints it)',
       secret: true,
     }),
-    redis: unset(z.url({ protocol: /^rediss?$/ })).meta({
+    redis: unset(url('redis://localhost:6379')).meta({
       description:
         'redis:// URL in which several servers of one database count requests, tokens and budgets together (unset: each counts by itself)',
       secret: true,
@@ -168,9 +195,8 @@ export const configSchema = z
       secret: true,
       reloads: true,
     }),
-    hubUrl: z
-      .url({ protocol: /^https?$/ })
-      .default('https://huggingface.co')
+    hubUrl: url('https://hub.example')
+      .default(HUB)
       .describe('Hugging Face hub that adapters are imported from; its host must be one of importHosts'),
     importHosts: text
       .refine(
