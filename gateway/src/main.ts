@@ -69,7 +69,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.maxQueued;
     },
   });
-  let backend: Backend = new StartingBackend();
+  let backend: Backend = new StartingBackend(config.upstream === null ? 'engine' : 'upstream');
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   const limits: PushLimits = {
