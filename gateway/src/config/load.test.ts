@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { helpText } from './help.ts';
-import { ConfigError, type Environment, loadConfig } from './load.ts';
+import { ConfigError, type Environment, loadConfig, unknownVariables } from './load.ts';
 import { ALL_OPTIONS, CONFIG_OPTIONS, RULES } from './schema.ts';
 
 let folder: string;
@@ -85,7 +85,7 @@ describe('loadConfig', () => {
       /^weights \(from config file .*bad\.yaml\): .*got "int4"$/,
       /^threads \(from --threads\): .*got "stray"$/,
       /^maxRunning \(from POLYLORA_MAX_RUNNING\): .*got 0$/,
-      /^prot \(from config file .*bad\.yaml\): unknown option$/,
+      /^prot \(from config file .*bad\.yaml\): unknown option; did you mean port\?$/,
     ];
     expect(found).toHaveLength(expected.length);
     for (const line of expected) expect(found).toContainEqual(expect.stringMatching(line));
@@ -221,6 +221,56 @@ describe('loadConfig', () => {
     expect(problems([...hub, '--import-hosts', '::::'])).toHaveLength(1);
   });
 
+  it.each([
+    ['max-queued', 'maxQueued'],
+    ['max_queued', 'maxQueued'],
+    ['maxqueued', 'maxQueued'],
+    ['MAX_QUEUED', 'maxQueued'],
+    ['maxQeued', 'maxQueued'],
+    ['max-runing', 'maxRunning'],
+    ['operator_key', 'operatorKey'],
+    ['prot', 'port'],
+  ])('says which option %s probably is', (key, meant) => {
+    const found = problems(['--config', file('near.yaml', `${key}: 1\n`)]);
+    expect(found).toEqual([expect.stringContaining(`${key} (from`)]);
+    expect(found[0]).toMatch(new RegExp(`: unknown option; did you mean ${meant}\\?$`));
+  });
+
+  it('says nothing of names that are like none, and where else things are', () => {
+    expect(problems(['--config', file('far.yaml', 'frobnicate: 1\n')])[0]).toMatch(/: unknown option$/);
+    expect(problems(['--config', file('t.yaml', 'tenants: []\n')])[0]).toContain('polylora tenants create');
+    expect(problems(['--config', file('k.yaml', 'keys: {a: plk_x}\n')])[0]).toContain('polylora keys create');
+    expect(problems(['--max-runing', '3'])[0]).toContain(
+      '--max-runing: unknown option; did you mean --max-running?',
+    );
+    expect(problems(['--prices={}'])[0]).toContain('it is set in the config file');
+    const price = 'prices: {base: {input: 1, output: 1, cached_input: 1}}\n';
+    expect(problems(['--config', file('p.yaml', price)])[0]).toMatch(
+      /cached_input .*did you mean cachedInput\?$/,
+    );
+  });
+
+  it('names variables that are none, with the nearest and without their values', () => {
+    const env = {
+      POLYLORA_MAX_QUEUE: 'canary',
+      POLYLORA_OPERATORKEY: 'canary',
+      POLYLORA_FROB: 'canary',
+      POLYLORA_EMPTY: '',
+      POLYLORA_SERVICE_HOST: '10.0.0.1',
+      POLYLORA_PORT_8080_TCP: 'tcp://10.0.0.1:8080',
+      POLYLORA_TEST_CLOCK: '1',
+      POLYLORA_CONFIG: '/x',
+      POLYLORA_URL: 'http://x',
+      PATH: 'canary',
+    };
+    const known = Object.fromEntries(CONFIG_OPTIONS.map((option) => [option.env, 'x']));
+    expect(unknownVariables({ ...env, ...known })).toEqual([
+      expect.stringMatching(/POLYLORA_MAX_QUEUE is none of this server; did you mean POLYLORA_MAX_QUEUED\?$/),
+      expect.stringMatching(/POLYLORA_OPERATORKEY .*; did you mean POLYLORA_OPERATOR_KEY\?$/),
+      expect.stringMatching(/POLYLORA_FROB is none of this server$/),
+    ]);
+  });
+
   it('repeats no argument that is no option, but for an option that lacks its hyphens', () => {
     expect(problems(['--operator-keey', 'canary', 'port'])).toEqual([
       expect.stringMatching(/^--operator-keey: unknown option/),
@@ -248,7 +298,7 @@ describe('loadConfig', () => {
     ];
     expect(problems(['--config', file('wrong.yaml', wrong.join('\n'))])).toEqual([
       expect.stringMatching(/^prices\.base\.input \(from config file .*wrong\.yaml\): .*got -1$/),
-      expect.stringMatching(/^prices\.acme\/sql\.inptu \(from .*\): unknown option$/),
+      expect.stringMatching(/^prices\.acme\/sql\.inptu \(from .*\): unknown option; did you mean input\?$/),
       expect.stringMatching(/^prices\.acme\/old\.output \(from .*\): /),
       expect.stringMatching(/^prices\.acme\/new \(from .*\): .*got 3$/),
     ]);

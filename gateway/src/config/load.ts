@@ -4,7 +4,16 @@ import { parseArgs } from 'node:util';
 import { defaultHome } from '@polylora/engine';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
-import { ALL_OPTIONS, CONFIG_OPTIONS, type Config, configSchema, OPTION_SCHEMAS } from './schema.ts';
+import { hintAt } from './nearest.ts';
+import {
+  ALL_OPTIONS,
+  CONFIG_OPTIONS,
+  type Config,
+  configSchema,
+  FILE_OPTIONS,
+  OPTION_SCHEMAS,
+  PRICE_FIELDS,
+} from './schema.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -23,6 +32,16 @@ export class ConfigError extends Error {
 const MOST_SHOWN = 100;
 /** Characters of an option's name, with room for mistakes. */
 const MOST_NAME = 40;
+
+const ALL_KEYS = ALL_OPTIONS.map(({ key }) => key);
+/** What people look for in the file, and where it is. */
+const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ['tenants', '; tenants are made while the server runs, with polylora tenants create (docs/tenants.md)'],
+  ['keys', '; keys are made while the server runs, with polylora keys create (docs/tenants.md)'],
+]);
+/** Variables that other parts read, and those that Kubernetes sets for a service of this name. */
+const OTHER_VARIABLES = ['POLYLORA_CONFIG', 'POLYLORA_URL', 'POLYLORA_KERNEL_VARIANT'];
+const FOREIGN_VARIABLES = /^POLYLORA_(TEST|BENCH|FUZZ|SERVICE|PORT_\d+)(_|$)/;
 
 /** A value as some source gave it. */
 interface Setting {
@@ -65,6 +84,15 @@ export function configFile(flags: readonly string[], env: Environment): string |
   return fileOf(readFlags(flags, []).config, env);
 }
 
+/** A warning for each variable that looks like one of ours and is none. Without its value, which may be a secret. */
+export function unknownVariables(env: Environment): string[] {
+  const known = [...CONFIG_OPTIONS.map((option) => option.env), ...OTHER_VARIABLES];
+  return Object.keys(env)
+    .filter((name) => name.startsWith('POLYLORA_') && !known.includes(name) && !FOREIGN_VARIABLES.test(name))
+    .filter((name) => nonEmpty(env[name]) !== undefined)
+    .map((name) => `the environment variable ${name} is none of this server${hintAt(name, known)}`);
+}
+
 function fileOf(flag: string | undefined, env: Environment): string | null {
   return flag ?? nonEmpty(env.POLYLORA_CONFIG) ?? null;
 }
@@ -96,8 +124,12 @@ function readFlags(args: readonly string[], problems: string[]) {
     if (token.kind !== 'option') continue;
     const option = CONFIG_OPTIONS.find(({ flag }) => flag === `--${token.name}`);
     if (option === undefined && token.name !== 'config') {
+      const names = CONFIG_OPTIONS.map(({ flag }) => flag);
+      const hint = FILE_OPTIONS.some(({ key }) => key === token.name)
+        ? '; it is set in the config file'
+        : hintAt(`--${token.name}`, names);
       problems.push(
-        `${isName(token.name) ? token.rawName : 'an argument'}: unknown option (polylora --help lists them)`,
+        `${isName(token.name) ? token.rawName : 'an argument'}: unknown option${hint} (polylora --help lists them)`,
       );
     } else if (token.value === undefined || token.value === '') {
       problems.push(`${token.rawName}: needs a value`);
@@ -194,7 +226,7 @@ function describe(issue: z.core.$ZodIssue, settings: Settings): string[] {
       const path = [...issue.path, key];
       return path.length === 1 && !isName(key)
         ? `an option whose name is none (from ${settings.get(key)?.origin ?? 'default'}): unknown option`
-        : `${named(path)}: unknown option`;
+        : `${named(path)}: unknown option${hintAtKey(path.map(String))}`;
     });
   const [key = '', ...rest] = issue.path;
   return [`${named([key, ...rest])}: ${issue.message}${shown(issue.path, issue.input)}`];
@@ -214,6 +246,13 @@ function shown([key, ...rest]: readonly PropertyKey[], input: unknown): string {
   const text = String(input);
   if (text.length > MOST_SHOWN || /@|:\/\/|plk_|hf_/.test(text)) return '';
   return `, got ${JSON.stringify(input)}`;
+}
+
+/** What to do instead of an option that is unknown. */
+function hintAtKey(path: readonly string[]): string {
+  const [key = ''] = path;
+  if (path.length > 1) return hintAt(path.at(-1) ?? '', key === 'prices' ? PRICE_FIELDS : []);
+  return ELSEWHERE.get(key.toLowerCase()) ?? hintAt(key, ALL_KEYS);
 }
 
 /** Whether it may be repeated: what is written like an option. `operatorKey=secret` is not. */

@@ -42,6 +42,13 @@ function isOrigin(value: string): boolean {
   return URL.canParse(value) && new URL(value).origin === value;
 }
 
+const priceSchema = z.strictObject({
+  input: perMillion,
+  cachedInput: perMillion.nullish(),
+  output: perMillion,
+});
+export const PRICE_FIELDS: readonly string[] = Object.keys(priceSchema.shape);
+
 /** What options have to be together. Its message repeats no value: any of them may hold a secret. */
 interface Rule {
   /** The option that is at fault. */
@@ -164,10 +171,7 @@ export const configSchema = z
       .meta(reloaded('Largest weights of an adapter that may be pushed, in bytes')),
     adapterLimitRank: count.default(512).meta(reloaded('Largest rank of an adapter that may be pushed')),
     prices: z
-      .record(
-        text.max(MOST_PRICED_NAME),
-        z.strictObject({ input: perMillion, cachedInput: perMillion.nullish(), output: perMillion }),
-      )
+      .record(text.max(MOST_PRICED_NAME), priceSchema)
       .default({})
       .meta(
         reloaded(
