@@ -108,7 +108,7 @@ export function configurationPage(): string {
       option === undefined ? '' : `\`${option.env}\``,
       usual === null ? '' : `\`${usual}\``,
       reloads ? 'yes' : 'no',
-      `${description.replaceAll('*', '*')}${isSecret ? '. Never shown' : ''}`,
+      `${description.replaceAll('*', '\\*')}${isSecret ? '. Never shown' : ''}`,
     ];
     const choices = option?.choices ?? null;
     if (choices !== null) cells[5] += ` (${choices.map((choice) => `\`${choice}\``).join(', ')})`;
