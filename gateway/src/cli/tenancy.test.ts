@@ -98,7 +98,7 @@ describe('polylora keys', () => {
     expect(shown).toMatch(/plk_old\.\.\. \(ended \d{4}-.*\)/);
     expect(shown).toMatch(/plk_mid\.\.\. \(ends \d{4}-.*\)/);
     expect(shown).toMatch(/plk_new\.\.\.\n/);
-    answer = { data: [key({ expires: at - 1 })], has_more: false };
+    answer = { data: [key({ expires: at - 1 })], has_more: false, last_id: null };
     expect(await keys('ls')).toContain('expired');
   });
 
