@@ -8,6 +8,7 @@ import { setUp } from './setup.mjs';
 
 await setUp();
 const gateway = await import(pathToFileURL(join(ROOT, 'gateway', 'dist', 'index.js')).href);
+writeFileSync(join(ROOT, 'docs', 'configuration.md'), gateway.configurationPage());
 writeFileSync(join(ROOT, 'docs', 'errors.md'), gateway.errorsPage());
 writeFileSync(join(ROOT, 'docs', 'metrics.md'), gateway.metricsPage());
 writeFileSync(join(ROOT, 'docs', 'openai-api.md'), gateway.openaiApiPage());

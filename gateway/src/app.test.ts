@@ -12,8 +12,11 @@ import { OPERATIONS } from './openapi/operations.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 
 /** A gateway whose engine has not started yet. */
-function startingGateway(runtimeLora: GatewayDeps['runtimeLora'] = null) {
-  const backend = new StartingBackend();
+function startingGateway(
+  runtimeLora: GatewayDeps['runtimeLora'] = null,
+  computer: 'engine' | 'upstream' = 'engine',
+) {
+  const backend = new StartingBackend(computer);
   const authenticator = new OpenAuthenticator(null);
   const inFlight = new InFlight({ running: 4, queued: 0 });
   const app = createApp({
@@ -57,6 +60,27 @@ describe('the app', () => {
     expect([ready.status, await ready.json()]).toEqual([503, { status: 'starting' }]);
   });
 
+  it.each([
+    ['engine', { status: 'starting' }, /^The engine is starting/],
+    ['upstream', { status: 'waiting', upstream: 'away' }, /the upstream\) does not answer/],
+  ] as const)('says who is waited for: the %s', async (computer, status, message) => {
+    const { app, post } = startingGateway(null, computer);
+    const ready = await app.request('/readyz');
+    expect([ready.status, await ready.json()]).toEqual([503, status]);
+    for (const answer of [
+      await app.request('/v1/models'),
+      await app.request('/v1/models/base'),
+      await app.request('/lora-adapters'),
+      await post('/v1/chat/completions', '{"model":"base","messages":[]}'),
+    ]) {
+      expect(answer.status).toBe(503);
+      expect(answer.headers.get('retry-after')).toBe('1');
+      expect(await answer.json()).toMatchObject({
+        error: { code: 'engine_unavailable', message: expect.stringMatching(message) },
+      });
+    }
+  });
+
   it('fails readiness once it is told to stop', async () => {
     const { app, inFlight } = startingGateway();
     await inFlight.drain(0);
@@ -81,15 +105,15 @@ describe('the app', () => {
     ['POST', '/V1/chat/completions', 404, 'unknown_url'],
     ['GET', '/v1/chat/completions', 405, 'method_not_supported'],
     ['DELETE', '/v1/models/base', 405, 'method_not_supported'],
-    ['GET', '/v1/models/none%2Fat%20all', 404, 'model_not_found'],
+    ['GET', '/v1/models/none%2Fat%20all', 503, 'engine_unavailable'],
   ])("refuses %s %s in OpenAI's form", async (method, path, status, code) => {
     const response = await startingGateway().app.request(path, { method });
     expect(response.status).toBe(status);
     expect(await response.json()).toEqual({
       error: {
         message: expect.any(String),
-        type: 'invalid_request_error',
-        param: code === 'model_not_found' ? 'model' : null,
+        type: status === 503 ? 'server_error' : 'invalid_request_error',
+        param: null,
         code,
       },
     });
@@ -138,7 +162,7 @@ describe('the app', () => {
     const lines = text.split('\n').filter((line) => line.startsWith('polylora_http_requests_total'));
     expect(lines).toEqual([
       'polylora_http_requests_total{route="unmatched",method="GET",status="404"} 2',
-      'polylora_http_requests_total{route="/v1/models/:id{.+}",method="GET",status="404"} 2',
+      'polylora_http_requests_total{route="/v1/models/:id{.+}",method="GET",status="503"} 2',
       'polylora_http_requests_total{route="/healthz",method="other",status="405"} 1',
     ]);
     expect(text).toContain('polylora_engine_ready 0');

@@ -47,7 +47,7 @@ async function serveUntilStopped(options: readonly string[]): Promise<void> {
       import('./config/live-config.ts'),
     ]);
     const file = configFile(options, process.env);
-    const config = new LiveConfig({ file, load: () => loadConfig(options, process.env) });
+    const config = new LiveConfig({ file, load: (content) => loadConfig(options, process.env, content) });
     const { serve } = await import('./main.ts');
     const server = await serve(config, (line) => process.stdout.write(`${line}\n`));
     // Without a file it means what it always does: the terminal is gone.

@@ -234,7 +234,11 @@ export const ERRORS = {
     false,
     'The server that computes the answers sent one of more than `upstreamAnswerBytes`; ask for less at once, or for a stream.',
   ),
-  engine_unavailable: serverError(503, true, 'The engine is starting, or starting again after a crash.'),
+  engine_unavailable: serverError(
+    503,
+    true,
+    'The engine is starting, or starting again after a crash; or the upstream does not answer.',
+  ),
   batches_unavailable: serverError(
     503,
     true,

@@ -6,5 +6,5 @@ export type {
   BackendRequest,
   BackendStats,
 } from './backends/backend.ts';
-export { errorsPage, metricsPage, openaiApiPage } from './reference.ts';
+export { configurationPage, errorsPage, metricsPage, openaiApiPage } from './reference.ts';
 export type { GatewayDeps } from './routes/deps.ts';

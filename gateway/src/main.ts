@@ -21,6 +21,7 @@ import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
 import type { LiveConfig, Reload } from './config/live-config.ts';
+import { unknownVariables } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
@@ -61,6 +62,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   // As it is at the start; what may change later is asked of `live` each time.
   const config = live.current;
   const logger = createLogger(config.logLevel);
+  for (const warning of unknownVariables(process.env)) logger.warn(warning);
   const metrics = new Metrics(new Registry());
   const clock = new SteadyClock();
   const inFlight = new InFlight({
@@ -69,7 +71,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.maxQueued;
     },
   });
-  let backend: Backend = new StartingBackend();
+  let backend: Backend = new StartingBackend(config.upstream === null ? 'engine' : 'upstream');
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   const limits: PushLimits = {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { errorsPage, metricsPage, openaiApiPage } from './reference.ts';
+import { configurationPage, errorsPage, metricsPage, openaiApiPage } from './reference.ts';
 
 function page(name: string): string {
   return readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
@@ -8,6 +8,10 @@ function page(name: string): string {
 
 // When one of these fails: node scripts/generate-docs.mjs
 describe('the generated pages of docs/', () => {
+  it('list the options as they are', () => {
+    expect(page('configuration.md')).toBe(configurationPage());
+  });
+
   it('list the errors as they are', () => {
     expect(page('errors.md')).toBe(errorsPage());
   });

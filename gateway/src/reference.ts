@@ -1,4 +1,5 @@
 import { LINE_ERRORS, PROBLEMS } from './batches/problems.ts';
+import { ALL_OPTIONS, CONFIG_OPTIONS } from './config/schema.ts';
 import { ERRORS } from './errors.ts';
 import { METRICS } from './metric-definitions.ts';
 import { fieldsOfRequests } from './openapi/reference.ts';
@@ -92,5 +93,53 @@ A server tells what it takes and gives at \`/openapi.json\` (OpenAPI 3.1, made f
 - Not there: images, audio, moderation, fine-tuning, assistants, and stored chat completions (\`store: true\` in a chat).
 
 ${fieldsOfRequests()}
+`;
+}
+
+/** The text of docs/configuration.md. */
+export function configurationPage(): string {
+  const single = new Map(CONFIG_OPTIONS.map((option) => [option.key, option]));
+  const rows = ALL_OPTIONS.map(({ key, description, isSecret, reloads }) => {
+    const option = single.get(key);
+    const usual = option === undefined ? '{}' : option.default;
+    const cells = [
+      `\`${key}\``,
+      option === undefined ? '' : `\`${option.flag}\``,
+      option === undefined ? '' : `\`${option.env}\``,
+      usual === null ? '' : `\`${usual}\``,
+      reloads ? 'yes' : 'no',
+      `${description.replaceAll('*', '\\*')}${isSecret ? '. Never shown' : ''}`,
+    ];
+    const choices = option?.choices ?? null;
+    if (choices !== null) cells[5] += ` (${choices.map((choice) => `\`${choice}\``).join(', ')})`;
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  });
+  return `${GENERATED}
+# Configuration
+Options of \`polylora serve\` are given as flags, as environment variables or in a file that \`--config\` or \`POLYLORA_CONFIG\` names. Flags
+win over the environment, the environment over the file. \`npm start -- --help\` prints the same list. Arguments show in the list of processes:
+secrets belong in the environment or in the file.
+
+The file is YAML, or JSON where its name ends with \`.json\`. Its keys are in camelCase:
+
+\`\`\`yaml
+port: 8000
+maxQueued: 256
+logLevel: warn
+prices:                     # for a million tokens
+  base: {input: 0.1, output: 0.4}
+  acme/*: {input: 0.2, cachedInput: 0.05, output: 0.8}
+\`\`\`
+
+It is looked at every second, and at \`SIGHUP\`, and taken when two looks find the same. Options that are "reloaded" have their new values at once, the
+others at the next start. A file that is not valid or empty changes nothing (\`{}\` sets nothing); the log and \`polylora_config_reloads_total\` tell.
+Tenants and keys are not in it: they are made while the server runs ([tenants.md](tenants.md)).
+
+| In the file | Flag | Variable | Default | Reloaded | Meaning |
+| --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
+\`home\` is \`polylora\` in the user's cache directory unless told. \`HF_TOKEN\` is taken as \`hubToken\`. Variables that are empty count as unset, and
+the server warns at its start of those that begin with \`POLYLORA_\` and are none of these.
 `;
 }

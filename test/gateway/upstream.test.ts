@@ -297,6 +297,13 @@ describe('an upstream that breaks', () => {
       expect(refused).toMatchObject({ status: 503, code: 'engine_unavailable' });
       if (refused instanceof OpenAI.APIError) expect(refused.headers?.get('retry-after')).toBe('1');
       await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503);
+      expect(await (await fetch(`${gateway.url}/readyz`)).json()).toEqual({
+        status: 'waiting',
+        upstream: 'away',
+      });
+      const told = await gateway.client.chat.completions.create({ ...CHAT, model: 'base' }).catch(String);
+      expect(told).toMatch(/the upstream\) does not answer/);
+      expect(told).not.toContain(port);
 
       const again = await startDirect(port);
       try {

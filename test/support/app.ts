@@ -9,6 +9,7 @@ import { openStore, type StoreHost, stagingOf } from '../../gateway/src/adapters
 import { createApp } from '../../gateway/src/app.ts';
 import type { Backend } from '../../gateway/src/backends/backend.ts';
 import { StartingBackend } from '../../gateway/src/backends/starting.ts';
+import { WrappedBackend } from '../../gateway/src/backends/wrapped.ts';
 import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
@@ -45,8 +46,19 @@ export interface TestAppOptions {
   readonly clock?: SteadyClock;
 }
 
+/** Takes no requests, and knows that there are no models: for what is asked beside them. */
+class NoModels extends WrappedBackend {
+  override async models(): Promise<[]> {
+    return [];
+  }
+
+  override async find(): Promise<null> {
+    return null;
+  }
+}
+
 export async function openApp({
-  backend = new StartingBackend(),
+  backend = new NoModels(new StartingBackend()),
   logger = createLogger('silent'),
   corsOrigins = [],
   clock = new SteadyClock(),

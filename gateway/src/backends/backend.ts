@@ -138,6 +138,8 @@ export interface BackendTokenizer {
 export interface Backend {
   /** False while it cannot take requests. */
   readonly ready: boolean;
+  /** Who is waited for while it is not ready: this server's engine, or another server. */
+  readonly computer: 'engine' | 'upstream';
   /** null until it is known. */
   readonly base: BackendModel | null;
   /** What somebody may use: the base model first, then its adapters in the order of their names. */

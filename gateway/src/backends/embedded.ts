@@ -99,6 +99,10 @@ export class EmbeddedBackend implements Backend {
     return new Set([BASE_ALIAS, servedModelName]);
   }
 
+  get computer(): 'engine' {
+    return 'engine';
+  }
+
   get ready(): boolean {
     return this.#engine.ready;
   }

@@ -1,5 +1,5 @@
 import { ApiError, toApiError } from '../errors.ts';
-import type { BackendEvent } from './backend.ts';
+import type { Backend, BackendEvent } from './backend.ts';
 
 /** What a client is told of a backend's failure. */
 export function apiErrorOf(event: Extract<BackendEvent, { type: 'error' }>): ApiError {
@@ -13,4 +13,13 @@ export function apiErrorOf(event: Extract<BackendEvent, { type: 'error' }>): Api
   return new ApiError(event.code, event.message, event.param ?? null, {
     retryAfterSeconds: event.retryAfterSeconds,
   });
+}
+
+/** What a client is told while a backend cannot take requests. Where the upstream is stays the operator's affair. */
+export function notReady({ computer }: Pick<Backend, 'computer'>): ApiError {
+  const message =
+    computer === 'upstream'
+      ? 'The server that computes the answers (the upstream) does not answer. Please try again soon.'
+      : 'The engine is starting. Please try again soon.';
+  return new ApiError('engine_unavailable', message);
 }

@@ -1,22 +1,27 @@
 import { EngineError, errorEvent } from '@polylora/engine';
 import type { Backend, BackendEvent, BackendStats } from './backend.ts';
-import { apiErrorOf } from './failure.ts';
+import { apiErrorOf, notReady } from './failure.ts';
 
 const STARTING = new EngineError('engine_unavailable', 'The engine is still starting.');
 
-/** Stands for a backend while it starts: not ready, and knows no model. */
+/** Stands for a backend while it starts: not ready, and does not know which models there are. */
 export class StartingBackend implements Backend {
   readonly ready = false;
+  readonly computer: Backend['computer'];
   readonly base = null;
   readonly tokenizer = null;
   readonly answer = null;
 
-  async models(): Promise<[]> {
-    return [];
+  constructor(computer: Backend['computer'] = 'engine') {
+    this.computer = computer;
   }
 
-  async find(): Promise<null> {
-    return null;
+  async models(): Promise<never> {
+    throw notReady(this);
+  }
+
+  async find(): Promise<never> {
+    throw notReady(this);
   }
 
   mix(): never {

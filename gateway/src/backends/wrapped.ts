@@ -27,6 +27,10 @@ export abstract class WrappedBackend implements Backend {
     return this.inner.ready;
   }
 
+  get computer(): Backend['computer'] {
+    return this.inner.computer;
+  }
+
   get tokenizer(): BackendTokenizer | null {
     return this.inner.tokenizer;
   }

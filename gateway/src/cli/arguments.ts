@@ -50,6 +50,7 @@ export function readInvocation<Name extends string>(
   program: Program<Name>,
   args: readonly string[],
 ): Invocation<Name> | { readonly help: string } {
+  refuseKeys(args);
   const [command, ...rest] = args;
   const all = `polylora ${program.name}`;
   if (command === '--help' || command === '-h' || command === 'help') return { help: programHelp(program) };
@@ -95,6 +96,15 @@ export function readCommand<Name extends string>(
     texts: (option) => [values[option] ?? []].flat().map(String),
     has: (option) => values[option] !== undefined,
   };
+}
+
+/** Before anything is said of them: a message that repeats one has it in a log, or on a screen. @throws UsageError */
+function refuseKeys(args: readonly string[]): void {
+  if (args.some((arg) => /plk_[\w-]{8}/.test(arg))) {
+    throw new UsageError(
+      'An argument is the text of an API key, which nothing takes and which shows in the list of processes. Keys are named by their ids: polylora keys ls lists them.',
+    );
+  }
 }
 
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;

@@ -3,6 +3,7 @@ import { allPages } from './all-pages.ts';
 import { type CommandSpec, readInvocation } from './arguments.ts';
 import { clientOf } from './client-of.ts';
 import { confirm } from './confirm.ts';
+import { UsageError } from './errors.ts';
 import type { Surroundings } from './surroundings.ts';
 import { tellingOf } from './telling.ts';
 import {
@@ -17,18 +18,25 @@ import {
 } from './tenancy-options.ts';
 import {
   allowanceRows,
+  earlierText,
   keyJson,
   keysText,
   newKeyText,
+  secretRows,
   spendJson,
   spendText,
+  stateOf,
   understood,
 } from './tenancy-text.ts';
 import { table, timeText } from './text.ts';
 
 const FIELDS = [
   { name: 'alias', value: 'text', help: 'what people call it' },
-  { name: 'expires-in', value: 'time', help: "such as 30m, 12h or 30d, or 'never'" },
+  {
+    name: 'expires-in',
+    value: 'time',
+    help: "such as 30m, 12h, 30d or 2w, a date (2027-01-31, as it begins in UTC), or 'never'",
+  },
   MODEL_OPTION,
   ...LIMIT_OPTIONS,
 ];
@@ -57,7 +65,11 @@ const COMMANDS = {
     ],
     help: 'gives it another text, and prints that this once',
   },
-  block: { positionals: ['key'], options: [], help: 'refuses it, at once' },
+  block: {
+    positionals: ['key'],
+    options: [{ name: 'yes', value: null, help: 'does not ask where it is the key that is in use' }],
+    help: 'refuses it, at once',
+  },
   unblock: { positionals: ['key'], options: [], help: 'takes it again' },
   rm: {
     positionals: ['key'],
@@ -75,6 +87,11 @@ export async function runKeys(args: readonly string[], surroundings: Surrounding
   if ('help' in invocation) return invocation.help;
   const { command, positionals, text, has } = invocation;
   const [id = ''] = positionals;
+  const used = surroundings.env.POLYLORA_OPERATOR_KEY?.trim() || null;
+  if (id !== '' && id === used)
+    throw new UsageError(
+      'That is the text of the key in use. Keys are named by their ids: polylora keys ls lists them.',
+    );
   const client = clientOf(invocation, surroundings);
   const told = tellingOf(invocation);
   const body = () => ({
@@ -108,10 +125,27 @@ export async function runKeys(args: readonly string[], surroundings: Surrounding
       const json = await client.request('POST', ['keys', id, 'rotate'], {
         body: given('overlap_seconds', seconds),
       });
-      return told(json, () => newKeyText(understood(keyJson, json)));
+      return told(json, () => {
+        const key = understood(keyJson, json);
+        return `${newKeyText(key)}${earlierText(key)}`;
+      });
     }
     case 'block':
     case 'unblock': {
+      if (command === 'block' && !has('yes') && used !== null) {
+        const { secrets } = understood(keyJson, await client.request('GET', ['keys', id]));
+        // As much of its text as the server tells.
+        if (secrets.some(({ prefix }) => used.startsWith(prefix))) {
+          await confirm(
+            `${id} is the key in use: once it is blocked, this command cannot unblock it. Block it?`,
+            surroundings,
+            {
+              purpose: 'to block it',
+              refused: 'Nothing was blocked.',
+            },
+          );
+        }
+      }
       const json = await client.request('POST', ['keys', id, command]);
       return told(json, () => `${id} is ${command === 'block' ? 'blocked' : 'open'} now.\n`);
     }
@@ -129,19 +163,31 @@ export async function runKeys(args: readonly string[], surroundings: Surrounding
 /** Unix time in seconds; null: never. */
 function expiryOf(value: string | undefined): number | null | undefined {
   if (value === undefined) return undefined;
-  return value === 'never' ? null : Math.floor(Date.now() / 1000) + secondsOf(value, 'expires-in');
+  if (value === 'never') return null;
+  const now = Math.floor(Date.now() / 1000);
+  const [day] = /^\d{4}-\d\d-\d\d/.exec(value) ?? [];
+  if (day === undefined) return now + secondsOf(value, 'expires-in');
+  const at = Math.floor(Date.parse(value) / 1000);
+  // The 30th of February is taken for a day of March.
+  const isDay = !Number.isNaN(Date.parse(day)) && new Date(day).toISOString().startsWith(day);
+  if (Number.isNaN(at) || !isDay)
+    throw new UsageError(
+      `--expires-in needs a time such as 30d, or a date such as 2027-01-31, and '${value}' is none.`,
+    );
+  if (at <= now) throw new UsageError(`--expires-in is a time to come, and ${value} is past.`);
+  return at;
 }
 
 function keyText(json: unknown): string {
   const key = understood(keyJson, json);
-  const { id, tenant, role, alias, blocked, expires, secrets, created } = key;
+  const { id, tenant, role, alias, expires, created } = key;
   return table([
     ['key', id],
     ['tenant', tenant],
     ['role', role],
     ['alias', alias ?? '-'],
-    ['begins', secrets.map(({ prefix }) => `${prefix}...`).join(' ')],
-    ['state', blocked ? 'blocked' : 'open'],
+    ...secretRows(key),
+    ['state', stateOf(key)],
     ...allowanceRows(key),
     ['expires', expires === null ? 'never' : timeText(expires * 1000)],
     ['created', timeText(created * 1000)],

@@ -53,6 +53,8 @@ export function limitsOf({ text, texts }: Invocation): object | undefined {
     if (!PERIODS.includes(period) || !UNITS.includes(unit) || more.length > 0) {
       throw new UsageError(`'${given}' is not a budget, such as day:tokens:100000 or month:money:25.`);
     }
+    if (budgets[period]?.[unit] !== undefined)
+      throw new UsageError(`--budget is given twice for ${period}:${unit}.`);
     budgets[period] = { ...budgets[period], [unit]: amountOf(amount, 'budget') };
   }
   if (Object.keys(budgets).length > 0) limits.budgets = budgets;
@@ -85,12 +87,14 @@ export function numberOf(value: string, option: string): number {
   return number;
 }
 
-/** Seconds of a time such as `90s`, `30m`, `12h` or `30d`. */
+/** Seconds of a time such as `90s`, `30m`, `12h`, `30d` or `2w`. */
 export function secondsOf(value: string, option: string): number {
-  const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(value) ?? [];
+  const [, amount, unit] = /^(\d{1,6})([smhdw])$/.exec(value) ?? [];
   if (amount === undefined)
-    throw new UsageError(`--${option} needs a time such as 30m, 12h or 30d, and '${value}' is none.`);
-  return Number(amount) * { s: 1, m: 60, h: 3_600, d: 86_400 }[unit as 's' | 'm' | 'h' | 'd'];
+    throw new UsageError(`--${option} needs a time such as 30m, 12h, 30d or 2w, and '${value}' is none.`);
+  return (
+    Number(amount) * { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 }[unit as 's' | 'm' | 'h' | 'd' | 'w']
+  );
 }
 
 function amountOf(value: string, option: string): number | null {

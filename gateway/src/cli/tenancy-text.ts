@@ -80,10 +80,39 @@ export function keysText(keys: readonly KeyJson[]): string {
     role,
     alias ?? '-',
     secrets.map(({ prefix }) => `${prefix}...`).join(' '),
-    blocked ? 'blocked' : 'open',
+    stateOf({ blocked, expires }),
     expires === null ? 'never' : timeText(expires * 1000),
   ]);
   return table([['KEY', 'TENANT', 'ROLE', 'ALIAS', 'BEGINS', 'STATE', 'EXPIRES'], ...rows]);
+}
+
+/** What a key is now, by this machine's clock. */
+export function stateOf({ blocked, expires }: Pick<KeyJson, 'blocked' | 'expires'>): string {
+  if (blocked) return 'blocked';
+  return hasEnded(expires) ? 'expired' : 'open';
+}
+
+/** Each text of a key by how it begins, and when it ends where it does by itself. */
+export function secretRows({ secrets }: KeyJson): string[][] {
+  return secrets.map(({ prefix, expires }) => {
+    const end = expires === null ? '' : ` (${endText(expires)})`;
+    return ['begins', `${prefix}...${end}`];
+  });
+}
+
+/** What became of a rotated key's earlier texts. */
+export function earlierText({ secrets }: KeyJson): string {
+  const earlier = secrets.flatMap(({ prefix, expires }) => (expires === null ? [] : [{ prefix, expires }]));
+  if (earlier.length === 0) return 'The earlier text does not hold any more.\n';
+  return earlier.map(({ prefix, expires }) => `The earlier ${prefix}... ${endText(expires)}.\n`).join('');
+}
+
+function endText(expires: number): string {
+  return `${hasEnded(expires) ? 'ended' : 'ends'} ${timeText(expires * 1000)}`;
+}
+
+function hasEnded(expires: number | null): boolean {
+  return expires !== null && expires * 1000 <= Date.now();
 }
 
 /** A key that was just made: its text is shown this once. */

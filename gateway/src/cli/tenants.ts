@@ -125,12 +125,21 @@ export async function runTenants(args: readonly string[], surroundings: Surround
       return told(json, () => pricesText(json));
     }
     case 'price': {
+      const prices = ['input', 'output', 'cached-input'];
       if (has('remove')) {
+        const other = prices.find(has);
+        if (other !== undefined)
+          throw new UsageError(`--remove takes the price away, and --${other} sets one: give one of them.`);
         return told(
           await client.request('DELETE', ['prices', id]),
           () => `${id} has no price of its own any more, but where the configuration has one.\n`,
         );
       }
+      const lacking = ['input', 'output'].filter((option) => !has(option)).map((option) => `--${option}`);
+      if (lacking.length > 0)
+        throw new UsageError(
+          `${lacking.join(' and ')} must be given too: a price is of prompts and of answers.`,
+        );
       const price = (option: string) => numberOf(text(option) ?? '', option);
       const cached = text('cached-input');
       const json = await client.request('PUT', ['prices', id], {

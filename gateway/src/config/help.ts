@@ -26,7 +26,8 @@ ${FILE_OPTIONS.map(fileOptionText).join('\n')}
 
 Every other option can also be set by its environment variable or in the config file. Flags win over the
 environment, the environment over the file. The file is looked at every second and at SIGHUP: options marked
-'reloaded' take their new values at once, others at the next start. A file that is not valid changes nothing.
+'reloaded' take their new values at once, others at the next start. A file that is not valid, or
+empty ({} sets nothing), changes nothing.
 `;
 }
 

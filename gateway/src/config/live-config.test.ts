@@ -18,7 +18,10 @@ afterEach(() => {
 const env = { XDG_CACHE_HOME: '/var/cache/u' };
 
 function open(path: string, flags: readonly string[] = []): { reloads: Reload[] } {
-  live = new LiveConfig({ file: path, load: () => loadConfig(['--config', path, ...flags], env) });
+  live = new LiveConfig({
+    file: path,
+    load: (content) => loadConfig(['--config', path, ...flags], env, content),
+  });
   const reloads: Reload[] = [];
   live.onReload((reload) => reloads.push(reload));
   return { reloads };
@@ -31,17 +34,17 @@ function file(content: string, name = 'config.yaml'): string {
 }
 
 describe('a configuration that is read again', () => {
-  it('has new values for what can change, and tells what waits for the next start', () => {
+  it('has new values for what can change, and tells what waits for the next start', async () => {
     const path = file('maxQueued: 1\nport: 1\nlogLevel: info\n');
     open(path);
     file('maxQueued: 2\nport: 2\nlogLevel: info\n');
-    expect(live.reload()).toMatchObject({ kind: 'applied', changed: ['maxQueued'], waiting: ['port'] });
+    expect(await live.reload()).toMatchObject({ kind: 'applied', changed: ['maxQueued'], waiting: ['port'] });
     expect(live.current).toMatchObject({ maxQueued: 2, port: 1 });
     // Against what is in use, not against what the file said before.
-    expect(live.reload()).toMatchObject({ changed: [], waiting: ['port'] });
+    expect(await live.reload()).toMatchObject({ changed: [], waiting: ['port'] });
   });
 
-  it('stays as it is where anything in the file is wrong', () => {
+  it('stays as it is where anything in the file is wrong', async () => {
     const path = file('maxQueued: 1\n');
     open(path);
     const before = live.current;
@@ -52,20 +55,69 @@ describe('a configuration that is read again', () => {
       '- 1\n',
     ]) {
       file(wrong);
-      expect(live.reload()).toMatchObject({ kind: 'refused', reason: { code: 'invalid_config' } });
+      expect(await live.reload()).toMatchObject({ kind: 'refused', reason: { code: 'invalid_config' } });
       expect(live.current).toBe(before);
     }
     unlinkSync(path);
-    expect(live.reload()).toMatchObject({ kind: 'refused' });
+    expect(await live.reload()).toMatchObject({ kind: 'refused' });
     expect(live.current).toBe(before);
   });
 
-  it('goes back to defaults for what is not in the file any more, and leaves flags their say', () => {
+  it('goes back to defaults for what is not in the file any more, and leaves flags their say', async () => {
     const path = file('maxQueued: 1\ndrainSeconds: 5\n');
     open(path, ['--drain-seconds', '7']);
-    file('');
-    expect(live.reload()).toMatchObject({ changed: ['maxQueued'] });
+    file('{}\n');
+    expect(await live.reload()).toMatchObject({ changed: ['maxQueued'] });
     expect(live.current).toMatchObject({ maxQueued: 1024, drainSeconds: 7 });
+  });
+});
+
+describe('a configuration file that is being written', () => {
+  it.each(['', '# prices were here\n', '---\n', '\n\n'])(
+    'changes nothing while it is empty: %j',
+    async (empty) => {
+      const path = file('prices: {base: {input: 1, output: 2}}\n');
+      open(path);
+      file(empty);
+      const reload = await live.reload();
+      expect(reload).toMatchObject({
+        kind: 'refused',
+        reason: { message: expect.stringContaining('write {}') },
+      });
+      expect(live.current.prices).toEqual({ base: { input: 1, output: 2 } });
+      file('{}\n');
+      expect(await live.reload()).toMatchObject({ kind: 'applied', changed: ['prices'] });
+    },
+  );
+
+  it('is taken as it was at two looks, also where somebody says that it has changed', async () => {
+    const path = file('maxQueued: 1\n');
+    const { reloads } = open(path);
+    file('maxQueued: 2\n');
+    const reloading = live.reload();
+    // Half of it, and then the rest, before a look has seen it twice.
+    setTimeout(() => file('maxQueued: 3\n'), 50);
+    await reloading;
+    expect(live.current.maxQueued).toBe(3);
+    expect(reloads).toHaveLength(1);
+  });
+
+  it('is taken with the content that was looked at, whatever is in the file by then', async () => {
+    const path = file('maxQueued: 1\n');
+    let emptied = false;
+    live = new LiveConfig({
+      file: path,
+      load: (content) => {
+        if (content !== undefined && !emptied) {
+          emptied = true;
+          file('');
+        }
+        return loadConfig(['--config', path], env, content);
+      },
+    });
+    file('maxQueued: 2\n');
+    expect(await live.reload()).toMatchObject({ kind: 'applied', changed: ['maxQueued'] });
+    expect(live.current.maxQueued).toBe(2);
   });
 });
 

@@ -1,8 +1,13 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ALL_OPTIONS, type Config, type ConfigKey } from './schema.ts';
 
 /** How often the file is looked at. Reading it finds what watching misses: other file systems, links that are turned, renames. */
 const LOOK_MILLISECONDS = 1_000;
+
+/** Between two looks where somebody said that the file has changed, and how many there are while it goes on changing. */
+const SOON_MILLISECONDS = 100;
+const MOST_SOON = 20;
 
 /** What came of looking at a file that had changed. */
 export type Reload =
@@ -20,8 +25,12 @@ export type Reload =
 export interface LiveConfigOptions {
   /** The file that is looked at; null: there is none, and nothing ever changes. */
   readonly file: string | null;
-  /** Reads the whole configuration again, from all of its sources. @throws what is wrong with it */
-  readonly load: () => Config;
+  /**
+   * Reads the whole configuration, from all of its sources.
+   * @param content of the file, where it was read already; null: it could not be
+   * @throws what is wrong with it
+   */
+  readonly load: (content?: string | null) => Config;
 }
 
 /**
@@ -64,11 +73,23 @@ export class LiveConfig {
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
-  /** Reads the configuration now, whether or not the file seems to have changed. */
-  reload(): Reload {
-    const reload = this.#read();
-    for (const listener of this.#listeners) listener(reload);
-    return reload;
+  /**
+   * Reads the configuration now, whether or not the file seems to have changed. One that is just being written is left
+   * until it stays as it is.
+   */
+  async reload(): Promise<Reload> {
+    let before: string | null | undefined;
+    let content = await this.#content();
+    for (let looks = 1; content !== before && looks < MOST_SOON; looks++) {
+      await sleep(SOON_MILLISECONDS);
+      before = content;
+      content = await this.#content();
+    }
+    this.#seen = content;
+    // It is taken when it is watched and stays as it is.
+    if (content !== before) return { kind: 'refused', reason: new Error('the file goes on changing') };
+    this.#taken = content;
+    return this.#take(content);
   }
 
   /** A file that is just being written is left until it stays as it is. */
@@ -78,13 +99,20 @@ export class LiveConfig {
     this.#seen = content;
     if (!settled || content === this.#taken) return;
     this.#taken = content;
-    this.reload();
+    this.#take(content);
   }
 
-  #read(): Reload {
+  #take(content: string | null): Reload {
+    const reload = this.#read(content);
+    for (const listener of this.#listeners) listener(reload);
+    return reload;
+  }
+
+  /** @param content as it was seen twice: what is in the file by now may be half of another one */
+  #read(content: string | null): Reload {
     let next: Config;
     try {
-      next = this.#options.load();
+      next = this.#options.load(content);
     } catch (error) {
       return { kind: 'refused', reason: error instanceof Error ? error : new Error(String(error)) };
     }

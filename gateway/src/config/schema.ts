@@ -20,6 +20,15 @@ export function hostsOf(value: string): string[] {
   return value.split(',');
 }
 
+/** A URL with the protocol of the example, or its secure variant. */
+function url(example: string) {
+  const protocol = example.startsWith('http') ? /^https?$/ : /^rediss?$/;
+  return z.url({ protocol, error: `Expected a URL, such as ${example}` });
+}
+
+const POSTGRES = /^postgres(ql)?:\/\//;
+const HUB = 'https://huggingface.co';
+
 function isAllowlist(value: string): boolean {
   try {
     new Allowlist(hostsOf(value));
@@ -33,6 +42,46 @@ function isOrigin(value: string): boolean {
   return URL.canParse(value) && new URL(value).origin === value;
 }
 
+const priceSchema = z.strictObject({
+  input: perMillion,
+  cachedInput: perMillion.nullish(),
+  output: perMillion,
+});
+export const PRICE_FIELDS: readonly string[] = Object.keys(priceSchema.shape);
+
+/** What options have to be together. Its message repeats no value: any of them may hold a secret. */
+interface Rule {
+  /** The option that is at fault. */
+  readonly key: string;
+  readonly isKept: (config: {
+    readonly upstream: string | null;
+    readonly adapters: string | null;
+    readonly hubUrl: string;
+    readonly importHosts: string;
+  }) => boolean;
+  readonly message: string;
+}
+
+export const RULES: readonly Rule[] = [
+  {
+    key: 'adapters',
+    isKept: ({ upstream, adapters }) => upstream === null || adapters === null,
+    message:
+      'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
+  },
+  {
+    key: 'hubUrl',
+    // Whoever allows no host of the hub that everybody has wants no imports from it.
+    isKept: ({ hubUrl, importHosts }) =>
+      hubUrl === HUB ||
+      // What is wrong by itself is told by itself.
+      !(URL.canParse(hubUrl) && isAllowlist(importHosts)) ||
+      new Allowlist(hostsOf(importHosts)).permit(new URL(hubUrl)) !== null,
+    message:
+      "Nothing could be imported from there: importHosts must have its host, or its origin (https://hub.example:8443) where it is in your own network or isn't reached by https",
+  },
+];
+
 /**
  * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
  * environment variables (`POLYLORA_MAX_RUNNING`) are derived from them, and `--help` is written from it.
@@ -44,7 +93,7 @@ export const configSchema = z
       .describe(
         "Base model: a Hugging Face directory, a .gguf file, a hub id (owner/name), or the default's name",
       ),
-    upstream: unset(z.url({ protocol: /^https?$/ })).meta({
+    upstream: unset(url('http://localhost:8000')).meta({
       description:
         'Another server with the OpenAI API that computes the answers (vLLM, SGLang, llama-server, another Polylora): no model is loaded here then',
       // A URL may have a password in it.
@@ -70,7 +119,12 @@ export const configSchema = z
     store: unset(text).describe(
       'Directory of the adapters store, for adapters that are pushed to the server (unset: store in the home directory)',
     ),
-    database: unset(text).meta({
+    database: unset(
+      text.refine(
+        (value) => POSTGRES.test(value) || !/^\s*[a-z][a-z0-9+.-]+:/i.test(value),
+        'Expected a file for SQLite, such as /var/lib/polylora/polylora.db, or a URL of PostgreSQL, such as postgres://user@localhost/polylora: there are no other databases',
+      ),
+    ).meta({
       description:
         "The store's metadata: a file of SQLite's, or a postgres:// URL for several servers (unset: polylora.db in the store)",
       secret: true,
@@ -83,7 +137,7 @@ export const configSchema = z
     blobCacheBytes: count
       .default(20 * 1024 ** 3)
       .describe('Most that local copies of adapters kept in S3 may take, in bytes'),
-    s3Endpoint: unset(z.url({ protocol: /^https?$/ })).describe(
+    s3Endpoint: unset(url('http://localhost:9000')).describe(
       "Address of an S3-compatible server (unset: Amazon's)",
     ),
     s3Region: unset(text).describe("S3's region (unset: from the environment)"),
@@ -98,7 +152,7 @@ export const configSchema = z
         'An operator key of your own, beside those of the database (unset: the first start makes one and prints it)',
       secret: true,
     }),
-    redis: unset(z.url({ protocol: /^rediss?$/ })).meta({
+    redis: unset(url('redis://localhost:6379')).meta({
       description:
         'redis:// URL in which several servers of one database count requests, tokens and budgets together (unset: each counts by itself)',
       secret: true,
@@ -117,10 +171,7 @@ export const configSchema = z
       .meta(reloaded('Largest weights of an adapter that may be pushed, in bytes')),
     adapterLimitRank: count.default(512).meta(reloaded('Largest rank of an adapter that may be pushed')),
     prices: z
-      .record(
-        text.max(MOST_PRICED_NAME),
-        z.strictObject({ input: perMillion, cachedInput: perMillion.nullish(), output: perMillion }),
-      )
+      .record(text.max(MOST_PRICED_NAME), priceSchema)
       .default({})
       .meta(
         reloaded(
@@ -148,9 +199,8 @@ export const configSchema = z
       secret: true,
       reloads: true,
     }),
-    hubUrl: z
-      .url({ protocol: /^https?$/ })
-      .default('https://huggingface.co')
+    hubUrl: url('https://hub.example')
+      .default(HUB)
       .describe('Hugging Face hub that adapters are imported from; its host must be one of importHosts'),
     importHosts: text
       .refine(
@@ -275,10 +325,9 @@ export const configSchema = z
       .meta(reloaded("Most that one tenant's files may take together, in bytes")),
     requestBodyLimitBytes: count.default(4 * 1024 * 1024).meta(reloaded('Largest request body, in bytes')),
   })
-  .refine(({ upstream, adapters }) => upstream === null || adapters === null, {
-    path: ['adapters'],
-    error:
-      'Adapters cannot be served from here where another server computes the answers (upstream): it has its own',
+  .superRefine((config, context) => {
+    for (const { key, isKept, message } of RULES)
+      if (!isKept(config)) context.addIssue({ code: 'custom', path: [key], message, input: undefined });
   })
   .readonly();
 

@@ -1,6 +1,7 @@
 import type { Principal } from '@polylora/adapters-store';
 import { loraId } from '../adapters/lora-id.ts';
 import type { Backend, BackendModel, WeightedModel } from '../backends/backend.ts';
+import { notReady } from '../backends/failure.ts';
 import { ApiError } from '../errors.ts';
 import { type JsonObject, missing, quoted, unsupported } from '../openai/fields.ts';
 import { readLora, type ScaledLora } from '../openai/lora.ts';
@@ -26,8 +27,7 @@ export async function requestedModel(
   if (named.length > 0 && byId.length > 0) throw ambiguous('lora', 'adapters');
   const field = named.length > 0 ? 'adapters' : byId.length > 0 ? 'lora' : null;
   const name = modelName(body, field);
-  if (!backend.ready)
-    throw new ApiError('engine_unavailable', 'The engine is starting. Please try again soon.');
+  if (!backend.ready) throw notReady(backend);
   const model = name === null ? backend.base : await find(backend, name, principal);
   if (model === null) throw notFound(name ?? 'base');
   if (field === null) return model;

@@ -383,3 +383,9 @@ export const loraAdaptersAnswer = z.array(
 );
 
 export const statusAnswer = z.object({ status: z.string() });
+export const readinessAnswer = statusAnswer.extend({
+  upstream: z
+    .literal('away')
+    .optional()
+    .describe('What is waited for, where another server computes the answers'),
+});

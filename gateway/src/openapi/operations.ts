@@ -291,8 +291,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /healthz': { ...health, summary: 'The process answers', answer: { schema: answers.statusAnswer } },
   'GET /readyz': {
     ...health,
-    summary: 'New requests are welcome; 503 while it starts and stops',
-    answer: { schema: answers.statusAnswer },
+    summary: 'New requests are welcome; 503 while it starts, waits for its upstream, and stops',
+    answer: { schema: answers.readinessAnswer },
   },
   'GET /metrics': {
     ...health,

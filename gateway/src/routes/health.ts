@@ -7,11 +7,15 @@ export function healthRoute() {
   return (c: Context<GatewayEnv>): Response => c.json({ status: 'ok' });
 }
 
-/** `GET /readyz`: new requests are welcome; 503 while the engine starts and from the moment of a stop. */
+/** `GET /readyz`: new requests are welcome; 503 while the engine starts or the upstream is away, and from the moment of a stop. */
 export function readinessRoute({ backend, inFlight }: GatewayDeps) {
   return (c: Context<GatewayEnv>): Response => {
     if (inFlight.draining) return c.json({ status: 'stopping' }, 503);
-    return backend().ready ? c.json({ status: 'ready' }) : c.json({ status: 'starting' }, 503);
+    const { ready, computer } = backend();
+    if (ready) return c.json({ status: 'ready' });
+    return computer === 'upstream'
+      ? c.json({ status: 'waiting', upstream: 'away' }, 503)
+      : c.json({ status: 'starting' }, 503);
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { loraId } from '../adapters/lora-id.ts';
+import { notReady } from '../backends/failure.ts';
 import { ApiError } from '../errors.ts';
 import { errorResponse, type GatewayEnv } from '../http/context.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -10,8 +11,7 @@ import type { GatewayDeps } from './deps.ts';
  */
 export function loraAdaptersRoute({ backend }: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    if (!backend().ready)
-      throw new ApiError('engine_unavailable', 'The engine is starting. Please try again soon.');
+    if (!backend().ready) throw notReady(backend());
     const models = await backend().models(c.get('access').principal);
     const adapters = models.filter(({ parent }) => parent !== null);
     return c.json(

@@ -57,6 +57,7 @@ const NOTHING_YET = () => 0;
 
 /** Another server with OpenAI's API, and the models and adapters that it serves: for everybody. */
 export class UpstreamBackend implements Backend {
+  readonly computer = 'upstream';
   readonly tokenizer = null;
   readonly #http: UpstreamHttp;
   readonly #models: UpstreamModels;
