@@ -67,8 +67,15 @@ function refusal(issue: Issue, path: Path, value: unknown, run: Run): ApiError {
     case 'invalid_key':
       return invalidValue(paramOf(path.slice(0, -1)), issue.issues[0]?.message ?? 'a key is not allowed.');
     default:
-      return invalidValue(param, issue.message ?? 'it is not allowed.');
+      return invalidValue(param, issue.message ?? wordsOf(issue) ?? 'it is not allowed.');
   }
+}
+
+/** What the schema itself says of what it refuses. */
+function wordsOf(issue: Issue): string | undefined {
+  const { error } = (issue.inst?._zod.def ?? {}) as { error?: (issue: Issue) => unknown };
+  const words = error?.(issue);
+  return typeof words === 'string' ? words : undefined;
 }
 
 /** `messages[0].content`, as OpenAI writes where a field is. */
