@@ -49,7 +49,8 @@ export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
   });
   app.get('/:id/spend', async (c) => {
     const host = opened();
-    const { id } = await host.tenants.find(ownId(c));
+    const id = ownId(c);
+    await host.tenants.assertEver(id);
     const by = (c.req.query('by') ?? 'day')
       .split(',')
       .map((group) => choiceValue(group, 'by', ['day', 'key', 'model'] as const));
