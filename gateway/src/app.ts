@@ -5,6 +5,7 @@ import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { RememberingRouter } from './http/remembering-router.ts';
+import { withoutKeys } from './openai/fields.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminAudit } from './routes/admin/audit.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
@@ -98,7 +99,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.get('/metrics', metricsRoute(deps)).all(notAllowed('GET'));
 
   app.notFound((c) => {
-    const message = `Invalid URL (${c.req.method} ${c.req.path.slice(0, 256)})`;
+    const message = `Invalid URL (${c.req.method} ${withoutKeys(c.req.path).slice(0, 256)})`;
     return errorResponse(new ApiError('unknown_url', message));
   });
   app.onError((error) => errorResponse(error));
@@ -111,7 +112,10 @@ function notAllowed(allowed: string) {
     const { method, path } = c.req;
     const hint = '(HINT: Perhaps you meant to use a different HTTP method?)';
     const response = errorResponse(
-      new ApiError('method_not_supported', `Not allowed to ${method} on ${path.slice(0, 256)}. ${hint}`),
+      new ApiError(
+        'method_not_supported',
+        `Not allowed to ${method} on ${withoutKeys(path).slice(0, 256)}. ${hint}`,
+      ),
     );
     response.headers.set('allow', allowed);
     return response;

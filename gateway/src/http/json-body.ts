@@ -19,13 +19,28 @@ export async function readJsonBody(c: Context<GatewayEnv>, limitBytes: number): 
     !isJson(headers.get('content-type')) ||
     (headers.get('content-encoding') ?? 'identity') !== 'identity'
   ) {
-    throw new ApiError('unsupported_media_type', 'Send the body as uncompressed application/json.');
+    const message = "Send the body as uncompressed JSON, with the header 'content-type: application/json'.";
+    throw new ApiError('unsupported_media_type', message);
   }
   if (Number(headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
+  return parseJsonObject(await readBody(c, limitBytes));
+}
+
+/** As `readJsonBody`, where no body, of whatever type, says as much as `{}`. @throws ApiError */
+export async function readOptionalJsonBody(c: Context<GatewayEnv>, limitBytes: number): Promise<JsonObject> {
+  const { headers } = c.req.raw;
+  const length = headers.get('content-length');
+  // By HTTP, without either there is none; a request that did not come over it has its body at hand.
+  const isAbsent =
+    length === null &&
+    headers.get('transfer-encoding') === null &&
+    (c.env?.incoming !== undefined || c.req.raw.body === null);
+  return isAbsent || length === '0' ? {} : readJsonBody(c, limitBytes);
+}
+
+function readBody(c: Context<GatewayEnv>, limitBytes: number): Promise<Buffer> {
   const { incoming } = c.env ?? {};
-  return parseJsonObject(
-    await (incoming === undefined ? readBytes(c.req.raw, limitBytes) : readIncoming(incoming, limitBytes)),
-  );
+  return incoming === undefined ? readBytes(c.req.raw, limitBytes) : readIncoming(incoming, limitBytes);
 }
 
 /** @throws ApiError invalid_json, json_too_deep, object_above_max_properties */
