@@ -99,11 +99,24 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.get('/metrics', metricsRoute(deps)).all(notAllowed('GET'));
 
   app.notFound((c) => {
+    // Whoever comes as far as this on these paths is an administrator, who may know what there is.
+    if (/^\/(admin|key)\//.test(c.req.path)) {
+      const methods = METHODS.filter((method) => hasRoute(app, method, c.req.path));
+      if (methods.length > 0) return notAllowed(methods.join(', '))(c);
+    }
     const message = `Invalid URL (${c.req.method} ${withoutKeys(c.req.path).slice(0, 256)})`;
     return errorResponse(new ApiError('unknown_url', message));
   });
   app.onError((error) => errorResponse(error));
   return app;
+}
+
+const METHODS = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
+
+/** Whether a path leads to something beside what is before all paths. */
+function hasRoute(app: Hono<GatewayEnv>, method: string, path: string): boolean {
+  const [found] = app.router.match(method, path);
+  return found.some(([[, route]]) => !route.path.endsWith('*'));
 }
 
 /** Answers the other methods of a route. */

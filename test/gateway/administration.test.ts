@@ -35,3 +35,93 @@ describe('what a removed tenant has spent', () => {
     }
   });
 });
+
+describe('a wrong method', () => {
+  it.each([
+    ['DELETE', 'tenants', 'GET, POST'],
+    ['PUT', 'keys/key_0', 'DELETE, GET, PATCH'],
+    ['POST', 'prices/base', 'DELETE, PUT'],
+    ['POST', 'audit', 'GET'],
+  ])('%s on %s is told with those that there are', async (method, path, allowed) => {
+    const { status, json, headers } = await ask(method, path);
+    expect([status, json.error.code, headers.get('allow')]).toEqual([405, 'method_not_supported', allowed]);
+    const others = await gateway.ask('plk_none', method, `/admin/v1/${path}`);
+    expect([others.status, others.headers.get('allow')]).toEqual([401, null]);
+  });
+
+  it('is none of a path that is not there', async () => {
+    expect((await ask('GET', 'nothing')).json.error.code).toBe('unknown_url');
+    const { key } = (await ask('POST', 'keys', { tenant: 'acme' })).json;
+    expect((await gateway.ask(key, 'DELETE', '/admin/v1/tenants')).status).toBe(403);
+    const litellm = await gateway.ask(OPERATOR_KEY, 'GET', '/key/generate');
+    expect([litellm.status, litellm.headers.get('allow')]).toEqual([405, 'POST']);
+  });
+});
+
+describe('what is wrong is told with what is right', () => {
+  it.each([
+    ['tenants', { id: '-acme' }, 'id', "letters, digits, '.', '_' and '-'"],
+    ['keys', { limits: { rpm: 3 } }, 'limits.rpm', "'requests_per_minute'"],
+    [
+      'keys',
+      { limits: { budgets: { week: { money: 1 } } } },
+      'limits.budgets.week',
+      "'day', 'month', 'total'",
+    ],
+    ['keys', { max_budget: 3 }, 'max_budget', "'limits'"],
+    ['keys', { expires: 1_000_000 }, 'expires', 'in the past'],
+  ])('%s %j', async (path, body, param, words) => {
+    const { status, json } = await ask('POST', path, body);
+    expect([status, json.error.param, json.error.message]).toEqual([
+      400,
+      param,
+      expect.stringContaining(words),
+    ]);
+  });
+
+  it('a key that would move', async () => {
+    const { id } = (await ask('POST', 'keys', { tenant: 'acme' })).json;
+    const { status, json } = await ask('PATCH', `keys/${id}`, { tenant: 'other' });
+    expect([status, json.error.param, json.error.message]).toEqual([
+      400,
+      'tenant',
+      expect.stringContaining('stays'),
+    ]);
+  });
+
+  it.each([
+    ['keys?team_id=acme', 'team_id'],
+    ['keys?tenent=acme', 'tenent'],
+    ['tenants?tenant=acme', 'tenant'],
+    ['audit?tenent=acme', 'tenent'],
+    ['adapters?owner=acme', 'owner'],
+    ['prices?model=base', 'model'],
+    ['tenants/acme/spend?form=2026-01-01', 'form'],
+    ['tenants/acme/spend?from=2026-02-01&to=2026-01-31', 'from'],
+  ])('%s', async (path, param) => {
+    const { status, json } = await ask('GET', path);
+    expect([status, json.error?.param]).toEqual([400, param]);
+  });
+});
+
+it('limits that are taken away are not there', async () => {
+  const limits = {
+    requests_per_minute: 3,
+    budgets: { day: { money: 1, tokens: null }, month: { money: 2 } },
+  };
+  const { id, limits: made } = (await ask('POST', 'keys', { tenant: 'acme', limits })).json;
+  expect(made.budgets.day).toEqual({ money: 1 });
+  const change = async (changed: object) =>
+    (await ask('PATCH', `keys/${id}`, { limits: changed })).json.limits;
+  expect(await change({ budgets: { month: null } })).toEqual({
+    requests_per_minute: 3,
+    budgets: { day: { money: 1 } },
+  });
+  expect(await change({ requests_per_minute: null, budgets: { day: null } })).toEqual({});
+});
+
+it.each([undefined, ''])('a key is rotated without a word, and with an empty one: %j', async (body) => {
+  const { id } = (await ask('POST', 'keys', { tenant: 'acme' })).json;
+  const rotated = await ask('POST', `keys/${id}/rotate`, body);
+  expect([rotated.status, rotated.json.secrets.length]).toEqual([200, 2]);
+});

@@ -189,6 +189,22 @@ describe('a budget', () => {
       .toBe(true);
   });
 
+  it('that never begins anew says no time to come back, and one that does when', async () => {
+    const access = await accessWith(
+      { budgets: { total: { tokens: 5 } } },
+      { budgets: { day: { tokens: 9 } } },
+    );
+    const refused = async (of: Access) => {
+      const result = await trying(() => host.admission.reserve(of, asked(5, 5)));
+      return isRefused(result) ? [result.code, result.headers()] : null;
+    };
+    expect(await refused(access)).toEqual(['insufficient_quota', { 'x-should-retry': 'false' }]);
+    expect(await refused({ ...access, tenant: null })).toEqual([
+      'insufficient_quota',
+      expect.objectContaining({ 'retry-after': expect.stringMatching(/^\d+$/), 'x-should-retry': 'false' }),
+    ]);
+  });
+
   it('of money that a model without a price never binds is told of, once for each model', async () => {
     const access = await accessWith(
       { budgets: { month: { money: 50 } } },

@@ -14,7 +14,12 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
  *   object_above_max_properties
  */
 export async function readJsonBody(c: Context<GatewayEnv>, limitBytes: number): Promise<JsonObject> {
-  const { headers } = c.req.raw;
+  refuseOther(c.req.raw.headers);
+  return parseJsonObject(await readBody(c, limitBytes));
+}
+
+/** @throws ApiError unsupported_media_type */
+function refuseOther(headers: Headers): void {
   if (
     !isJson(headers.get('content-type')) ||
     (headers.get('content-encoding') ?? 'identity') !== 'identity'
@@ -22,8 +27,6 @@ export async function readJsonBody(c: Context<GatewayEnv>, limitBytes: number): 
     const message = "Send the body as uncompressed JSON, with the header 'content-type: application/json'.";
     throw new ApiError('unsupported_media_type', message);
   }
-  if (Number(headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
-  return parseJsonObject(await readBody(c, limitBytes));
 }
 
 /** As `readJsonBody`, where no body, of whatever type, says as much as `{}`. @throws ApiError */
@@ -35,11 +38,15 @@ export async function readOptionalJsonBody(c: Context<GatewayEnv>, limitBytes: n
     length === null &&
     headers.get('transfer-encoding') === null &&
     (c.env?.incoming !== undefined || c.req.raw.body === null);
-  return isAbsent || length === '0' ? {} : readJsonBody(c, limitBytes);
+  if (isAbsent || length === '0') return {};
+  refuseOther(headers);
+  const bytes = await readBody(c, limitBytes);
+  return bytes.length === 0 ? {} : parseJsonObject(bytes);
 }
 
-function readBody(c: Context<GatewayEnv>, limitBytes: number): Promise<Buffer> {
+async function readBody(c: Context<GatewayEnv>, limitBytes: number): Promise<Buffer> {
   const { incoming } = c.env ?? {};
+  if (Number(c.req.raw.headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
   return incoming === undefined ? readBytes(c.req.raw, limitBytes) : readIncoming(incoming, limitBytes);
 }
 

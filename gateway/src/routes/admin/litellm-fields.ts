@@ -3,7 +3,7 @@ import { endOf } from '../../admission/periods.ts';
 import { ApiError } from '../../errors.ts';
 import { invalidValue } from '../../openai/fields.ts';
 import type { KeyFields } from '../../tenants/keys.ts';
-import type { LimitsBody, Period } from '../../tenants/limits.ts';
+import { type LimitsBody, type Period, withoutNulls } from '../../tenants/limits.ts';
 import type { ApiKey } from '../../tenants/tenant.ts';
 
 /** Seconds in LiteLLM's units of time. */
@@ -93,7 +93,7 @@ export function keyFieldsOf(given: Given, old: KeyFields, now: number): KeyField
     // No models are all models, to LiteLLM.
     models:
       models === undefined ? old.models : models === null || models.length === 0 ? ['*'] : modelsOf(models),
-    limits: limitsWith(given, old.limits),
+    limits: withoutNulls(limitsWith(given, old.limits)),
     metadata,
     expiresAt:
       duration === undefined

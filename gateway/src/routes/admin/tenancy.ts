@@ -47,5 +47,6 @@ export function daysOf(c: Context<GatewayEnv>): { readonly from: string; readonl
     if (!DAY.test(day))
       throw new ApiError('invalid_value', `Invalid '${param}': expected a day such as 2026-11-22.`, param);
   }
+  if (from > to) throw new ApiError('invalid_value', `Invalid 'from': it is after 'to' (${to}).`, 'from');
   return { from, to };
 }
