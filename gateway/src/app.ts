@@ -5,6 +5,7 @@ import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { RememberingRouter } from './http/remembering-router.ts';
+import { withoutKeys } from './openai/fields.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminAudit } from './routes/admin/audit.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
@@ -98,11 +99,24 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.get('/metrics', metricsRoute(deps)).all(notAllowed('GET'));
 
   app.notFound((c) => {
-    const message = `Invalid URL (${c.req.method} ${c.req.path.slice(0, 256)})`;
+    // Whoever comes as far as this on these paths is an administrator, who may know what there is.
+    if (/^\/(admin|key)\//.test(c.req.path)) {
+      const methods = METHODS.filter((method) => hasRoute(app, method, c.req.path));
+      if (methods.length > 0) return notAllowed(methods.join(', '))(c);
+    }
+    const message = `Invalid URL (${c.req.method} ${withoutKeys(c.req.path).slice(0, 256)})`;
     return errorResponse(new ApiError('unknown_url', message));
   });
   app.onError((error) => errorResponse(error));
   return app;
+}
+
+const METHODS = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
+
+/** Whether a path leads to something beside what is before all paths. */
+function hasRoute(app: Hono<GatewayEnv>, method: string, path: string): boolean {
+  const [found] = app.router.match(method, path);
+  return found.some(([[, route]]) => !route.path.endsWith('*'));
 }
 
 /** Answers the other methods of a route. */
@@ -111,7 +125,10 @@ function notAllowed(allowed: string) {
     const { method, path } = c.req;
     const hint = '(HINT: Perhaps you meant to use a different HTTP method?)';
     const response = errorResponse(
-      new ApiError('method_not_supported', `Not allowed to ${method} on ${path.slice(0, 256)}. ${hint}`),
+      new ApiError(
+        'method_not_supported',
+        `Not allowed to ${method} on ${withoutKeys(path).slice(0, 256)}. ${hint}`,
+      ),
     );
     response.headers.set('allow', allowed);
     return response;

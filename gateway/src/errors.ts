@@ -184,7 +184,7 @@ export const ERRORS = {
     type: 'insufficient_quota',
     retry: false,
     meaning:
-      "The tenant's or the key's budget has no room for the most that the request can use; `retry-after` says when it begins anew.",
+      "The tenant's or the key's budget has no room for the most that the request can use; `retry-after` says when it begins anew, and is not there where it never does.",
   },
   budget_held: {
     status: 429,
@@ -267,7 +267,7 @@ export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
   readonly param: string | null;
-  readonly #retryAfterSeconds: number;
+  readonly #retryAfterSeconds: number | null;
   readonly #headers: Readonly<Record<string, string>>;
 
   constructor(
@@ -283,7 +283,8 @@ export class ApiError extends Error {
     super(message, options);
     this.code = code;
     this.param = param;
-    this.#retryAfterSeconds = options?.retryAfterSeconds ?? RETRY_AFTER_SECONDS;
+    // What is not to be tried again has a time only where one is known: when a budget begins anew.
+    this.#retryAfterSeconds = options?.retryAfterSeconds ?? (ERRORS[code].retry ? RETRY_AFTER_SECONDS : null);
     this.#headers = options?.headers ?? {};
   }
 
@@ -310,6 +311,7 @@ export class ApiError extends Error {
 
   #retryAfter(): Record<string, string> {
     const seconds = this.#retryAfterSeconds;
+    if (seconds === null) return {};
     return { 'retry-after': String(Math.ceil(seconds)), 'retry-after-ms': String(Math.ceil(seconds * 1000)) };
   }
 }

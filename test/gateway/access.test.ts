@@ -324,6 +324,7 @@ describe("another tenant's ids", () => {
       ['key', keys.otherAdmin, 'POST', (id) => `/admin/v1/keys/${id}/unblock`],
       ['key', keys.otherAdmin, 'GET', (id) => `/admin/v1/keys/${id}/spend`],
       ['key', keys.otherAdmin, 'GET', (id) => `/key/info?key=${id}`],
+      ['key', keys.otherAdmin, 'POST', (id) => `/key/${id}/regenerate`],
       ['tenant', keys.otherAdmin, 'GET', (id) => `/admin/v1/tenants/${id}`],
       ['tenant', keys.otherAdmin, 'GET', (id) => `/admin/v1/tenants/${id}/spend`],
       ['tenant', keys.otherAdmin, 'GET', (id) => `/admin/v1/keys?tenant=${id}`],

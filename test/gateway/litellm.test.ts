@@ -1,6 +1,9 @@
 /** LiteLLM's routes for keys. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createLogger } from '../../gateway/src/logging.ts';
 import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { until } from '../support/gateway.ts';
 
 let gateway: TestApp;
 /** Users' keys of two tenants. */
@@ -46,7 +49,8 @@ describe("LiteLLM's /key", () => {
         max_budget: 12.5,
       },
       ...{
-        budget_duration: '1mo',
+        budget_duration: '30d',
+        budget_reset_at: expect.stringMatching(/-01T00:00:00.000Z$/),
         rpm_limit: 60,
         tpm_limit: 1000,
         max_parallel_requests: 4,
@@ -67,7 +71,7 @@ describe("LiteLLM's /key", () => {
     });
     expect(
       (await gateway.ask(OPERATOR_KEY, 'POST', '/key/update', { key, max_budget: 20, models: [] })).json,
-    ).toMatchObject({ max_budget: 20, budget_duration: '1mo', models: [], rpm_limit: 60 });
+    ).toMatchObject({ max_budget: 20, budget_duration: '30d', models: [], rpm_limit: 60 });
     expect((await gateway.ask(OPERATOR_KEY, 'POST', '/key/block', { key })).json.blocked).toBe(true);
     expect((await gateway.ask(key, 'GET', '/v1/models')).status).toBe(401);
     expect((await gateway.ask(OPERATOR_KEY, 'POST', '/key/unblock', { key })).json.blocked).toBe(false);
@@ -102,7 +106,7 @@ describe("LiteLLM's /key", () => {
     const second = await ask('regenerate', { key: first.key, max_budget: 3, budget_duration: '24h' });
     expect(second.json).toMatchObject({
       ...{ token_id: first.token_id, key_alias: 'turned', rpm_limit: 60 },
-      ...{ max_budget: 3, budget_duration: '1d', key: expect.stringMatching(/^plk_/) },
+      ...{ max_budget: 3, budget_duration: '24h', key: expect.stringMatching(/^plk_/) },
     });
     expect([await holds(first.key), await holds(second.json.key)]).toEqual([false, true]);
     const third = await ask('regenerate', { key: first.token_id, grace_period: '1h' });
@@ -141,6 +145,9 @@ describe("LiteLLM's /key", () => {
   it.each([
     [{ key: 'sk-mine' }, 'key'],
     [{ soft_budget: 3 }, 'soft_budget'],
+    [{ budget_duration: '30d' }, 'budget_duration'],
+    [{ key_type: 'management' }, 'key_type'],
+    [{ tags: 'a' }, 'tags'],
     [{ aliases: { 'gpt-4': 'base' } }, 'aliases'],
     [{ budget_duration: '7d', max_budget: 1 }, 'budget_duration'],
     [{ model_max_budget: { base: 1 } }, 'model_max_budget'],
@@ -151,6 +158,125 @@ describe("LiteLLM's /key", () => {
     const answer = await gateway.ask(OPERATOR_KEY, 'POST', '/key/generate', body);
     expect([answer.status, answer.json.error.param]).toEqual([400, param]);
   });
+});
+
+describe('LiteLLM scripts', () => {
+  const ask = (path: string, body?: unknown) => gateway.ask(OPERATOR_KEY, 'POST', `/key/${path}`, body);
+  const get = (path: string) => gateway.ask(OPERATOR_KEY, 'GET', `/key/${path}`);
+
+  it('name the key to regenerate in the path', async () => {
+    const first = (await ask('generate', { team_id: 'acme', key_alias: 'path' })).json;
+    const second = await ask(`${first.key}/regenerate`);
+    expect(second.json).toMatchObject({ token_id: first.token_id, key: expect.stringMatching(/^plk_/) });
+    expect((await gateway.ask(first.key, 'GET', '/v1/models')).status).toBe(401);
+    const third = await ask(`${first.token_id}/regenerate`, {
+      key: 'key_other',
+      rpm_limit: 7,
+      grace_period: '1h',
+    });
+    expect(third.json).toMatchObject({ token_id: first.token_id, rpm_limit: 7 });
+    expect((await gateway.ask(second.json.key, 'GET', '/v1/models')).status).toBe(200);
+    // Another tenant's administrator has no such key, and nobody else may ask.
+    const admin = await newKey('other', 'admin');
+    expect((await gateway.ask(admin.key, 'POST', `/key/${third.json.key}/regenerate`)).status).toBe(404);
+    expect((await gateway.ask(user.key, 'POST', `/key/${third.json.key}/regenerate`)).status).toBe(403);
+  });
+
+  it('send empty forms, values that ask for nothing, and no body at all', async () => {
+    const made = await ask('generate', {
+      ...{ team_id: 'acme', key_type: 'llm_api', budget_duration: '', duration: '', user_id: '' },
+      ...{ organization_id: '', tags: ['a', 'b'], metadata: { x: 1 } },
+    });
+    expect(made.json).toMatchObject({
+      metadata: { x: 1, tags: ['a', 'b'] },
+      expires: null,
+      budget_duration: null,
+    });
+    const { token } = made.json;
+    expect((await ask('update', { key: token, rpm_limit: 3 })).json.metadata.tags).toEqual(['a', 'b']);
+    expect((await ask('update', { key: token, tags: null })).json.metadata).toEqual({ x: 1 });
+    const listed = await get(
+      `list?key_hash=${token}&include_team_keys=false&sort_order=desc&expand=user&organization_id=&sort_by=`,
+    );
+    expect(listed.json.keys).toEqual([token]);
+    expect((await get('list?include_team_keys=true')).json.error.param).toBe('include_team_keys');
+    expect((await ask('generate')).json).toMatchObject({ team_id: 'operator', models: [] });
+    const typed = await gateway.app.request('/key/generate', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${OPERATOR_KEY}` },
+      body: '{}',
+    });
+    expect([typed.status, await typed.text()]).toEqual([
+      415,
+      expect.stringContaining('content-type: application/json'),
+    ]);
+  });
+
+  it('read what a key may use, and its budget, as it was given', async () => {
+    const none = (await ask('generate', { team_id: 'acme', models: ['no-default-models'] })).json;
+    expect(none.models).toEqual(['no-default-models']);
+    expect((await gateway.ask(OPERATOR_KEY, 'GET', `/admin/v1/keys/${none.token}`)).json.models).toEqual([]);
+    const made = await ask('update', {
+      key: none.token,
+      max_budget: 2,
+      budget_duration: '1mo',
+      models: ['base'],
+    });
+    expect(made.json).toMatchObject({ budget_duration: '1mo', models: ['base'] });
+    const limits = { budgets: { day: { money: 1 }, month: null } };
+    await gateway.ask(OPERATOR_KEY, 'PATCH', `/admin/v1/keys/${none.token}`, { limits });
+    expect((await get(`info?key=${none.token}`)).json.info).toMatchObject({
+      max_budget: 1,
+      budget_duration: '1d',
+    });
+    const total = (await ask('update', { key: none.token, budget_duration: null })).json;
+    expect([total.budget_duration, total.budget_reset_at]).toEqual([null, null]);
+    expect((await ask('update', { key: none.token, max_budget: null })).json.max_budget).toBe(null);
+  });
+
+  it('are told which lists name keys to delete, and which key is not there', async () => {
+    for (const body of [{}, { keys: [] }, { keys: null, key_aliases: [] }]) {
+      const refused = await ask('delete', body);
+      expect([refused.status, refused.json.error.message]).toEqual([
+        400,
+        expect.stringMatching(/'keys' or 'key_aliases'/),
+      ]);
+    }
+    const { key } = (await ask('generate', { team_id: 'acme' })).json;
+    await ask('delete', { keys: [key] });
+    expect((await get(`info?key=${key}`)).json.error.message).toBe('There is no key with this text.');
+  });
+});
+
+it('keys that are sent in a path are in no answer, no log and no metric', async () => {
+  const lines: string[] = [];
+  const logger = createLogger('debug');
+  for (const level of ['debug', 'info', 'warn', 'error'] as const)
+    vi.spyOn(logger, level).mockImplementation((...said: unknown[]) => void lines.push(inspect(said)));
+  const watched = await openApp({ logger });
+  const warned = await watched.ask(OPERATOR_KEY, 'POST', '/key/generate', {});
+  const { key } = warned.json;
+  expect(lines.join('')).toMatch(/without a .?'team_id/);
+  for (const secret of [key, `${key.slice(0, -1)}`, 'sk-proj-1234567890abcdef']) {
+    for (const [method, path] of [
+      ['POST', `/key/${secret}/regenerated`],
+      ['PUT', `/key/${secret}/regenerate`],
+      ['PUT', `/v1/models/${secret}`],
+      ['GET', `/key/info?key=${secret}x`],
+      ['GET', `/admin/v1/keys/${secret}`],
+      ['POST', `/key/${secret}x/regenerate`],
+      ['POST', `/key/%${secret.charCodeAt(0).toString(16)}${secret.slice(1)}x/regenerated`],
+    ] as const) {
+      const { text, status } = await watched.ask(OPERATOR_KEY, method, path);
+      expect([status >= 400, text.includes(secret.slice(8)), path]).toEqual([true, false, path]);
+    }
+  }
+  expect((await watched.ask(OPERATOR_KEY, 'POST', `/key/${key}/regenerate`)).status).toBe(200);
+  const metrics = (await watched.ask(OPERATOR_KEY, 'GET', '/metrics')).text;
+  await until(() => lines.some((line) => line.includes('/key/:key/regenerate')));
+  for (const secret of [key.slice(12), 'proj-1234567890'])
+    expect([lines.join('').includes(secret), metrics.includes(secret)]).toEqual([false, false]);
+  await watched.close();
 });
 
 describe("LiteLLM's question about a key, without naming one", () => {

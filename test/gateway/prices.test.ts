@@ -45,6 +45,26 @@ it('are the base, over which a price that the API sets wins until it is taken aw
   expect(refused.json.error.message).toContain('configuration file');
 });
 
+it.each([
+  [{ input: 0.0001, output: 1 }, 'input'],
+  [{ input: 1, output: 0.0025 }, 'output'],
+  [{ input: 1, cached_input: 1e-9, output: 1 }, 'cached_input'],
+])('finer than what is kept are refused, not rounded: %j', async (body, param) => {
+  const { status, json } = await admin('PUT', '/base', body);
+  expect([status, json.error?.param]).toEqual([400, param]);
+  expect(json.error.message).toContain('steps of 0.001');
+  expect((await admin('GET')).json.data).toEqual([]);
+});
+
+it('are what they were given as, also in the audit log', async () => {
+  for (const price of [0.001, 0.07, 0.1, 1.005, 123_456.789, 1_000_000]) {
+    const set = await admin('PUT', '/base', { input: price, output: 0 });
+    expect([set.status, set.json.input]).toEqual([200, price]);
+    const { json } = await app.ask(OPERATOR_KEY, 'GET', '/admin/v1/audit?action=price.set&limit=1');
+    expect(json.data[0].details).toEqual({ input: price, cached_input: price, output: 0 });
+  }
+});
+
 it(
   'are taken from the file when it changes, and not where one is wrong',
   async () => {
@@ -79,8 +99,13 @@ it(
       await until(async () => (await get('prices')).data[0]?.output === 1_000_000);
       expect(await cost()).toBe(4);
 
-      await write('prices: {base: {input: 7, output: -1}}\n');
-      await until(() => gateway.logs().some((line) => line.includes('prices.base.output')));
+      for (const [wrong, field] of [
+        ['{input: 7, output: -1}', 'prices.base.output'],
+        ['{input: 0.0001, output: 1}', 'prices.base.input'],
+      ] as const) {
+        await write(`prices: {base: ${wrong}}\n`);
+        await until(() => gateway.logs().some((line) => line.includes(field)));
+      }
       expect(await get('prices')).toMatchObject({ data: [{ input: 0, output: 1_000_000, source: 'file' }] });
     } finally {
       await gateway.stop();

@@ -189,6 +189,51 @@ describe('a budget', () => {
       .toBe(true);
   });
 
+  it('that never begins anew says no time to come back, and one that does when', async () => {
+    const access = await accessWith(
+      { budgets: { total: { tokens: 5 } } },
+      { budgets: { day: { tokens: 9 } } },
+    );
+    const refused = async (of: Access) => {
+      const result = await trying(() => host.admission.reserve(of, asked(5, 5)));
+      return isRefused(result) ? [result.code, result.headers()] : null;
+    };
+    expect(await refused(access)).toEqual(['insufficient_quota', { 'x-should-retry': 'false' }]);
+    expect(await refused({ ...access, tenant: null })).toEqual([
+      'insufficient_quota',
+      expect.objectContaining({ 'retry-after': expect.stringMatching(/^\d+$/), 'x-should-retry': 'false' }),
+    ]);
+  });
+
+  it('of money that a model without a price never binds is told of, once for each model', async () => {
+    const access = await accessWith(
+      { budgets: { month: { money: 50 } } },
+      { budgets: { day: { tokens: 9_000 } } },
+    );
+    const unpriced: string[] = [];
+    const now = () => Date.now();
+    const counters: MemoryCounters = new MemoryCounters({
+      sums: (subject) => spend.sumsWithAll(subject),
+      now,
+    });
+    const spend: SpendLog = new SpendLog(withTenants(database), counters, now, createLogger('silent'));
+    further.push(spend);
+    const onUnpriced = (model: string) => unpriced.push(model);
+    const admission = new Admission({ ...{ counters, spend, prices: host.prices, now }, onUnpriced });
+    const ask = async (model: typeof BASE, of = access) =>
+      (await admission.reserve(of, asked(1, 1, model))).settle(null);
+    const adapter = { ...BASE, id: 'acme/sql@v2', parent: 'tiny' };
+    // Without a budget of money nothing is missing.
+    await ask(BASE, { ...access, tenant: null });
+    expect(unpriced).toEqual([]);
+    for (const model of [BASE, BASE, adapter, { ...adapter, id: 'acme/sql@v3' }]) await ask(model);
+    expect(unpriced).toEqual(['tiny', 'acme/sql']);
+    // What somebody has said to be free is.
+    host.prices.configure({ 'acme/*': { input: 0, output: 0 } });
+    await ask({ ...adapter, id: 'acme/other@v1' });
+    expect(unpriced).toEqual(['tiny', 'acme/sql']);
+  });
+
   it('of money is spent at the prices of its models', async () => {
     const access = await accessWith({ budgets: { total: { money: 0.01 } } });
     await host.prices.set({ model: 'base', input: 1_000, cachedInput: 100, output: 2_000 }, 'o');

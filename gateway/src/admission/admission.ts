@@ -2,7 +2,7 @@ import type { Access } from '../access/access.ts';
 import { ApiError } from '../errors.ts';
 import type { Limits } from '../tenants/limits.ts';
 import { modelName } from '../tenants/model-grants.ts';
-import type { Price } from '../tenants/price.ts';
+import { FREE, type Price } from '../tenants/price.ts';
 import type { Prices } from '../tenants/prices.ts';
 import type { Asked, Counting, Used } from './asked.ts';
 import { type Counters, type Hold, isSpent, type Scope } from './counters.ts';
@@ -13,6 +13,9 @@ import type { Amount, SpendLog } from './spend-log.ts';
 
 /** What a client that mixes adapters used: its mixtures have no end of names. */
 const MIXTURE = 'mixture';
+
+/** Of models without a price: names of adapters that come and go have no end. */
+const MOST_TOLD = 1_000;
 
 /** What is held for a request until it has ended. */
 export interface Reservation {
@@ -35,11 +38,14 @@ export interface AdmissionOptions {
   readonly prices: Prices;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Told once of each model that is asked for without a price while a budget of money holds, which then never binds. */
+  readonly onUnpriced?: (model: string) => void;
 }
 
 /** Lets requests in as far as their tenant's and their key's limits go, and writes down what they used. */
 export class Admission {
   readonly #options: AdmissionOptions;
+  readonly #unpriced = new Set<string>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -54,6 +60,7 @@ export class Admission {
     const price = this.#options.prices.of(asked.model);
     const scopes = scopesOf(access);
     if (scopes.length === 0) return this.#reservation(access, asked, price, null, {});
+    if (price === FREE && scopes.some(({ limits }) => limitsMoney(limits))) this.#tellUnpriced(asked);
     const { counting } = asked;
     const need = needOf(asked, asked.promptTokens, price);
     const least = counting === null ? need : needOf(asked, counting.leastPromptTokens, price);
@@ -104,6 +111,13 @@ export class Admission {
     }
   }
 
+  #tellUnpriced({ model }: Asked): void {
+    const name = nameOf(model);
+    if (this.#unpriced.has(name) || this.#unpriced.size >= MOST_TOLD) return;
+    this.#unpriced.add(name);
+    this.#options.onUnpriced?.(name);
+  }
+
   #reservation(
     { principal: { tenant, key } }: Access,
     { model }: Asked,
@@ -126,8 +140,7 @@ export class Admission {
         const money = costOf(price, used);
         if (hold !== null)
           counters.settle(hold, { tokens: used.promptTokens + used.completionTokens, money });
-        const name = model.mixture === null ? modelName(model.id) : MIXTURE;
-        spend.add({ day: dayOf(now()), tenant, key: key ?? '', model: name }, used, money);
+        spend.add({ day: dayOf(now()), tenant, key: key ?? '', model: nameOf(model) }, used, money);
       },
     };
   }
@@ -158,6 +171,14 @@ function isLimited({ budgets, ...limits }: Limits): boolean {
 
 function limitsTokens({ tokensPerRequest, tokensPerMinute, budgets }: Limits): boolean {
   return tokensPerRequest !== null || tokensPerMinute !== null || budgets.length > 0;
+}
+
+function limitsMoney({ budgets }: Limits): boolean {
+  return budgets.some(({ unit }) => unit === 'money');
+}
+
+function nameOf({ id, mixture }: Asked['model']): string {
+  return mixture === null ? modelName(id) : MIXTURE;
 }
 
 /** The most that a request can use, where its prompts have so many tokens. */

@@ -14,18 +14,40 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
  *   object_above_max_properties
  */
 export async function readJsonBody(c: Context<GatewayEnv>, limitBytes: number): Promise<JsonObject> {
-  const { headers } = c.req.raw;
+  refuseOther(c.req.raw.headers);
+  return parseJsonObject(await readBody(c, limitBytes));
+}
+
+/** @throws ApiError unsupported_media_type */
+function refuseOther(headers: Headers): void {
   if (
     !isJson(headers.get('content-type')) ||
     (headers.get('content-encoding') ?? 'identity') !== 'identity'
   ) {
-    throw new ApiError('unsupported_media_type', 'Send the body as uncompressed application/json.');
+    const message = "Send the body as uncompressed JSON, with the header 'content-type: application/json'.";
+    throw new ApiError('unsupported_media_type', message);
   }
-  if (Number(headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
+}
+
+/** As `readJsonBody`, where no body, of whatever type, says as much as `{}`. @throws ApiError */
+export async function readOptionalJsonBody(c: Context<GatewayEnv>, limitBytes: number): Promise<JsonObject> {
+  const { headers } = c.req.raw;
+  const length = headers.get('content-length');
+  // By HTTP, without either there is none; a request that did not come over it has its body at hand.
+  const isAbsent =
+    length === null &&
+    headers.get('transfer-encoding') === null &&
+    (c.env?.incoming !== undefined || c.req.raw.body === null);
+  if (isAbsent || length === '0') return {};
+  refuseOther(headers);
+  const bytes = await readBody(c, limitBytes);
+  return bytes.length === 0 ? {} : parseJsonObject(bytes);
+}
+
+async function readBody(c: Context<GatewayEnv>, limitBytes: number): Promise<Buffer> {
   const { incoming } = c.env ?? {};
-  return parseJsonObject(
-    await (incoming === undefined ? readBytes(c.req.raw, limitBytes) : readIncoming(incoming, limitBytes)),
-  );
+  if (Number(c.req.raw.headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
+  return incoming === undefined ? readBytes(c.req.raw, limitBytes) : readIncoming(incoming, limitBytes);
 }
 
 /** @throws ApiError invalid_json, json_too_deep, object_above_max_properties */

@@ -212,6 +212,7 @@ describe('readChatRequest', () => {
   });
 
   it("uses OpenAI's words", () => {
+    expect(refusal({ functions: [{ name: 'f' }] })[2]).toContain("which has 'tools' for it");
     expect(refusal({ temperature: 'x' })[2]).toBe(
       "Invalid type for 'temperature': expected a number, but got a string instead.",
     );

@@ -60,8 +60,8 @@ export const messages = list(message, 'objects', SEVERAL).meta({ description: 'T
 
 /** What a chat completion's body has beside the model. */
 export const chatFields = {
-  functions: onlyNeutral(z.array(z.never()).max(0)),
-  function_call: onlyNeutral(z.literal('none')),
+  functions: onlyNeutral(z.array(z.never()).max(0), 'tools'),
+  function_call: onlyNeutral(z.literal('none'), 'tool_choice'),
   ...toolFields,
   modalities: onlyNeutral(z.tuple([z.literal('text')])),
   audio: unsupportedField(),

@@ -10,8 +10,14 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 /** Longest piece of a client's value that an error message repeats. */
 const MAX_QUOTED = 64;
 
+/** What a client sent for an error message: errors are kept and passed on, and no key may go with them. */
+export function withoutKeys(text: string): string {
+  return text.replace(/(?<![A-Za-z0-9])(plk_|sk-)[\w-]+/gi, '$1...');
+}
+
 /** A client's value for an error message, cut short. */
-export function quoted(value: string): string {
+export function quoted(given: string): string {
+  const value = withoutKeys(given);
   return value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}...` : value;
 }
 

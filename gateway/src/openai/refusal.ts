@@ -21,6 +21,9 @@ const TYPES: Readonly<Record<string, string>> = {
   array: 'an array',
 };
 
+/** Most fields of an object that an error tells. */
+const MOST_NAMED = 12;
+
 /** Most of a client's key that a param repeats. */
 const MAX_KEY_LENGTH = 64;
 
@@ -36,7 +39,8 @@ export function refusalOf(issues: readonly Issue[], value: unknown, schema: z.Zo
   const issue =
     issues.findLast((each) => each.code === 'too_big' && samePath(each.path ?? [], path)) ?? first;
   const field = fieldOf(schema, path[0]);
-  if (field !== undefined && hints.get(field)?.onlyNeutral) return unsupported(paramOf(path.slice(0, 1)));
+  const meant = field === undefined ? undefined : hints.get(field);
+  if (meant?.onlyNeutral) return unsupportedBut(paramOf(path.slice(0, 1)), meant.instead);
   return refusal(issue, path, valueAt(value, path), run);
 }
 
@@ -47,7 +51,7 @@ function samePath(a: Path, b: Path): boolean {
 function refusal(issue: Issue, path: Path, value: unknown, run: Run): ApiError {
   const param = paramOf(path);
   const hint = hintOf(issue);
-  if (hint?.onlyNeutral) return unsupported(param);
+  if (hint?.onlyNeutral) return unsupportedBut(param, hint.instead);
   switch (issue.code) {
     case 'invalid_type':
       return wrongType(param, path, hint?.expected ?? typeWords(issue), value);
@@ -63,12 +67,32 @@ function refusal(issue: Issue, path: Path, value: unknown, run: Run): ApiError {
     case 'too_big':
       return tooBig(issue, param, value);
     case 'unrecognized_keys':
-      return unsupported(paramOf([...path, issue.keys[0] ?? '']));
+      return unknownField(issue, paramOf([...path, issue.keys[0] ?? '']));
     case 'invalid_key':
       return invalidValue(paramOf(path.slice(0, -1)), issue.issues[0]?.message ?? 'a key is not allowed.');
     default:
-      return invalidValue(param, issue.message ?? 'it is not allowed.');
+      return invalidValue(param, issue.message ?? wordsOf(issue) ?? 'it is not allowed.');
   }
+}
+
+function unsupportedBut(param: string, instead: string | undefined): ApiError {
+  if (instead === undefined) return unsupported(param);
+  return unsupported(param, `is not supported by this server, which has '${instead}' for it`);
+}
+
+/** Where there are few, all that there are are named. */
+function unknownField(issue: Issue, param: string): ApiError {
+  const { shape = {} } = (ownerOf(issue)?._zod.def ?? {}) as { shape?: object };
+  const fields = Object.keys(shape);
+  if (fields.length === 0 || fields.length > MOST_NAMED) return unsupported(param);
+  return unsupported(param, `is not supported by this server; there are '${fields.join("', '")}'`);
+}
+
+/** What the schema itself says of what it refuses. */
+function wordsOf(issue: Issue): string | undefined {
+  const { error } = (issue.inst?._zod.def ?? {}) as { error?: (issue: Issue) => unknown };
+  const words = error?.(issue);
+  return typeof words === 'string' ? words : undefined;
 }
 
 /** `messages[0].content`, as OpenAI writes where a field is. */

@@ -9,6 +9,8 @@ import { propertyCount } from './property-count.ts';
 interface Hint {
   /** Other values are of a known field that asks for something this server does not do. */
   readonly onlyNeutral?: true;
+  /** The field that does what this one would. */
+  readonly instead?: string | undefined;
   /** Values that are known, and ask for something this server does not do. */
   readonly unsupported?: readonly string[];
   /** What was expected, in an error's words, where the schema's type does not say it well. */
@@ -57,8 +59,8 @@ export function expecting<S extends z.ZodType>(schema: S, expected: string): S {
 }
 
 /** A field that is known, and taken where its value asks for nothing. */
-export function onlyNeutral<S extends z.ZodType>(schema: S) {
-  hints.add(schema, { onlyNeutral: true });
+export function onlyNeutral<S extends z.ZodType>(schema: S, instead?: string) {
+  hints.add(schema, { onlyNeutral: true, instead });
   return schema.nullish();
 }
 

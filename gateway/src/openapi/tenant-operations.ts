@@ -232,6 +232,12 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
     },
     answer: litellmAnswer,
   },
+  'POST /key/{key}/regenerate': {
+    ...litellm,
+    summary: 'Gives the key that the path names another text, as `/key/regenerate` does',
+    request: { schema: z.object({ ...litellmFields, grace_period: z.string().nullish() }) },
+    answer: litellmAnswer,
+  },
   'POST /key/block': {
     ...litellm,
     summary: 'Blocks a key',

@@ -70,6 +70,18 @@ export function mergedLimits(old: LimitsBody, given: LimitsBody | null | undefin
   if (given === null) return {};
   const { budgets, ...limits } = given;
   const merged = { ...old, ...limits };
-  if (budgets === undefined) return merged;
-  return { ...merged, budgets: budgets === null ? null : { ...old.budgets, ...budgets } };
+  if (budgets === undefined) return withoutNulls(merged);
+  return withoutNulls({ ...merged, budgets: budgets === null ? null : { ...old.budgets, ...budgets } });
+}
+
+/** What was taken away is not there: null would be kept, and shown, for ever. */
+export function withoutNulls({ budgets, ...limits }: LimitsBody): LimitsBody {
+  const kept = Object.entries(budgets ?? {})
+    .map(([period, budget]) => [period, present(budget ?? {})] as const)
+    .filter(([, budget]) => Object.keys(budget).length > 0);
+  return { ...present(limits), ...(kept.length === 0 ? {} : { budgets: Object.fromEntries(kept) }) };
+}
+
+function present<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null)) as T;
 }

@@ -7,6 +7,7 @@ export interface Price {
   readonly output: number;
 }
 
+/** Of what has no price: one of nothing that was set is another. */
 export const FREE: Price = { input: 0, cachedInput: 0, output: 0 };
 
 /** Longest name of what has a price. */
@@ -15,8 +16,14 @@ export const MOST_PRICED_NAME = 128;
 /** From the currency's unit for a million tokens to billionths of it for one. */
 const NANOS_OF_TOKEN = 1_000;
 
-/** In the currency's unit for a million tokens, to the thousandth. */
-export const perMillion = z.number().min(0).max(1_000_000);
+/** In the currency's unit for a million tokens, to the thousandth: what is finer would become another price, or none. */
+export const perMillion = z
+  .number()
+  .min(0)
+  .max(1_000_000)
+  .refine((price) => nanos(price) / NANOS_OF_TOKEN === price, {
+    error: 'prices are of a million tokens, in steps of 0.001.',
+  });
 
 /** Prices as a person writes them. */
 export interface PricePerMillion {

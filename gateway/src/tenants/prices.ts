@@ -2,7 +2,7 @@ import { ApiError } from '../errors.ts';
 import { quoted } from '../openai/fields.ts';
 import type { Actor, TenantChanges } from './changes.ts';
 import { grantNames } from './model-grants.ts';
-import { FREE, type Price, type PricePerMillion, priceOf } from './price.ts';
+import { FREE, type Price, type PricePerMillion, priceOf, pricePerMillion } from './price.ts';
 import type { TenantDatabase } from './tables.ts';
 
 export interface NamedPrice extends Price {
@@ -100,7 +100,9 @@ export class Prices {
         .values({ model, ...columns })
         .onConflict((conflict) => conflict.column('model').doUpdateSet(columns))
         .execute();
-      return [undefined, { action: 'price.set', subject: `price:${model}`, details: columns }];
+      const given = pricePerMillion({ input, cachedInput, output });
+      const details = { input: given.input, cached_input: given.cachedInput, output: given.output };
+      return [undefined, { action: 'price.set', subject: `price:${model}`, details }];
     });
   }
 

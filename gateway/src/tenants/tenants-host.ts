@@ -116,7 +116,14 @@ export async function openTenants({
     keys: new Keys(tables, changes, hasher),
     prices,
     spend,
-    admission: new Admission({ counters, spend, prices, now }),
+    admission: new Admission({
+      ...{ counters, spend, prices, now },
+      onUnpriced: (model) =>
+        logger.warn(
+          { model },
+          'a budget of money holds, but the model has no price: what it is asked is not limited by it (set one: polylora tenants price)',
+        ),
+    }),
     async close() {
       isClosed = true;
       await spend.close();

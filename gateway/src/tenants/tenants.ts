@@ -107,6 +107,16 @@ export class Tenants {
     return readTenant(row);
   }
 
+  /** As `find`, but that also a tenant that was removed is there: what it spent is. @throws ApiError tenant_not_found */
+  async assertEver(id: string): Promise<void> {
+    const row = await this.#database
+      .selectFrom('tenant')
+      .select('id')
+      .where('id', '=', id)
+      .executeTakeFirst();
+    if (row === undefined) throw tenantNotFound(id);
+  }
+
   /** In the order of their ids. */
   async list({ limit, after }: PageQuery): Promise<Tenant[]> {
     let query = this.#database

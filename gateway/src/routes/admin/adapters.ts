@@ -19,6 +19,7 @@ import { integerValue, invalidValue, type JsonObject, missing, textValue } from 
 import { actorOf, assertOwnName } from './actor.ts';
 import { asked, opened } from './asked.ts';
 import { exportAdapter } from './export.ts';
+import { assertQuery } from './paging.ts';
 import { releaseBody } from './release-body.ts';
 import { adapterUploads } from './uploads.ts';
 
@@ -141,6 +142,7 @@ async function push(
 }
 
 async function list(c: Context<GatewayEnv>, store: AdaptersStore): Promise<Response> {
+  assertQuery(c, ['tenant', 'limit', 'after']);
   const { limit: given, after } = c.req.query();
   const limit =
     given === undefined

@@ -9,7 +9,7 @@ import { type Context, Hono } from 'hono';
 import type { GatewayEnv } from '../../http/context.ts';
 import { invalidValue, textValue } from '../../openai/fields.ts';
 import { opened } from './asked.ts';
-import { pageBody, pageOf, queryInteger } from './paging.ts';
+import { assertQuery, pageBody, pageOf, queryInteger } from './paging.ts';
 
 const NUMBERS = { min: 1, max: 2 ** 31 - 1 } as const;
 const LONGEST = 256;
@@ -25,6 +25,7 @@ const LONGEST = 256;
 export function adminAudit(database: () => Database | null): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.get('/', async (c) => {
+    assertQuery(c, ['tenant', 'actor', 'action', 'subject', 'limit', 'after']);
     const { asked, limit, after } = pageOf(c);
     const found = await auditEntries(opened(database()), {
       limit,

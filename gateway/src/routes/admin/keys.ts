@@ -2,15 +2,15 @@ import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
 import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
-import { readJsonBody } from '../../http/json-body.ts';
-import { choiceValue } from '../../openai/fields.ts';
+import { readJsonBody, readOptionalJsonBody } from '../../http/json-body.ts';
+import { choiceValue, invalidValue, unsupported } from '../../openai/fields.ts';
 import { parse } from '../../openai/parse.ts';
 import type { KeyFields } from '../../tenants/keys.ts';
 import { mergedLimits } from '../../tenants/limits.ts';
 import { spendRows } from '../../tenants/spend-views.ts';
 import { type ApiKey, OPERATOR_TENANT } from '../../tenants/tenant.ts';
 import { tenantNotFound } from '../../tenants/tenants.ts';
-import { pageBody, pageOf } from './paging.ts';
+import { assertQuery, pageBody, pageOf } from './paging.ts';
 import { actorName, daysOf, openedTenants, scopeOf, type TenancyDeps } from './tenancy.ts';
 import { keyBody, keyChange, newKey, rotation, spendBody } from './tenant-body.ts';
 
@@ -34,10 +34,14 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   const opened = () => openedTenants(deps);
   app.post('/', async (c) => {
     const { tenant, ...given } = parse(newKey, await readJsonBody(c, BODY_LIMIT_BYTES));
-    const made = await createKey(c, deps, tenant ?? null, keyFieldsWith(DEFAULTS, given));
+    const fields = keyFieldsWith(DEFAULTS, given);
+    if (fields.expiresAt !== null && fields.expiresAt <= opened().clock.now())
+      throw invalidValue('expires', 'it is in the past; it is a Unix time in seconds.');
+    const made = await createKey(c, deps, tenant ?? null, fields);
     return c.json(keyBody(made.key, made.text), 201);
   });
   app.get('/', async (c) => {
+    assertQuery(c, ['tenant', 'limit', 'after']);
     const page = pageOf(c);
     const scope = scopeOf(c);
     const tenant = c.req.query('tenant') ?? scope;
@@ -46,7 +50,9 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   });
   app.get('/:id', async (c) => c.json(keyBody(await opened().keys.find(idOf(c), scopeOf(c)))));
   app.patch('/:id', async (c) => {
-    const given = parse(keyChange, await readJsonBody(c, BODY_LIMIT_BYTES));
+    const body = await readJsonBody(c, BODY_LIMIT_BYTES);
+    if (body.tenant !== undefined) throw unsupported('tenant', "cannot change: a key stays its tenant's");
+    const given = parse(keyChange, body);
     return c.json(keyBody(await updateKey(c, deps, idOf(c), (key) => keyFieldsWith(fieldsOf(key), given))));
   });
   app.delete('/:id', async (c) => {
@@ -54,8 +60,7 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     return c.json({ id, deleted: true });
   });
   app.post('/:id/rotate', async (c) => {
-    const given = c.req.header('content-type') === undefined ? {} : await readJsonBody(c, BODY_LIMIT_BYTES);
-    const { overlap_seconds: overlap } = parse(rotation, given);
+    const { overlap_seconds: overlap } = parse(rotation, await readOptionalJsonBody(c, BODY_LIMIT_BYTES));
     const { key, text } = await opened().keys.rotate(
       idOf(c),
       scopeOf(c),
@@ -70,6 +75,7 @@ export function adminKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     );
   }
   app.get('/:id/spend', async (c) => {
+    assertQuery(c, ['from', 'to', 'by']);
     const host = opened();
     const { id, tenant } = await host.keys.find(idOf(c), scopeOf(c));
     const by = (c.req.query('by') ?? 'day')

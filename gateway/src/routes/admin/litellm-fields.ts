@@ -1,14 +1,26 @@
 import { z } from 'zod';
+import { endOf } from '../../admission/periods.ts';
 import { ApiError } from '../../errors.ts';
 import { invalidValue } from '../../openai/fields.ts';
 import type { KeyFields } from '../../tenants/keys.ts';
-import type { LimitsBody, Period } from '../../tenants/limits.ts';
+import { type LimitsBody, type Period, withoutNulls } from '../../tenants/limits.ts';
 import type { ApiKey } from '../../tenants/tenant.ts';
 
 /** Seconds in LiteLLM's units of time. */
 const UNITS = { s: 1, m: 60, h: 3_600, d: 86_400, w: 7 * 86_400, mo: 30 * 86_400 } as const;
 
-/** LiteLLM's budgets that begin anew with our periods do so at the same times there: at midnight and on the first, in UTC. */
+/** What asks for nothing, of fields whose other values ask for what is not there. */
+const USUAL: Readonly<Record<string, readonly unknown[]>> = { key_type: ['default', 'llm_api'] };
+
+/** Texts that are empty where a form was not filled in. */
+const FORM_FIELDS: ReadonlySet<string> = new Set([
+  ...['team_id', 'user_id', 'budget_duration', 'duration', 'grace_period'],
+]);
+
+/** LiteLLM's word for a key that may use no models: to it, an empty list is all of them. */
+const NO_MODELS = 'no-default-models';
+
+/** LiteLLM's budgets that begin anew with our periods do so at the same times there: at midnight and, '30d' as well, on the first, in UTC. */
 const PERIOD_OF: Readonly<Record<string, Period>> = {
   '24h': 'day',
   '1d': 'day',
@@ -40,6 +52,7 @@ export const litellmFields = {
   max_parallel_requests: count,
   blocked: z.boolean().nullish(),
   metadata: z.record(z.string().min(1).max(64), z.unknown()).nullish(),
+  tags: z.array(z.string().max(128)).max(64).nullish(),
 };
 
 /**
@@ -52,6 +65,7 @@ export function withoutNeutral(
 ): Record<string, unknown> {
   for (const [field, value] of Object.entries(body)) {
     if (Object.hasOwn(known, field) || neutral.safeParse(value).success) continue;
+    if (Object.hasOwn(USUAL, field) && USUAL[field]?.includes(value)) continue;
     const name = field.slice(0, 64);
     throw new ApiError(
       'unsupported_parameter',
@@ -59,19 +73,19 @@ export function withoutNeutral(
       name,
     );
   }
-  return Object.fromEntries(Object.entries(body).filter(([field]) => Object.hasOwn(known, field)));
+  return Object.fromEntries(
+    Object.entries(body).filter(
+      ([field, value]) => Object.hasOwn(known, field) && !(value === '' && FORM_FIELDS.has(field)),
+    ),
+  );
 }
 
 type Given = z.infer<z.ZodObject<typeof litellmFields>>;
 
 /** Our fields of LiteLLM's, in the place of those that the key has. */
 export function keyFieldsOf(given: Given, old: KeyFields, now: number): KeyFields {
-  const { models, duration, user_id: user } = given;
-  const metadata = { ...(given.metadata === undefined ? old.metadata : plain(given.metadata ?? {})) };
-  if (user !== undefined) {
-    delete metadata.user_id;
-    if (user !== null) metadata.user_id = user;
-  }
+  const { models, duration } = given;
+  const metadata = metadataWith(given, old.metadata);
   return {
     ...old,
     alias: given.key_alias === undefined ? old.alias : given.key_alias || null,
@@ -79,7 +93,7 @@ export function keyFieldsOf(given: Given, old: KeyFields, now: number): KeyField
     // No models are all models, to LiteLLM.
     models:
       models === undefined ? old.models : models === null || models.length === 0 ? ['*'] : modelsOf(models),
-    limits: limitsWith(given, old.limits),
+    limits: withoutNulls(limitsWith(given, old.limits)),
     metadata,
     expiresAt:
       duration === undefined
@@ -90,11 +104,26 @@ export function keyFieldsOf(given: Given, old: KeyFields, now: number): KeyField
   };
 }
 
-/** What LiteLLM says of a key. */
-export function litellmInfo(key: ApiKey, spend: number): Record<string, unknown> {
+/** What LiteLLM keeps beside a key's metadata, and we in it: all of it is as it was where it is not given. */
+function metadataWith(given: Given, old: KeyFields['metadata']): Record<string, unknown> {
+  const { user_id, budget_duration } = old;
+  const metadata: Record<string, unknown> =
+    given.metadata === undefined ? { ...old } : { user_id, budget_duration, ...plain(given.metadata ?? {}) };
+  if (given.user_id !== undefined) metadata.user_id = given.user_id;
+  // As it was written: '30d' is a month to LiteLLM, too.
+  if (given.budget_duration !== undefined) metadata.budget_duration = given.budget_duration;
+  if (given.max_budget === null) metadata.budget_duration = null;
+  if (given.tags !== undefined) metadata.tags = given.tags === null ? null : JSON.stringify(given.tags);
+  for (const name of ['user_id', 'budget_duration', 'tags'])
+    if (metadata[name] == null) delete metadata[name];
+  return metadata;
+}
+
+/** What LiteLLM says of a key. @param now when its budget is looked at */
+export function litellmInfo(key: ApiKey, spend: number, now: number): Record<string, unknown> {
   const { budgets, ...limits } = key.limitsBody;
   const [period, budget] = Object.entries(budgets ?? {}).find(([, each]) => each?.money != null) ?? [];
-  const durations: Record<string, string | null> = { day: '1d', month: '1mo', total: null };
+  const reset = period === undefined ? null : endOf(period as Period, now);
   return {
     token: key.id,
     token_id: key.id,
@@ -102,20 +131,41 @@ export function litellmInfo(key: ApiKey, spend: number): Record<string, unknown>
     key_alias: key.alias,
     team_id: key.tenant,
     user_id: key.metadata.user_id ?? null,
-    models: key.models.includes('*') ? [] : key.models,
+    models: shownModels(key.models),
     aliases: {},
     spend,
     max_budget: budget?.money ?? null,
-    budget_duration: period === undefined ? null : durations[period],
+    budget_duration: period === undefined ? null : durationOf(period as Period, key.metadata),
+    budget_reset_at: reset === null ? null : new Date(reset).toISOString(),
     rpm_limit: limits.requests_per_minute ?? null,
     tpm_limit: limits.tokens_per_minute ?? null,
     max_parallel_requests: limits.concurrent_requests ?? null,
     blocked: key.blocked,
-    metadata: key.metadata,
+    metadata: { ...key.metadata, ...tagsOf(key.metadata) },
     expires: key.expiresAt === null ? null : new Date(key.expiresAt).toISOString(),
     created_at: new Date(key.createdAt).toISOString(),
     updated_at: new Date(key.updatedAt).toISOString(),
   };
+}
+
+/** As it was given, as long as the budget is still of that period. */
+function durationOf(period: Period, { budget_duration: given }: KeyFields['metadata']): string | null {
+  if (typeof given === 'string' && PERIOD_OF[given] === period) return given;
+  return { day: '1d', month: '1mo', total: null }[period];
+}
+
+function tagsOf({ tags }: KeyFields['metadata']): { readonly tags?: unknown } {
+  if (typeof tags !== 'string' || !tags.startsWith('[')) return {};
+  try {
+    return { tags: JSON.parse(tags) };
+  } catch {
+    return {};
+  }
+}
+
+function shownModels(models: readonly string[]): readonly string[] {
+  if (models.includes('*')) return [];
+  return models.length === 0 ? [NO_MODELS] : models;
 }
 
 function limitsWith(given: Given, old: LimitsBody): LimitsBody {
@@ -133,6 +183,11 @@ function limitsWith(given: Given, old: LimitsBody): LimitsBody {
   );
   const budgets: NonNullable<LimitsBody['budgets']> = withoutMoney;
   if (most != null) budgets[period] = { ...budgets[period], money: most };
+  else if (given.budget_duration != null)
+    throw invalidValue(
+      'budget_duration',
+      "there is no budget that it could be of: give 'max_budget' as well.",
+    );
   return { ...limits, budgets };
 }
 
@@ -163,7 +218,9 @@ function secondsOf(duration: string, field: string): number {
 
 /** LiteLLM's names for all models. */
 function modelsOf(models: readonly string[]): string[] {
-  return models.map((model) => (model === 'all-team-models' || model === 'all-proxy-models' ? '*' : model));
+  return models
+    .filter((model) => model !== NO_MODELS)
+    .map((model) => (model === 'all-team-models' || model === 'all-proxy-models' ? '*' : model));
 }
 
 /** What is not a plain value is kept as its JSON. */
@@ -176,7 +233,7 @@ function plain(metadata: Readonly<Record<string, unknown>>): Record<string, unkn
   );
 }
 
-function isNeutral(value: unknown): boolean {
+export function isNeutral(value: unknown): boolean {
   if (value === null || value === false || value === '' || value === 0) return true;
   return typeof value === 'object' && Object.keys(value).length === 0;
 }

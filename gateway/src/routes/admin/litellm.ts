@@ -2,14 +2,14 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
-import { readJsonBody } from '../../http/json-body.ts';
+import { readOptionalJsonBody } from '../../http/json-body.ts';
 import { invalidValue, quoted, unsupported } from '../../openai/fields.ts';
 import { parse } from '../../openai/parse.ts';
 import { isKeyText } from '../../tenants/key-hash.ts';
 import type { KeyFields, KeyFilter } from '../../tenants/keys.ts';
 import { moneyOf } from '../../tenants/limits.ts';
 import { spendRows } from '../../tenants/spend-views.ts';
-import type { ApiKey } from '../../tenants/tenant.ts';
+import { type ApiKey, OPERATOR_TENANT } from '../../tenants/tenant.ts';
 import { createKey, fieldsOf, updateKey } from './keys.ts';
 import { graceSeconds, keyFieldsOf, litellmFields, litellmInfo, withoutNeutral } from './litellm-fields.ts';
 import { queryInteger } from './paging.ts';
@@ -23,6 +23,8 @@ const LOOKED_AT_ONCE = 500;
 /** Others would list, and have a script delete, keys that it did not ask for. */
 const LIST_PARAMS: ReadonlySet<string> = new Set([
   ...['page', 'size', 'team_id', 'user_id', 'key_alias', 'key_hash', 'return_full_object'],
+  // Which keys are listed does not depend on them.
+  ...['sort_order', 'expand'],
 ]);
 const NO_FILTER = 'is not something that keys are listed by here';
 
@@ -33,6 +35,7 @@ const updateFields = { ...litellmFields, key: name };
 const updateBody = z.object(updateFields);
 const regenerateFields = { ...updateFields, grace_period: z.string().max(16).nullish() };
 const regenerateBody = z.object(regenerateFields);
+const regenerateNamed = z.object({ ...regenerateFields, key: z.unknown().optional() });
 const blockBody = z.object({ key: name });
 const deleteFields = {
   keys: z.array(name).max(MOST_DELETED).nullish(),
@@ -58,22 +61,40 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const opened = () => openedTenants(deps);
   const read = async <S extends z.ZodType>(c: Context<GatewayEnv>, schema: S, fields: object) =>
-    parse(schema, withoutNeutral(await readJsonBody(c, BODY_LIMIT_BYTES), { ...fields }));
+    parse(schema, withoutNeutral(await readOptionalJsonBody(c, BODY_LIMIT_BYTES), { ...fields }));
+  const info = (key: ApiKey, spend: number) => litellmInfo(key, spend, opened().clock.now());
 
   app.post('/generate', async (c) => {
     const { team_id: team, ...given } = await read(c, generateBody, generateFields);
     const fields = keyFieldsOf(given, NEW_KEY, opened().clock.now());
     const { key, text } = await createKey(c, deps, team ?? null, fields);
-    return c.json({ ...litellmInfo(key, 0), key: text });
+    if (key.tenant === OPERATOR_TENANT && team == null)
+      deps.logger.warn(
+        { key: key.id },
+        "a key was made without a 'team_id', and is the operator's: its tenant has no limits and no budget",
+      );
+    return c.json({ ...info(key, 0), key: text });
   });
   app.post('/update', async (c) => {
     const { key: named, ...given } = await read(c, updateBody, updateFields);
     const now = opened().clock.now();
     const key = await updateKey(c, deps, await idOf(named), (old) => keyFieldsOf(given, fieldsOf(old), now));
-    return c.json({ key: key.id, ...litellmInfo(key, await spendOf(key)) });
+    return c.json({ key: key.id, ...info(key, await spendOf(key)) });
   });
   app.post('/regenerate', async (c) => {
-    const { key: named, grace_period: grace, ...given } = await read(c, regenerateBody, regenerateFields);
+    const { key: named, ...given } = await read(c, regenerateBody, regenerateFields);
+    return regenerated(c, named, given);
+  });
+  // The key in the path is the one that is meant, as LiteLLM has it.
+  app.post('/:key/regenerate', async (c) => {
+    const { key: _, ...given } = await read(c, regenerateNamed, regenerateFields);
+    return regenerated(c, c.req.param('key'), given);
+  });
+  async function regenerated(
+    c: Context<GatewayEnv>,
+    named: string,
+    { grace_period: grace, ...given }: Omit<z.infer<typeof regenerateNamed>, 'key'>,
+  ): Promise<Response> {
     const overlapSeconds = graceSeconds(grace);
     const id = await idOf(named);
     const now = opened().clock.now();
@@ -81,17 +102,21 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     if (Object.keys(given).length > 0)
       await updateKey(c, deps, id, (old) => keyFieldsOf(given, fieldsOf(old), now));
     const { key, text } = await opened().keys.rotate(id, scopeOf(c), overlapSeconds, actorName(c));
-    return c.json({ ...litellmInfo(key, await spendOf(key)), key: text });
-  });
+    return c.json({ ...info(key, await spendOf(key)), key: text });
+  }
   for (const blocked of [true, false]) {
     app.post(blocked ? '/block' : '/unblock', async (c) => {
       const { key: named } = await read(c, blockBody, blockBody.shape);
       const key = await updateKey(c, deps, await idOf(named), (old) => ({ ...fieldsOf(old), blocked }));
-      return c.json(litellmInfo(key, await spendOf(key)));
+      return c.json(info(key, await spendOf(key)));
     });
   }
   app.post('/delete', async (c) => {
     const { keys, key_aliases: aliases } = await read(c, deleteBody, deleteFields);
+    if ((keys ?? []).length + (aliases ?? []).length === 0) {
+      const message = "Missing required parameter: 'keys' or 'key_aliases', a list of at least one.";
+      throw new ApiError('missing_required_parameter', message, 'keys');
+    }
     const ids = await Promise.all([
       ...(keys ?? []).map((each) => idOf(each)),
       ...(aliases ?? []).map((each, index) => idOfAlias(each, scopeOf(c), `key_aliases[${index}]`)),
@@ -103,13 +128,15 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
   });
   app.get('/info', async (c) => {
     const named = c.req.query('key') ?? c.get('access').principal.key;
-    if (named === null) throw notFound('');
+    if (named === null)
+      throw new ApiError('key_not_found', "The key that asks is the configuration's own; name one by 'key'.");
     const key = await opened().keys.find(await idOf(named), scopeOf(c));
-    return c.json({ key: key.id, info: litellmInfo(key, await spendOf(key)) });
+    return c.json({ key: key.id, info: info(key, await spendOf(key)) });
   });
   app.get('/list', async (c) => {
     const query = c.req.query();
-    for (const param of Object.keys(query)) if (!LIST_PARAMS.has(param)) throw unsupported(param, NO_FILTER);
+    for (const [param, value] of Object.entries(query))
+      if (!LIST_PARAMS.has(param) && value !== '' && value !== 'false') throw unsupported(param, NO_FILTER);
     const size = query.size === undefined ? PAGE.usual : queryInteger(query.size, 'size', PAGE);
     const page = query.page === undefined ? 1 : queryInteger(query.page, 'page', PAGE_NUMBER);
     const scope = scopeOf(c);
@@ -131,9 +158,7 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
         : await ofUser(query.user_id, team, filter, { size, skip });
     const isFull = query.return_full_object === 'true';
     return c.json({
-      keys: await Promise.all(
-        found.map(async (key) => (isFull ? litellmInfo(key, await spendOf(key)) : key.id)),
-      ),
+      keys: await Promise.all(found.map(async (key) => (isFull ? info(key, await spendOf(key)) : key.id))),
       total_count: total,
       current_page: page,
       total_pages: Math.ceil(total / size),
@@ -170,7 +195,7 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     if (!isKeyText(named)) return named;
     const id = await opened().keys.idOf(named);
     // Its text is not repeated: it may be another server's.
-    if (id === null) throw notFound('');
+    if (id === null) throw new ApiError('key_not_found', 'There is no key with this text.');
     return id;
   }
 

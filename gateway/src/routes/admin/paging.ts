@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import type { GatewayEnv } from '../../http/context.ts';
-import { integerValue } from '../../openai/fields.ts';
+import { integerValue, unsupported } from '../../openai/fields.ts';
 import type { PageQuery } from '../../tenants/tenants.ts';
 
 const PAGE = { min: 1, max: 1_000, usual: 100 } as const;
@@ -10,6 +10,13 @@ export function pageOf(c: Context<GatewayEnv>): PageQuery & { readonly asked: nu
   const { limit: given, after } = c.req.query();
   const asked = given === undefined ? PAGE.usual : queryInteger(given, 'limit', PAGE);
   return { limit: asked + 1, after: after ?? null, asked };
+}
+
+/** What is misspelt would be passed over, and a list would be of all that there is. @throws ApiError unsupported_parameter */
+export function assertQuery(c: Context<GatewayEnv>, known: readonly string[]): void {
+  const unknown = Object.keys(c.req.query()).find((param) => !known.includes(param));
+  if (unknown === undefined) return;
+  throw unsupported(unknown.slice(0, 64), `is not one of this URL's; there are '${known.join("', '")}'`);
 }
 
 export function queryInteger(

@@ -5,6 +5,7 @@ import { textValue } from '../../openai/fields.ts';
 import { parse } from '../../openai/parse.ts';
 import { MOST_PRICED_NAME, priceOf, pricePerMillion } from '../../tenants/price.ts';
 import type { SetPrice } from '../../tenants/prices.ts';
+import { assertQuery } from './paging.ts';
 import { actorName, openedTenants, type TenancyDeps } from './tenancy.ts';
 import { newPrice } from './tenant-body.ts';
 
@@ -22,9 +23,10 @@ const BODY_LIMIT_BYTES = 64 << 10;
 export function adminPrices(deps: TenancyDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const opened = () => openedTenants(deps).prices;
-  app.get('/', async (c) =>
-    c.json({ object: 'list', data: (await opened().list()).map(priceBody), has_more: false }),
-  );
+  app.get('/', async (c) => {
+    assertQuery(c, ['limit', 'after']);
+    return c.json({ object: 'list', data: (await opened().list()).map(priceBody), has_more: false });
+  });
   app.put('/:model', async (c) => {
     const model = textValue(c.req.param('model'), 'model', MOST_PRICED_NAME);
     const { input, output, cached_input: cached } = parse(newPrice, await readJsonBody(c, BODY_LIMIT_BYTES));

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
+import type { Logger } from '../../logging.ts';
 import type { TenantsHost } from '../../tenants/tenants-host.ts';
 
 const FIRST_DAY = '0000-01-01';
@@ -12,10 +13,11 @@ export interface TenancyDeps {
   /** null until it is open, and where keys are not checked. */
   readonly tenants: () => TenantsHost | null;
   readonly checksKeys: boolean;
+  readonly logger: Logger;
 }
 
 /** @throws ApiError keys_disabled, engine_unavailable */
-export function openedTenants({ tenants, checksKeys }: TenancyDeps): TenantsHost {
+export function openedTenants({ tenants, checksKeys }: Omit<TenancyDeps, 'logger'>): TenantsHost {
   const open = tenants();
   if (open !== null) return open;
   if (!checksKeys)
@@ -45,5 +47,6 @@ export function daysOf(c: Context<GatewayEnv>): { readonly from: string; readonl
     if (!DAY.test(day))
       throw new ApiError('invalid_value', `Invalid '${param}': expected a day such as 2026-11-22.`, param);
   }
+  if (from > to) throw new ApiError('invalid_value', `Invalid 'from': it is after 'to' (${to}).`, 'from');
   return { from, to };
 }

@@ -27,7 +27,12 @@ const tenantFields = {
 };
 
 export const newTenant = z.strictObject({
-  id: z.string().regex(TENANT_ID, 'letters, digits, ".", "_" and "-", a letter or digit first, at most 63.'),
+  id: z
+    .string()
+    .regex(
+      TENANT_ID,
+      "it must be of letters, digits, '.', '_' and '-', a letter or digit first, at most 63.",
+    ),
   ...tenantFields,
 });
 export const tenantChange = z.strictObject(tenantFields);

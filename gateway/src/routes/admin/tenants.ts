@@ -9,7 +9,7 @@ import { mergedLimits } from '../../tenants/limits.ts';
 import { spendRows } from '../../tenants/spend-views.ts';
 import type { Tenant } from '../../tenants/tenant.ts';
 import { type TenantFields, tenantNotFound } from '../../tenants/tenants.ts';
-import { pageBody, pageOf } from './paging.ts';
+import { assertQuery, pageBody, pageOf } from './paging.ts';
 import { actorName, daysOf, openedTenants, scopeOf, type TenancyDeps } from './tenancy.ts';
 import { newTenant, spendBody, tenantBody, tenantChange } from './tenant-body.ts';
 
@@ -34,6 +34,7 @@ export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
     return c.json(tenantBody(tenant), 201);
   });
   app.get('/', operatorsOnly(), async (c) => {
+    assertQuery(c, ['limit', 'after']);
     const page = pageOf(c);
     return c.json(pageBody(await opened().tenants.list(page), page.asked, tenantBody));
   });
@@ -48,8 +49,10 @@ export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
     return c.json({ id: ownId(c), deleted: true });
   });
   app.get('/:id/spend', async (c) => {
+    assertQuery(c, ['from', 'to', 'by']);
     const host = opened();
-    const { id } = await host.tenants.find(ownId(c));
+    const id = ownId(c);
+    await host.tenants.assertEver(id);
     const by = (c.req.query('by') ?? 'day')
       .split(',')
       .map((group) => choiceValue(group, 'by', ['day', 'key', 'model'] as const));
