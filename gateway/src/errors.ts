@@ -36,7 +36,7 @@ export const ERRORS = {
   decimal_below_min_value: badRequest('A number is smaller than the field allows.'),
   array_above_max_length: badRequest('An array has too many elements.'),
   object_above_max_properties: badRequest(
-    'An object has too many entries, or all large ones of the body together.',
+    'An object has too many entries, or all of the body together.',
   ),
   string_above_max_length: badRequest('A string is too long.'),
   empty_array: badRequest('An array needs at least one element.'),

@@ -111,6 +111,15 @@ describe("LiteLLM's /key", () => {
     expect([await holds(first.key), await holds(second.json.key)]).toEqual([false, true]);
     const third = await ask('regenerate', { key: first.token_id, grace_period: '1h' });
     expect([await holds(second.json.key), await holds(third.json.key)]).toEqual([true, true]);
+    // A null changes nothing.
+    const whole = { duration: null, models: null, max_budget: null, budget_duration: null, key_alias: null };
+    const fourth = await ask('regenerate', { key: first.token_id, grace_period: '1h', ...whole });
+    expect(fourth.json).toMatchObject({
+      key_alias: 'turned',
+      rpm_limit: 60,
+      max_budget: 3,
+      budget_duration: '24h',
+    });
     for (const [body, param] of [
       [{ grace_period: 'soon' }, 'grace_period'],
       [{ grace_period: '91d' }, 'grace_period'],
