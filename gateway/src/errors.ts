@@ -35,9 +35,7 @@ export const ERRORS = {
   decimal_above_max_value: badRequest('A number is larger than the field allows.'),
   decimal_below_min_value: badRequest('A number is smaller than the field allows.'),
   array_above_max_length: badRequest('An array has too many elements.'),
-  object_above_max_properties: badRequest(
-    'An object has too many entries, or all of the body together.',
-  ),
+  object_above_max_properties: badRequest('An object has too many entries, or all of the body together.'),
   string_above_max_length: badRequest('A string is too long.'),
   empty_array: badRequest('An array needs at least one element.'),
   empty_string: badRequest('A string needs at least one character.'),
