@@ -2,8 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Gateway, oracleModel, startGateway } from '../support/gateway.ts';
-
-const OPERATOR_KEY = 'operator-key-of-the-tests';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
 /** The real server with the real model, and what an operator can do with it. */
 export interface ConformanceServer {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { verifyAudit } from '@polylora/adapters-store';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { openApp, type TestApp } from '../support/app.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 import { MODEL } from '../support/store-model.ts';
 

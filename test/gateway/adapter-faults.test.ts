@@ -12,9 +12,9 @@ import {
   startGateway,
   until,
 } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { mountSmallDisk } from '../support/small-disk.ts';
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const DISK_MEGABYTES = 48;
 
 describe('the adapters store of a gateway, when things go wrong', () => {

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_ADAPTERS, type Gateway, launch, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const DIGEST = /[0-9a-f]{64}/;
 
 describe('polylora adapters', () => {

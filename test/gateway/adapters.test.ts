@@ -7,8 +7,8 @@ import { setTimeout } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_ADAPTERS, type Gateway, metric, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const IN_FLIGHT = 200;
 
 describe('the adapters store behind the gateway', () => {

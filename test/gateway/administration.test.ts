@@ -1,7 +1,8 @@
 /** What administrators are told: of what is gone, of what is misspelt, and of what they may ask for instead. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { openApp, type TestApp } from '../support/app.ts';
 import { until } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
 let gateway: TestApp;
 /** An administrator's key of the tenant `acme`. */

@@ -3,8 +3,9 @@ import type { Server } from 'node:http';
 import { migrateBack } from '@polylora/adapters-store';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createHttpServer, listen } from '../../gateway/src/server.ts';
-import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { openApp, type TestApp } from '../support/app.ts';
 import { launch } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
 const HASH = /[0-9a-f]{64}/;
 

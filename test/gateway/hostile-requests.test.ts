@@ -4,8 +4,15 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OPERATOR_KEY } from '../support/app.ts';
-import { type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import {
+  administer,
+  answerTo,
+  type Gateway,
+  type PlainAnswer,
+  START_MILLISECONDS,
+  startGateway,
+} from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
 /** Of the gateway's time for a refusal, on a machine that parses the reference in its time. */
 const BOUND_SECONDS = 0.05;
@@ -31,40 +38,19 @@ beforeAll(async () => {
     ...{ auth: 'keys', adapters: null, args: ['--log-level', 'warn'] },
     env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
   });
-  for (const id of ['hostile', 'peaceful']) await admin('tenants', { id });
+  for (const id of ['hostile', 'peaceful']) await administer(gateway, 'tenants', { id });
   // An administrator, who reaches the most routes.
-  attacker = (await admin('keys', { tenant: 'hostile', role: 'admin' })).key;
-  somebodyElse = (await admin('keys', { tenant: 'peaceful' })).key;
+  attacker = (await administer(gateway, 'keys', { tenant: 'hostile', role: 'admin' })).key;
+  somebodyElse = (await administer(gateway, 'keys', { tenant: 'peaceful' })).key;
 }, START_MILLISECONDS);
 afterAll(() => gateway?.stop());
 
-async function admin(path: string, body: object): Promise<{ key: string }> {
-  const { status, text } = await post(OPERATOR_KEY, `/admin/v1/${path}`, JSON.stringify(body));
-  expect(status).toBe(201);
-  return JSON.parse(text);
-}
+type Answer = Pick<PlainAnswer, 'status' | 'text'>;
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-}
-
-function post(key: string, path: string, body: string, type = 'application/json'): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = { authorization: `Bearer ${key}`, 'content-type': type };
-    // A connection each: one whose body was not read is closed after its answer.
-    const sent = httpRequest(`${gateway.url}${path}`, { method: 'POST', agent: false, headers });
-    sent.on('error', reject);
-    sent.on('response', (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (data: string) => {
-        text += data;
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    sent.end(body);
-  });
+function post(key: string, path: string, body: string, type = 'application/json'): Promise<PlainAnswer> {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': type };
+  // A connection each: one whose body was not read is closed after its answer.
+  return answerTo(httpRequest(`${gateway.url}${path}`, { method: 'POST', agent: false, headers }), body);
 }
 
 /** Sends bytes until the server answers, however many there would be, and reads that. */

@@ -13,6 +13,7 @@ import {
   until,
 } from '../support/gateway.ts';
 import { LocalHub } from '../support/hub.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { S3_ENVIRONMENT, type S3Server, startS3 } from '../support/s3.ts';
 
 /** What these tests read in the admin API's answers. */
@@ -24,7 +25,6 @@ interface Body {
   readonly releases: readonly { readonly source: object }[];
 }
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const TOKEN = 'hf_canaryOfTheTests';
 
 describe('imports through the gateway, whose adapters are kept in S3', () => {

@@ -2,8 +2,9 @@
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createLogger } from '../../gateway/src/logging.ts';
-import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { openApp, type TestApp } from '../support/app.ts';
 import { until } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
 let gateway: TestApp;
 /** Users' keys of two tenants. */

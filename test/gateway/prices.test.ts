@@ -3,8 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { openApp, type TestApp } from '../support/app.ts';
 import { START_MILLISECONDS, startGateway, until } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { answerCompletion, startUpstream } from '../support/upstream.ts';
 
 const BASE = { id: 'base-model', parent: null, task: 'generate' } as const;

@@ -1,9 +1,9 @@
 /** RELIABILITY 21: what no client library would send, written to a running server's socket. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OPERATOR_KEY } from '../support/app.ts';
 import { FIXTURES } from '../support/engine.ts';
-import { type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { administer, type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { exchange, statusesIn } from '../support/raw-http.ts';
 
 /** Only administrators are told of it. */
@@ -19,21 +19,11 @@ beforeAll(async () => {
     ...{ auth: 'keys', adapters: null, args: [...tiny, '--log-level', 'info'] },
     env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
   });
-  await admin('tenants', { id: SECRETIVE, name: CANARY });
-  await admin('tenants', { id: 'acme' });
-  userKey = (await admin('keys', { tenant: 'acme' })).key;
+  await administer(gateway, 'tenants', { id: SECRETIVE, name: CANARY });
+  await administer(gateway, 'tenants', { id: 'acme' });
+  userKey = (await administer(gateway, 'keys', { tenant: 'acme' })).key;
 }, START_MILLISECONDS);
 afterAll(() => gateway?.stop());
-
-async function admin(path: string, body: object): Promise<{ key: string }> {
-  const response = await fetch(`${gateway.url}/admin/v1/${path}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${OPERATOR_KEY}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  expect(response.status).toBe(201);
-  return (await response.json()) as { key: string };
-}
 
 const bearer = (key: string | null) => (key === null ? [] : [`authorization: Bearer ${key}`]);
 const lines = (...all: string[]) => `${all.join('\r\n')}\r\n\r\n`;

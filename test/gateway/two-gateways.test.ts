@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEMO_ADAPTERS, type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
 import { S3_ENVIRONMENT, type S3Server, startS3 } from '../support/s3.ts';
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const CLIENT_KEY = 'key-of-a-tenant';
 const TENANT = `key-${createHash('sha256').update(CLIENT_KEY).digest('hex').slice(0, 12)}`;
 const programs = postgresPrograms();

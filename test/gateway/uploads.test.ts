@@ -15,8 +15,8 @@ import {
   startGateway,
   until,
 } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const CHUNK = { 'content-type': 'application/offset+octet-stream' };
 /** Those of tenants do not reach it. */
 const OWN_HEADERS = new Set(['x-request-id', 'date', 'openai-processing-ms']);

@@ -1,6 +1,7 @@
 /** What another server is told of who asks: enough to tell users apart, and nothing of who they are. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { OPERATOR_KEY, openApp, type TestApp } from '../support/app.ts';
+import { openApp, type TestApp } from '../support/app.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { answerCompletion, startUpstream, type TestUpstream } from '../support/upstream.ts';
 
 let upstream: TestUpstream;

@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FIXTURES } from '../support/engine.ts';
 import { type Gateway, launch, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { NEEDS_PEFT, pythonHas, runPython } from '../support/python.ts';
 import { distance } from './expected.ts';
 
-const OPERATOR_KEY = 'operator-key-of-the-tests';
 const TYPES = ['lora', 'rslora', 'dora', 'ia3', 'road-1', 'road-2', 'road-4', 'vera'];
 /** Trained factors are rounded to f16 in the page pool, as keys and values are. */
 const MEAN = 0.005;

