@@ -17,6 +17,7 @@ import { OPERATOR_KEY } from '../support/operator-key.ts';
 /** Of the gateway's time for a refusal, on a machine that parses the reference in its time. */
 const BOUND_SECONDS = 0.05;
 const ATTEMPTS = 5;
+const ROUNDS = 4;
 /** What JSON.parse takes for the reference on the two cores that the figures are for. */
 const REFERENCE_SECONDS = 0.035;
 /** Attackers at once. */
@@ -242,14 +243,22 @@ describe.runIf(process.platform === 'linux')('a hostile request', () => {
   it('is refused on every route, in the time of a few small ones', async () => {
     for (const { name, send } of attacks()) {
       await send();
-      const [before, slow] = [spent(), slowness()];
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const { status, text } = await send();
-        expect([400, 413, 431], `${name}: ${status} ${text.slice(0, 300)}`).toContain(status);
-        expect(text, name).toMatch(/"code":"(?!invalid_json|internal)\w+"/);
+      const cost = async () => {
+        const before = spent();
+        for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+          const { status, text } = await send();
+          expect([400, 413, 431], `${name}: ${status} ${text.slice(0, 300)}`).toContain(status);
+          expect(text, name).toMatch(/"code":"(?!invalid_json|internal)\w+"/);
+        }
+        return (spent() - before) / ATTEMPTS;
+      };
+      // Where others use the machine, the same work takes longer for a while; what always takes too long does so each time.
+      let [least, bound] = [Number.POSITIVE_INFINITY, 0];
+      for (let round = 0; round < ROUNDS && least >= bound; round++) {
+        bound = BOUND_SECONDS * slowness();
+        least = Math.min(least, await cost());
       }
-      const each = (spent() - before) / ATTEMPTS;
-      expect(each, `${name} on a machine ${slow.toFixed(1)} times slower`).toBeLessThan(BOUND_SECONDS * slow);
+      expect(least, name).toBeLessThan(bound);
     }
   }, 300_000);
 

@@ -232,7 +232,7 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
     },
     answer: litellmAnswer,
   },
-  'POST /key/{key}/regenerate': {
+  'POST /key/:key/regenerate': {
     ...litellm,
     summary: 'Gives the key that the path names another text, as `/key/regenerate` does',
     request: { schema: z.object({ ...litellmFields, grace_period: z.string().nullish() }) },
