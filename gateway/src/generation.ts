@@ -180,9 +180,8 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
   };
   const answers = requests.map(ask);
-  const [only] = answers;
   try {
-    return only !== undefined && answers.length === 1 ? await only : (await Promise.all(answers)).flat();
+    return (await Promise.all(answers)).flat();
   } catch (error) {
     leave();
     // Those that it ends tell what came of them, which is at once.

@@ -111,11 +111,10 @@ function mostTokens(prompt: Prompt): number {
     case 'text':
       return Buffer.byteLength(prompt.text) + AROUND_MESSAGE;
     case 'chat': {
+      const { kind: _, messages, ...rest } = prompt;
       let tokens = AROUND_ALL;
-      for (const message of prompt.messages) tokens += AROUND_MESSAGE + bytesOf(message);
-      for (const [name, value] of Object.entries(prompt))
-        if (name !== 'kind' && name !== 'messages') tokens += bytesOfPart(value);
-      return tokens;
+      for (const message of messages) tokens += AROUND_MESSAGE + bytesOf(message);
+      return tokens + bytesOf(rest);
     }
   }
 }
@@ -123,11 +122,9 @@ function mostTokens(prompt: Prompt): number {
 /** Bytes of all that a prompt says: texts as they are, and what is more than text as JSON. */
 function bytesOf(value: object): number {
   let bytes = 0;
-  for (const part of Object.values(value)) bytes += bytesOfPart(part);
+  for (const part of Object.values(value)) {
+    if (typeof part === 'string') bytes += Buffer.byteLength(part);
+    else if (part !== null && part !== undefined) bytes += Buffer.byteLength(JSON.stringify(part));
+  }
   return bytes;
-}
-
-function bytesOfPart(part: unknown): number {
-  if (typeof part === 'string') return Buffer.byteLength(part);
-  return part === null || part === undefined ? 0 : Buffer.byteLength(JSON.stringify(part));
 }

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 
 /** Those that ask most, whose name is computed once. */
 const MOST_TENANTS = 1_000;
@@ -10,7 +11,10 @@ const MOST_TENANTS = 1_000;
  */
 export class Pseudonyms {
   readonly #key: Buffer;
-  readonly #tenants = new Map<string, string>();
+  readonly #tenants = new LRUCache<string, string>({
+    max: MOST_TENANTS,
+    memoMethod: (tenant) => this.of('tenant', tenant),
+  });
 
   constructor(secret: Buffer) {
     this.#key = createHmac('sha256', secret).update('polylora upstream').digest();
@@ -27,11 +31,6 @@ export class Pseudonyms {
   }
 
   ofTenant(tenant: string): string {
-    const known = this.#tenants.get(tenant);
-    if (known !== undefined) return known;
-    const made = this.of('tenant', tenant);
-    if (this.#tenants.size >= MOST_TENANTS) this.#tenants.clear();
-    this.#tenants.set(tenant, made);
-    return made;
+    return this.#tenants.memo(tenant);
   }
 }

@@ -20,12 +20,16 @@ export interface UpstreamStart {
  * @throws UpstreamKeyRefused
  */
 export async function startUpstream({ logger, say, ...options }: UpstreamStart): Promise<Backend> {
-  const { url, key, prefixCache, upstreamPriority, upstreamAnswerBytes, secret } = options;
   const backend = new UpstreamBackend({
-    ...{ url, key, prefixes: prefixCache, priorities: upstreamPriority, secret, logger },
-    mostAnswerBytes: upstreamAnswerBytes,
+    url: options.url,
+    key: options.key,
+    prefixes: options.prefixCache,
+    priorities: options.upstreamPriority,
+    secret: options.secret,
+    mostAnswerBytes: options.upstreamAnswerBytes,
+    logger,
   });
-  say(`Answers come from ${new URL(url).origin}. Waiting until it serves a model...`);
+  say(`Answers come from ${new URL(options.url).origin}. Waiting until it serves a model...`);
   try {
     await backend.start();
   } catch (error) {

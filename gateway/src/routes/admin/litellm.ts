@@ -98,9 +98,9 @@ export function litellmKeys(deps: TenancyDeps): Hono<GatewayEnv> {
     const overlapSeconds = graceSeconds(grace);
     const id = await idOf(named);
     const now = opened().clock.now();
-    // Before the text, which is shown once: where this is refused, the key is as it was.
     // Clients write LiteLLM's whole form, with nulls where they change nothing: nobody's key is freed of its limits by a rotation.
     const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+    // Before the text, which is shown once: where this is refused, the key is as it was.
     if (Object.keys(changes).length > 0)
       await updateKey(c, deps, id, (old) => keyFieldsOf(changes, fieldsOf(old), now));
     const { key, text } = await opened().keys.rotate(id, scopeOf(c), overlapSeconds, actorName(c));
