@@ -30,6 +30,11 @@ export const ERRORS = {
   missing_required_parameter: badRequest('A required field is absent.'),
   invalid_type: badRequest('A field has the wrong JSON type.'),
   invalid_value: badRequest('A field has a value that is not allowed, or that contradicts another field.'),
+  not_cached: serverError(
+    504,
+    false,
+    'The request asks for an answer of the cache or none (`only-if-cached`), and the cache has none.',
+  ),
   integer_above_max_value: badRequest('An integer is larger than the field allows.'),
   integer_below_min_value: badRequest('An integer is smaller than the field allows.'),
   decimal_above_max_value: badRequest('A number is larger than the field allows.'),

@@ -20,6 +20,7 @@ import { StartingBackend } from './backends/starting.ts';
 import { startUpstream } from './backends/upstream/start.ts';
 import { localUrl, readyBanner } from './banner.ts';
 import { BatchHost } from './batches/batch-host.ts';
+import type { CacheHost } from './cache/cache-host.ts';
 import type { LiveConfig, Reload } from './config/live-config.ts';
 import { unknownVariables } from './config/load.ts';
 import type { Config } from './config/schema.ts';
@@ -29,6 +30,7 @@ import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
 import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
+import { openCache } from './start/answer-cache.ts';
 import { startEmbedded } from './start/embedded.ts';
 import { createEncoder } from './start/encoder.ts';
 import { SteadyClock } from './steady-clock.ts';
@@ -88,6 +90,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   let tenants = null as TenantsHost | null;
   let metadata = null as Database | null;
   let responses = null as ResponseStore | null;
+  let cache = null as CacheHost | null;
   const secretKey = secretKeyOf(config);
   /** What has been opened, to be closed in the other direction. */
   const opened: (() => Promise<void> | void)[] = [];
@@ -99,8 +102,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     );
   };
   const storeDirectory = config.store ?? join(config.home, 'store');
+  const dataDirectory = config.dataDirectory ?? join(config.home, 'data');
   const batches = new BatchHost({
-    directory: config.dataDirectory ?? join(config.home, 'data'),
+    directory: dataDirectory,
     backend: () => backend,
     // A line may be as large as any request: what runs at once is bounded by the concurrency.
     inFlight: new InFlight({
@@ -138,6 +142,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.allowPriority === 'yes';
     },
     responses: () => responses,
+    cache: () => cache,
     batches: () => batches.service,
     get fileLimitBytes() {
       return live.current.fileLimitBytes;
@@ -228,7 +233,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       opened.push(() => embedded.adapters.close());
     }
     opened.push(() => started.close());
-    backend = new GrantedBackend(encoder === null ? started : new EncoderBackend(started, encoder));
+    const hasEncoder = encoder !== null && url === null;
+    backend = new GrantedBackend(hasEncoder ? new EncoderBackend(started, encoder) : started);
+    if (config.cache !== 'off') {
+      const embedder = encoder?.embedder ?? null;
+      const opening = await openCache({ live, embedder, dataDirectory, clock, logger });
+      opened.push(() => opening.close());
+      cache = opening;
+    }
   } catch (error) {
     await closeServer(server, 0);
     await closeAll();

@@ -1,4 +1,4 @@
-import { Heap } from './heap.ts';
+import { Heap } from '../heap.ts';
 import { compareLines, type LineOrder } from './line-order.ts';
 
 /** What can wait here. */

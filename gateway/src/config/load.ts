@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { defaultHome } from '@polylora/engine';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
+import { CATEGORY_FIELDS } from '../cache/categories/category-schema.ts';
 import { hintAt } from './nearest.ts';
 import {
   ALL_OPTIONS,
@@ -248,10 +249,16 @@ function shown([key, ...rest]: readonly PropertyKey[], input: unknown): string {
   return `, got ${JSON.stringify(input)}`;
 }
 
+/** What the entries of options that have several may say. */
+const FIELDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['prices', PRICE_FIELDS],
+  ['cacheCategories', CATEGORY_FIELDS],
+]);
+
 /** What to do instead of an option that is unknown. */
 function hintAtKey(path: readonly string[]): string {
   const [key = ''] = path;
-  if (path.length > 1) return hintAt(path.at(-1) ?? '', key === 'prices' ? PRICE_FIELDS : []);
+  if (path.length > 1) return hintAt(path.at(-1) ?? '', FIELDS.get(key) ?? []);
   return ELSEWHERE.get(key.toLowerCase()) ?? hintAt(key, ALL_KEYS);
 }
 

@@ -1,5 +1,6 @@
 import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
+import { categoryName, categorySchema } from '../cache/categories/category-schema.ts';
 import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
 
 /** An option that may be left unset and then is null. */
@@ -303,6 +304,58 @@ export const configSchema = z
       .enum(['first-use', 'start'])
       .default('first-use')
       .describe('When the embedding model is fetched and loaded'),
+    cache: z
+      .enum(['off', 'exact', 'semantic'])
+      .default('off')
+      .describe(
+        'Whether repeated questions are answered from the answer cache: equal ones (exact), or such as ask the same in other words, too (semantic)',
+      ),
+    cacheStore: unset(
+      text.refine(
+        (value) =>
+          POSTGRES.test(value) || /^rediss?:\/\//.test(value) || !/^\s*[a-z][a-z0-9+.-]+:/i.test(value),
+        'Expected a file for SQLite, or a postgres:// or redis:// URL',
+      ),
+    ).meta({
+      description:
+        "Where the cache's answers lie: a file of SQLite's, or a postgres:// or redis:// URL that several servers share (unset: cache.db in the data directory)",
+      secret: true,
+    }),
+    cacheMemoryBytes: count
+      .default(64 * 1024 ** 2)
+      .describe('Most that answers kept in memory take, about, in bytes'),
+    cacheLookupMs: z
+      .number()
+      .positive()
+      .default(100)
+      .describe(
+        'Milliseconds after which a question is answered without the cache, because it cannot be embedded in time',
+      ),
+    cacheTargetQueueMs: z
+      .number()
+      .positive()
+      .default(500)
+      .meta(
+        reloaded(
+          'Milliseconds that requests may wait for the backend before categories that allow it find less similar and older answers',
+        ),
+      ),
+    cacheCategories: z
+      .record(categoryName, categorySchema)
+      .default({})
+      .meta(
+        reloaded(
+          'Categories of the cache by name: what differs from the built-in ones, and your own, with at least ten examples each',
+        ),
+      ),
+    cacheModelCategories: z
+      .record(text.max(MOST_PRICED_NAME), categoryName)
+      .default({})
+      .meta(
+        reloaded(
+          'The category of all questions to a model, so that it need not be found out: by the name of an adapter, owner/*, base or *',
+        ),
+      ),
     dataDirectory: unset(text).describe(
       "Directory for clients' files and batches; one server at a time uses it (unset: data in the home directory)",
     ),

@@ -1,5 +1,6 @@
 /** What the document tells of each route: what it takes and gives, by the schemas that read it or tests hold it to. */
 import { z } from 'zod';
+import { cacheFields } from '../cache/controls.ts';
 import { batchBody } from '../openai/batch-request.ts';
 import { chatFields } from '../openai/chat-request.ts';
 import { completionFields } from '../openai/completion-request.ts';
@@ -13,7 +14,7 @@ import * as answers from './answers.ts';
 import type { Operation } from './operation.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
-const generated = { ...modelFields, ...schedulingFields };
+const generated = { ...modelFields, ...schedulingFields, ...cacheFields };
 const listQuery = z.object({
   after: z.string().optional().meta({ description: 'The id that the page begins after.' }),
   limit: z.int().min(1).optional(),

@@ -2,6 +2,7 @@ import type { Database, Imports, Secrets } from '@polylora/adapters-store';
 import type { Authenticator } from '../access/authenticator.ts';
 import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
+import type { CacheHost } from '../cache/cache-host.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
@@ -44,6 +45,8 @@ export interface GatewayDeps {
   readonly runtimeLora: RuntimeLoraDeps | null;
   /** Stored responses, or null until the database is open. */
   readonly responses: () => ResponseStore | null;
+  /** Answers that are given again; null: none are. */
+  readonly cache: () => CacheHost | null;
   /** Files and batches, or null while they are not open. */
   readonly batches: () => BatchService | null;
   /** Largest file to upload. */

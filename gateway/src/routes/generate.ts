@@ -1,8 +1,8 @@
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
-import { generateWhole, startGeneration } from '../generation.ts';
+import { type ChoiceEvent, type Generation, generateWhole, startGeneration } from '../generation.ts';
 import { clientOf } from '../http/client.ts';
-import { type GatewayEnv, jsonAnswer } from '../http/context.ts';
+import { addHeaders, type GatewayEnv, jsonAnswer } from '../http/context.ts';
 import { readJsonBody } from '../http/json-body.ts';
 import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
@@ -40,8 +40,31 @@ export function generateRoute(
       promptParam,
     };
     const { chunks, events } = job;
-    if (chunks === null) return jsonAnswer(c, await job.whole(await generateWhole(generation)));
-    const options = events === undefined ? { chunks } : { chunks, events };
-    return answerStream(c, deps.logger, await startGeneration(generation), options);
+    const cache = deps.cache();
+    const streamed = (answer: Generation, write: NonNullable<typeof chunks>) =>
+      answerStream(c, deps.logger, answer, { chunks: write, ...(events === undefined ? {} : { events }) });
+    if (cache === null) {
+      if (chunks === null) return jsonAnswer(c, await job.whole(await generateWhole(generation)));
+      return streamed(await startGeneration(generation), chunks);
+    }
+    const answer = await cache.answer({
+      generation,
+      controls: cache.controls(body, model, (name) => c.req.header(name)),
+      isSeeded: body.seed != null,
+      isStreamed: chunks !== null,
+    });
+    addHeaders(c, answer.headers);
+    if (chunks === null) return jsonAnswer(c, await job.whole(await wholeOf(answer.generation)));
+    return streamed(answer.generation, chunks);
   };
+}
+
+async function wholeOf({ events, close }: Generation): Promise<readonly ChoiceEvent[]> {
+  const read: ChoiceEvent[] = [];
+  try {
+    for await (const event of events) read.push(event);
+  } finally {
+    close();
+  }
+  return read;
 }

@@ -7,14 +7,17 @@ import type { Logger } from '../logging.ts';
 /** What `embeddingModel` says where there is to be none. */
 const NO_MODEL = 'none';
 
-/** The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none here. */
+/**
+ * The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none here. Before
+ * an upstream, which has its own for clients, there is one where the cache needs it.
+ */
 export function createEncoder(
   config: Config,
   logger: Logger,
   say: (line: string) => void,
 ): EncoderOptions | null {
   const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
-  if (model === NO_MODEL || config.upstream !== null) return null;
+  if (model === NO_MODEL || (config.upstream !== null && config.cache !== 'semantic')) return null;
   const { home, hubToken } = config;
   // The person at the terminal waits for it at the start; later it is an event like others.
   const onProgress =

@@ -13,6 +13,7 @@ export interface EntryFilter {
 /** A head as it lies in the store, with what the index needs. */
 export interface StoredHead extends EntryHead {
   readonly vector: Float32Array | null;
+  readonly encoder: string | null;
   readonly hits: number;
 }
 

@@ -27,6 +27,7 @@ export interface Category {
   /** How far an overloaded backend may have it go; null: nowhere. */
   readonly adaptive: {
     readonly leastSimilarityThreshold: number;
+    readonly leastStrictness: number;
     readonly mostTtlSeconds: number;
   } | null;
   /** Share of similar hits of which the answer is made anew, later, to see whether it was right. */
@@ -37,4 +38,20 @@ export interface Category {
   readonly autoTune: boolean;
   /** Questions of this kind, which the classifier knows it by; none: it is only named. */
   readonly examples: readonly string[];
+}
+
+/** What a configuration says of a category; the rest is as it is without. */
+export type CategoryValues = { readonly [K in keyof Category]?: Category[K] | undefined };
+
+/** A category with some values of its own. */
+export function withValues(category: Category, values: CategoryValues): Category {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined);
+  return { ...category, ...Object.fromEntries(given) };
+}
+
+/** Whether a category lets less be answered from the cache than another. */
+export function isStricter(a: Category, b: Category): boolean {
+  if (a.enabled !== b.enabled) return !a.enabled;
+  if (a.similarityThreshold !== b.similarityThreshold) return a.similarityThreshold > b.similarityThreshold;
+  return a.ttlSeconds < b.ttlSeconds;
 }

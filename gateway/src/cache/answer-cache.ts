@@ -1,0 +1,418 @@
+import { randomUUID } from 'node:crypto';
+import type { Embedding } from '@polylora/engine';
+import type { Logger } from '../logging.ts';
+import type { Category } from './categories/category.ts';
+import type { CategoryTable } from './categories/category-table.ts';
+import type { CacheControls } from './controls.ts';
+import type { DocumentStore, EntryFilter, StoredHead } from './documents/document-store.ts';
+import { Economics } from './economics.ts';
+import { Entries, type Entry, entryOf } from './entries.ts';
+import type { CacheDocument, StoredAnswer } from './entry.ts';
+import { ExactAnswers } from './exact-answers.ts';
+import type { BypassReason, Question } from './question.ts';
+import type { QuestionEmbedder } from './question-embedder.ts';
+import { Quotas } from './quotas.ts';
+import type { VectorIndex } from './vector-index/vector-index.ts';
+import type { Verifier } from './verification/verifier.ts';
+
+/** Questions' vectors, which only those of one embedding model can be compared with. */
+export interface Vectors {
+  readonly index: VectorIndex;
+  /** The model's digest. */
+  readonly encoder: string;
+}
+
+/** Candidates whose documents are read and verified, the nearest first. */
+const MOST_CANDIDATES = 3;
+
+/** An answer that is there. */
+export interface Hit {
+  readonly kind: 'hit';
+  readonly level: 'exact' | 'similar';
+  readonly entry: Entry;
+  readonly answer: StoredAnswer;
+  /** 1 for the same question. */
+  readonly similarity: number;
+  readonly ageSeconds: number;
+  /** Past its time: a new one is to be made. */
+  readonly isStale: boolean;
+}
+
+/** None is there, and the one that is made may be kept. */
+export interface Miss {
+  readonly kind: 'miss';
+  readonly category: Category;
+  /** null where the question has none, or not in time. */
+  readonly embedding: Embedding | null;
+}
+
+export interface Bypass {
+  readonly kind: 'bypass';
+  readonly reason: BypassReason;
+  readonly category: string | null;
+}
+
+export type Found = Hit | Miss | Bypass;
+
+export interface AnswerCacheOptions {
+  readonly categories: CategoryTable;
+  readonly documents: DocumentStore;
+  /** null: only the same question is answered. */
+  readonly embedder: QuestionEmbedder | null;
+  readonly verifier: Verifier | null;
+  /** Answers in memory, about. */
+  readonly exactBytes: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly logger: Logger;
+}
+
+/** Answers that were given before, for whoever asks the same, or nearly the same, of the same model in the same circumstances. */
+export class AnswerCache {
+  readonly economics = new Economics();
+  readonly #options: AnswerCacheOptions;
+  readonly #entries = new Entries();
+  readonly #answers: ExactAnswers;
+  readonly #quotas: Quotas;
+  /** null as long as the embedding model is not known. */
+  #vectors: Vectors | null = null;
+  /** Since they were last written down. */
+  readonly #hits = new Map<string, number>();
+
+  constructor(options: AnswerCacheOptions) {
+    this.#options = options;
+    this.#answers = new ExactAnswers(options.exactBytes);
+    this.#quotas = new Quotas((category) => options.categories.get(category));
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get answerBytes(): number {
+    return this.#answers.bytes;
+  }
+
+  usage(category: string): { readonly entries: number; readonly bytes: number } {
+    return this.#quotas.usage(category);
+  }
+
+  entry(id: string): Entry | null {
+    return this.#entries.get(id);
+  }
+
+  entries(): IterableIterator<Entry> {
+    return this.#entries.values();
+  }
+
+  /** Looks for an answer. Never throws for what happens to the cache: it then has none. */
+  async find(question: Question, controls: CacheControls): Promise<Found> {
+    const started = performance.now();
+    const found = await this.#find(question, controls);
+    const seconds = (performance.now() - started) / 1000;
+    if (found.kind === 'hit') {
+      const { entry, level } = found;
+      this.economics.hit(entry.category, level, entry, seconds);
+      this.#use(entry);
+    } else if (found.kind === 'miss') this.economics.miss(found.category.name, seconds);
+    else if (found.category !== null) this.economics.bypass(found.category, seconds);
+    return found;
+  }
+
+  /** What keeping an answer needs, without looking for one. */
+  async embedded(question: Question, controls: CacheControls): Promise<Miss | Bypass> {
+    const found = await this.#find(question, { ...controls, reads: false });
+    if (found.kind === 'hit') throw new Error('found what was not looked for');
+    return found;
+  }
+
+  /** Keeps an answer. Resolves when it can be found here; the store may have it a moment later. */
+  async keep(
+    question: Question,
+    controls: CacheControls,
+    { category, embedding }: Pick<Miss, 'category' | 'embedding'>,
+    answer: StoredAnswer,
+    computeSeconds: number,
+  ): Promise<Entry> {
+    const started = performance.now();
+    const document = this.#documentOf(question, controls, category, embedding, answer, computeSeconds);
+    // A newer answer to the same request takes the old one's place.
+    const old = this.#entries.exact(question.exactKey);
+    if (old !== null) this.#forget([old.id]);
+    const entry = this.#take(document, 0);
+    this.#answers.set(entry.id, answer);
+    this.economics.stored(category.name, document, (performance.now() - started) / 1000);
+    if (this.#entries.get(entry.id) !== null) await this.#tried(() => this.#options.documents.put(document));
+    return entry;
+  }
+
+  /** Entries that match, in the store. @throws StoreUnavailable */
+  list(filter: EntryFilter, page: { readonly limit: number; readonly before?: string }) {
+    return this.#options.documents.find(filter, page);
+  }
+
+  /** Takes out entries, here and in the store. @throws StoreUnavailable */
+  async remove(ids: readonly string[]): Promise<void> {
+    this.#drop(ids);
+    await this.#options.documents.remove(ids);
+  }
+
+  /** An entry of the store is there from now on, by another server or from before; told again, its vector is taken in. */
+  restore(head: StoredHead): void {
+    const entry = this.#entries.get(head.id);
+    if (entry !== null) this.#index(entry, head);
+    else if (this.#lastUse(head) > this.#options.now()) this.#take(head, head.hits);
+  }
+
+  /** Similar questions are found from now on. */
+  setVectors(vectors: Vectors): void {
+    this.#vectors = vectors;
+  }
+
+  /** Takes out entries here alone: the store has not got them any more. */
+  dropped(ids: readonly string[]): void {
+    this.#drop(ids);
+  }
+
+  /** Forgets what no category allows any more. */
+  sweep(): void {
+    const now = this.#options.now();
+    const gone = [...this.#entries.values()].filter((entry) => this.#lastUse(entry) <= now);
+    this.#forget(gone.map(({ id }) => id));
+  }
+
+  /** What was found since it was last asked, for the store. */
+  takeHits(): ReadonlyMap<string, number> {
+    const hits = new Map(this.#hits);
+    this.#hits.clear();
+    return hits;
+  }
+
+  async #find(question: Question, controls: CacheControls): Promise<Found> {
+    const { categories } = this.#options;
+    const named = controls.category === null ? null : categories.get(controls.category);
+    if (named !== null) {
+      const refused = refusal(question, named);
+      if (refused !== null) return refused;
+    }
+    if (controls.reads) {
+      const same = await this.#exact(question, controls);
+      if (same !== null) return same;
+    }
+    const embedding = await this.#embed(question);
+    const category = named ?? categories.of(embedding?.vector ?? null);
+    const refused = refusal(question, category);
+    if (refused !== null) return refused;
+    // What was cut is not what was asked.
+    const whole = embedding === null || embedding.isCut ? null : embedding;
+    if (controls.reads && whole !== null) {
+      const similar = await this.#similar(question, controls, category, whole);
+      if (similar !== null) return similar;
+    }
+    return { kind: 'miss', category, embedding: whole };
+  }
+
+  async #exact(question: Question, controls: CacheControls): Promise<Hit | Bypass | null> {
+    const entry = this.#entries.exact(question.exactKey);
+    if (entry === null || entry.partition !== question.partition) return null;
+    if (controls.category !== null && entry.category !== controls.category) return null;
+    const category = this.#options.categories.get(entry.category);
+    const refused = refusal(question, category);
+    if (refused !== null) return refused;
+    const age = this.#age(entry, controls);
+    if (age === null) return null;
+    const answer = this.#answers.get(entry.id) ?? (await this.#read(entry))?.answer ?? null;
+    if (answer === null) return null;
+    this.#answers.set(entry.id, answer);
+    return { kind: 'hit', level: 'exact', entry, answer, similarity: 1, ...age };
+  }
+
+  async #similar(
+    question: Question,
+    controls: CacheControls,
+    category: Category,
+    embedding: Embedding,
+  ): Promise<Hit | null> {
+    const { now, categories } = this.#options;
+    const { similarityThreshold, strictness } = categories.effective(category);
+    const threshold = Math.max(similarityThreshold, controls.similarityThreshold);
+    // 1 asks for the same question, which an embedding cannot tell.
+    if (this.#vectors === null || threshold >= 1) return null;
+    const candidates = this.#vectors.index.search(question.partition, embedding.vector, {
+      threshold,
+      k: MOST_CANDIDATES,
+      now: now(),
+      accept: (id) => this.#isAcceptable(id, controls),
+    });
+    for (const { id, similarity } of candidates) {
+      const entry = this.#entries.get(id);
+      const age = entry === null ? null : this.#age(entry, controls);
+      if (entry === null || age === null) continue;
+      // What is kept by a stricter category's rules is found by them.
+      const own = categories.effective(categories.get(entry.category));
+      if (similarity < own.similarityThreshold) continue;
+      const document = await this.#read(entry);
+      if (document === null) continue;
+      const needed = Math.max(strictness, own.strictness);
+      if (!this.#isVerified(question, embedding, document, similarity, needed)) {
+        this.economics.rejected(category.name);
+        continue;
+      }
+      this.#answers.set(entry.id, document.answer);
+      return { kind: 'hit', level: 'similar', entry, answer: document.answer, similarity, ...age };
+    }
+    return null;
+  }
+
+  #isVerified(
+    { text }: Question,
+    embedding: Embedding,
+    { question, signature }: CacheDocument,
+    similarity: number,
+    strictness: number,
+  ): boolean {
+    const { verifier } = this.#options;
+    if (strictness === 0) return true;
+    if (verifier === null || text === null || question === null || signature === null) return false;
+    return verifier.verify({ text, embedding }, { text: question, signature }, similarity) >= strictness;
+  }
+
+  async #embed({ text }: Question): Promise<(Embedding & { readonly isCut: boolean }) | null> {
+    const { embedder } = this.#options;
+    return embedder === null || text === null ? null : embedder.embed(text);
+  }
+
+  /** Asked while searching, before any document is read. */
+  #isAcceptable(id: string, controls: CacheControls): boolean {
+    const entry = this.#entries.get(id);
+    if (entry === null || !this.#options.categories.get(entry.category).enabled) return false;
+    if (controls.category !== null && entry.category !== controls.category) return false;
+    return this.#age(entry, controls) !== null;
+  }
+
+  /** null: it is too old. */
+  #age(entry: Entry, { maxAgeSeconds }: CacheControls): Pick<Hit, 'ageSeconds' | 'isStale'> | null {
+    const { categories, now } = this.#options;
+    const category = categories.get(entry.category);
+    const ageSeconds = Math.max(0, now() - entry.createdAt) / 1000;
+    if (maxAgeSeconds !== null && ageSeconds > maxAgeSeconds) return null;
+    const fresh = freshSeconds(entry, category, categories.effective(category).ttlSeconds);
+    if (ageSeconds >= fresh + category.staleSeconds) return null;
+    return { ageSeconds, isStale: ageSeconds >= fresh };
+  }
+
+  /** Milliseconds since 1970 after which nothing can have an entry used any more. */
+  #lastUse(entry: Pick<Entry, 'createdAt' | 'expiresAt' | 'category'>): number {
+    const category = this.#options.categories.get(entry.category);
+    const longest = Math.max(category.ttlSeconds, category.adaptive?.mostTtlSeconds ?? 0);
+    const fresh = freshSeconds(entry, category, longest);
+    return entry.createdAt + (fresh + category.staleSeconds) * 1000;
+  }
+
+  #documentOf(
+    { tenant, partition, exactKey, model, text }: Question,
+    { ttlSeconds, tags }: CacheControls,
+    category: Category,
+    embedding: Embedding | null,
+    answer: StoredAnswer,
+    computeSeconds: number,
+  ): CacheDocument {
+    const { verifier, now } = this.#options;
+    const createdAt = now();
+    const ttl = Math.min(ttlSeconds ?? category.ttlSeconds, category.ttlSeconds);
+    const signature =
+      verifier === null || embedding === null || text === null ? null : verifier.sign({ text, embedding });
+    const vector = this.#vectors === null ? null : (embedding?.vector ?? null);
+    const bytes =
+      Buffer.byteLength(JSON.stringify(answer)) +
+      Buffer.byteLength(text ?? '') +
+      (vector?.byteLength ?? 0) +
+      (signature?.byteLength ?? 0);
+    let [promptTokens, completionTokens] = [0, 0];
+    for (const { usage } of answer.choices) {
+      promptTokens = Math.max(promptTokens, usage.promptTokens);
+      completionTokens += usage.completionTokens;
+    }
+    return {
+      id: randomUUID(),
+      ...{ partition, exactKey, tenant, model: model.id, root: model.root },
+      ...{ category: category.name, tags, createdAt, expiresAt: createdAt + ttl * 1000, bytes },
+      ...{ computeSeconds, promptTokens, completionTokens },
+      ...{ question: text, vector, encoder: this.#vectors?.encoder ?? null, signature, answer },
+    };
+  }
+
+  #take(head: StoredHead | CacheDocument, hits: number): Entry {
+    const entry = entryOf(head, hits);
+    this.#entries.add(entry);
+    this.#index(entry, head);
+    this.#forget(this.#quotas.add(entry.category, entry, hits));
+    return entry;
+  }
+
+  #index(entry: Entry, { vector, encoder }: Pick<StoredHead, 'vector' | 'encoder'>): void {
+    if (vector === null || this.#vectors === null || encoder !== this.#vectors.encoder) return;
+    const { index } = this.#vectors;
+    if (index.get(entry.id) !== null) return;
+    index.add(entry.partition, entry.id, vector, { expiresAt: this.#lastUse(entry), tag: 0 });
+  }
+
+  #use(entry: Entry): void {
+    entry.hits += 1;
+    this.#quotas.hit(entry.id);
+    this.#hits.set(entry.id, (this.#hits.get(entry.id) ?? 0) + 1);
+  }
+
+  async #read(entry: Entry): Promise<CacheDocument | null> {
+    const document = await this.#tried(() => this.#options.documents.get(entry.id));
+    // Somebody else has removed it.
+    if (document === null) this.#drop([entry.id]);
+    return document ?? null;
+  }
+
+  #drop(ids: readonly string[]): void {
+    for (const id of ids) {
+      this.#entries.remove(id);
+      this.#vectors?.index.remove(id);
+      this.#quotas.remove(id);
+      this.#answers.delete(id);
+      this.#hits.delete(id);
+    }
+  }
+
+  /** Takes them out here at once, and of the store in a moment. */
+  #forget(ids: readonly string[]): void {
+    if (ids.length === 0) return;
+    this.#drop(ids);
+    void this.#tried(() => this.#options.documents.remove(ids));
+  }
+
+  /** undefined where the store is away: it has told of that itself. */
+  async #tried<T>(use: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await use();
+    } catch (error) {
+      this.#options.logger.debug({ err: error }, 'the answer cache goes on without its store');
+      return undefined;
+    }
+  }
+}
+
+/** How long an answer is as good as new: its category's time, or its own where it was kept for less. */
+function freshSeconds(
+  { createdAt, expiresAt }: Pick<Entry, 'createdAt' | 'expiresAt'>,
+  { ttlSeconds }: Category,
+  longest: number,
+): number {
+  const own = (expiresAt - createdAt) / 1000;
+  return own < ttlSeconds ? own : longest;
+}
+
+/** Why a category has nothing to do with a question; null: it has. */
+function refusal(question: Question, category: Category): Bypass | null {
+  const because = (reason: BypassReason): Bypass => ({ kind: 'bypass', reason, category: category.name });
+  if (!category.enabled) return because('category');
+  if (question.temperature > category.maxTemperature) return because('temperature');
+  if (question.isMultiTurn && !category.multiTurn) return because('multi-turn');
+  return null;
+}

@@ -1,0 +1,243 @@
+import type { Embedder } from '@polylora/engine';
+import type { BackendModel } from '../backends/backend.ts';
+import type { Logger } from '../logging.ts';
+import type { JsonObject } from '../openai/fields.ts';
+import { invalidValue, quoted } from '../openai/fields.ts';
+import type { SteadyClock } from '../steady-clock.ts';
+import { grantNames } from '../tenants/model-grants.ts';
+import { AnswerCache } from './answer-cache.ts';
+import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
+import type { CategoryValues } from './categories/category.ts';
+import { CategoryTable } from './categories/category-table.ts';
+import { Classifier } from './categories/classifier.ts';
+import { type CacheControls, readControls } from './controls.ts';
+import type { DocumentStore } from './documents/document-store.ts';
+import { LoadController } from './load-controller.ts';
+import { QualityLoop } from './quality/quality-loop.ts';
+import { QuestionEmbedder } from './question-embedder.ts';
+import type { VectorIndex } from './vector-index/vector-index.ts';
+import type { Verifier } from './verification/verifier.ts';
+
+/** What of the configuration may change while the server runs. */
+export interface CacheSettings {
+  readonly cacheCategories: Readonly<Record<string, CategoryValues>>;
+  readonly cacheModelCategories: Readonly<Record<string, string>>;
+  readonly cacheTargetQueueMs: number;
+}
+
+export interface CacheHostOptions {
+  readonly documents: DocumentStore;
+  /** Makes the index when the width of the embedding model's vectors is known. */
+  readonly createIndex: (width: number) => VectorIndex;
+  /** null: only equal questions are answered. */
+  readonly embedder: Embedder | null;
+  readonly verifier: Verifier | null;
+  readonly exactBytes: number;
+  readonly lookupMilliseconds: number;
+  /** What computes the answers, by a name that no other computer has. */
+  readonly server: string;
+  readonly settings: () => CacheSettings;
+  readonly clock: SteadyClock;
+  readonly logger: Logger;
+}
+
+/** Entries that are read together when the server starts, and changes. */
+const PAGE = 1_000;
+const LOAD_MILLISECONDS = 250;
+const CHANGES_MILLISECONDS = 1_000;
+const HITS_MILLISECONDS = 5_000;
+const SWEEP_MILLISECONDS = 60_000;
+
+/** The answer cache while the server runs: fills it from its store, and does what has to be done from time to time. */
+export class CacheHost {
+  readonly cache: AnswerCache;
+  readonly categories: CategoryTable;
+  readonly #options: CacheHostOptions;
+  readonly #generation: CachedGeneration;
+  readonly load: LoadController;
+  /** null: only equal questions are answered. */
+  readonly quality: QualityLoop | null;
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** The last change of the store that is known here. */
+  #sequence = 0;
+  #isClosed = false;
+  #embedding: Promise<void> = Promise.resolve();
+
+  private constructor(options: CacheHostOptions) {
+    const { documents, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
+    const { settings, clock, logger } = options;
+    this.#options = options;
+    this.categories = new CategoryTable(settings().cacheCategories);
+    this.cache = new AnswerCache({
+      categories: this.categories,
+      documents,
+      embedder:
+        embedder === null
+          ? null
+          : new QuestionEmbedder({ embedder, mostMilliseconds: lookupMilliseconds, logger }),
+      verifier,
+      exactBytes,
+      now: () => clock.now(),
+      logger,
+    });
+    this.load = new LoadController({
+      categories: this.categories,
+      targetMilliseconds: () => settings().cacheTargetQueueMs,
+      now: () => performance.now(),
+    });
+    const quality =
+      embedder === null ? null : new QualityLoop({ categories: this.categories, embedder, logger });
+    this.quality = quality;
+    this.#generation = new CachedGeneration({
+      cache: this.cache,
+      server,
+      logger,
+      onSimilar: (hit, remake) => quality?.offer(hit, remake),
+      onSent: () => this.load.sent(),
+    });
+  }
+
+  /** Opens it with what is in the store. The embedding model may still load: until then equal questions are answered. */
+  static async open(options: CacheHostOptions): Promise<CacheHost> {
+    const host = new CacheHost(options);
+    await host.#restore();
+    host.#embedding = host.#startEmbedding();
+    host.#every(LOAD_MILLISECONDS, async () => host.load.step());
+    host.#every(CHANGES_MILLISECONDS, () => host.#follow());
+    host.#every(HITS_MILLISECONDS, () => host.#writeHits());
+    host.#every(SWEEP_MILLISECONDS, () => host.#sweep());
+    return host;
+  }
+
+  /** @throws ApiError */
+  answer(request: CachedRequest): Promise<CachedAnswer> {
+    return this.#generation.answer(request);
+  }
+
+  /** What a request says of the cache; the model's category where it says none. @throws ApiError */
+  controls(
+    body: JsonObject,
+    model: BackendModel,
+    header: (name: string) => string | undefined,
+  ): CacheControls {
+    const controls = readControls(body, header);
+    if (controls.category !== null) {
+      if (this.categories.has(controls.category)) return controls;
+      const known = this.categories.names.join(', ');
+      throw invalidValue('cache.category', `there is no category '${quoted(controls.category)}': ${known}.`);
+    }
+    const { cacheModelCategories } = this.#options.settings();
+    const name = grantNames(model).findLast((each) => Object.hasOwn(cacheModelCategories, each));
+    const category = name === undefined ? null : (cacheModelCategories[name] ?? null);
+    return category === null ? controls : { ...controls, category };
+  }
+
+  /** Takes another configuration. */
+  async configure(): Promise<void> {
+    this.categories.configure(this.#options.settings().cacheCategories);
+    await this.#classify();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#writeHits().catch(() => {});
+    await this.#options.documents.close();
+  }
+
+  /** Has similar questions found, as soon as the embedding model is there. */
+  async #startEmbedding(): Promise<void> {
+    const { embedder, createIndex, logger } = this.#options;
+    if (embedder === null) return;
+    try {
+      const { width, digest } = await embedder.load();
+      if (this.#isClosed) return;
+      this.cache.setVectors({ index: createIndex(width), encoder: digest });
+      await this.#restore();
+      await this.#classify();
+    } catch (error) {
+      if (this.#isClosed) return;
+      logger.error(
+        { err: error },
+        'the cache answers equal questions only: the embedding model cannot be used',
+      );
+    }
+  }
+
+  /** Resolves when similar questions are found, or never will be. */
+  ready(): Promise<void> {
+    return this.#embedding;
+  }
+
+  /** Makes the classifier of what the categories' examples are now. */
+  async #classify(): Promise<void> {
+    const { embedder } = this.#options;
+    if (embedder === null) return;
+    const known = await Promise.all(
+      [...this.categories.all()].map(async (category) => {
+        const { examples: inputs } = category;
+        const asked = { inputs, truncate: 'model', tokenStates: false, background: true } as const;
+        const embedded = await embedder.embed(asked);
+        return { category, vectors: embedded.map(({ vector }) => vector) };
+      }),
+    );
+    this.categories.setClassifier(new Classifier(known, this.categories.get('general')));
+  }
+
+  async #restore(): Promise<void> {
+    const { documents, logger } = this.#options;
+    try {
+      // Before the heads: a change while they are read is told again.
+      this.#sequence = await documents.lastSequence();
+      let cursor: string | null = null;
+      do {
+        const page = await documents.heads(cursor, PAGE);
+        for (const head of page.heads) this.cache.restore(head);
+        cursor = page.cursor;
+      } while (cursor !== null);
+    } catch (error) {
+      logger.warn({ err: error }, 'the answer cache begins empty: its store cannot be read');
+    }
+  }
+
+  /** What other servers of the same store did. */
+  async #follow(): Promise<void> {
+    const { documents } = this.#options;
+    for (;;) {
+      const changes = await documents.changes(this.#sequence, PAGE);
+      for (const change of changes) {
+        if (change.kind === 'put') this.cache.restore(change.head);
+        else this.cache.dropped([change.id]);
+        this.#sequence = change.sequence;
+      }
+      if (changes.length < PAGE) return;
+    }
+  }
+
+  async #writeHits(): Promise<void> {
+    const hits = this.cache.takeHits();
+    if (hits.size > 0) await this.#options.documents.addHits(hits);
+  }
+
+  async #sweep(): Promise<void> {
+    this.cache.sweep();
+    await this.#options.documents.sweep(this.#options.clock.now());
+  }
+
+  /** One at a time; what fails is tried again the next time, and told by the store. */
+  #every(milliseconds: number, work: () => Promise<void>): void {
+    let isRunning = false;
+    const timer = setInterval(() => {
+      if (isRunning) return;
+      isRunning = true;
+      work()
+        .catch((error: unknown) =>
+          this.#options.logger.debug({ err: error }, 'the answer cache waits for its store'),
+        )
+        .finally(() => {
+          isRunning = false;
+        });
+    }, milliseconds);
+    this.#timers.push(timer.unref());
+  }
+}

@@ -1,0 +1,112 @@
+import { type Category, type CategoryValues, withValues } from './category.ts';
+import type { Classifier } from './classifier.ts';
+import { DEFAULT_CATEGORIES, GENERAL } from './defaults.ts';
+
+/** What is different from a category's own values for now: by load, or by what checks have found. */
+export interface Adjustment {
+  /** Taken off or added to the threshold. */
+  readonly thresholdOffset: number;
+  /** How far the category's adaptive bounds are gone towards, from 0 to 1. */
+  readonly relaxation: number;
+}
+
+export const UNADJUSTED: Adjustment = { thresholdOffset: 0, relaxation: 0 };
+
+/** What holds of a category for now. */
+export type Effective = Pick<Category, 'similarityThreshold' | 'strictness' | 'ttlSeconds'>;
+
+/** A threshold that is moved stays one that something can pass. */
+const MOST_THRESHOLD = 0.999;
+
+/** All categories, with what holds of them now. */
+export class CategoryTable {
+  #categories: ReadonlyMap<string, Category>;
+  readonly #adjustments = new Map<string, Adjustment>();
+  #classifier: Classifier | null = null;
+
+  /** @param own what the configuration says of categories, built in and new ones */
+  constructor(own: Readonly<Record<string, CategoryValues>> = {}) {
+    this.#categories = categoriesOf(own);
+  }
+
+  /** Takes another configuration; the classifier then has to be made anew. */
+  configure(own: Readonly<Record<string, CategoryValues>>): void {
+    this.#categories = categoriesOf(own);
+  }
+
+  get names(): readonly string[] {
+    return [...this.#categories.keys()];
+  }
+
+  all(): IterableIterator<Category> {
+    return this.#categories.values();
+  }
+
+  has(name: string): boolean {
+    return this.#categories.has(name);
+  }
+
+  /** One that is not there any more is treated as any question. */
+  get(name: string): Category {
+    return this.#categories.get(name) ?? this.#categories.get(GENERAL.name) ?? GENERAL;
+  }
+
+  setClassifier(classifier: Classifier | null): void {
+    this.#classifier = classifier;
+  }
+
+  /** The category of a question by its embedding; `general` where there is none, or nobody to tell. */
+  of(vector: Float32Array | null): Category {
+    if (vector === null || this.#classifier === null) return this.get(GENERAL.name);
+    return this.get(this.#classifier.classify(vector).category);
+  }
+
+  /** @param change what is different now; the rest of what was stays */
+  adjust(name: string, change: Partial<Adjustment>): void {
+    this.#adjustments.set(name, { ...this.adjustment(name), ...change });
+  }
+
+  adjustment(name: string): Adjustment {
+    return this.#adjustments.get(name) ?? UNADJUSTED;
+  }
+
+  /** What holds now: between a category's own values and its bounds. */
+  effective({ name, similarityThreshold, strictness, ttlSeconds, adaptive }: Category): Effective {
+    const { thresholdOffset: offset, relaxation } = this.adjustment(name);
+    const own = {
+      similarityThreshold: within(0, similarityThreshold + offset, MOST_THRESHOLD),
+      // 0 is for those who want no verification.
+      strictness: strictness === 0 ? 0 : within(0, strictness + offset, MOST_THRESHOLD),
+      ttlSeconds,
+    };
+    if (adaptive === null || relaxation === 0) return own;
+    const towards = (from: number, to: number) => from + relaxation * (to - from);
+    const { leastSimilarityThreshold, leastStrictness, mostTtlSeconds } = adaptive;
+    // What checks have found to be needed is needed under load as well.
+    const raised = Math.max(0, offset);
+    return {
+      similarityThreshold: towards(
+        own.similarityThreshold,
+        Math.min(own.similarityThreshold, leastSimilarityThreshold + raised),
+      ),
+      strictness: towards(own.strictness, Math.min(own.strictness, leastStrictness + raised)),
+      ttlSeconds: towards(ttlSeconds, Math.max(ttlSeconds, mostTtlSeconds)),
+    };
+  }
+}
+
+function within(least: number, value: number, most: number): number {
+  return Math.min(most, Math.max(least, value));
+}
+
+function categoriesOf(own: Readonly<Record<string, CategoryValues>>): ReadonlyMap<string, Category> {
+  const categories = new Map(DEFAULT_CATEGORIES);
+  const general = withValues(GENERAL, own[GENERAL.name] ?? {});
+  categories.set(general.name, general);
+  for (const [name, values] of Object.entries(own)) {
+    // A new one has what `general` has, as it is configured.
+    const base = categories.get(name) ?? { ...general, name, examples: [] };
+    categories.set(name, withValues(base, values));
+  }
+  return categories;
+}

@@ -1,0 +1,55 @@
+import type { EntryHead } from './entry.ts';
+
+/** An entry in memory. */
+export interface Entry extends EntryHead {
+  hits: number;
+}
+
+/** What is where, by id and by the exact request. */
+export class Entries {
+  readonly #byId = new Map<string, Entry>();
+  readonly #byKey = new Map<string, string>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get(id: string): Entry | null {
+    return this.#byId.get(id) ?? null;
+  }
+
+  /** The newest answer to an exact request. */
+  exact(key: string): Entry | null {
+    const id = this.#byKey.get(key);
+    return id === undefined ? null : this.get(id);
+  }
+
+  add(entry: Entry): void {
+    this.#byId.set(entry.id, entry);
+    this.#byKey.set(entry.exactKey, entry.id);
+  }
+
+  /** @returns what was there */
+  remove(id: string): Entry | null {
+    const entry = this.get(id);
+    if (entry === null) return null;
+    this.#byId.delete(id);
+    if (this.#byKey.get(entry.exactKey) === id) this.#byKey.delete(entry.exactKey);
+    return entry;
+  }
+
+  values(): IterableIterator<Entry> {
+    return this.#byId.values();
+  }
+}
+
+/** What of an entry stays in memory. */
+export function entryOf(head: EntryHead, hits: number): Entry {
+  const { id, partition, exactKey, tenant, model, root, category, tags } = head;
+  const { createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens } = head;
+  return {
+    ...{ id, partition, exactKey, tenant, model, root, category, tags },
+    ...{ createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens },
+    hits,
+  };
+}

@@ -1,0 +1,57 @@
+import { hash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Embedder } from '@polylora/engine';
+import { CacheHost } from '../cache/cache-host.ts';
+import { openDocuments } from '../cache/documents/open.ts';
+import { VectorIndex } from '../cache/vector-index/vector-index.ts';
+import { loadVerifier } from '../cache/verification/load.ts';
+import type { LiveConfig } from '../config/live-config.ts';
+import type { Logger } from '../logging.ts';
+import type { SteadyClock } from '../steady-clock.ts';
+
+export interface CacheOptions {
+  readonly live: LiveConfig;
+  /** null: there is none here. */
+  readonly embedder: Embedder | null;
+  readonly dataDirectory: string;
+  readonly clock: SteadyClock;
+  readonly logger: Logger;
+}
+
+/** Opens the answer cache as the configuration wants it. @throws StoreUnavailable where its store cannot be opened */
+export async function openCache({
+  live,
+  embedder,
+  dataDirectory,
+  clock,
+  logger,
+}: CacheOptions): Promise<CacheHost> {
+  const { cache, cacheStore, cacheMemoryBytes, cacheLookupMs, upstream } = live.current;
+  const isSemantic = cache === 'semantic';
+  if (isSemantic && embedder === null) {
+    logger.warn('there is no embedding model (embeddingModel): the cache answers equal questions only');
+  }
+  const documents = await openDocuments(cacheStore ?? join(dataDirectory, 'cache.db'), { clock, logger });
+  const host = await CacheHost.open({
+    documents,
+    createIndex: (width) =>
+      new VectorIndex({
+        width,
+        schedule: (work) => void setImmediate(work),
+        onWarning: (message) => logger.warn(message),
+      }),
+    embedder: isSemantic ? embedder : null,
+    verifier: isSemantic ? loadVerifier() : null,
+    exactBytes: cacheMemoryBytes,
+    lookupMilliseconds: cacheLookupMs,
+    // An address may have a password in it.
+    server: upstream === null ? 'embedded' : `upstream ${hash('sha256', upstream)}`,
+    settings: () => live.current,
+    clock,
+    logger,
+  });
+  live.onReload((reload) => {
+    if (reload.kind === 'applied') void host.configure();
+  });
+  return host;
+}
