@@ -237,7 +237,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     backend = new GrantedBackend(hasEncoder ? new EncoderBackend(started, encoder) : started);
     if (config.cache !== 'off') {
       const embedder = encoder?.embedder ?? null;
-      const opening = await openCache({ live, embedder, dataDirectory, clock, logger });
+      const opening = await openCache({
+        ...{ live, embedder, dataDirectory, clock, logger },
+        backend: () => backend,
+      });
       opened.push(() => opening.close());
       cache = opening;
     }

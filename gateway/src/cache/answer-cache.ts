@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Embedding } from '@polylora/engine';
+import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable } from './categories/category-table.ts';
@@ -13,6 +14,7 @@ import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder } from './question-embedder.ts';
 import { Quotas } from './quotas.ts';
 import type { VectorIndex } from './vector-index/vector-index.ts';
+import type { ModelJudge } from './verification/model-judge.ts';
 import type { Verifier } from './verification/verifier.ts';
 
 /** Questions' vectors, which only those of one embedding model can be compared with. */
@@ -22,6 +24,7 @@ export interface Vectors {
   readonly encoder: string;
 }
 
+const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
 
@@ -60,6 +63,7 @@ export interface AnswerCacheOptions {
   /** null: only the same question is answered. */
   readonly embedder: QuestionEmbedder | null;
   readonly verifier: Verifier | null;
+  readonly judge: ModelJudge;
   /** Answers in memory, about. */
   readonly exactBytes: number;
   /** Milliseconds since 1970. */
@@ -254,7 +258,10 @@ export class AnswerCache {
       const document = await this.#read(entry);
       if (document === null) continue;
       const needed = Math.max(strictness, own.strictness);
-      if (!this.#isVerified(question, embedding, document, similarity, needed)) {
+      const isSame =
+        this.#isVerified(question, embedding, document, similarity, needed) &&
+        (!category.askModel || (await this.#isJudgedSame(question, document)));
+      if (!isSame) {
         this.economics.rejected(category.name);
         continue;
       }
@@ -275,6 +282,10 @@ export class AnswerCache {
     if (strictness === 0) return true;
     if (verifier === null || text === null || question === null || signature === null) return false;
     return verifier.verify({ text, embedding }, { text: question, signature }, similarity) >= strictness;
+  }
+
+  async #isJudgedSame({ text }: Question, { question }: CacheDocument): Promise<boolean> {
+    return text !== null && question !== null && this.#options.judge.isSame(question, text);
   }
 
   async #embed({ text }: Question): Promise<(Embedding & { readonly isCut: boolean }) | null> {
@@ -335,7 +346,7 @@ export class AnswerCache {
     }
     return {
       id: randomUUID(),
-      ...{ partition, exactKey, tenant, model: model.id, root: model.root },
+      ...{ partition, exactKey, tenant, model: model.id, root: rootOf(model) },
       ...{ category: category.name, tags, createdAt, expiresAt: createdAt + ttl * 1000, bytes },
       ...{ computeSeconds, promptTokens, completionTokens },
       ...{ question: text, vector, encoder: this.#vectors?.encoder ?? null, signature, answer },
@@ -396,6 +407,16 @@ export class AnswerCache {
       return undefined;
     }
   }
+}
+
+/** What of adapters an answer was made with. A mixture has no name of its own: it is there as long as all of its parts are. */
+export function rootOf({ root, mixture }: Pick<BackendModel, 'root' | 'mixture'>): string {
+  return mixture === null ? root : `${MIXTURE}${mixture.map(({ digest }) => digest).join('+')}`;
+}
+
+/** @returns the digests of a mixture's parts; null where it is none */
+export function partsOfRoot(root: string): readonly string[] | null {
+  return root.startsWith(MIXTURE) ? root.slice(MIXTURE.length).split('+') : null;
 }
 
 /** How long an answer is as good as new: its category's time, or its own where it was kept for less. */

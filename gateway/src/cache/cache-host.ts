@@ -1,11 +1,12 @@
 import type { Embedder } from '@polylora/engine';
-import type { BackendModel } from '../backends/backend.ts';
+import { OPERATOR } from '../access/access.ts';
+import type { Backend, BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { invalidValue, quoted } from '../openai/fields.ts';
 import type { SteadyClock } from '../steady-clock.ts';
 import { grantNames } from '../tenants/model-grants.ts';
-import { AnswerCache } from './answer-cache.ts';
+import { AnswerCache, partsOfRoot } from './answer-cache.ts';
 import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
@@ -16,6 +17,7 @@ import { LoadController } from './load-controller.ts';
 import { QualityLoop } from './quality/quality-loop.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
 import type { VectorIndex } from './vector-index/vector-index.ts';
+import { ModelJudge } from './verification/model-judge.ts';
 import type { Verifier } from './verification/verifier.ts';
 
 /** What of the configuration may change while the server runs. */
@@ -36,6 +38,8 @@ export interface CacheHostOptions {
   readonly lookupMilliseconds: number;
   /** What computes the answers, by a name that no other computer has. */
   readonly server: string;
+  /** As of now. */
+  readonly backend: () => Backend;
   readonly settings: () => CacheSettings;
   readonly clock: SteadyClock;
   readonly logger: Logger;
@@ -46,6 +50,7 @@ const PAGE = 1_000;
 const LOAD_MILLISECONDS = 250;
 const CHANGES_MILLISECONDS = 1_000;
 const HITS_MILLISECONDS = 5_000;
+const MODELS_MILLISECONDS = 5_000;
 const SWEEP_MILLISECONDS = 60_000;
 
 /** The answer cache while the server runs: fills it from its store, and does what has to be done from time to time. */
@@ -76,6 +81,7 @@ export class CacheHost {
           ? null
           : new QuestionEmbedder({ embedder, mostMilliseconds: lookupMilliseconds, logger }),
       verifier,
+      judge: new ModelJudge(options.backend),
       exactBytes,
       now: () => clock.now(),
       logger,
@@ -105,6 +111,7 @@ export class CacheHost {
     host.#every(LOAD_MILLISECONDS, async () => host.load.step());
     host.#every(CHANGES_MILLISECONDS, () => host.#follow());
     host.#every(HITS_MILLISECONDS, () => host.#writeHits());
+    host.#every(MODELS_MILLISECONDS, () => host.#dropOldVersions());
     host.#every(SWEEP_MILLISECONDS, () => host.#sweep());
     return host;
   }
@@ -211,6 +218,34 @@ export class CacheHost {
         this.#sequence = change.sequence;
       }
       if (changes.length < PAGE) return;
+    }
+  }
+
+  /**
+   * Takes out what was answered by adapters that are gone, or by versions that their names do not stand for any more. Nobody would find
+   * it: it would only take room.
+   */
+  async #dropOldVersions(): Promise<void> {
+    const backend = this.#options.backend();
+    if (!backend.ready || this.cache.size === 0) return;
+    const versions = new Map<
+      string,
+      { readonly model: string; readonly root: string; readonly ids: string[] }
+    >();
+    for (const { id, model, root } of this.cache.entries()) {
+      const key = JSON.stringify([model, root]);
+      const version = versions.get(key);
+      if (version === undefined) versions.set(key, { model, root, ids: [id] });
+      else version.ids.push(id);
+    }
+    const served = new Set((await backend.models(OPERATOR)).map(({ root }) => root));
+    for (const { model, root, ids } of versions.values()) {
+      const parts = partsOfRoot(root);
+      const isServed =
+        parts === null
+          ? (await backend.find(model, OPERATOR))?.root === root
+          : parts.every((digest) => served.has(digest));
+      if (!isServed) await this.cache.remove(ids);
     }
   }
 

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Embedder } from '@polylora/engine';
+import type { Backend } from '../backends/backend.ts';
 import { CacheHost } from '../cache/cache-host.ts';
 import { openDocuments } from '../cache/documents/open.ts';
 import { VectorIndex } from '../cache/vector-index/vector-index.ts';
@@ -13,6 +14,8 @@ export interface CacheOptions {
   readonly live: LiveConfig;
   /** null: there is none here. */
   readonly embedder: Embedder | null;
+  /** As of now. */
+  readonly backend: () => Backend;
   readonly dataDirectory: string;
   readonly clock: SteadyClock;
   readonly logger: Logger;
@@ -22,6 +25,7 @@ export interface CacheOptions {
 export async function openCache({
   live,
   embedder,
+  backend,
   dataDirectory,
   clock,
   logger,
@@ -46,6 +50,7 @@ export async function openCache({
     lookupMilliseconds: cacheLookupMs,
     // An address may have a password in it.
     server: upstream === null ? 'embedded' : `upstream ${hash('sha256', upstream)}`,
+    backend,
     settings: () => live.current,
     clock,
     logger,

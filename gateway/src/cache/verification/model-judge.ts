@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto';
+import type { SamplingParams } from '@polylora/engine';
+import type { Backend } from '../../backends/backend.ts';
+import { Cancellation } from '../../cancellation.ts';
+import { ApiError } from '../../errors.ts';
+
+/** Longer questions are not asked about: nobody would wait for it. */
+const MOST_CHARACTERS = 2_000;
+/** After which a hit counts as not verified. */
+const MOST_MILLISECONDS = 2_000;
+/** Whom the engine counts it for. No tenant's id looks like this. */
+const TENANT = '#cache';
+
+const SAMPLING: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  seed: 0,
+  maxTokens: 4,
+  minTokens: 0,
+  stop: [],
+  stopTokenIds: [],
+  includeStop: false,
+  ignoreEos: false,
+  logprobs: null,
+  promptLogprobs: null,
+  constraint: { field: 'choice', kind: 'choice', choices: ['yes', 'no'] },
+};
+
+const INSTRUCTION =
+  'You are given two questions. Say yes if one and the same answer is right and complete for both of them. ' +
+  'Say no if they differ in any name, number, language, time, direction or other detail that changes the answer.';
+
+/** Has the base model say whether two questions ask for the same, when nothing more urgent waits. */
+export class ModelJudge {
+  readonly #backend: () => Backend;
+
+  constructor(backend: () => Backend) {
+    this.#backend = backend;
+  }
+
+  /** false where it says no, cannot be asked, or takes too long. */
+  async isSame(a: string, b: string): Promise<boolean> {
+    const backend = this.#backend();
+    const { base } = backend;
+    if (!backend.ready || base === null || a.length + b.length > MOST_CHARACTERS) return false;
+    const cancellation = new Cancellation();
+    const timer = setTimeout(
+      () => cancellation.cancel(new ApiError('client_closed_request', 'It took too long.')),
+      MOST_MILLISECONDS,
+    );
+    const request = {
+      id: `judge-${randomUUID()}`,
+      prompt: {
+        kind: 'chat',
+        messages: [
+          { role: 'system', content: INSTRUCTION },
+          // As JSON, so that a question cannot end itself and go on as the instruction.
+          { role: 'user', content: JSON.stringify({ first: a, second: b }) },
+        ],
+      },
+      sampling: SAMPLING,
+      scheduling: {
+        tenant: TENANT,
+        weight: 1,
+        priority: 'batch',
+        cacheSalt: null,
+        category: null,
+        timeoutSeconds: MOST_MILLISECONDS / 1000,
+      },
+      echo: false,
+    } as const;
+    try {
+      let said = '';
+      for await (const event of backend.generate(base, request, cancellation)) {
+        if (event.type === 'delta') said += event.text;
+        else if (event.type === 'error') return false;
+      }
+      return said.trim().toLowerCase().startsWith('yes');
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
