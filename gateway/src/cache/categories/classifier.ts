@@ -4,21 +4,22 @@ import { type Category, isStricter } from './category.ts';
 /** What a question's category was found to be. */
 export interface Classified {
   readonly category: string;
-  /** The cosine to the nearest category's centre. */
+  /** The cosine to the nearest category's centre, without what all have in common. */
   readonly similarity: number;
 }
 
-/** Centres nearer to each other's cosine than this are not told apart. */
-const MARGIN = 0.05;
+/** A question that is nearly as near to other centres is of the strictest of them. */
+const MARGIN = 0.03;
 /** A question further from all centres than this is of no kind that is known. */
-const LEAST_SIMILARITY = 0.15;
+const LEAST_SIMILARITY = 0.1;
 
 /**
- * Tells a question's category by its embedding: the one whose examples' centre is nearest. Where several are nearly as near, the strictest
- * of them.
+ * Tells a question's category by its embedding: the one whose examples' centre is nearest. What all examples have in common is taken off
+ * first: it says nothing, and makes every question look like every other. Where several are nearly as near, the strictest of them.
  */
 export class Classifier {
   readonly #centres: readonly { readonly category: Category; readonly centre: Float32Array }[];
+  readonly #common: Float64Array;
   readonly #otherwise: Category;
 
   /**
@@ -29,17 +30,17 @@ export class Classifier {
     examples: readonly { readonly category: Category; readonly vectors: readonly Float32Array[] }[],
     otherwise: Category,
   ) {
-    this.#centres = examples.flatMap(({ category, vectors }) =>
-      vectors.length === 0 ? [] : [{ category, centre: centreOf(vectors) }],
+    const means = examples.flatMap(({ category, vectors }) =>
+      vectors.length === 0 ? [] : [{ category, mean: meanOf(vectors) }],
     );
+    this.#common = meanOf(means.map(({ mean }) => mean));
+    this.#centres = means.map(({ category, mean }) => ({ category, centre: this.#centred(mean) }));
     this.#otherwise = otherwise;
   }
 
   /** @param vector of length 1 */
   classify(vector: Float32Array): Classified {
-    const found = this.#centres
-      .map(({ category, centre }) => ({ category, similarity: dot(vector, centre) }))
-      .sort((a, b) => b.similarity - a.similarity);
+    const found = this.near(vector);
     const [nearest] = found;
     const similarity = nearest?.similarity ?? 0;
     if (nearest === undefined || similarity < LEAST_SIMILARITY)
@@ -51,10 +52,23 @@ export class Classifier {
     }
     return { category: category.name, similarity };
   }
+
+  /** All categories that have examples, the nearest first. */
+  near(vector: Float32Array): readonly { readonly category: Category; readonly similarity: number }[] {
+    const centred = this.#centred(vector);
+    return this.#centres
+      .map(({ category, centre }) => ({ category, similarity: dot(centred, centre) }))
+      .sort((a, b) => b.similarity - a.similarity);
+  }
+
+  #centred(vector: Float32Array | Float64Array): Float32Array {
+    return normalize(Float64Array.from(vector, (value, i) => value - (this.#common[i] ?? 0)));
+  }
 }
 
-function centreOf(vectors: readonly Float32Array[]): Float32Array {
-  const sum = new Float64Array(vectors[0]!.length);
-  for (const vector of vectors) for (let i = 0; i < sum.length; i++) sum[i]! += vector[i]!;
-  return normalize(sum);
+/** In double precision; empty of none. */
+function meanOf(vectors: readonly (Float32Array | Float64Array)[]): Float64Array {
+  const mean = new Float64Array(vectors[0]?.length ?? 0);
+  for (const vector of vectors) for (let i = 0; i < mean.length; i++) mean[i]! += vector[i]! / vectors.length;
+  return mean;
 }
