@@ -239,9 +239,11 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       const embedder = encoder?.embedder ?? null;
       const opening = await openCache({
         ...{ live, embedder, dataDirectory, clock, logger },
+        metrics: metrics.cache,
         backend: () => backend,
       });
       opened.push(() => opening.close());
+      metrics.setCache(opening);
       cache = opening;
     }
   } catch (error) {
