@@ -143,6 +143,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
     responses: () => responses,
     cache: () => cache,
+    hasCache: config.cache !== 'off',
+    clock,
     batches: () => batches.service,
     get fileLimitBytes() {
       return live.current.fileLimitBytes;

@@ -73,6 +73,8 @@ export class CacheHost {
   #isClosed = false;
   #embedding: Promise<void> = Promise.resolve();
   #isStoreUp = true;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
   /** Whose entries were reported, by id: they are gone, and whoever says it again is told the same. */
   readonly #reported = new LRUCache<string, string>({ max: MOST_REPORTED });
 
@@ -80,6 +82,7 @@ export class CacheHost {
     const { documents, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
     const { settings, clock, metrics, logger } = options;
     this.#options = options;
+    this.startedAt = clock.now();
     this.categories = new CategoryTable(settings().cacheCategories);
     this.cache = new AnswerCache({
       categories: this.categories,
@@ -154,6 +157,11 @@ export class CacheHost {
     return this.#generation.flights;
   }
 
+  /** Whether similar questions are found, as soon as the embedding model is there. */
+  get isSemantic(): boolean {
+    return this.#options.embedder !== null;
+  }
+
   /** Whether the store answered when it was last asked, which it is every second. */
   get isStoreUp(): boolean {
     return this.#isStoreUp;
@@ -190,6 +198,7 @@ export class CacheHost {
     const { embedder } = this.#options;
     if (embedder === null) return null;
     await this.ready();
+    if (this.cache.vectors === null) return null;
     const asked = { inputs: [text], truncate: 'model', tokenStates: false, background: true } as const;
     const [embedding] = await embedder.embed(asked);
     return embedding === undefined ? null : this.categories.classify(embedding.vector);
