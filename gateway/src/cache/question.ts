@@ -10,8 +10,8 @@ export type BypassReason =
   | 'category'
   | 'temperature'
   | 'multi-turn'
-  /** Nobody waits for it. */
-  | 'no-store';
+  /** Its category is not known, and might be one that is not cached: it has no question, or that was not embedded in time. */
+  | 'unclassified';
 
 /** What a request asks, as the cache sees it. */
 export interface Question {
