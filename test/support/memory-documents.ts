@@ -13,7 +13,9 @@ export class MemoryDocuments implements DocumentStore {
   readonly documents = new Map<string, { document: CacheDocument; hits: number }>();
   /** While it is, every call fails. */
   isAway = false;
-  readonly #changes: DocumentChange[] = [];
+  /** The last of each entry. */
+  readonly #changes = new Map<string, DocumentChange>();
+  #sequence = 0;
 
   async put(document: CacheDocument): Promise<void> {
     this.#look();
@@ -66,12 +68,12 @@ export class MemoryDocuments implements DocumentStore {
 
   async lastSequence(): Promise<number> {
     this.#look();
-    return this.#changes.length;
+    return this.#sequence;
   }
 
   async changes(after: number, limit: number): Promise<readonly DocumentChange[]> {
     this.#look();
-    return this.#changes.slice(after, after + limit);
+    return [...this.#changes.values()].filter(({ sequence }) => sequence > after).slice(0, limit);
   }
 
   async sweep(now: number): Promise<number> {
@@ -97,6 +99,9 @@ export class MemoryDocuments implements DocumentStore {
   }
 
   #change(change: { kind: 'put'; head: StoredHead } | { kind: 'remove'; id: string }): void {
-    this.#changes.push({ sequence: this.#changes.length + 1, ...change });
+    this.#sequence += 1;
+    const id = change.kind === 'put' ? change.head.id : change.id;
+    this.#changes.delete(id);
+    this.#changes.set(id, { sequence: this.#sequence, ...change });
   }
 }
