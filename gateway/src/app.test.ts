@@ -10,6 +10,7 @@ import { Metrics } from './metrics.ts';
 import { operationsOf } from './openapi/document.ts';
 import { OPERATIONS } from './openapi/operations.ts';
 import type { GatewayDeps } from './routes/deps.ts';
+import { SteadyClock } from './steady-clock.ts';
 
 /** A gateway whose engine has not started yet. */
 function startingGateway(
@@ -27,6 +28,9 @@ function startingGateway(
     requestBodyLimitBytes: 1000,
     allowPriority: false,
     responses: () => null,
+    cache: () => null,
+    hasCache: false,
+    clock: new SteadyClock(),
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,

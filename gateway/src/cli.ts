@@ -11,6 +11,7 @@ const CLIENTS: ReadonlyMap<string, () => Promise<Client>> = new Map([
   ['adapters', async () => (await import('./cli/adapters.ts')).runAdapters],
   ['tenants', async () => (await import('./cli/tenants.ts')).runTenants],
   ['keys', async () => (await import('./cli/keys.ts')).runKeys],
+  ['cache', async () => (await import('./cli/cache.ts')).runCache],
   ['audit', async () => (await import('./cli/audit.ts')).runAudit],
 ]);
 

@@ -35,6 +35,14 @@ export const ERRORS = {
     false,
     'The request asks for an answer of the cache or none (`only-if-cached`), and the cache has none.',
   ),
+  cache_disabled: badRequest(
+    'The server keeps no answers (`--cache off`), or is asked for what only a cache of similar questions has.',
+    403,
+  ),
+  cache_entry_not_found: badRequest(
+    'The cache has no such entry, or not any more, or none that may be seen.',
+    404,
+  ),
   integer_above_max_value: badRequest('An integer is larger than the field allows.'),
   integer_below_min_value: badRequest('An integer is smaller than the field allows.'),
   decimal_above_max_value: badRequest('A number is larger than the field allows.'),

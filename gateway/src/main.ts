@@ -143,6 +143,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
     responses: () => responses,
     cache: () => cache,
+    hasCache: config.cache !== 'off',
+    clock,
     batches: () => batches.service,
     get fileLimitBytes() {
       return live.current.fileLimitBytes;
@@ -239,9 +241,11 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       const embedder = encoder?.embedder ?? null;
       const opening = await openCache({
         ...{ live, embedder, dataDirectory, clock, logger },
+        metrics: metrics.cache,
         backend: () => backend,
       });
       opened.push(() => opening.close());
+      metrics.setCache(opening);
       cache = opening;
     }
   } catch (error) {

@@ -25,7 +25,18 @@ const TOKENS = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000,
 ];
 
+/** From a tenth of a millisecond, which an equal question takes, to a tenth of a second, which nobody waits longer than. */
+const LOOKUP_SECONDS = [
+  0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02,
+  0.03, 0.05, 0.075, 0.1,
+];
+/** A comparison is a matter of microseconds by the verifier, and of seconds by the base model. */
+const VERIFICATION_SECONDS = [
+  0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2,
+];
+
 const MODEL = ['model_name'] as const;
+const CATEGORY = ['category'] as const;
 
 export const METRICS = {
   running: {
@@ -316,6 +327,159 @@ export const METRICS = {
     kind: 'gauge',
     name: 'polylora_encoder_inputs_waiting',
     help: 'Texts that the embedding model was given and has no vector of yet.',
+    labels: [],
+  },
+  cacheLookups: {
+    kind: 'counter',
+    name: 'polylora_cache_lookups_total',
+    help: 'Requests by what the answer cache did: `hit_exact`, `hit_similar`, `hit_shared` (it waited for an answer that was being made for another), `miss`, or `bypass` (nothing was looked for). `category` is `-` where a request cannot be kept at all.',
+    labels: ['result', 'category'],
+  },
+  cacheLookupTime: {
+    kind: 'histogram',
+    name: 'polylora_cache_lookup_seconds',
+    help: 'How long it took to look for an answer, with the embedding of its question; none of those that were shared.',
+    labels: ['result'],
+    buckets: LOOKUP_SECONDS,
+  },
+  cacheEmbeddingTime: {
+    kind: 'histogram',
+    name: 'polylora_cache_embedding_seconds',
+    help: 'How long a lookup waited for the embedding of its question, which was `made`, or was `late` (or failed), and then nothing similar is looked for.',
+    labels: ['outcome'],
+    buckets: LOOKUP_SECONDS,
+  },
+  cacheVerificationTime: {
+    kind: 'histogram',
+    name: 'polylora_cache_verification_seconds',
+    help: 'How long it took to tell whether a similar question asks for the `same` or something `different`, by the `verifier` or the base `model`.',
+    labels: ['by', 'outcome'],
+    buckets: VERIFICATION_SECONDS,
+  },
+  cacheRejections: {
+    kind: 'counter',
+    name: 'polylora_cache_rejected_total',
+    help: 'Similar questions, near enough, of which verification said that they ask for something else.',
+    labels: CATEGORY,
+  },
+  cacheEvictions: {
+    kind: 'counter',
+    name: 'polylora_cache_evictions_total',
+    help: 'Entries that this server took out of the answer cache: by `quota` (its category was full), `expired`, `replaced` (by a newer answer to the same request), `outdated` (the adapter or its version is not served any more), `purged` or `reported`.',
+    labels: ['reason'],
+  },
+  cacheReports: {
+    kind: 'counter',
+    name: 'polylora_cache_reports_total',
+    help: 'Answers of the cache that somebody reported as wrong.',
+    labels: CATEGORY,
+  },
+  cacheSavedTokens: {
+    kind: 'counter',
+    name: 'polylora_cache_saved_tokens_total',
+    help: 'Tokens that were not computed, as their answers came from the cache: `prompt` or `completion`.',
+    labels: ['category', 'kind'],
+  },
+  cacheSavedSeconds: {
+    kind: 'counter',
+    name: 'polylora_cache_saved_compute_seconds_total',
+    help: 'What those answers took when they were made, without their time in the queue.',
+    labels: CATEGORY,
+  },
+  cacheBreakEven: {
+    kind: 'gauge',
+    name: 'polylora_cache_break_even_hit_rate',
+    help: 'The share of requests that has to be answered from the cache for it to cost no more time than it saves; not there before an answer was made.',
+    labels: CATEGORY,
+  },
+  cacheEntries: {
+    kind: 'gauge',
+    name: 'polylora_cache_entries',
+    help: 'Entries of the answer cache.',
+    labels: CATEGORY,
+  },
+  cacheBytes: {
+    kind: 'gauge',
+    name: 'polylora_cache_bytes',
+    help: 'What they take in its store, about.',
+    labels: CATEGORY,
+  },
+  cacheIndexEntries: {
+    kind: 'gauge',
+    name: 'polylora_cache_index_entries',
+    help: 'Questions that similar ones are found by. Not there as long as only equal ones are.',
+    labels: [],
+  },
+  cacheIndexBytes: {
+    kind: 'gauge',
+    name: 'polylora_cache_index_bytes',
+    help: 'About how much memory their index takes.',
+    labels: [],
+  },
+  cacheAnswers: {
+    kind: 'gauge',
+    name: 'polylora_cache_answers',
+    help: 'Answers that are kept in memory, too.',
+    labels: [],
+  },
+  cacheAnswerBytes: {
+    kind: 'gauge',
+    name: 'polylora_cache_answer_bytes',
+    help: 'About how much memory they take.',
+    labels: [],
+  },
+  cacheThreshold: {
+    kind: 'gauge',
+    name: 'polylora_cache_similarity_threshold',
+    help: 'Least cosine between two questions of which one is answered as the other was, as it is now: with what checks and load have changed.',
+    labels: CATEGORY,
+  },
+  cacheStrictness: {
+    kind: 'gauge',
+    name: 'polylora_cache_strictness',
+    help: 'Least probability, by verification, that both ask for the same, as it is now.',
+    labels: CATEGORY,
+  },
+  cacheTtl: {
+    kind: 'gauge',
+    name: 'polylora_cache_ttl_seconds',
+    help: 'For how long an answer is given, as it is now.',
+    labels: CATEGORY,
+  },
+  cacheRelaxation: {
+    kind: 'gauge',
+    name: 'polylora_cache_relaxation',
+    help: 'How far the categories that allow it are gone towards their bounds because of load, from 0 to 1.',
+    labels: [],
+  },
+  cacheWait: {
+    kind: 'gauge',
+    name: 'polylora_cache_wait_seconds',
+    help: 'How long requests wait for the backend to begin, lately, as the cache sees it; `cacheTargetQueueMs` is the target.',
+    labels: [],
+  },
+  cacheFalseHits: {
+    kind: 'gauge',
+    name: 'polylora_cache_false_hit_rate',
+    help: 'Share of answers to similar questions that were wrong, by those that were checked or reported lately: the `estimate`, and the ends of its interval of 95 %, `low` and `high`. Not there before the first check.',
+    labels: ['category', 'bound'],
+  },
+  cacheChecks: {
+    kind: 'gauge',
+    name: 'polylora_cache_false_hit_checks',
+    help: 'How many checks that estimate is of; older ones count less.',
+    labels: CATEGORY,
+  },
+  cacheStoreUp: {
+    kind: 'gauge',
+    name: 'polylora_cache_store_up',
+    help: '1 while the store of the answer cache answers, 0 while it is away and the cache goes on without it. Not there without a cache.',
+    labels: [],
+  },
+  cacheFlights: {
+    kind: 'gauge',
+    name: 'polylora_cache_flights',
+    help: 'Answers that are being made and that whoever asks the same meanwhile will share.',
     labels: [],
   },
   httpRequests: {

@@ -2,10 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbedderStats, Times } from '@polylora/engine';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
+import type { CacheHost } from './cache/cache-host.ts';
+import { CACHE_GAUGES, CacheMeter } from './cache-meter.ts';
 import { METRICS, type MetricKey } from './metric-definitions.ts';
 import { SequenceMeter, type SequenceMetrics } from './sequence-meter.ts';
 
-type KeysOf<Kind> = { [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never }[MetricKey];
+export type KeysOf<Kind> = {
+  [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never;
+}[MetricKey];
 
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -61,6 +65,14 @@ export class Metrics {
   #model = { model_name: '' };
   #mostAdapters = 0;
   #encoder: (() => EmbedderStats) | null = null;
+  /** Is told what the answer cache does. */
+  readonly cache = new CacheMeter({
+    count: (key, value, labels) => this.#count(key, value, labels),
+    observe: (key, value, labels) => this.#observe(key, value, labels),
+    set: (key, value, labels) => this.#set(key, value, labels),
+    follow: (key, total, labels) => this.#follow(key, total, labels),
+  });
+  #cacheHost: CacheHost | null = null;
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -71,6 +83,7 @@ export class Metrics {
       else if (kind === 'counter') this.#counters.set(key, new Counter(options));
       else this.#histograms.set(key, new Histogram({ ...options, buckets: [...definition.buckets] }));
     }
+    this.#forgetCache();
   }
 
   /**
@@ -111,6 +124,11 @@ export class Metrics {
     this.#encoder = stats;
   }
 
+  /** The answer cache, which is asked whenever metrics are. */
+  setCache(host: CacheHost): void {
+    this.#cacheHost = host;
+  }
+
   setBatchLinesWaiting(lines: number): void {
     this.#set('batchLinesWaiting', lines);
   }
@@ -147,6 +165,10 @@ export class Metrics {
     for (const key of BACKEND_GAUGES) this.#gauges.get(key)?.reset();
     if (stats !== undefined && stats !== null) this.#readStats(stats);
     if (this.#encoder !== null) this.#readEncoder(this.#encoder());
+    if (this.#cacheHost !== null) {
+      this.#forgetCache();
+      this.cache.read(this.#cacheHost);
+    }
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
@@ -204,6 +226,15 @@ export class Metrics {
     this.#set('encoderWaiting', waiting);
     this.#follow('encoderBatches', batchesTotal, {});
     this.#follow('encoderSeconds', secondsTotal, {});
+  }
+
+  /** Without a cache, and of categories that are gone, there is nothing to tell: 0 would be something. */
+  #forgetCache(): void {
+    for (const key of CACHE_GAUGES) {
+      const gauge = this.#gauges.get(key);
+      gauge?.reset();
+      gauge?.remove({});
+    }
   }
 
   #readTenants(tenants: BackendStats['tenants']): void {

@@ -11,6 +11,7 @@ import type { Backend } from '../../gateway/src/backends/backend.ts';
 import { StartingBackend } from '../../gateway/src/backends/starting.ts';
 import { WrappedBackend } from '../../gateway/src/backends/wrapped.ts';
 import { BatchService } from '../../gateway/src/batches/batch-service.ts';
+import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics.ts';
@@ -43,6 +44,7 @@ export interface TestAppOptions {
   readonly logger?: Logger;
   readonly corsOrigins?: readonly string[];
   readonly clock?: SteadyClock;
+  readonly cache?: CacheHost;
 }
 
 /** Takes no requests, and knows that there are no models: for what is asked beside them. */
@@ -61,6 +63,7 @@ export async function openApp({
   logger = createLogger('silent'),
   corsOrigins = [],
   clock = new SteadyClock(),
+  cache,
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(join(folder, 'polylora.db'));
@@ -108,6 +111,9 @@ export async function openApp({
     openMetrics: false,
     batches: () => batches,
     responses: () => responses,
+    cache: () => cache ?? null,
+    hasCache: cache !== undefined,
+    clock,
     adminAdapters: {
       store: () => store.store,
       uploads: () => store.uploads,

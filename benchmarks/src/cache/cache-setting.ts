@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Embedder, Prompt } from '@polylora/engine';
 import { pino } from 'pino';
+import { Registry } from 'prom-client';
 import { AnswerCache } from '../../../gateway/dist/cache/answer-cache.js';
 import { CategoryTable } from '../../../gateway/dist/cache/categories/category-table.js';
 import type { CacheControls } from '../../../gateway/dist/cache/controls.js';
@@ -15,6 +16,7 @@ import { VectorIndex } from '../../../gateway/dist/cache/vector-index/vector-ind
 import { loadVerifier } from '../../../gateway/dist/cache/verification/load.js';
 import { ModelJudge } from '../../../gateway/dist/cache/verification/model-judge.js';
 import type { Verifier } from '../../../gateway/dist/cache/verification/verifier.js';
+import { Metrics } from '../../../gateway/dist/metrics.js';
 import { SteadyClock } from '../../../gateway/dist/steady-clock.js';
 import { GREEDY } from '../greedy.ts';
 import { ONE_TENANT } from '../local-engine.ts';
@@ -72,6 +74,8 @@ export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting
     }),
     exactBytes: 64 * 1024 ** 2,
     now: () => clock.now(),
+    // As in the server: what is measured costs time.
+    metrics: new Metrics(new Registry()).cache,
     logger,
   });
   const index = new VectorIndex({

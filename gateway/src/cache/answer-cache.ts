@@ -1,18 +1,21 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Embedding } from '@polylora/engine';
 import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
+import type { CacheMetrics, RemovalReason } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
 import type { DocumentStore, EntryFilter, StoredHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
 import { Entries, type Entry, entryOf } from './entries.ts';
-import type { CacheDocument, StoredAnswer } from './entry.ts';
+import type { CacheDocument, EntryHead, StoredAnswer } from './entry.ts';
 import { ExactAnswers } from './exact-answers.ts';
 import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder } from './question-embedder.ts';
 import { Quotas } from './quotas.ts';
+import { tokensOf } from './stored-answer.ts';
 import type { VectorIndex } from './vector-index/vector-index.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
 import type { Verifier } from './verification/verifier.ts';
@@ -27,6 +30,8 @@ export interface Vectors {
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
+/** Entries that are taken out at once: a few milliseconds. */
+const PURGED_TOGETHER = 1_000;
 
 /** An answer that is there. */
 export interface Hit {
@@ -68,7 +73,14 @@ export interface AnswerCacheOptions {
   readonly exactBytes: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  readonly metrics: CacheMetrics;
   readonly logger: Logger;
+}
+
+/** How much there is of something. */
+export interface Amount {
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 /** Answers that were given before, for whoever asks the same, or nearly the same, of the same model in the same circumstances. */
@@ -93,16 +105,30 @@ export class AnswerCache {
     return this.#entries.size;
   }
 
-  get answerBytes(): number {
-    return this.#answers.bytes;
+  /** Answers in memory. */
+  get answers(): Amount {
+    return { entries: this.#answers.size, bytes: this.#answers.bytes };
   }
 
-  usage(category: string): { readonly entries: number; readonly bytes: number } {
-    return this.#quotas.usage(category);
+  /** Questions that similar ones are found by; null as long as the embedding model is not known. */
+  get vectors(): Amount | null {
+    if (this.#vectors === null) return null;
+    const { size, bytes } = this.#vectors.index;
+    return { entries: size, bytes };
+  }
+
+  /** @param tenant null: all together */
+  usage(category: string, tenant: string | null = null): Amount {
+    return this.#quotas.usage(category, tenant);
   }
 
   entry(id: string): Entry | null {
     return this.#entries.get(id);
+  }
+
+  /** What an entry is treated as now. */
+  categoryOf({ category }: Entry): Category {
+    return this.#options.categories.get(category);
   }
 
   entries(): IterableIterator<Entry> {
@@ -113,13 +139,8 @@ export class AnswerCache {
   async find(question: Question, controls: CacheControls): Promise<Found> {
     const started = performance.now();
     const found = await this.#find(question, controls);
-    const seconds = (performance.now() - started) / 1000;
-    if (found.kind === 'hit') {
-      const { entry, level } = found;
-      this.economics.hit(entry.category, level, entry, seconds);
-      this.#use(entry);
-    } else if (found.kind === 'miss') this.economics.miss(found.category.name, seconds);
-    else if (found.category !== null) this.economics.bypass(found.category, seconds);
+    this.#told(question, controls, found, (performance.now() - started) / 1000);
+    if (found.kind === 'hit') this.#use(found.entry);
     return found;
   }
 
@@ -142,23 +163,66 @@ export class AnswerCache {
     const document = this.#documentOf(question, controls, category, embedding, answer, computeSeconds);
     // A newer answer to the same request takes the old one's place.
     const old = this.#entries.exact(question.exactKey);
-    if (old !== null) this.#forget([old.id]);
+    if (old !== null) this.#forget([old.id], 'replaced');
     const entry = this.#take(document, 0);
     this.#answers.set(entry.id, answer);
-    this.economics.stored(category.name, document, (performance.now() - started) / 1000);
+    const account = { tenant: question.tenant, category: category.name };
+    this.economics.stored(account, document, (performance.now() - started) / 1000);
     if (this.#entries.get(entry.id) !== null) await this.#tried(() => this.#options.documents.put(document));
     return entry;
   }
 
-  /** Entries that match, in the store. @throws StoreUnavailable */
-  list(filter: EntryFilter, page: { readonly limit: number; readonly before?: string }) {
+  /** Entries that match, in the store, newest first. @throws StoreUnavailable */
+  list(filter: EntryFilter, page: Parameters<DocumentStore['find']>[1]) {
     return this.#options.documents.find(filter, page);
   }
 
+  /** The question of an entry, as it was asked; null where it has none, or is gone. @throws StoreUnavailable */
+  async questionOf(id: string): Promise<string | null> {
+    return (await this.#options.documents.get(id))?.question ?? null;
+  }
+
   /** Takes out entries, here and in the store. @throws StoreUnavailable */
-  async remove(ids: readonly string[]): Promise<void> {
-    this.#drop(ids);
+  async remove(ids: readonly string[], reason: RemovalReason): Promise<void> {
+    this.#options.metrics.removed(reason, this.#drop(ids));
     await this.#options.documents.remove(ids);
+  }
+
+  /**
+   * Takes out all that match and are there now: here, and then in the store. Where the store is away what was here is gone all the same.
+   * @param isDryRun only tells how much it would be
+   * @throws StoreUnavailable
+   */
+  async purge(filter: EntryFilter, isDryRun: boolean): Promise<Amount> {
+    const { documents, metrics } = this.#options;
+    const known = new Set<string>();
+    let [entries, bytes] = [0, 0];
+    const count = (heads: readonly EntryHead[]) => {
+      for (const head of heads) {
+        if (known.has(head.id)) continue;
+        known.add(head.id);
+        entries += 1;
+        bytes += head.bytes;
+      }
+    };
+    count([...this.#entries.values()].filter((entry) => isMeant(entry, filter)));
+    const here = [...known];
+    if (!isDryRun) {
+      for (const ids of pagesOf(here)) {
+        metrics.removed('purged', this.#drop(ids));
+        await nextTurn();
+      }
+      // Also what is not written yet, which looking through the store would not find.
+      for (const ids of pagesOf(here)) await documents.remove(ids);
+    }
+    for (let before: EntryHead | undefined; ; ) {
+      const page = { limit: PURGED_TOGETHER, ...(before === undefined ? {} : { before }) };
+      const heads = await documents.find(filter, page);
+      count(heads);
+      if (!isDryRun && heads.length > 0) await documents.remove(heads.map(({ id }) => id));
+      before = heads.at(-1);
+      if (heads.length < PURGED_TOGETHER) return { entries, bytes };
+    }
   }
 
   /** An entry of the store is there from now on, by another server or from before; told again, its vector is taken in. */
@@ -182,7 +246,10 @@ export class AnswerCache {
   sweep(): void {
     const now = this.#options.now();
     const gone = [...this.#entries.values()].filter((entry) => this.#lastUse(entry) <= now);
-    this.#forget(gone.map(({ id }) => id));
+    this.#forget(
+      gone.map(({ id }) => id),
+      'expired',
+    );
   }
 
   /** What was found since it was last asked, for the store. */
@@ -222,7 +289,7 @@ export class AnswerCache {
     const entry = this.#entries.exact(question.exactKey);
     if (entry === null || entry.partition !== question.partition) return null;
     if (controls.category !== null && entry.category !== controls.category) return null;
-    const category = this.#options.categories.get(entry.category);
+    const category = this.categoryOf(entry);
     const refused = refusal(question, category);
     if (refused !== null) return refused;
     const age = this.#age(entry, controls);
@@ -264,7 +331,7 @@ export class AnswerCache {
         this.#isVerified(question, embedding, document, similarity, needed) &&
         (!category.askModel || (await this.#isJudgedSame(question, document)));
       if (!isSame) {
-        this.economics.rejected(category.name);
+        this.economics.rejected({ tenant: question.tenant, category: category.name });
         continue;
       }
       this.#answers.set(entry.id, document.answer);
@@ -283,16 +350,29 @@ export class AnswerCache {
     const { verifier } = this.#options;
     if (strictness === 0) return true;
     if (verifier === null || text === null || question === null || signature === null) return false;
-    return verifier.verify({ text, embedding }, { text: question, signature }, similarity) >= strictness;
+    const started = performance.now();
+    const probability = verifier.verify({ text, embedding }, { text: question, signature }, similarity);
+    const isSame = probability >= strictness;
+    this.#options.metrics.verified('verifier', isSame, (performance.now() - started) / 1000);
+    return isSame;
   }
 
   async #isJudgedSame({ text }: Question, { question }: CacheDocument): Promise<boolean> {
-    return text !== null && question !== null && this.#options.judge.isSame(question, text);
+    if (text === null || question === null) return false;
+    const { judge, metrics } = this.#options;
+    const started = performance.now();
+    const isSame = await judge.isSame(question, text);
+    metrics.verified('model', isSame, (performance.now() - started) / 1000);
+    return isSame;
   }
 
   async #embed({ text }: Question): Promise<(Embedding & { readonly isCut: boolean }) | null> {
-    const { embedder } = this.#options;
-    return embedder === null || text === null ? null : embedder.embed(text);
+    const { embedder, metrics } = this.#options;
+    if (embedder === null || text === null) return null;
+    const started = performance.now();
+    const embedding = await embedder.embed(text);
+    metrics.embedded(embedding !== null, (performance.now() - started) / 1000);
+    return embedding;
   }
 
   /** Asked while searching, before any document is read. */
@@ -341,11 +421,7 @@ export class AnswerCache {
       Buffer.byteLength(text ?? '') +
       (vector?.byteLength ?? 0) +
       (signature?.byteLength ?? 0);
-    let [promptTokens, completionTokens] = [0, 0];
-    for (const { usage } of answer.choices) {
-      promptTokens = Math.max(promptTokens, usage.promptTokens);
-      completionTokens += usage.completionTokens;
-    }
+    const { promptTokens, completionTokens } = tokensOf(answer);
     return {
       id: randomUUID(),
       ...{ partition, exactKey, tenant, model: model.id, root: rootOf(model) },
@@ -355,11 +431,31 @@ export class AnswerCache {
     };
   }
 
+  /** Writes down what was found. */
+  #told({ tenant }: Question, { reads }: CacheControls, found: Found, seconds: number): void {
+    const { metrics } = this.#options;
+    if (found.kind === 'hit') {
+      const { level, entry } = found;
+      const category = this.categoryOf(entry).name;
+      this.economics.hit({ tenant, category }, level, entry, seconds);
+      metrics.looked(level === 'exact' ? 'hit_exact' : 'hit_similar', category, seconds);
+    } else if (found.kind === 'miss' && reads) {
+      const category = found.category.name;
+      this.economics.miss({ tenant, category }, seconds);
+      metrics.looked('miss', category, seconds);
+    } else {
+      // An answer that was not looked for is none that was not there.
+      const category = found.kind === 'miss' ? found.category.name : found.category;
+      if (category !== null) this.economics.bypass({ tenant, category }, seconds);
+      metrics.looked('bypass', category, seconds);
+    }
+  }
+
   #take(head: StoredHead | CacheDocument, hits: number): Entry {
     const entry = entryOf(head, hits);
     this.#entries.add(entry);
     this.#index(entry, head);
-    this.#forget(this.#quotas.add(entry.category, entry, hits));
+    this.#forget(this.#quotas.add(entry.category, entry, hits), 'quota');
     return entry;
   }
 
@@ -383,20 +479,23 @@ export class AnswerCache {
     return document ?? null;
   }
 
-  #drop(ids: readonly string[]): void {
+  /** @returns how many were there */
+  #drop(ids: readonly string[]): number {
+    let dropped = 0;
     for (const id of ids) {
-      this.#entries.remove(id);
+      if (this.#entries.remove(id) !== null) dropped += 1;
       this.#vectors?.index.remove(id);
       this.#quotas.remove(id);
       this.#answers.delete(id);
       this.#hits.delete(id);
     }
+    return dropped;
   }
 
   /** Takes them out here at once, and of the store in a moment. */
-  #forget(ids: readonly string[]): void {
+  #forget(ids: readonly string[], reason: RemovalReason): void {
     if (ids.length === 0) return;
-    this.#drop(ids);
+    this.#options.metrics.removed(reason, this.#drop(ids));
     void this.#tried(() => this.#options.documents.remove(ids));
   }
 
@@ -429,6 +528,23 @@ function freshSeconds(
 ): number {
   const own = (expiresAt - createdAt) / 1000;
   return own < ttlSeconds ? own : longest;
+}
+
+function isMeant(entry: Entry, { id, tenant, model, root, category, tag }: EntryFilter): boolean {
+  return (
+    (id === undefined || entry.id === id) &&
+    (tenant === undefined || entry.tenant === tenant) &&
+    (model === undefined || entry.model === model) &&
+    (root === undefined || entry.root === root) &&
+    (category === undefined || entry.category === category) &&
+    (tag === undefined || entry.tags.includes(tag))
+  );
+}
+
+function* pagesOf(ids: readonly string[]): Generator<readonly string[]> {
+  for (let start = 0; start < ids.length; start += PURGED_TOGETHER) {
+    yield ids.slice(start, start + PURGED_TOGETHER);
+  }
 }
 
 /** Why a category has nothing to do with a question; null: it has. */

@@ -1,4 +1,5 @@
 import type { Embedder } from '@polylora/engine';
+import { LRUCache } from 'lru-cache';
 import { OPERATOR } from '../access/access.ts';
 import type { Backend, BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
@@ -7,6 +8,7 @@ import { invalidValue, quoted } from '../openai/fields.ts';
 import type { SteadyClock } from '../steady-clock.ts';
 import { grantNames } from '../tenants/model-grants.ts';
 import { AnswerCache, partsOfRoot } from './answer-cache.ts';
+import type { CacheMetrics } from './cache-metrics.ts';
 import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
@@ -42,9 +44,12 @@ export interface CacheHostOptions {
   readonly backend: () => Backend;
   readonly settings: () => CacheSettings;
   readonly clock: SteadyClock;
+  readonly metrics: CacheMetrics;
   readonly logger: Logger;
 }
 
+/** Entries that were reported, of which it is known that they were there. */
+const MOST_REPORTED = 10_000;
 /** Entries that are read together when the server starts, and changes. */
 const PAGE = 1_000;
 const LOAD_MILLISECONDS = 250;
@@ -67,11 +72,17 @@ export class CacheHost {
   #sequence = 0;
   #isClosed = false;
   #embedding: Promise<void> = Promise.resolve();
+  #isStoreUp = true;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Whose entries were reported, by id: they are gone, and whoever says it again is told the same. */
+  readonly #reported = new LRUCache<string, string>({ max: MOST_REPORTED });
 
   private constructor(options: CacheHostOptions) {
     const { documents, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
-    const { settings, clock, logger } = options;
+    const { settings, clock, metrics, logger } = options;
     this.#options = options;
+    this.startedAt = clock.now();
     this.categories = new CategoryTable(settings().cacheCategories);
     this.cache = new AnswerCache({
       categories: this.categories,
@@ -84,6 +95,7 @@ export class CacheHost {
       judge: new ModelJudge(options.backend),
       exactBytes,
       now: () => clock.now(),
+      metrics,
       logger,
     });
     this.load = new LoadController({
@@ -97,6 +109,7 @@ export class CacheHost {
     this.#generation = new CachedGeneration({
       cache: this.cache,
       server,
+      metrics,
       logger,
       onSimilar: (hit, remake) => quality?.offer(hit, remake),
       onSent: () => this.load.sent(),
@@ -137,6 +150,58 @@ export class CacheHost {
     const name = grantNames(model).findLast((each) => Object.hasOwn(cacheModelCategories, each));
     const category = name === undefined ? null : (cacheModelCategories[name] ?? null);
     return category === null ? controls : { ...controls, category };
+  }
+
+  /** Answers that are being made for whoever asks for them meanwhile. */
+  get flights(): number {
+    return this.#generation.flights;
+  }
+
+  /** Whether similar questions are found, as soon as the embedding model is there. */
+  get isSemantic(): boolean {
+    return this.#options.embedder !== null;
+  }
+
+  /** Whether the store answered when it was last asked, which it is every second. */
+  get isStoreUp(): boolean {
+    return this.#isStoreUp;
+  }
+
+  /** Milliseconds that requests may wait before categories relax. */
+  get targetMilliseconds(): number {
+    return this.#options.settings().cacheTargetQueueMs;
+  }
+
+  /**
+   * Somebody was given a wrong answer: that counts, once, and the entry is taken out.
+   * @param tenant whose it has to be; null: anybody's
+   * @returns whether there is such an entry, or was when it was reported before
+   * @throws StoreUnavailable where it is still in the store
+   */
+  async report(id: string, tenant: string | null): Promise<boolean> {
+    const entry = this.cache.entry(id);
+    const reported = this.#reported.get(id);
+    const owner = entry?.tenant ?? reported;
+    if (owner === undefined || (tenant !== null && owner !== tenant)) return false;
+    if (entry !== null && reported === undefined) {
+      this.#reported.set(id, owner);
+      const { name } = this.cache.categoryOf(entry);
+      this.quality?.report(name);
+      this.#options.metrics.reported(name);
+    }
+    await this.cache.remove([id], 'reported');
+    return true;
+  }
+
+  /** Which category a question would be of; null: nobody can tell. @throws EngineError */
+  async classify(text: string): Promise<ReturnType<CategoryTable['classify']>> {
+    const { embedder } = this.#options;
+    if (embedder === null) return null;
+    await this.ready();
+    if (this.cache.vectors === null) return null;
+    const asked = { inputs: [text], truncate: 'model', tokenStates: false, background: true } as const;
+    const [embedding] = await embedder.embed(asked);
+    return embedding === undefined ? null : this.categories.classify(embedding.vector);
   }
 
   /** Takes another configuration. */
@@ -209,15 +274,26 @@ export class CacheHost {
 
   /** What other servers of the same store did. */
   async #follow(): Promise<void> {
-    const { documents } = this.#options;
     for (;;) {
-      const changes = await documents.changes(this.#sequence, PAGE);
+      const changes = await this.#changes();
+      if (changes === null) return this.#restore();
       for (const change of changes) {
         if (change.kind === 'put') this.cache.restore(change.head);
         else this.cache.dropped([change.id]);
         this.#sequence = change.sequence;
       }
       if (changes.length < PAGE) return;
+    }
+  }
+
+  async #changes() {
+    try {
+      const changes = await this.#options.documents.changes(this.#sequence, PAGE);
+      this.#isStoreUp = true;
+      return changes;
+    } catch (error) {
+      this.#isStoreUp = false;
+      throw error;
     }
   }
 
@@ -245,7 +321,7 @@ export class CacheHost {
         parts === null
           ? (await backend.find(model, OPERATOR))?.root === root
           : parts.every((digest) => served.has(digest));
-      if (!isServed) await this.cache.remove(ids);
+      if (!isServed) await this.cache.remove(ids, 'outdated');
     }
   }
 

@@ -10,11 +10,12 @@ import {
 import type { Client } from '../http/client.ts';
 import type { Logger } from '../logging.ts';
 import type { AnswerCache, Hit, Miss } from './answer-cache.ts';
+import type { CacheMetrics } from './cache-metrics.ts';
 import type { CacheControls } from './controls.ts';
 import type { StoredAnswer } from './entry.ts';
 import { Flight } from './flight.ts';
 import { type Question, questionOf } from './question.ts';
-import { AnswerCollector, replay } from './stored-answer.ts';
+import { AnswerCollector, replay, tokensOf } from './stored-answer.ts';
 
 export const CACHE_HEADER = 'x-polylora-cache';
 
@@ -28,9 +29,18 @@ export interface CachedRequest {
   readonly isStreamed: boolean;
 }
 
+/** Where an answer came from, for the log. */
+export interface AnswerOrigin {
+  readonly result: 'hit' | 'miss' | 'bypass';
+  /** Of a hit. */
+  readonly level?: 'exact' | 'similar' | 'shared';
+  readonly category?: string;
+}
+
 /** An answer, by the cache or made, and what its head says of that. */
 export interface CachedAnswer {
   readonly headers: Readonly<Record<string, string>>;
+  readonly origin: AnswerOrigin;
   readonly generation: Generation;
 }
 
@@ -45,6 +55,7 @@ export interface CachedGenerationOptions {
   readonly cache: AnswerCache;
   /** What computes the answers: the same name for all that give equal answers to equal requests. */
   readonly server: string;
+  readonly metrics: CacheMetrics;
   readonly logger: Logger;
   readonly onSimilar: OnSimilar;
   /** Told of each request that is sent to the backend. @returns what is told when it has begun, or has come to nothing */
@@ -78,13 +89,16 @@ export class CachedGeneration {
     const { model, requests } = generation;
     const tenant = requests[0]!.scheduling.tenant;
     const question = questionOf({ tenant, server: this.#options.server, model, requests, isSeeded });
-    if (question === null) return this.#bypass(request, 'unsupported', null);
+    if (question === null) {
+      this.#options.metrics.looked('bypass', null, null);
+      return this.#bypass(request, 'unsupported', null);
+    }
     // Who wants it made anew does not wait for another's.
     if (!controls.reads) return this.#lead(request, question, null);
     const key = flightKey(question, generation);
     const flight = this.#flights.get(key);
     if (flight !== undefined && !flight.isAbandoned) {
-      const shared = await this.#join(request, flight);
+      const shared = await this.#join(request, question, flight);
       // Where it came to nothing, nobody waits a second time.
       return shared ?? this.#lead(request, question, null);
     }
@@ -92,7 +106,8 @@ export class CachedGeneration {
   }
 
   /** Waits for an answer that is being made. null: it failed before it began, or is not for sharing. */
-  async #join(request: CachedRequest, flight: Flight): Promise<CachedAnswer | null> {
+  async #join(request: CachedRequest, { tenant }: Question, flight: Flight): Promise<CachedAnswer | null> {
+    const { cache, metrics } = this.#options;
     const { client } = request.generation;
     const leave = flight.join(client);
     try {
@@ -104,8 +119,14 @@ export class CachedGeneration {
     }
     try {
       await reserveNothing(request.generation);
-      const headers = { [CACHE_HEADER]: 'hit; level=shared' };
-      return { headers, generation: { events: flight.events(), close: leave } };
+      const { category } = flight;
+      if (category !== null) cache.economics.shared({ tenant, category });
+      metrics.looked('hit_shared', category, null);
+      return {
+        headers: { [CACHE_HEADER]: ['hit', 'level=shared', ...ofCategory(category)].join('; ') },
+        origin: { result: 'hit', level: 'shared', ...(category === null ? {} : { category }) },
+        generation: { events: flight.events(), close: leave },
+      };
     } catch (error) {
       leave();
       throw error;
@@ -126,7 +147,14 @@ export class CachedGeneration {
       const found = await cache.find(question, request.controls);
       if (found.kind === 'hit') {
         land();
-        void copy(found.answer, flight);
+        const { entry } = found;
+        const { name } = cache.categoryOf(entry);
+        flight.category = name;
+        // Nobody joins any more.
+        if (flight.others > 0) {
+          cache.economics.sharedSaved({ tenant: question.tenant, category: name }, entry, flight.others);
+          void copy(found.answer, flight);
+        }
         return await this.#hit(request, question, found);
       }
       if (found.kind === 'bypass' || request.controls.onlyIfCached) {
@@ -135,9 +163,14 @@ export class CachedGeneration {
         if (found.kind === 'bypass') return await this.#bypass(request, found.reason, found.category);
         throw notCached();
       }
-      const headers = { [CACHE_HEADER]: `miss; category=${found.category.name}` };
+      const category = found.category.name;
+      flight.category = category;
       await this.#fly(request, question, found, flight, land);
-      return { headers, generation: { events: flight.events(), close: leave } };
+      return {
+        headers: { [CACHE_HEADER]: ['miss', ...ofCategory(category)].join('; ') },
+        origin: { result: 'miss', category },
+        generation: { events: flight.events(), close: leave },
+      };
     } catch (error) {
       land();
       flight.fail(error);
@@ -153,8 +186,11 @@ export class CachedGeneration {
     if (hit.level === 'similar') {
       this.#options.onSimilar(hit, () => remade(generation));
     }
-    const headers = { [CACHE_HEADER]: headerOf(hit) };
-    return { headers, generation: { events: replay(hit.answer), close: () => {} } };
+    return {
+      headers: { [CACHE_HEADER]: headerOf(hit) },
+      origin: { result: 'hit', level: hit.level, category: hit.entry.category },
+      generation: { events: replay(hit.answer), close: () => {} },
+    };
   }
 
   /** Makes an answer anew for those who ask later. */
@@ -171,7 +207,7 @@ export class CachedGeneration {
       if (miss.kind !== 'miss') return;
       const generation = unhurried(request.generation);
       await this.#fly({ ...request, generation, isStreamed: false }, question, miss, flight, land);
-      await cache.remove([entry.id]);
+      await cache.remove([entry.id], 'replaced');
     });
     made
       .catch((error: unknown) => logger.debug({ err: error }, 'a stale answer was not made anew'))
@@ -201,11 +237,16 @@ export class CachedGeneration {
     };
     const arrive = () => {
       const answer = collector.answer(options.requests.length);
-      const seconds = (performance.now() - started) / 1000 - collector.queuedSeconds;
+      const seconds = Math.max(0, (performance.now() - started) / 1000 - collector.queuedSeconds);
       if (answer !== null && controls.stores) {
-        cache.keep(question, controls, miss, answer, Math.max(0, seconds)).catch((error: unknown) => {
+        cache.keep(question, controls, miss, answer, seconds).catch((error: unknown) => {
           logger.warn({ err: error }, 'an answer could not be kept');
         });
+      }
+      if (answer !== null && flight.others > 0) {
+        const account = { tenant: question.tenant, category: miss.category.name };
+        const cost = { computeSeconds: seconds, ...tokensOf(answer) };
+        cache.economics.sharedSaved(account, cost, flight.others);
       }
       // Not before it can be found: whoever asks in between would make it again.
       land();
@@ -245,9 +286,11 @@ export class CachedGeneration {
 
   async #bypass(request: CachedRequest, reason: string, category: string | null): Promise<CachedAnswer> {
     if (request.controls.onlyIfCached) throw notCached();
-    const of = category === null ? '' : `; category=${category}`;
-    const headers = { [CACHE_HEADER]: `bypass; reason=${reason}${of}` };
-    return { headers, generation: await plain(request) };
+    return {
+      headers: { [CACHE_HEADER]: ['bypass', `reason=${reason}`, ...ofCategory(category)].join('; ') },
+      origin: { result: 'bypass', ...(category === null ? {} : { category }) },
+      generation: await plain(request),
+    };
   }
 }
 
@@ -296,6 +339,10 @@ async function remade(generation: GenerationOptions): Promise<StoredAnswer | nul
   const options = { ...unhurried(generation), reserve: () => UNLIMITED };
   for (const event of await generateWhole(options)) collector.take(event);
   return collector.answer(generation.requests.length);
+}
+
+function ofCategory(category: string | null): readonly string[] {
+  return category === null ? [] : [`category=${category}`];
 }
 
 function headerOf({ level, entry, similarity, ageSeconds, isStale }: Hit): string {

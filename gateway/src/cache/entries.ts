@@ -26,7 +26,9 @@ export class Entries {
 
   add(entry: Entry): void {
     this.#byId.set(entry.id, entry);
-    this.#byKey.set(entry.exactKey, entry.id);
+    const newest = this.exact(entry.exactKey);
+    // An older one may be told of later, by the store: it must not hide the newer, nor take it along when it goes.
+    if (newest === null || newest.createdAt <= entry.createdAt) this.#byKey.set(entry.exactKey, entry.id);
   }
 
   /** @returns what was there */

@@ -9,11 +9,20 @@ export class Flight {
   readonly #events: ChoiceEvent[] = [];
   readonly #waiting = new Set<() => void>();
   readonly #passengers = new Passengers();
+  #joined = 0;
   #end: { readonly error: unknown } | 'whole' | null = null;
 
   /** All who wait for it, as one: gone when the last is. */
   get client(): Client {
     return this.#passengers;
+  }
+
+  /** The question's, once it is found out. */
+  category: string | null = null;
+
+  /** How many have joined whoever was first. */
+  get others(): number {
+    return Math.max(0, this.#joined - 1);
   }
 
   /** Whether nothing of the answer was given to anybody yet. */
@@ -28,6 +37,7 @@ export class Flight {
 
   /** @returns what ends the waiting, once the answer was had */
   join(client: Client): () => void {
+    this.#joined += 1;
     return this.#passengers.add(client);
   }
 

@@ -125,10 +125,18 @@ export class Quotas {
     }
   }
 
-  /** What a category holds. */
-  usage(category: string): { readonly entries: number; readonly bytes: number } {
+  /** What a category holds. @param tenant null: of all together */
+  usage(
+    category: string,
+    tenant: string | null = null,
+  ): { readonly entries: number; readonly bytes: number } {
+    const { tenants } = this.#category(category);
+    if (tenant !== null) {
+      const holding = tenants.get(tenant);
+      return { entries: holding?.entries.size ?? 0, bytes: holding?.bytes ?? 0 };
+    }
     let [entries, bytes] = [0, 0];
-    for (const holding of this.#category(category).tenants.values()) {
+    for (const holding of tenants.values()) {
       entries += holding.entries.size;
       bytes += holding.bytes;
     }

@@ -47,6 +47,16 @@ export class AnswerCollector {
   }
 }
 
+/** What an answer took: all choices have the prompt in common. */
+export function tokensOf({ choices }: StoredAnswer) {
+  let [promptTokens, completionTokens] = [0, 0];
+  for (const { usage } of choices) {
+    promptTokens = Math.max(promptTokens, usage.promptTokens);
+    completionTokens += usage.completionTokens;
+  }
+  return { promptTokens, completionTokens };
+}
+
 /** A word with the space before it, or space alone: pieces as models make them, more or less. */
 const PIECE = /\s*\S+|\s+/gu;
 /** Longer words are parted: nobody's reader waits for a page without spaces. */

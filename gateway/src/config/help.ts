@@ -13,6 +13,7 @@ Usage:
                                            polylora adapters --help tells more
   polylora tenants <command> [options]     ... its tenants, and what its models cost
   polylora keys <command> [options]        ... its API keys
+  polylora cache <command> [options]       ... its answer cache
   polylora audit [options]                 lists what was done on it, and checks that list
   polylora --help | --version
 

@@ -4,6 +4,7 @@ import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { matchedRoutes } from 'hono/route';
 import type { Access } from '../access/access.ts';
+import type { AnswerOrigin } from '../cache/cached-generation.ts';
 import { ApiError, toApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
@@ -16,6 +17,8 @@ export interface RequestLog {
   model?: string;
   stream?: boolean;
   choices?: number;
+  /** What the answer cache did. */
+  cache?: AnswerOrigin;
   /** Only where the operator has asked for them. */
   prompts?: readonly unknown[];
   usage?: { readonly prompt_tokens: number; readonly completion_tokens: number };

@@ -21,5 +21,7 @@ export const EXAMPLES: Readonly<Record<string, object>> = {
   'PATCH /admin/v1/keys/:id': { alias: 'website' },
   'POST /admin/v1/keys/:id/rotate': { overlap_seconds: 3600 },
   'PUT /admin/v1/prices/:model': { input: 0.2, output: 0.6 },
+  'POST /admin/v1/cache/purge': { category: 'general', dry_run: true },
+  'POST /admin/v1/cache/classify': { text: 'How do I sort a list in Python?' },
   'POST /key/generate': { team_id: 'acme', key_alias: 'website', max_budget: 10, budget_duration: '30d' },
 };

@@ -11,6 +11,7 @@ import { schedulingFields } from '../openai/scheduling.ts';
 import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/tokenize-request.ts';
 import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
+import { CACHE_OPERATIONS } from './cache-operations.ts';
 import type { Operation } from './operation.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
@@ -309,4 +310,5 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /docs': { ...health, summary: 'It, to be read', answer: { type: 'text/html', schema: z.string() } },
   'GET /docs/:file': { ...health, summary: "The viewer's files" },
   ...TENANT_OPERATIONS,
+  ...CACHE_OPERATIONS,
 };

@@ -7,6 +7,7 @@ import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResponseStore } from '../responses/response-store.ts';
+import type { SteadyClock } from '../steady-clock.ts';
 import type { TenantsHost } from '../tenants/tenants-host.ts';
 import type { AdminAdaptersDeps } from './admin/adapters.ts';
 import type { RuntimeLoraDeps } from './runtime-lora.ts';
@@ -47,6 +48,9 @@ export interface GatewayDeps {
   readonly responses: () => ResponseStore | null;
   /** Answers that are given again; null: none are. */
   readonly cache: () => CacheHost | null;
+  /** Whether the configuration wants them to be. */
+  readonly hasCache: boolean;
+  readonly clock: SteadyClock;
   /** Files and batches, or null while they are not open. */
   readonly batches: () => BatchService | null;
   /** Largest file to upload. */

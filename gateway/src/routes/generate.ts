@@ -53,6 +53,7 @@ export function generateRoute(
       isSeeded: body.seed != null,
       isStreamed: chunks !== null,
     });
+    c.get('log').cache = answer.origin;
     addHeaders(c, answer.headers);
     if (chunks === null) return jsonAnswer(c, await job.whole(await wholeOf(answer.generation)));
     return streamed(answer.generation, chunks);

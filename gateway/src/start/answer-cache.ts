@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Embedder } from '@polylora/engine';
 import type { Backend } from '../backends/backend.ts';
 import { CacheHost } from '../cache/cache-host.ts';
+import type { CacheMetrics } from '../cache/cache-metrics.ts';
 import { openDocuments } from '../cache/documents/open.ts';
 import { VectorIndex } from '../cache/vector-index/vector-index.ts';
 import { loadVerifier } from '../cache/verification/load.ts';
@@ -18,6 +19,7 @@ export interface CacheOptions {
   readonly backend: () => Backend;
   readonly dataDirectory: string;
   readonly clock: SteadyClock;
+  readonly metrics: CacheMetrics;
   readonly logger: Logger;
 }
 
@@ -28,6 +30,7 @@ export async function openCache({
   backend,
   dataDirectory,
   clock,
+  metrics,
   logger,
 }: CacheOptions): Promise<CacheHost> {
   const { cache, cacheStore, cacheMemoryBytes, cacheLookupMs, upstream } = live.current;
@@ -53,6 +56,7 @@ export async function openCache({
     backend,
     settings: () => live.current,
     clock,
+    metrics,
     logger,
   });
   live.onReload((reload) => {

@@ -15,6 +15,8 @@ export const UNADJUSTED: Adjustment = { thresholdOffset: 0, relaxation: 0 };
 /** What holds of a category for now. */
 export type Effective = Pick<Category, 'similarityThreshold' | 'strictness' | 'ttlSeconds'>;
 
+type Near = ReturnType<Classifier['near']>;
+
 /** A threshold that is moved stays one that something can pass. */
 const MOST_THRESHOLD = 0.999;
 
@@ -53,6 +55,12 @@ export class CategoryTable {
 
   setClassifier(classifier: Classifier | null): void {
     this.#classifier = classifier;
+  }
+
+  /** How near a question is to each category that has examples, and which it is of; null as long as there is nobody to tell. */
+  classify(vector: Float32Array): { readonly category: Category; readonly near: Near } | null {
+    const classifier = this.#classifier;
+    return classifier === null ? null : { category: this.of(vector), near: classifier.near(vector) };
   }
 
   /** The category of a question by its embedding; `general` where there is none, or nobody to tell. */

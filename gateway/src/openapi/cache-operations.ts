@@ -1,0 +1,206 @@
+/** The routes of the answer cache. */
+import { z } from 'zod';
+import { classifyBody, entryFilters, purgeBody } from '../routes/admin/cache-body.ts';
+import type { Operation } from './operation.ts';
+
+const time = z.int().meta({ description: 'Unix time in seconds.' });
+const share = z.number().min(0).max(1);
+const size = { entries: z.int(), bytes: z.int() };
+const operators = 'Told to operators about all tenants together, and null else.';
+
+const categoryStatus = z.object({
+  name: z.string(),
+  enabled: z.boolean(),
+  similarity_threshold: share.meta({ description: 'As it is now, as the two below are.' }),
+  strictness: share,
+  ttl_seconds: z.number(),
+  threshold_offset: z.number().meta({ description: 'What checks have added to the threshold.' }),
+  relaxation: share.meta({ description: 'How far it is gone towards its bounds because of load.' }),
+  ...size,
+  max_entries: z.int(),
+  max_bytes: z.int(),
+  hits: z.object({ exact: z.int(), similar: z.int(), shared: z.int() }),
+  misses: z.int(),
+  bypasses: z.int().meta({ description: 'Requests for which nothing was looked for.' }),
+  rejected: z.int().meta({ description: 'Similar questions that verification turned down.' }),
+  hit_rate: share.nullable(),
+  break_even_hit_rate: z.number().nullable().meta({
+    description: 'The hit rate from which on the cache saves more time than it costs.',
+  }),
+  saved: z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), compute_seconds: z.number() }),
+  lookup_seconds: z.number().meta({ description: 'Of all lookups together.' }),
+  store_seconds: z.number().meta({ description: 'Of keeping answers.' }),
+  false_hits: z
+    .object({ rate: share, low: share, high: share, checked: z.number() })
+    .nullable()
+    .meta({ description: `Wrong answers among those to similar questions, estimated. ${operators}` }),
+});
+
+const status = z.object({
+  object: z.literal('cache'),
+  tenant: z.string().nullable().meta({ description: 'Whose; null: all tenants together.' }),
+  finds: z.enum(['exact', 'similar']).meta({
+    description:
+      'Equal questions only, or similar ones, too, which are found once the embedding model is there.',
+  }),
+  since: time.meta({ description: 'From when on this server has counted, in Unix time.' }),
+  ...size,
+  in_memory: z
+    .object(size)
+    .nullable()
+    .meta({ description: `Answers in memory. ${operators}` }),
+  index: z
+    .object(size)
+    .nullable()
+    .meta({ description: `Questions' vectors. ${operators}` }),
+  store: z
+    .object({ state: z.enum(['up', 'away']) })
+    .nullable()
+    .meta({ description: operators }),
+  flights: z
+    .int()
+    .nullable()
+    .meta({ description: `Answers that are being made, to be shared. ${operators}` }),
+  load: z
+    .object({ wait_ms: z.number(), target_ms: z.number(), relaxation: share })
+    .nullable()
+    .meta({ description: operators }),
+  categories: z.array(categoryStatus),
+});
+
+const entry = z.object({
+  id: z.string(),
+  object: z.literal('cache.entry'),
+  tenant: z.string(),
+  model: z.string(),
+  root: z.string(),
+  category: z.string(),
+  tags: z.array(z.string()),
+  created: time,
+  expires: time,
+  bytes: z.int(),
+  hits: z.int(),
+  compute_seconds: z.number(),
+  prompt_tokens: z.int(),
+  completion_tokens: z.int(),
+  question: z
+    .string()
+    .nullable()
+    .optional()
+    .meta({ description: 'The last user message, where it was asked for.' }),
+});
+
+const category = z.object({
+  object: z.literal('cache.category'),
+  name: z.string(),
+  enabled: z.boolean(),
+  similarity_threshold: share,
+  strictness: share,
+  ask_model: z.boolean(),
+  ttl_seconds: z.number(),
+  stale_seconds: z.number(),
+  max_entries: z.int(),
+  max_bytes: z.int(),
+  max_temperature: z.number(),
+  multi_turn: z.boolean(),
+  priority: z.number(),
+  adaptive: z
+    .object({ least_similarity_threshold: share, least_strictness: share, most_ttl_seconds: z.number() })
+    .nullable(),
+  checked_share: share,
+  target_false_hit_rate: share,
+  auto_tune: z.boolean(),
+  examples: z.array(z.string()),
+});
+
+const report = z.object({ id: z.string(), object: z.literal('cache.report'), reported: z.literal(true) });
+
+const tag = 'Answer cache';
+const cache = { tag, access: 'administrator' } as const;
+const entryAnswer = { name: 'CacheEntry', schema: entry };
+const reportAnswer = { name: 'CacheReport', schema: report };
+const questions = z
+  .enum(['true', 'false'])
+  .optional()
+  .meta({ description: 'Whether to show the questions.' });
+
+/** By method and path, as the router has them. */
+export const CACHE_OPERATIONS: Readonly<Record<string, Operation>> = {
+  'POST /v1/cache/entries/:id/report': {
+    tag,
+    access: 'client',
+    summary:
+      'Says that an answer of the cache was wrong: it is taken out. Its head names it (`x-polylora-cache`)',
+    answer: reportAnswer,
+  },
+  'GET /admin/v1/cache': {
+    ...cache,
+    summary: 'What the cache has, and what it costs and saves',
+    query: z.object({ tenant: z.string().optional() }),
+    answer: { name: 'CacheStatus', schema: status },
+  },
+  'GET /admin/v1/cache/entries': {
+    ...cache,
+    summary: 'Entries, the newest first, never with their answers',
+    query: entryFilters.extend({
+      questions,
+      after: z.string().optional().meta({ description: 'The `last_id` of the page before.' }),
+      limit: z.int().min(1).optional(),
+    }),
+    answer: {
+      schema: z.object({
+        object: z.literal('list'),
+        data: z.array(entry),
+        last_id: z.string().nullable(),
+        has_more: z.boolean(),
+      }),
+    },
+  },
+  'GET /admin/v1/cache/entries/:id': {
+    ...cache,
+    summary: 'An entry',
+    query: z.object({ questions }),
+    answer: entryAnswer,
+  },
+  'DELETE /admin/v1/cache/entries/:id': {
+    ...cache,
+    summary: 'Takes an entry out',
+    answer: { schema: z.object({ id: z.string(), deleted: z.literal(true) }) },
+  },
+  'POST /admin/v1/cache/entries/:id/report': {
+    ...cache,
+    summary: 'Says that an answer was wrong, as clients do',
+    answer: reportAnswer,
+  },
+  'POST /admin/v1/cache/purge': {
+    ...cache,
+    summary: 'Takes out all that match, or tells how many',
+    request: { schema: purgeBody },
+    answer: {
+      schema: z.object({ object: z.literal('cache.purge'), dry_run: z.boolean(), ...size }),
+    },
+  },
+  'GET /admin/v1/cache/categories': {
+    ...cache,
+    summary: 'Categories as they are configured',
+    answer: {
+      schema: z.object({
+        object: z.literal('list'),
+        data: z.array(category),
+        has_more: z.literal(false),
+      }),
+    },
+  },
+  'POST /admin/v1/cache/classify': {
+    ...cache,
+    summary: 'Which category a question would be of',
+    request: { schema: classifyBody },
+    answer: {
+      schema: z.object({
+        object: z.literal('cache.classification'),
+        category: z.string(),
+        similarities: z.array(z.object({ category: z.string(), similarity: z.number() })),
+      }),
+    },
+  },
+};

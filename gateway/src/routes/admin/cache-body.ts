@@ -1,0 +1,167 @@
+/** What the admin API takes and tells of the answer cache. */
+import { z } from 'zod';
+import type { CacheHost } from '../../cache/cache-host.ts';
+import type { Category } from '../../cache/categories/category.ts';
+import type { ListedHead } from '../../cache/documents/document-store.ts';
+import { breakEvenHitRate, hitRate } from '../../cache/economics.ts';
+import { optional, text } from '../../openai/schema-parts.ts';
+
+/** As long as names of models, digests and tags may be. */
+const MOST_NAME = 512;
+/** More than the embedding model reads. */
+const MOST_QUESTION = 32_768;
+
+const filterFields = {
+  tenant: optional(text(MOST_NAME), 'Those of this tenant; an administrator has its own only.'),
+  model: optional(text(MOST_NAME), 'Those of this model, by the name that it was asked for.'),
+  root: optional(
+    text(MOST_NAME),
+    'Those of these weights, by any name: a digest, or the source of the base.',
+  ),
+  category: optional(text(MOST_NAME), 'Those of this category.'),
+  tag: optional(text(MOST_NAME), 'Those that have this tag.'),
+};
+
+export const purgeBody = z.strictObject({
+  ...filterFields,
+  all: optional(z.boolean(), 'Has to be said where nothing else is: all that you may.', false),
+  dry_run: optional(z.boolean(), 'Only tells how much it would be.', false),
+});
+
+export const classifyBody = z.strictObject({
+  text: text(MOST_QUESTION).meta({ description: 'A question, as a user would write it.' }),
+});
+
+export const FILTERS = ['tenant', 'model', 'root', 'category', 'tag'] as const;
+
+export const entryFilters = z.object(filterFields);
+
+/** @param tenant whose: null: all tenants', with what is told to operators only */
+export function cacheBody(host: CacheHost, tenant: string | null): object {
+  const { cache, load, categories } = host;
+  const isWhole = tenant === null;
+  const { answers, vectors } = cache;
+  const told = [...categories.all()].map((category) => categoryStatus(host, category, tenant));
+  return {
+    object: 'cache',
+    tenant,
+    /** Equal questions only, or similar ones too; those as soon as the embedding model is there. */
+    finds: vectors === null ? 'exact' : 'similar',
+    since: seconds(host.startedAt),
+    ...sizeOf(host, tenant),
+    in_memory: isWhole ? answers : null,
+    index: isWhole ? vectors : null,
+    store: isWhole ? { state: host.isStoreUp ? 'up' : 'away' } : null,
+    flights: isWhole ? host.flights : null,
+    load: isWhole
+      ? {
+          wait_ms: load.waitMilliseconds,
+          target_ms: host.targetMilliseconds,
+          relaxation: load.relaxation,
+        }
+      : null,
+    categories: told,
+  };
+}
+
+function sizeOf({ cache, categories }: CacheHost, tenant: string | null) {
+  const held = categories.names.map((name) => cache.usage(name, tenant));
+  return {
+    entries: held.reduce((sum, { entries }) => sum + entries, 0),
+    bytes: held.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
+
+function categoryStatus(
+  { cache, categories, quality }: CacheHost,
+  category: Category,
+  tenant: string | null,
+): object {
+  const { name, enabled, maxEntries, maxBytes } = category;
+  const effective = categories.effective(category);
+  const { thresholdOffset, relaxation } = categories.adjustment(name);
+  const books = cache.economics.of(name, tenant);
+  const { lookupSeconds, storeSeconds } = books;
+  return {
+    name,
+    enabled,
+    similarity_threshold: effective.similarityThreshold,
+    strictness: effective.strictness,
+    ttl_seconds: effective.ttlSeconds,
+    threshold_offset: thresholdOffset,
+    relaxation,
+    ...cache.usage(name, tenant),
+    max_entries: maxEntries,
+    max_bytes: maxBytes,
+    hits: { exact: books.exactHits, similar: books.similarHits, shared: books.sharedHits },
+    misses: books.misses,
+    bypasses: books.bypasses,
+    rejected: books.rejected,
+    hit_rate: hitRate(books),
+    break_even_hit_rate: breakEvenHitRate(books),
+    saved: {
+      prompt_tokens: books.promptTokensSaved,
+      completion_tokens: books.completionTokensSaved,
+      compute_seconds: books.computeSecondsSaved,
+    },
+    lookup_seconds: lookupSeconds,
+    store_seconds: storeSeconds,
+    // It is of all tenants' questions together.
+    false_hits: tenant === null ? (quality?.estimate(name) ?? null) : null,
+  };
+}
+
+/** @param question where it was asked for */
+export function entryBody(entry: ListedHead, question?: string | null): object {
+  return {
+    id: entry.id,
+    object: 'cache.entry',
+    tenant: entry.tenant,
+    model: entry.model,
+    root: entry.root,
+    category: entry.category,
+    tags: entry.tags,
+    created: seconds(entry.createdAt),
+    expires: seconds(entry.expiresAt),
+    bytes: entry.bytes,
+    hits: entry.hits,
+    compute_seconds: entry.computeSeconds,
+    prompt_tokens: entry.promptTokens,
+    completion_tokens: entry.completionTokens,
+    ...(question === undefined ? {} : { question }),
+  };
+}
+
+export function categoryBody({ adaptive, examples, ...category }: Category): object {
+  return {
+    object: 'cache.category',
+    name: category.name,
+    enabled: category.enabled,
+    similarity_threshold: category.similarityThreshold,
+    strictness: category.strictness,
+    ask_model: category.askModel,
+    ttl_seconds: category.ttlSeconds,
+    stale_seconds: category.staleSeconds,
+    max_entries: category.maxEntries,
+    max_bytes: category.maxBytes,
+    max_temperature: category.maxTemperature,
+    multi_turn: category.multiTurn,
+    priority: category.priority,
+    adaptive:
+      adaptive === null
+        ? null
+        : {
+            least_similarity_threshold: adaptive.leastSimilarityThreshold,
+            least_strictness: adaptive.leastStrictness,
+            most_ttl_seconds: adaptive.mostTtlSeconds,
+          },
+    checked_share: category.checkedShare,
+    target_false_hit_rate: category.targetFalseHitRate,
+    auto_tune: category.autoTune,
+    examples,
+  };
+}
+
+function seconds(milliseconds: number): number {
+  return Math.floor(milliseconds / 1000);
+}

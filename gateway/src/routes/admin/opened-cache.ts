@@ -1,0 +1,37 @@
+import type { CacheHost } from '../../cache/cache-host.ts';
+import { StoreUnavailable } from '../../cache/documents/document-store.ts';
+import { ApiError } from '../../errors.ts';
+import { quoted } from '../../openai/fields.ts';
+
+export interface CacheDeps {
+  /** null until it is open, and where there is none. */
+  readonly cache: () => CacheHost | null;
+  /** Whether the configuration wants one. */
+  readonly hasCache: boolean;
+}
+
+/** @throws ApiError cache_disabled, engine_unavailable */
+export function openedCache({ cache, hasCache }: CacheDeps): CacheHost {
+  const open = cache();
+  if (open !== null) return open;
+  if (!hasCache)
+    throw new ApiError('cache_disabled', 'This server keeps no answers (--cache off), and so it has none.');
+  throw new ApiError('engine_unavailable', 'The server is starting. Please try again soon.');
+}
+
+/** The same for one that is another's. */
+export function entryNotFound(id: string): ApiError {
+  return new ApiError('cache_entry_not_found', `The cache has no entry '${quoted(id)}'.`);
+}
+
+/** Tells that the store is away in the API's form. */
+export async function ofStore<T>(answer: () => Promise<T>): Promise<T> {
+  try {
+    return await answer();
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const message =
+      "The cache's store does not answer. Ask again when it is back: it may still have entries.";
+    throw new ApiError('storage_unavailable', message, null, { cause: error });
+  }
+}
