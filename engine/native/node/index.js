@@ -11,5 +11,7 @@ export const {
   GrammarCompiler,
   readVector,
   Tokenizer,
+  VectorArena,
+  vectorCodes,
   writeWeights,
 } = addon;

@@ -48,10 +48,10 @@ export class Entries {
 /** What of an entry stays in memory. */
 export function entryOf(head: EntryHead, hits: number): Entry {
   const { id, partition, exactKey, tenant, model, root, category, tags } = head;
-  const { createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens } = head;
+  const { createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens, encoder } = head;
   return {
     ...{ id, partition, exactKey, tenant, model, root, category, tags },
-    ...{ createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens },
+    ...{ createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens, encoder },
     hits,
   };
 }

@@ -37,6 +37,8 @@ export interface EntryHead {
   readonly computeSeconds: number;
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** The digest of the embedding model that made the question's vector; null where there is none. */
+  readonly encoder: string | null;
 }
 
 /** All of an entry, as the document store keeps it. */
@@ -45,8 +47,6 @@ export interface CacheDocument extends EntryHead {
   readonly question: string | null;
   /** The question's embedding, of length 1; null where it is only found by its exact key. */
   readonly vector: Float32Array | null;
-  /** The digest of the embedding model that made the vector; null with it. */
-  readonly encoder: string | null;
   /** What verification needs of the question; null with the vector. */
   readonly signature: Uint8Array | null;
   readonly answer: StoredAnswer;

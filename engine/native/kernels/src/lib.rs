@@ -14,6 +14,7 @@ pub mod drafting;
 pub mod linear;
 pub mod lora;
 pub mod math;
+pub mod nearest;
 pub mod norm;
 pub mod parallel;
 pub mod pool;

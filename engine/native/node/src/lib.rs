@@ -7,4 +7,5 @@ mod executor;
 mod grammar;
 mod operators;
 mod tokenizer;
+mod vectors;
 mod weights;
