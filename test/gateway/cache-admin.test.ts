@@ -187,7 +187,7 @@ describe('a purge', () => {
     await fill();
     const purge = (body: object) => call(OPERATOR_KEY, 'POST', 'admin/v1/cache/purge', body);
     const query = new URLSearchParams(
-      Object.entries(filter).filter(([field]) => field !== 'all') as string[][],
+      Object.entries(filter).filter(([field]) => field !== 'all') as [string, string][],
     );
     const matching = new Set((await listed(OPERATOR_KEY, `${query}`, expected)).map(({ id }) => id));
     const dry = await purge({ ...filter, dry_run: true });
