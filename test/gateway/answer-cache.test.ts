@@ -15,8 +15,8 @@ async function start(): Promise<void> {
   gateway = await startGateway({ args: ['--cache', 'semantic', '--cache-lookup-ms', '2000', ...files] });
   // Similar questions are found once the embedding model is loaded.
   await until(async () => {
-    const { state } = await ask('How do I open a bank account online?');
-    return state.includes('category=support') || !state.includes('category=general');
+    const { state } = await ask('How do I open a bank account online?', { headers: {} });
+    return !state.includes('unclassified');
   }, 120);
 }
 
@@ -46,8 +46,14 @@ interface Asked {
   readonly messages?: readonly { readonly role: string; readonly content: string }[];
 }
 
+/** So that nothing hangs on what the classifier says. */
+const OF_GENERAL = { 'x-polylora-cache-category': 'general' };
+
 /** Asks over HTTP. */
-async function ask(question: string, { fields, headers, key = 'key-a', signal, messages }: Asked = {}) {
+async function ask(
+  question: string,
+  { fields, headers = OF_GENERAL, key = 'key-a', signal, messages }: Asked = {},
+) {
   const response = await fetch(`${gateway.url}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${key}`, ...headers },
@@ -66,11 +72,16 @@ async function ask(question: string, { fields, headers, key = 'key-a', signal, m
   return { status: response.status, state, body, content, id: /id=([\w-]+)/.exec(state)?.[1] };
 }
 
-/** A question that nobody asked before, in words that the model has something to say to. */
-let questions = 0;
+const TOPICS =
+  'volcanoes, chess, bread, opera, glaciers, tigers, violins, castles, comets, democracy, coffee, bridges, penguins, silk, windmills, algebra, deserts, honey, submarines, origami, hurricanes, vaccines, jazz, mirrors, pyramids, owls, steam engines, rubber, tulips, compasses'.split(
+    ', ',
+  );
+
+/** A question that nobody asked before, and like no other. */
 function fresh(): string {
-  questions += 1;
-  return `Tell me about the number ${1000 + questions * 7}.`;
+  const topic = TOPICS.shift();
+  if (topic === undefined) throw new Error('more questions than topics');
+  return `Tell me about ${topic}.`;
 }
 
 describe('the same question', () => {
@@ -120,8 +131,9 @@ describe('the same question', () => {
 
   it('is answered by /v1/completions and /v1/responses, too', async () => {
     const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'key-a', maxRetries: 0 });
-    const text = { model: 'base', prompt: fresh(), temperature: 0, max_tokens: 12 };
-    const response = { model: 'base', input: fresh(), temperature: 0, max_output_tokens: 16 };
+    const cache = { category: 'general' };
+    const text = { model: 'base', prompt: fresh(), temperature: 0, max_tokens: 12, cache };
+    const response = { model: 'base', input: fresh(), temperature: 0, max_output_tokens: 16, cache };
     const texts = [];
     const states = [];
     for (let i = 0; i < 2; i++) {
@@ -170,7 +182,7 @@ describe('what a client says of the cache', () => {
     const question = fresh();
     await ask(question);
     const old = await ask(question);
-    const anew = await ask(question, { headers: { 'cache-control': 'no-cache' } });
+    const anew = await ask(question, { headers: { ...OF_GENERAL, 'cache-control': 'no-cache' } });
     expect(anew.state).toMatch(/^miss/);
     const after = await ask(question);
     expect(after.state).toMatch(/^hit/);
@@ -188,9 +200,13 @@ describe('what a client says of the cache', () => {
     const none = await ask(question, { fields: { cache: { 'only-if-cached': true } } });
     expect([none.status, none.body.error?.code]).toEqual([504, 'not_cached']);
     await ask(question);
-    expect((await ask(question, { headers: { 'cache-control': 'only-if-cached' } })).state).toMatch(/^hit/);
+    expect(
+      (await ask(question, { headers: { ...OF_GENERAL, 'cache-control': 'only-if-cached' } })).state,
+    ).toMatch(/^hit/);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
-    expect((await ask(question, { headers: { 'cache-control': 'max-age=1' } })).state).toMatch(/^miss/);
+    expect((await ask(question, { headers: { ...OF_GENERAL, 'cache-control': 'max-age=1' } })).state).toMatch(
+      /^miss/,
+    );
   });
 
   it('ttl keeps for so long', async () => {
@@ -232,8 +248,8 @@ describe('a category', () => {
   it('forgets after its time, or gives what is stale while it makes another', async () => {
     const [short, stale] = [fresh(), fresh()];
     await ask(short, of('short'));
-    await ask(stale, of('stale'));
     expect((await ask(short, of('short'))).state).toMatch(/^hit/);
+    await ask(stale, of('stale'));
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect((await ask(short, of('short'))).state).toMatch(/^miss/);
     const first = await ask(stale, of('stale'));

@@ -60,7 +60,7 @@ export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting
   const folder = mkdtempSync(join(tmpdir(), 'polylora-cache-'));
   const logger = pino({ level: 'silent' });
   const clock = new SteadyClock();
-  const documents = await openDocuments(join(folder, 'cache.db'), { clock, logger });
+  const documents = await openDocuments(join(folder, 'cache.db'), logger);
   const { width, digest } = await embedder.load();
   const categories = new CategoryTable({ general: { maxEntries: 1_000_000, maxBytes: 2 ** 40 } });
   const verifier = loadVerifier();

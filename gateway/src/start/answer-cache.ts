@@ -38,7 +38,7 @@ export async function openCache({
   if (isSemantic && embedder === null) {
     logger.warn('there is no embedding model (embeddingModel): the cache answers equal questions only');
   }
-  const documents = await openDocuments(cacheStore ?? join(dataDirectory, 'cache.db'), { clock, logger });
+  const documents = await openDocuments(cacheStore ?? join(dataDirectory, 'cache.db'), logger);
   const host = await CacheHost.open({
     documents,
     createIndex: (width) =>
