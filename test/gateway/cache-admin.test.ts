@@ -399,3 +399,61 @@ describe('polylora cache', () => {
     });
   });
 });
+
+describe('with an embedding model', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'polylora-cache-semantic-'));
+  let exact: Gateway;
+  beforeAll(async () => {
+    exact = gateway;
+    gateway = await startGateway({
+      args: ['--cache', 'semantic', '--cache-lookup-ms', '2000', '--data-directory', folder],
+      env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
+    });
+  }, START_MILLISECONDS);
+  afterAll(async () => {
+    await gateway.stop();
+    gateway = exact;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('questions can be classified, and are found by what they ask for', async () => {
+    const { status, json } = await call(OPERATOR_KEY, 'POST', 'admin/v1/cache/classify', {
+      text: 'How do I reverse a list in Python?',
+    });
+    expect([status, json.category]).toEqual([200, 'code']);
+    expect(json.similarities[0]).toEqual({ category: 'code', similarity: expect.any(Number) });
+    expect(json.similarities).toHaveLength(9);
+    for (const [body, param] of [
+      [{}, 'text'],
+      [{ text: '' }, 'text'],
+      [{ text: 'x', category: 'code' }, 'category'],
+    ] as const) {
+      const refused = await call(OPERATOR_KEY, 'POST', 'admin/v1/cache/classify', body);
+      expect([refused.status, refused.json.error.param]).toEqual([400, param]);
+    }
+
+    const cache = { category: 'factual' };
+    await ask('mine', 'What is the largest desert in South America?', { cache });
+    const similar = await ask('mine', "What's the largest desert in South America?", { cache });
+    expect(similar.state).toMatch(/^hit; level=similar/);
+    const whole = (await call(OPERATOR_KEY, 'GET', 'admin/v1/cache')).json;
+    expect(whole).toMatchObject({ finds: 'similar', entries: 1, index: { entries: 1 } });
+    const factual = whole.categories.find(({ name }: Json) => name === 'factual');
+    expect(factual).toMatchObject({ hits: { similar: 1 }, false_hits: { low: 0, high: 1, checked: 0 } });
+    const text = await metrics();
+    expect(series(text, 'polylora_cache_index_entries ')).toBe(1);
+    expect(series(text, 'polylora_cache_index_bytes ')).toBeGreaterThan(384);
+    expect(series(text, 'polylora_cache_embedding_seconds_count{outcome="made"}')).toBe(2);
+    expect(series(text, 'polylora_cache_verification_seconds_count{by="verifier",outcome="same"}')).toBe(1);
+    expect(series(text, 'polylora_cache_lookup_seconds_count{result="hit_similar"}')).toBe(1);
+
+    // Without keys each token is a tenant; only the operator's key administers.
+    expect((await call('theirs', 'POST', `v1/cache/entries/${similar.id}/report`)).status).toBe(404);
+    expect((await call('mine', 'GET', 'admin/v1/cache')).status).toBe(401);
+    expect((await call('mine', 'POST', `v1/cache/entries/${similar.id}/report`)).status).toBe(200);
+    const after = await metrics();
+    expect(series(after, 'polylora_cache_false_hit_rate{category="factual",bound="estimate"}')).toBe(1);
+    expect(series(after, 'polylora_cache_false_hit_checks{category="factual"}')).toBe(1);
+    expect(series(after, 'polylora_cache_index_entries ')).toBe(0);
+  });
+});
