@@ -11,11 +11,13 @@ export {
   verifyAudit,
 } from './metadata/audit-log.ts';
 export {
+  type CacheDatabase,
   type Database,
   inTurn,
   MetadataError,
   migrateBack,
   migrateBeside,
+  openCacheDatabase,
   openDatabase,
   withoutDisk,
 } from './metadata/database.ts';

@@ -13,10 +13,11 @@ import {
   sql,
   type Transaction,
 } from 'kysely';
-import { Pool, types } from 'pg';
+import { Pool, type PoolConfig, types } from 'pg';
 import { isPostgres } from './dialect.ts';
 import { tellingFailures } from './failures.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { threadDialect } from './sqlite-thread.ts';
 import type { Tables } from './tables.ts';
 import { WithoutNul } from './without-nul.ts';
 
@@ -28,6 +29,16 @@ const BUSY_MILLISECONDS = 5_000;
 const CONNECT_MILLISECONDS = 5_000;
 const IDLE_MILLISECONDS = 15_000;
 const MOST_CONNECTIONS = 8;
+/** The same of a database that nobody waits for long, as it only saves work. */
+const CACHE_CONNECT_MILLISECONDS = 1_000;
+const CACHE_LOCK_MILLISECONDS = 2_000;
+/** SQLite's readers wait for nobody who writes, only for one that sets up the log again after a crash. */
+const CACHE_READ_MILLISECONDS = 100;
+const CACHE_STATEMENT_MILLISECONDS = 5_000;
+const CACHE_IDLE_MILLISECONDS = 5_000;
+const CACHE_MOST_CONNECTIONS = 4;
+/** SQLite's log is cut to this when it has been moved into the file. */
+const CACHE_LOG_BYTES = 64 << 20;
 /** PostgreSQL's lock of those that change something: any number, the same in every gateway. */
 const WRITERS = 0x706c6f72;
 
@@ -44,7 +55,13 @@ export class MetadataError extends Error {
  * @throws MetadataError
  */
 export async function openDatabase(location: string): Promise<Database> {
-  const database = /^postgres(ql)?:\/\//.test(location) ? openPostgres(location) : await openSqlite(location);
+  const database = isPostgresUrl(location)
+    ? openPostgres<Tables>(location, METADATA_POOL)
+    : await openSqlite<Tables>(location, 'the metadata', BUSY_MILLISECONDS, [
+        // What was acknowledged survives a power failure.
+        'synchronous = FULL',
+        'foreign_keys = ON',
+      ]);
   try {
     await migrate(database);
   } catch (cause) {
@@ -53,6 +70,43 @@ export async function openDatabase(location: string): Promise<Database> {
     throw new MetadataError(`the metadata in ${redacted(location)} cannot be used: ${reason}`, { cause });
   }
   return database;
+}
+
+/** A cache's database: what a request waits for is read by the first, all else is done by the second. */
+export interface CacheDatabase<T> {
+  readonly reading: Kysely<T>;
+  readonly working: Kysely<T>;
+}
+
+/**
+ * Opens a database of a cache, without tables: the caller makes its own by `migrateBeside`. After a crash, each change is there as a whole or
+ * not at all.
+ * - SQLite is read in this thread, which takes no longer than to ask another. All else is done in a thread of its own: writing waits for the
+ *   disk when what was written is moved into the file, for a tenth of a second perhaps. The last changes may be gone after a power failure.
+ * - PostgreSQL: both are the same. Commits wait for its disk, which holds up nobody here. So no other reader has seen what then is gone.
+ *
+ * @param location as for `openDatabase`
+ * @throws MetadataError where the file cannot be opened; a server is connected to when it is first asked
+ */
+export async function openCacheDatabase<T>(location: string): Promise<CacheDatabase<T>> {
+  if (isPostgresUrl(location)) {
+    const database = openPostgres<T>(location, CACHE_POOL);
+    return { reading: database, working: database };
+  }
+  const reading = await openSqlite<T>(location, 'the cache', CACHE_LOCK_MILLISECONDS, [
+    'query_only = ON',
+    `busy_timeout = ${CACHE_READ_MILLISECONDS}`,
+  ]);
+  const thread = threadDialect({
+    file: location,
+    busyMilliseconds: CACHE_LOCK_MILLISECONDS,
+    pragmas: ['synchronous = NORMAL', `journal_size_limit = ${CACHE_LOG_BYTES}`],
+  });
+  return { reading, working: new Kysely<T>({ dialect: tellingFailures(thread) }) };
+}
+
+function isPostgresUrl(location: string): boolean {
+  return /^postgres(ql)?:\/\//.test(location);
 }
 
 async function migrate(database: Database): Promise<void> {
@@ -67,8 +121,8 @@ async function migrate(database: Database): Promise<void> {
  * @param name of whose tables they are, for the table that remembers the steps
  * @throws MetadataError
  */
-export async function migrateBeside(
-  database: Database,
+export async function migrateBeside<T>(
+  database: Kysely<T>,
   name: string,
   migrations: Readonly<Record<string, Migration>>,
 ): Promise<void> {
@@ -133,29 +187,46 @@ export function withoutDisk<T, Result>(
   });
 }
 
-async function openSqlite(file: string): Promise<Database> {
+async function openSqlite<T>(
+  file: string,
+  what: string,
+  busyMilliseconds: number,
+  pragmas: readonly string[],
+): Promise<Kysely<T>> {
+  let sqlite: SqliteDatabase.Database | null = null;
   try {
     await mkdir(dirname(file), { recursive: true });
-    const sqlite = new SqliteDatabase(file, { timeout: BUSY_MILLISECONDS });
+    sqlite = new SqliteDatabase(file, { timeout: busyMilliseconds });
     sqlite.pragma('journal_mode = WAL');
-    // What was acknowledged survives a power failure.
-    sqlite.pragma('synchronous = FULL');
-    sqlite.pragma('foreign_keys = ON');
-    return new Kysely<Tables>({ dialect: tellingFailures(new WritersDialect({ database: sqlite })) });
+    for (const pragma of pragmas) sqlite.pragma(pragma);
+    return new Kysely<T>({ dialect: tellingFailures(new WritersDialect({ database: sqlite })) });
   } catch (cause) {
+    sqlite?.close();
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new MetadataError(`the metadata in ${file} cannot be opened: ${reason}`, { cause });
+    throw new MetadataError(`${what} in ${file} cannot be opened: ${reason}`, { cause });
   }
 }
 
-function openPostgres(url: string): Database {
+const METADATA_POOL: PoolConfig = {
+  max: MOST_CONNECTIONS,
+  connectionTimeoutMillis: CONNECT_MILLISECONDS,
+  lock_timeout: BUSY_MILLISECONDS,
+  // A gateway that hangs in the midst of a change does not keep the others from theirs.
+  idle_in_transaction_session_timeout: IDLE_MILLISECONDS,
+};
+
+const CACHE_POOL: PoolConfig = {
+  max: CACHE_MOST_CONNECTIONS,
+  connectionTimeoutMillis: CACHE_CONNECT_MILLISECONDS,
+  lock_timeout: CACHE_LOCK_MILLISECONDS,
+  statement_timeout: CACHE_STATEMENT_MILLISECONDS,
+  idle_in_transaction_session_timeout: CACHE_IDLE_MILLISECONDS,
+};
+
+function openPostgres<T>(url: string, config: PoolConfig): Kysely<T> {
   const pool = new Pool({
+    ...config,
     connectionString: url,
-    max: MOST_CONNECTIONS,
-    connectionTimeoutMillis: CONNECT_MILLISECONDS,
-    lock_timeout: BUSY_MILLISECONDS,
-    // A gateway that hangs in the midst of a change does not keep the others from theirs.
-    idle_in_transaction_session_timeout: IDLE_MILLISECONDS,
     types: {
       getTypeParser: (type: number, format?: 'text' | 'binary') =>
         type === INT8 ? Number : types.getTypeParser(type, format as 'text'),
@@ -165,7 +236,7 @@ function openPostgres(url: string): Database {
   pool.on('error', () => {});
   // Nor does one that breaks while it is in use: its query fails, and tells.
   pool.on('connect', (client) => client.on('error', () => {}));
-  return new Kysely<Tables>({
+  return new Kysely<T>({
     dialect: tellingFailures(new PostgresDialect({ pool })),
     plugins: [new WithoutNul()],
   });
