@@ -332,7 +332,12 @@ export class CacheHost {
 
   async #sweep(): Promise<void> {
     this.cache.sweep();
-    await this.#options.documents.sweep(this.#options.clock.now());
+    // What is stale, or kept for longer under load, is past its own time and still used.
+    const beyond = [...this.categories.all()].map(
+      ({ ttlSeconds, staleSeconds, adaptive }) =>
+        staleSeconds + Math.max(0, (adaptive?.mostTtlSeconds ?? 0) - ttlSeconds),
+    );
+    await this.#options.documents.sweep(this.#options.clock.now() - Math.max(...beyond) * 1000);
   }
 
   /** One at a time; what fails is tried again the next time, and told by the store. */
