@@ -37,7 +37,10 @@ beforeEach(() => {
     removed: (reason, entries) => told.push(`${reason} ${entries}`),
     reported: () => {},
   };
-  const categories = new CategoryTable({ small: { maxEntries: 2 }, short: { ttlSeconds: 1, adaptive: null } });
+  const categories = new CategoryTable({
+    small: { maxEntries: 2 },
+    short: { ttlSeconds: 1, adaptive: null },
+  });
   cache = new AnswerCache({
     ...{ categories, documents, metrics, embedder: null, verifier: null, exactBytes: 1 << 20 },
     judge: new ModelJudge(() => {
@@ -59,7 +62,10 @@ function question(text: string, tenant = 'acme', model = 'base'): Question {
 }
 
 function keep(asked: Question, fields: { category?: string; tags?: string[] } = {}) {
-  const categories = new CategoryTable({ small: { maxEntries: 2 }, short: { ttlSeconds: 1, adaptive: null } });
+  const categories = new CategoryTable({
+    small: { maxEntries: 2 },
+    short: { ttlSeconds: 1, adaptive: null },
+  });
   const category = categories.get(fields.category ?? 'general');
   return cache.keep(asked, controls(fields), { category, embedding: null }, ANSWER, 1);
 }

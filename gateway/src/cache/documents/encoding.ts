@@ -58,4 +58,3 @@ export function vectorBytes(vector: Float32Array | null): Uint8Array | null {
 export function vectorOf(bytes: Uint8Array | null): Float32Array | null {
   return bytes === null ? null : new Float32Array(new Uint8Array(bytes).buffer);
 }
-

@@ -6,15 +6,7 @@ import type { Logger } from '../../logging.ts';
 import type { CacheDocument, EntryHead } from '../entry.ts';
 import { Availability } from './availability.ts';
 import type { DocumentChange, DocumentStore, EntryFilter, ListedHead, StoredHead } from './document-store.ts';
-import {
-  bodyText,
-  headText,
-  keyOf,
-  listedHead,
-  storedDocument,
-  vectorBytes,
-  vectorOf,
-} from './encoding.ts';
+import { bodyText, headText, keyOf, listedHead, storedDocument, vectorBytes, vectorOf } from './encoding.ts';
 import { CHANGES, FIND, FORGET, HEADS, HIT, LAST, PUT, REMOVE } from './redis-scripts.ts';
 import { WriteQueue } from './write-queue.ts';
 
@@ -30,7 +22,10 @@ const REFUSALS = /\b(OOM|READONLY|MISCONF|NOREPLICAS)\b/;
 
 /** By which Redis knows them after the first time. */
 const SHAS = new Map(
-  [CHANGES, FIND, FORGET, HEADS, HIT, LAST, PUT, REMOVE].map((script) => [script, hash('sha1', script, 'hex')]),
+  [CHANGES, FIND, FORGET, HEADS, HIT, LAST, PUT, REMOVE].map((script) => [
+    script,
+    hash('sha1', script, 'hex'),
+  ]),
 );
 
 export interface RedisDocumentsOptions {
@@ -42,7 +37,13 @@ export interface RedisDocumentsOptions {
 }
 
 /** Of an entry: its id, the number by which the set is ordered, and the fields that were asked for. */
-type Found = readonly [id: Buffer, score: Buffer, head: Buffer | null, hits: Buffer | null, ...(Buffer | null)[]];
+type Found = readonly [
+  id: Buffer,
+  score: Buffer,
+  head: Buffer | null,
+  hits: Buffer | null,
+  ...(Buffer | null)[],
+];
 
 /**
  * Documents in Redis, from version 6 on. Each change is one step of Redis', which gives it a number: so they are seen in the order of these.
@@ -263,7 +264,13 @@ export class RedisDocuments implements DocumentStore {
 
   async #run<T>(script: string, values: readonly (string | number | Buffer)[]): Promise<T> {
     try {
-      return (await this.#redis.callBuffer('EVALSHA', SHAS.get(script) ?? '', 0, this.#prefix, ...values)) as T;
+      return (await this.#redis.callBuffer(
+        'EVALSHA',
+        SHAS.get(script) ?? '',
+        0,
+        this.#prefix,
+        ...values,
+      )) as T;
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
       return (await this.#redis.callBuffer('EVAL', script, 0, this.#prefix, ...values)) as T;

@@ -11,15 +11,7 @@ import type { Logger } from '../../logging.ts';
 import type { CacheDocument, EntryHead } from '../entry.ts';
 import { Availability } from './availability.ts';
 import type { DocumentChange, DocumentStore, EntryFilter, ListedHead, StoredHead } from './document-store.ts';
-import {
-  bodyText,
-  headText,
-  keyOf,
-  listedHead,
-  storedDocument,
-  vectorBytes,
-  vectorOf,
-} from './encoding.ts';
+import { bodyText, headText, keyOf, listedHead, storedDocument, vectorBytes, vectorOf } from './encoding.ts';
 import { CACHE_MIGRATIONS } from './sql-migrations.ts';
 import type { CacheTables } from './sql-tables.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -116,11 +108,7 @@ export class SqlDocuments implements DocumentStore {
     for (let begin = 0; begin < ids.length; begin += CHANGED_TOGETHER) {
       const some = ids.slice(begin, begin + CHANGED_TOGETHER);
       await this.#removeThose((transaction) =>
-        transaction
-          .selectFrom('cache_entry')
-          .select(['sequence', 'id'])
-          .where('id', 'in', some)
-          .execute(),
+        transaction.selectFrom('cache_entry').select(['sequence', 'id']).where('id', 'in', some).execute(),
       );
     }
   }
@@ -281,7 +269,11 @@ export class SqlDocuments implements DocumentStore {
         .values(
           documents.map((document, index) => ({
             ...{ sequence: first + index, id: document.id, tenant: keyOf(document.tenant) },
-            ...{ model: keyOf(document.model), root: keyOf(document.root), category: keyOf(document.category) },
+            ...{
+              model: keyOf(document.model),
+              root: keyOf(document.root),
+              category: keyOf(document.category),
+            },
             ...{ created_at: Math.round(document.createdAt), expires_at: Math.round(document.expiresAt) },
             ...{ hits: hits.get(document.id) ?? 0, head: headText(document) },
             vector: vectorBytes(document.vector),
@@ -408,7 +400,9 @@ export class SqlDocuments implements DocumentStore {
   }
 }
 
-function stateOf(database: Kysely<CacheTables>): Promise<{ readonly last: number; readonly forgotten: number }> {
+function stateOf(
+  database: Kysely<CacheTables>,
+): Promise<{ readonly last: number; readonly forgotten: number }> {
   return database.selectFrom('cache_state').select(['last', 'forgotten']).executeTakeFirstOrThrow();
 }
 
@@ -460,9 +454,7 @@ async function removeRows(
 /** Lets go of it, and does not wait for connections to a server over which nothing comes. */
 async function destroyed({ reading, working }: CacheDatabase<CacheTables>): Promise<void> {
   const gone = Promise.all([working.destroy(), reading.destroy()]).catch(() => {});
-  await (isPostgres(working)
-    ? Promise.race([gone, sleep(CLOSE_MILLISECONDS, null, { ref: false })])
-    : gone);
+  await (isPostgres(working) ? Promise.race([gone, sleep(CLOSE_MILLISECONDS, null, { ref: false })]) : gone);
 }
 
 /** Of an error and its causes. */
