@@ -10,8 +10,8 @@ import type { CacheControls } from '../../../gateway/dist/cache/controls.js';
 import type { DocumentStore } from '../../../gateway/dist/cache/documents/document-store.js';
 import { openDocuments } from '../../../gateway/dist/cache/documents/open.js';
 import type { StoredAnswer } from '../../../gateway/dist/cache/entry.js';
-import { QuestionEmbedder } from '../../../gateway/dist/cache/question-embedder.js';
 import { type Question, questionOf } from '../../../gateway/dist/cache/question.js';
+import { QuestionEmbedder } from '../../../gateway/dist/cache/question-embedder.js';
 import { VectorIndex } from '../../../gateway/dist/cache/vector-index/vector-index.js';
 import { loadVerifier } from '../../../gateway/dist/cache/verification/load.js';
 import { ModelJudge } from '../../../gateway/dist/cache/verification/model-judge.js';
@@ -99,7 +99,10 @@ export interface Asking {
 }
 
 /** A chat's last message as the cache sees it. */
-export function questionFor(text: string, { tenant = 'bench', root = 'base', system }: Asking = {}): Question {
+export function questionFor(
+  text: string,
+  { tenant = 'bench', root = 'base', system }: Asking = {},
+): Question {
   const prompt: Prompt = {
     kind: 'chat',
     messages: [

@@ -54,7 +54,9 @@ export const cacheAdaptive: Figure = {
       { name: 'with', measure: (round: number) => run(true, arrivals(rate, seconds, round)) },
       { name: 'without', measure: (round: number) => run(false, arrivals(rate, seconds, round)) },
     ] as const;
-    const details: string[] = [`${rate.toFixed(1)} questions a second, twice what is computed, for ${seconds} s`];
+    const details: string[] = [
+      `${rate.toFixed(1)} questions a second, twice what is computed, for ${seconds} s`,
+    ];
     const [adaptive, fixed] = await alternate(sides, rounds, (round, results) => {
       const told = results.map(
         ({ computed, asked, similarHits, falseHits, medianMs }, side) =>
@@ -120,15 +122,23 @@ function arrivals(rate: number, seconds: number, round: number): Arrival[] {
   const all = weights.reduce((total, weight) => total + weight, 0);
   const list: Arrival[] = [];
   for (let at = 0; at < seconds * 1000; at += (-Math.log(1 - random.next()) / rate) * 1000) {
-    let rest = random.next() * all;
-    const rank = Math.max(0, weights.findIndex((weight) => (rest -= weight) <= 0));
-    const [query, { same, near }] = ranked[rank]!;
+    const [query, { same, near }] = ranked[rankOf(weights, random.next() * all)]!;
     const isNear = near.length > 0 && random.next() < NEAR_MISS_SHARE;
     const texts = isNear ? near : same;
     const text = texts[random.below(texts.length)]!;
     list.push({ at, text, meaning: isNear ? text : query });
   }
   return list;
+}
+
+/** Where a number up to the sum of all weights falls. */
+function rankOf(weights: readonly number[], number: number): number {
+  let sum = 0;
+  for (const [rank, weight] of weights.entries()) {
+    sum += weight;
+    if (number < sum) return rank;
+  }
+  return weights.length - 1;
 }
 
 /** Sends all of them when they are due, to a server that was just started. */
@@ -159,7 +169,12 @@ async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> 
       const wait = begin + at - performance.now();
       if (wait > 0) await sleep(wait);
       const ask = async () => {
-        const { status, state, text: answer, milliseconds } = await askCached(gateway.url, text, {
+        const {
+          status,
+          state,
+          text: answer,
+          milliseconds,
+        } = await askCached(gateway.url, text, {
           maxTokens: MAX_TOKENS,
           category: 'general',
         });

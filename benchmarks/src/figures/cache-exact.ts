@@ -8,14 +8,18 @@ const ROUNDS = 5;
 
 export const cacheExact: Figure = {
   name: 'cache-exact',
-  description: 'ms that the answer to an equal question takes to be found, what identifies it included, median',
+  description:
+    'ms that the answer to an equal question takes to be found, what identifies it included, median',
   must: '<=',
   bound: 0.2,
   async measure({ rounds = ROUNDS }) {
     const embedder = await startEmbedder(1);
     const setting = await openCacheSetting(embedder);
     try {
-      const texts = Array.from({ length: QUESTIONS }, (_, i) => `Where is the parcel with the number ${i * 7919}?`);
+      const texts = Array.from(
+        { length: QUESTIONS },
+        (_, i) => `Where is the parcel with the number ${i * 7919}?`,
+      );
       const category = setting.categories.get('general');
       for (const text of texts) {
         await setting.cache.keep(questionFor(text), CONTROLS, { category, embedding: null }, ANSWER, 1);

@@ -1,7 +1,7 @@
 import type { Embedder, Embedding } from '@polylora/engine';
 import { ANSWER, type Asking, CONTROLS, openCacheSetting, questionFor } from '../cache/cache-setting.ts';
-import { startEmbedder } from '../cache/question-vectors.ts';
 import { LABELLED_PAIRS } from '../cache/labelled-pairs.ts';
+import { startEmbedder } from '../cache/question-vectors.ts';
 import { Random } from '../simulation/random.ts';
 import type { Figure } from './figure.ts';
 
