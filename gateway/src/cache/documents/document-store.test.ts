@@ -339,12 +339,7 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         for (let round = 0; !isOver; round++) {
           const replaced = steady.slice((round * 40) % 400).slice(0, 40);
           await Promise.all([...replaced, document()].map((one) => other.put(one)));
-          await other.remove(
-            fleeting
-              .slice(round * 10)
-              .slice(0, 10)
-              .map(({ id }) => id),
-          );
+          await other.remove(fleeting.slice(round * 10).slice(0, 10).map(({ id }) => id));
         }
       })();
       for (let round = 0; round < 5; round++) {
@@ -433,22 +428,11 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
       await Promise.all([store.put(one), store.put(two)]);
       const other = await another();
       await Promise.all([
-        store.addHits(
-          new Map([
-            [one.id, 2],
-            [two.id, 1],
-            ['none', 5],
-          ]),
-        ),
+        store.addHits(new Map([[one.id, 2], [two.id, 1], ['none', 5]])),
         other.addHits(new Map([[one.id, 40]])),
       ]);
       const heads = new Map((await allHeads(store)).map(({ id, hits }) => [id, hits]));
-      expect(heads).toEqual(
-        new Map([
-          [one.id, 42],
-          [two.id, 1],
-        ]),
-      );
+      expect(heads).toEqual(new Map([[one.id, 42], [two.id, 1]]));
       expect(await store.get('none')).toBeNull();
     });
 
@@ -586,12 +570,7 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         for (const call of calls(far)) expect(await unavailable(call)).toBeLessThan(300);
         expect(log.lines().filter((line) => line.includes('away'))).toHaveLength(1);
         door.open();
-        await until(() =>
-          far.get(kept.id).then(
-            (one) => one !== null,
-            () => false,
-          ),
-        );
+        await until(() => far.get(kept.id).then((one) => one !== null, () => false));
         await far.put(document());
         expect(await far.get(dropped.id)).toBeNull();
         expect(log.lines()).toHaveLength(2);
@@ -603,12 +582,7 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         const late = await another(door.url, silent);
         await unavailable(() => late.lastSequence());
         door.open();
-        await until(() =>
-          late.lastSequence().then(
-            () => true,
-            () => false,
-          ),
-        );
+        await until(() => late.lastSequence().then(() => true, () => false));
         await late.put(document());
       });
 
