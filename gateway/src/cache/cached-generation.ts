@@ -207,6 +207,8 @@ export class CachedGeneration {
       if (miss.kind !== 'miss') return;
       const generation = unhurried(request.generation);
       await this.#fly({ ...request, generation, isStreamed: false }, question, miss, flight, land);
+      // It has only begun. Until the new one is there the stale one is better than none.
+      await flight.ended();
       await cache.remove([entry.id], 'replaced');
     });
     made

@@ -62,6 +62,12 @@ export class Flight {
     if (this.isEmpty && this.#end !== null && this.#end !== 'whole') throw this.#end.error;
   }
 
+  /** Resolves when the answer is whole; rejects where it failed. */
+  async ended(): Promise<void> {
+    while (this.#end === null) await this.#more();
+    if (this.#end !== 'whole') throw this.#end.error;
+  }
+
   /** The answer from its beginning. */
   async *events(): AsyncGenerator<ChoiceEvent> {
     for (let place = 0; ; place++) {
