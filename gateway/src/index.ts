@@ -6,5 +6,6 @@ export type {
   BackendRequest,
   BackendStats,
 } from './backends/backend.ts';
+export { withCategories } from './cache/categories/reference.ts';
 export { configurationPage, errorsPage, metricsPage, openaiApiPage } from './reference.ts';
 export type { GatewayDeps } from './routes/deps.ts';

@@ -332,7 +332,7 @@ export const METRICS = {
   cacheLookups: {
     kind: 'counter',
     name: 'polylora_cache_lookups_total',
-    help: 'Requests by what the answer cache did: `hit_exact`, `hit_similar`, `hit_shared` (it waited for an answer that was being made for another), `miss`, or `bypass` (nothing was looked for). `category` is `-` where a request cannot be kept at all.',
+    help: 'Requests by what the answer cache did: `hit_exact`, `hit_similar`, `hit_shared` (it waited for an answer that was being made for another), `miss`, or `bypass` (nothing was looked for). `category` is `-` where a request cannot be kept at all, or its category is not known.',
     labels: ['result', 'category'],
   },
   cacheLookupTime: {

@@ -10,7 +10,7 @@ import { grantNames } from '../tenants/model-grants.ts';
 import { AnswerCache, partsOfRoot } from './answer-cache.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
 import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
-import type { Category, CategoryValues } from './categories/category.ts';
+import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
 import { Classifier } from './categories/classifier.ts';
 import { type CacheControls, readControls } from './controls.ts';
@@ -332,9 +332,12 @@ export class CacheHost {
 
   async #sweep(): Promise<void> {
     this.cache.sweep();
-    // What has expired may still be given while the backend is overloaded, or while its successor is made.
-    const longest = Math.max(0, ...[...this.categories.all()].map(secondsBeyondTtl));
-    await this.#options.documents.sweep(this.#options.clock.now() - longest * 1000);
+    // What is stale, or kept for longer under load, is past its own time and still used.
+    const beyond = [...this.categories.all()].map(
+      ({ ttlSeconds, staleSeconds, adaptive }) =>
+        staleSeconds + Math.max(0, (adaptive?.mostTtlSeconds ?? 0) - ttlSeconds),
+    );
+    await this.#options.documents.sweep(this.#options.clock.now() - Math.max(...beyond) * 1000);
   }
 
   /** One at a time; what fails is tried again the next time, and told by the store. */
@@ -353,8 +356,4 @@ export class CacheHost {
     }, milliseconds);
     this.#timers.push(timer.unref());
   }
-}
-
-function secondsBeyondTtl({ adaptive, ttlSeconds, staleSeconds }: Category): number {
-  return Math.max(0, (adaptive?.mostTtlSeconds ?? 0) - ttlSeconds) + staleSeconds;
 }

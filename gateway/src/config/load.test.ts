@@ -120,6 +120,7 @@ describe('loadConfig', () => {
     upstream: 'http://u:canary-1@127.0.0.1:1',
     upstreamKey: 'canary-2',
     database: 'postgres://u:canary-3@h/db',
+    cacheStore: 'redis://:canary-7@h:6379',
     operatorKey: 'canary-4-canary-4-canary-4',
     redis: 'redis://:canary-5@h:6379',
     hubToken: 'hf_canary-6',

@@ -7,6 +7,7 @@ const EXPOSED = [
   'retry-after',
   'retry-after-ms',
   'upload-offset',
+  'x-polylora-cache',
   'x-request-id',
   'x-should-retry',
   ...['limit', 'remaining', 'reset'].flatMap((what) => [

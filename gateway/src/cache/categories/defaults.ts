@@ -9,6 +9,21 @@ const DAY = 24 * HOUR;
 const EXAMPLES_FILE = new URL('../../../data/category-examples.json', import.meta.url);
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = JSON.parse(readFileSync(EXAMPLES_FILE, 'utf8'));
 
+/** Why each category is as it is; `docs/cache.md` tells it. */
+export const REASONS: Readonly<Record<string, string>> = {
+  general:
+    'Whatever is of no kind that is known, and what a category of your own is where you do not say otherwise.',
+  code: 'Dense in the embedding’s space: one identifier makes another answer. Answers stay right for long, and cost much to make.',
+  factual: 'One name or number makes another answer; facts last.',
+  support: 'The same few questions in many words. Policies change.',
+  chat: 'Sparse and forgiving, but what was said before decides. Somebody who asks again wants another.',
+  math: 'One digit or sign makes another answer, and the answer is for ever.',
+  translation: 'The languages and the text decide, in one word each.',
+  'time-sensitive': 'Right for minutes.',
+  medical: 'A wrong answer can hurt somebody: never.',
+  personal: 'About one person: right for nobody else, and not ours to keep.',
+};
+
 /** What a category is where nothing else is said of it, and of questions that are of no kind that is known. */
 export const GENERAL: Category = {
   name: 'general',
@@ -33,30 +48,26 @@ export const GENERAL: Category = {
 
 /**
  * The categories that are there from the start. Thresholds and times are the paper's ("Category-Aware Semantic Caching for
- * Heterogeneous LLM Workloads"), each with its reason; examples are our own (`gateway/data/category-examples.json`).
+ * Heterogeneous LLM Workloads"); examples are our own (`gateway/data/category-examples.json`).
  */
 const BUILT_IN: Readonly<Record<string, Partial<Category>>> = {
-  // Dense in the embedding's space: one identifier makes another answer. Answers stay right for long, and cost much to make.
   code: {
     similarityThreshold: 0.92,
     ttlSeconds: 7 * DAY,
     priority: 2,
     adaptive: { leastSimilarityThreshold: 0.9, leastStrictness: 0.8, mostTtlSeconds: 14 * DAY },
   },
-  // One name or number makes another answer; facts last.
   factual: {
     similarityThreshold: 0.88,
     ttlSeconds: 7 * DAY,
     priority: 1.5,
     adaptive: { leastSimilarityThreshold: 0.85, leastStrictness: 0.8, mostTtlSeconds: 14 * DAY },
   },
-  // The same few questions in many words. Policies change.
   support: {
     similarityThreshold: 0.85,
     ttlSeconds: DAY,
     adaptive: { leastSimilarityThreshold: 0.81, leastStrictness: 0.8, mostTtlSeconds: 3 * DAY },
   },
-  // Sparse and forgiving, but what was said before decides: off with a conversation before it. Somebody who asks again wants another.
   chat: {
     similarityThreshold: 0.8,
     ttlSeconds: 6 * HOUR,
@@ -65,31 +76,26 @@ const BUILT_IN: Readonly<Record<string, Partial<Category>>> = {
     priority: 0.5,
     adaptive: { leastSimilarityThreshold: 0.78, leastStrictness: 0.8, mostTtlSeconds: DAY },
   },
-  // One digit or sign makes another answer, and the answer is for ever.
   math: {
     similarityThreshold: 0.95,
     strictness: 0.95,
     ttlSeconds: 30 * DAY,
     adaptive: null,
   },
-  // The languages and the text decide, in one word each.
   translation: {
     similarityThreshold: 0.92,
     ttlSeconds: 30 * DAY,
     adaptive: null,
   },
-  // Right for minutes.
   'time-sensitive': {
     similarityThreshold: 0.9,
     ttlSeconds: 5 * 60,
     priority: 0.5,
     adaptive: { leastSimilarityThreshold: 0.9, leastStrictness: 0.8, mostTtlSeconds: 10 * 60 },
   },
-  // A wrong answer can hurt somebody: never.
   medical: {
     enabled: false,
   },
-  // About one person: right for nobody else, and not ours to keep.
   personal: {
     enabled: false,
   },
