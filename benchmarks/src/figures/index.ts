@@ -2,6 +2,7 @@ import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
 import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
 import { adapters2000Uniform, adapters2000Vs5 } from './adapters2000.ts';
+import { cacheQuality } from './cache-quality.ts';
 import { deltaCompression } from './delta-compression.ts';
 import { evictionVsLru } from './eviction-vs-lru.ts';
 import { fairness } from './fairness.ts';
@@ -67,4 +68,5 @@ export const FIGURES: readonly Figure[] = [
   overload,
   soak,
   speculation,
+  cacheQuality,
 ];

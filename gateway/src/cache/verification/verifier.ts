@@ -1,0 +1,19 @@
+import type { Embedding } from '@polylora/engine';
+
+/** A question as verification compares it. */
+export interface Probe {
+  readonly text: string;
+  readonly embedding: Embedding;
+}
+
+/** Tells of two questions that are near each other whether they ask for the same. */
+export interface Verifier {
+  /** What is kept of a question, so that later ones can be compared with it. */
+  sign(probe: Probe): Uint8Array;
+  /** @returns the probability that `candidate`'s answer answers the probe, as estimated */
+  verify(
+    probe: Probe,
+    candidate: { readonly text: string; readonly signature: Uint8Array },
+    similarity: number,
+  ): number;
+}
