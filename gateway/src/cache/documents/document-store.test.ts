@@ -41,6 +41,7 @@ function document(more: Partial<CacheDocument> = {}): CacheDocument {
     ...{ id, partition: 'partition', exactKey: `key ${id}`, tenant: 'acme', model: 'base', root: 'qwen' },
     ...{ category: 'general', tags: [], createdAt: NOW, expiresAt: NOW + 3_600_000, bytes: 2_000 },
     ...{ computeSeconds: 1.25, promptTokens: 7, completionTokens: 3, question: `What is ${id}?` },
+    encoder: 'minilm',
     vector: more.vector ?? Float32Array.from({ length: DIMENSIONS }, () => Math.random() - 0.5),
     signature: Uint8Array.from({ length: 40 }, (_, index) => (index * 7) % 256),
     answer: { choices: [{ text: `It is ${id}.`, toolCalls, reason: 'stop', stopReason: null, usage }] },
