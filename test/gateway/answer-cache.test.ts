@@ -15,7 +15,8 @@ async function start(): Promise<void> {
   gateway = await startGateway({ args: ['--cache', 'semantic', '--cache-lookup-ms', '2000', ...files] });
   // Similar questions are found once the embedding model is loaded.
   await until(async () => {
-    const { state } = await ask('How do I open a bank account online?', { headers: {} });
+    // One that was asked before the restart would be found without it.
+    const { state } = await ask(`How do I open account ${performance.now()}?`, { headers: {} });
     return !state.includes('unclassified');
   }, 120);
 }
