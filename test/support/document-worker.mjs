@@ -19,7 +19,14 @@ for (;;) {
     await documents.put({
       ...{ id, partition: 'p', exactKey: id, tenant: `t${index % 3}`, model: 'm', root: 'r', category: 'c' },
       ...{ tags: [id, 'all'], createdAt: Date.now(), expiresAt: Date.now() + 1e6, bytes: text.length },
-      ...{ computeSeconds: 1, promptTokens: 1, completionTokens: text.length, question: text, vector },
+      ...{
+        computeSeconds: 1,
+        promptTokens: 1,
+        completionTokens: text.length,
+        question: text,
+        vector,
+        encoder: 'minilm',
+      },
       ...{ signature: new Uint8Array(8).fill(index), answer: { choices: [{ ...choice, usage }] } },
     });
     writeSync(1, `${id}\n`);

@@ -31,7 +31,7 @@ const IDLE_MILLISECONDS = 15_000;
 const MOST_CONNECTIONS = 8;
 /** The same of a database that nobody waits for long, as it only saves work. */
 const CACHE_CONNECT_MILLISECONDS = 1_000;
-const CACHE_LOCK_MILLISECONDS = 800;
+const CACHE_LOCK_MILLISECONDS = 2_000;
 /** SQLite's readers wait for nobody who writes, only for one that sets up the log again after a crash. */
 const CACHE_READ_MILLISECONDS = 100;
 const CACHE_STATEMENT_MILLISECONDS = 5_000;
@@ -93,7 +93,10 @@ export async function openCacheDatabase<T>(location: string): Promise<CacheDatab
     const database = openPostgres<T>(location, CACHE_POOL);
     return { reading: database, working: database };
   }
-  const reading = await openSqlite<T>(location, 'the cache', CACHE_READ_MILLISECONDS, ['query_only = ON']);
+  const reading = await openSqlite<T>(location, 'the cache', CACHE_LOCK_MILLISECONDS, [
+    'query_only = ON',
+    `busy_timeout = ${CACHE_READ_MILLISECONDS}`,
+  ]);
   const thread = threadDialect({
     file: location,
     busyMilliseconds: CACHE_LOCK_MILLISECONDS,

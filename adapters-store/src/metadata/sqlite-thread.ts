@@ -33,11 +33,18 @@ export type FromSqlite =
 /** SQLite in a thread of its own, so that nothing here waits for its disk. Transactions are writers from their first statement on. */
 export function threadDialect(options: SqliteThreadOptions): Dialect {
   return {
-    createAdapter: () => new SqliteAdapter(),
+    createAdapter: () => new TransactionalAdapter(),
     createDriver: () => new ThreadDriver(options),
     createIntrospector: (database) => new SqliteIntrospector(database),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
+}
+
+/** Tables are made in one transaction: as a whole, whatever ends it, and by one process where several open the file. */
+class TransactionalAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
 }
 
 class ThreadDriver implements Driver {
@@ -102,7 +109,6 @@ class ThreadConnection implements DatabaseConnection {
 
   constructor(options: SqliteThreadOptions) {
     this.#worker = new Worker(WORKER, { workerData: options, execArgv: [] });
-    this.#worker.unref();
     this.#worker.on('message', (answer: FromSqlite) => this.#answer(answer));
     this.#worker.on('error', (cause) => {
       this.#reason = cause;
@@ -119,8 +125,10 @@ class ThreadConnection implements DatabaseConnection {
   executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     return new Promise((resolve, reject) => {
       if (this.#reason !== null) return reject(this.#reason);
-      this.#waiting.push({ resolve, reject });
       this.#worker.postMessage({ sql, parameters } satisfies ToSqlite);
+      // It keeps the process only while somebody waits for it.
+      this.#worker.ref();
+      this.#waiting.push({ resolve, reject });
     });
   }
 
@@ -130,14 +138,17 @@ class ThreadConnection implements DatabaseConnection {
   }
 
   close(): Promise<void> {
+    this.#worker.ref();
     if (this.#reason === null) this.#worker.postMessage(null);
     return this.#ended;
   }
 
   #answer(answer: FromSqlite): void {
     const waiting = this.#waiting.shift();
+    if (this.#waiting.length === 0) this.#worker.unref();
     if ('message' in answer) {
-      return waiting?.reject(Object.assign(new Error(answer.message), { code: answer.code }));
+      waiting?.reject(Object.assign(new Error(answer.message), { code: answer.code }));
+      return;
     }
     const { rows, changes } = answer;
     const result = changes === null ? {} : { numAffectedRows: BigInt(changes) };

@@ -2,6 +2,14 @@ import { adapters16x16, adapters16x16PromptHeavy } from './adapters-16x16.ts';
 import { adapters16LimitShare, adapters16StepCost, adapters16StepCostInt8 } from './adapters16-step-cost.ts';
 import { adapters16VsLlama, adapters16VsLlamaBase, adapters16VsVllm } from './adapters16-vs-peers.ts';
 import { adapters2000Uniform, adapters2000Vs5 } from './adapters2000.ts';
+import { cacheAdaptive } from './cache-adaptive.ts';
+import { cacheBreakEven } from './cache-break-even.ts';
+import { cacheExact } from './cache-exact.ts';
+import { cacheIsolation } from './cache-isolation.ts';
+import { cacheMiss, cacheMissP99, cacheSearch } from './cache-miss.ts';
+import { cacheQuality } from './cache-quality.ts';
+import { cacheRecall } from './cache-recall.ts';
+import { cacheVsGptcache } from './cache-vs-gptcache.ts';
 import { deltaCompression } from './delta-compression.ts';
 import { evictionVsLru } from './eviction-vs-lru.ts';
 import { fairness } from './fairness.ts';
@@ -67,4 +75,14 @@ export const FIGURES: readonly Figure[] = [
   overload,
   soak,
   speculation,
+  cacheMiss,
+  cacheMissP99,
+  cacheSearch,
+  cacheExact,
+  cacheRecall,
+  cacheBreakEven,
+  cacheQuality,
+  cacheAdaptive,
+  cacheIsolation,
+  cacheVsGptcache,
 ];

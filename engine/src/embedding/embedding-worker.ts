@@ -101,18 +101,22 @@ async function accept(text: EncoderText, id: number, request: EmbedRequest): Pro
 async function runBatch(session: EncoderSession, batch: readonly WaitingInput[]): Promise<void> {
   const started = performance.now();
   try {
-    const encoded = await session.run(batch.map(({ ids }) => ids));
+    const wantsStates = batch.some(({ request }) => pending.get(request)?.request.tokenStates);
+    const encoded = await session.run(
+      batch.map(({ ids }) => ids),
+      wantsStates,
+    );
     const seconds = (performance.now() - started) / 1000;
     const tokens = batch.reduce((sum, { ids }) => sum + ids.length, 0);
     send({ type: 'batch', inputs: batch.length, tokens, seconds });
     for (const [place, { request, index, ids }] of batch.entries()) {
       const waiting = pending.get(request);
       if (waiting === undefined) continue;
-      const { vector, states } = encoded[place]!;
+      const { vector, tokenStates } = encoded[place]!;
       waiting.embeddings[index] = {
         vector,
         tokenIds: Uint32Array.from(ids),
-        tokenStates: waiting.request.tokenStates ? states : null,
+        tokenStates: waiting.request.tokenStates ? tokenStates : null,
       };
       waiting.left -= 1;
       if (waiting.left === 0) finish(request, waiting);

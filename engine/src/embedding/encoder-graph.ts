@@ -46,10 +46,18 @@ export interface EncoderGraph {
 }
 
 export const INPUT = 'input_ids';
-export const OUTPUT = 'token_states';
+export const OUTPUT = 'last_states';
+export const TOKEN_OUTPUT = 'token_states';
 
 /**
- * Input: `input_ids` int64 [texts, tokens]. Output: `token_states` float [texts, tokens, width].
+ * Layers after which a token's state is still about the token. What tells siblings and opposites apart (two cities, "minimum" and
+ * "maximum") is lost on the way to the last layer, whose states are about the whole text.
+ */
+const TOKEN_LAYERS = 2;
+
+/**
+ * Input: `input_ids` int64 [texts, tokens]. Outputs: `last_states` and `token_states`, float
+ * [texts, tokens, width], of all layers and of the first ones.
  * @param weightsFile name of the file that `weights` will be in
  */
 export function buildEncoderGraph(
@@ -103,7 +111,11 @@ class EncoderGraphBuilder {
       [attribute.int('axis', 0)],
     );
     let hidden = this.#norm(EMBEDDING_NORM, this.#embeddings(tokens));
-    for (let layer = 0; layer < layerCount; layer++) hidden = this.#layer(layer, hidden, headShape);
+    let early = hidden;
+    for (let layer = 0; layer < layerCount; layer++) {
+      hidden = this.#layer(layer, hidden, headShape);
+      if (layer < TOKEN_LAYERS) early = hidden;
+    }
     const stateShape = this.#node(
       'Concat',
       'state_shape',
@@ -111,6 +123,7 @@ class EncoderGraphBuilder {
       [attribute.int('axis', 0)],
     );
     this.#node('Reshape', OUTPUT, [hidden, stateShape]);
+    this.#node('Reshape', TOKEN_OUTPUT, [early, stateShape]);
   }
 
   finish(): EncoderGraph {
@@ -131,7 +144,10 @@ class EncoderGraphBuilder {
             type: { tensorType: { elemType: DataType.int64, shape: { dim: [texts, tokens] } } },
           },
         ],
-        output: [{ name: OUTPUT, type: { tensorType: { elemType: DataType.float, shape: states } } }],
+        output: [OUTPUT, TOKEN_OUTPUT].map((name) => ({
+          name,
+          type: { tensorType: { elemType: DataType.float, shape: states } },
+        })),
       },
     });
     return { model, weights: this.#file.content() };

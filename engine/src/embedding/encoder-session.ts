@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Pooling } from './encoder.ts';
-import { INPUT, OUTPUT } from './encoder-graph.ts';
+import { INPUT, OUTPUT, TOKEN_OUTPUT } from './encoder-graph.ts';
 import { pool } from './pooling.ts';
 
 /** Errors only: ONNX Runtime writes warnings to standard error. */
@@ -9,7 +9,8 @@ const LOG_ERRORS = 3;
 /** What came of one text. */
 export interface Encoded {
   readonly vector: Float32Array;
-  readonly states: Float32Array;
+  /** null where they were not asked for. */
+  readonly tokenStates: Float32Array | null;
 }
 
 /** An encoder's graph in ONNX Runtime. */
@@ -41,18 +42,25 @@ export class EncoderSession {
   }
 
   /** Runs texts that have the same number of tokens. */
-  async run(texts: readonly (readonly number[])[]): Promise<Encoded[]> {
+  async run(texts: readonly (readonly number[])[], tokenStates: boolean): Promise<Encoded[]> {
     const length = texts[0]!.length;
     const ids = new BigInt64Array(texts.length * length);
     for (const [text, tokens] of texts.entries()) {
       for (const [index, id] of tokens.entries()) ids[text * length + index] = BigInt(id);
     }
-    const output = await this.#session.run({ [INPUT]: new Tensor('int64', ids, [texts.length, length]) });
-    const all = output[OUTPUT]!.data as Float32Array;
+    const output = await this.#session.run(
+      { [INPUT]: new Tensor('int64', ids, [texts.length, length]) },
+      tokenStates ? [OUTPUT, TOKEN_OUTPUT] : [OUTPUT],
+    );
+    const last = output[OUTPUT]!.data as Float32Array;
+    const early = (output[TOKEN_OUTPUT]?.data ?? null) as Float32Array | null;
     const size = length * this.#width;
     return texts.map((_, text) => {
-      const states = all.slice(text * size, (text + 1) * size);
-      return { vector: pool(states, this.#width, this.#pooling), states };
+      const [begin, end] = [text * size, (text + 1) * size];
+      return {
+        vector: pool(last.subarray(begin, end), this.#width, this.#pooling),
+        tokenStates: early?.slice(begin, end) ?? null,
+      };
     });
   }
 

@@ -13,7 +13,7 @@ import { encoderFiles, readEncoder } from './read-encoder.ts';
 import { tensorValues } from './tensor-values.ts';
 
 /** Of the graph, its weights and the manifest: anything kept under another number is made anew. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 
 const GRAPH_FILE = 'model.onnx';
 const WEIGHTS_FILE = 'weights.bin';

@@ -10,7 +10,7 @@ export interface EmbedRequest {
    * which `'model'` stands for. null: a text that is longer than the model's limit is refused.
    */
   readonly truncate: number | 'model' | null;
-  /** Give each token's own state, too. */
+  /** Give each token's own state after the first layers, too. */
   readonly tokenStates: boolean;
   /** Nobody waits for it: others come first. */
   readonly background?: boolean;
@@ -20,7 +20,7 @@ export interface Embedding {
   /** Of length 1. */
   readonly vector: Float32Array;
   readonly tokenIds: Uint32Array;
-  /** `[tokens, width]`; null where it was not asked for. */
+  /** `[tokens, width]`, after the first layers: about the token itself more than about the text. null where it was not asked for. */
   readonly tokenStates: Float32Array | null;
 }
 

@@ -4,6 +4,8 @@ import { StoreUnavailable } from './document-store.ts';
 
 /** An answer that takes longer is not waited for. */
 const ANSWER_MILLISECONDS = 1_000;
+/** Nor is a change, for which no request waits: a busy disk may take its time. */
+const CHANGE_MILLISECONDS = 3_000;
 /** How often it is looked whether the store is back, or takes something again. */
 const RETRY_MILLISECONDS = 1_000;
 /** To connect, and to make the tables. */
@@ -35,6 +37,7 @@ export class Availability {
   /** When the next change is tried; null while they are taken. */
   #retryAt: number | null = null;
   #timer: NodeJS.Timeout | undefined;
+  #probing: Promise<void> = Promise.resolve();
 
   constructor(options: AvailabilityOptions) {
     this.#options = options;
@@ -60,7 +63,7 @@ export class Availability {
       this.#retryAt = now + RETRY_MILLISECONDS;
     }
     try {
-      const result = await within(work(), ANSWER_MILLISECONDS);
+      const result = await within(work(), CHANGE_MILLISECONDS);
       if (this.#retryAt !== null) {
         this.#retryAt = null;
         this.#options.logger.info(`${this.#options.name} takes changes again`);
@@ -82,9 +85,10 @@ export class Availability {
     this.#probeLater();
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    await this.#probing;
   }
 
   #refused(error: unknown): void {
@@ -97,7 +101,9 @@ export class Availability {
   }
 
   #probeLater(): void {
-    this.#timer = setTimeout(() => void this.#probe(), RETRY_MILLISECONDS).unref();
+    this.#timer = setTimeout(() => {
+      this.#probing = this.#probe();
+    }, RETRY_MILLISECONDS).unref();
   }
 
   async #probe(): Promise<void> {
@@ -107,6 +113,7 @@ export class Availability {
       if (!this.#isClosed) this.#probeLater();
       return;
     }
+    if (this.#isClosed) return;
     this.#isAway = false;
     this.#options.logger.info(`${this.#options.name} is back`);
   }

@@ -1,13 +1,16 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openCacheDatabase } from '@polylora/adapters-store';
+import { Redis } from 'ioredis';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Door, startDoor } from '../../../../test/support/door.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../../../../test/support/postgres.ts';
 import { HAS_REDIS, type RedisServer, startRedis } from '../../../../test/support/redis.ts';
@@ -26,6 +29,7 @@ import { SqlDocuments } from './sql-documents.ts';
 
 const silent = createLogger('silent');
 const DIMENSIONS = 384;
+const WORKER = join(import.meta.dirname, '../../../../test/support/document-worker.mjs');
 /** Redis lets go by its own time of day what has long expired. */
 const NOW = Date.now();
 
@@ -37,7 +41,8 @@ function document(more: Partial<CacheDocument> = {}): CacheDocument {
     ...{ id, partition: 'partition', exactKey: `key ${id}`, tenant: 'acme', model: 'base', root: 'qwen' },
     ...{ category: 'general', tags: [], createdAt: NOW, expiresAt: NOW + 3_600_000, bytes: 2_000 },
     ...{ computeSeconds: 1.25, promptTokens: 7, completionTokens: 3, question: `What is ${id}?` },
-    vector: Float32Array.from({ length: DIMENSIONS }, () => Math.random() - 0.5),
+    encoder: 'minilm',
+    vector: more.vector ?? Float32Array.from({ length: DIMENSIONS }, () => Math.random() - 0.5),
     signature: Uint8Array.from({ length: 40 }, (_, index) => (index * 7) % 256),
     answer: { choices: [{ text: `It is ${id}.`, toolCalls, reason: 'stop', stopReason: null, usage }] },
     ...more,
@@ -130,14 +135,16 @@ interface Kind {
   /** Where an empty store is. */
   location(): Promise<string>;
   open(location: string, logger?: Logger): Promise<DocumentStore>;
-  /** Makes a server forget all that it had. */
-  readonly url: ((location: string) => string) | null;
+  /** Whether it is a server, which may be away. */
+  readonly isServer: boolean;
+  /** Changes from here on have numbers of so much later. */
+  passHours(location: string, hours: number): Promise<void>;
 }
 
 function sqlite(): Kind {
   let folder = '';
   return {
-    ...{ name: 'SQLite', missing: null, url: null },
+    ...{ name: 'SQLite', missing: null, isServer: false, passHours: passOnClock },
     async start() {
       folder = await mkdtemp(join(tmpdir(), 'polylora-documents-'));
     },
@@ -159,7 +166,7 @@ function postgres(): Kind {
     stop: () => server.stop(),
     location: () => server.url(),
     open: (location, logger = silent) => SqlDocuments.open({ location, logger }),
-    url: (location) => location,
+    ...{ isServer: true, passHours: passOnClock },
   };
 }
 
@@ -174,14 +181,27 @@ function redis(): Kind {
     stop: () => server.stop(),
     // The store's prefix is in the URL, for these tests alone.
     location: async () => `${server.url}/0?${randomUUID()}`,
-    open(location, logger = silent) {
-      const url = new URL(location);
-      const prefix = `polylora:cache:${url.search.slice(1)}`;
-      url.search = '';
-      return RedisDocuments.open({ url: url.href, prefix, logger });
+    open: (location, logger = silent) => RedisDocuments.open({ ...redisOf(location), logger }),
+    isServer: true,
+    async passHours(location, hours) {
+      const { url, prefix } = redisOf(location);
+      const client = new Redis(url);
+      await client.hincrby(`${prefix}:state`, 'last', hours * 3600e6);
+      await client.quit();
     },
-    url: (location) => location,
   };
+}
+
+function redisOf(location: string): { readonly url: string; readonly prefix: string } {
+  const url = new URL(location);
+  const prefix = `polylora:cache:${url.search.slice(1)}`;
+  url.search = '';
+  return { url: url.href, prefix };
+}
+
+async function passOnClock(_location: string, hours: number): Promise<void> {
+  const later = Date.now() + hours * 3600e3;
+  vi.spyOn(Date, 'now').mockReturnValue(later);
 }
 
 describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
@@ -339,7 +359,12 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         for (let round = 0; !isOver; round++) {
           const replaced = steady.slice((round * 40) % 400).slice(0, 40);
           await Promise.all([...replaced, document()].map((one) => other.put(one)));
-          await other.remove(fleeting.slice(round * 10).slice(0, 10).map(({ id }) => id));
+          await other.remove(
+            fleeting
+              .slice(round * 10)
+              .slice(0, 10)
+              .map(({ id }) => id),
+          );
         }
       })();
       for (let round = 0; round < 5; round++) {
@@ -428,11 +453,22 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
       await Promise.all([store.put(one), store.put(two)]);
       const other = await another();
       await Promise.all([
-        store.addHits(new Map([[one.id, 2], [two.id, 1], ['none', 5]])),
+        store.addHits(
+          new Map([
+            [one.id, 2],
+            [two.id, 1],
+            ['none', 5],
+          ]),
+        ),
         other.addHits(new Map([[one.id, 40]])),
       ]);
       const heads = new Map((await allHeads(store)).map(({ id, hits }) => [id, hits]));
-      expect(heads).toEqual(new Map([[one.id, 42], [two.id, 1]]));
+      expect(heads).toEqual(
+        new Map([
+          [one.id, 42],
+          [two.id, 1],
+        ]),
+      );
       expect(await store.get('none')).toBeNull();
     });
 
@@ -497,45 +533,81 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
       expect(await allHeads(store)).toHaveLength(names.length - 2);
     });
 
-    it('purges a hundred thousand entries in a few seconds, and holds nobody up', async () => {
-      const count = 100_000;
+    it('finds and purges among many in a moment, and holds nobody up', async () => {
+      const count = 12_000;
       const vector = new Float32Array(DIMENSIONS).fill(0.05);
+      const all = Array.from({ length: count }, (_, index) =>
+        document({
+          ...{ tenant: index % 2 === 0 ? 'half' : 'rest', tags: [`tag ${index % 10}`], vector },
+          createdAt: NOW + index,
+        }),
+      );
       for (let begin = 0; begin < count; begin += 2_000) {
-        const some = Array.from({ length: 2_000 }, (_, index) =>
-          document({
-            ...{ tenant: index % 2 === 0 ? 'half' : 'rest', tags: [`tag ${index % 10}`], vector },
-            createdAt: NOW + begin + index,
-          }),
-        );
-        await Promise.all(some.map((one) => store.put(one)));
+        await Promise.all(all.slice(begin, begin + 2_000).map((one) => store.put(one)));
       }
-      let longest = 0;
-      let last = performance.now();
-      const beating = setInterval(() => {
-        longest = Math.max(longest, performance.now() - last);
-        last = performance.now();
-      }, 1);
-      const times: Record<string, number> = {};
-      const timed = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+      const timed = async (work: () => Promise<unknown>): Promise<number> => {
         const begun = performance.now();
-        const result = await work();
-        times[name] = Math.round(performance.now() - begun);
-        return result;
+        await work();
+        return performance.now() - begun;
       };
-      await timed('find', () => store.find({ tenant: 'half' }, { limit: 100 }));
-      await timed('findTag', () => store.find({ tag: 'tag 3' }, { limit: 100 }));
-      expect(await timed('heads', () => allHeads(store, 500))).toHaveLength(count);
-      expect(await timed('purgeTag', () => store.purge({ tag: 'tag 3' }))).toBe(count / 10);
-      longest = 0;
-      expect(await timed('purge', () => store.purge({ tenant: 'half' }))).toBe(count / 2);
-      clearInterval(beating);
-      console.log(kind.name, times, `longest ${longest.toFixed(0)} ms`);
-      expect(times.find).toBeLessThan(500);
-      expect(times.findTag).toBeLessThan(500);
-      expect(times.purge).toBeLessThan(20_000);
-    }, 180_000);
+      // Each is a few milliseconds by an index.
+      expect(await timed(() => store.find({ tenant: 'half' }, { limit: 100 }))).toBeLessThan(250);
+      expect(await timed(() => store.find({ tag: 'tag 3' }, { limit: 100 }))).toBeLessThan(250);
+      expect(await timed(() => store.get(all[77]!.id))).toBeLessThan(100);
+      const delay = monitorEventLoopDelay({ resolution: 1 });
+      delay.enable();
+      expect(await timed(() => store.purge({ tag: 'tag 3' }))).toBeLessThan(5_000);
+      expect(await timed(() => store.purge({ tenant: 'half' }))).toBeLessThan(15_000);
+      delay.disable();
+      expect(delay.percentile(99) / 1e6).toBeLessThan(100);
+      expect(await store.find({ tag: 'tag 3' }, { limit: 1 })).toEqual([]);
+      expect((await allHeads(store, 1_000)).length).toBe((count * 4) / 10);
+    });
 
-    describe.skipIf(kind.url === null)('while the server is away', () => {
+    it('forgets old removals, and says so to who has not read them', async () => {
+      const [gone, kept] = [document(), document()];
+      await Promise.all([store.put(gone), store.put(kept)]);
+      const before = await store.lastSequence();
+      await store.remove([gone.id]);
+      await store.sweep(NOW);
+      expect(await store.changes(before, 10)).toMatchObject([{ kind: 'remove', id: gone.id }]);
+      const removed = await store.lastSequence();
+      await kind.passHours(location, 2);
+      await store.put(document());
+      vi.restoreAllMocks();
+      await store.sweep(NOW);
+      expect(await store.changes(before, 10)).toBeNull();
+      expect(await store.changes(removed, 10)).toMatchObject([{ kind: 'put' }]);
+      expect(await allHeads(store)).toHaveLength(2);
+    });
+
+    it.skipIf(kind.name === 'Redis')('is read while another holds up changes, and says so once', async () => {
+      const log = recording();
+      const held = await another(location, log.logger);
+      const one = document();
+      await held.put(one);
+      const { working, reading } = await openCacheDatabase<{ cache_state: { last: number } }>(location);
+      await working.transaction().execute(async (transaction) => {
+        await transaction.updateTable('cache_state').set({ last: 0 }).execute();
+        expect(await unavailable(() => held.put(document()))).toBeLessThan(4_000);
+        expect(await held.get(one.id)).toEqual(one);
+        expect(await held.changes(0, 10)).toHaveLength(1);
+        expect(await unavailable(() => held.remove([one.id]))).toBeLessThan(100);
+      });
+      await until(() =>
+        held.put(document()).then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect(log.lines()).toEqual([
+        'the database of the cache takes no changes: new answers are not kept',
+        'the database of the cache takes changes again',
+      ]);
+      await Promise.all([working.destroy(), reading.destroy()]);
+    });
+
+    describe.skipIf(!kind.isServer)('while the server is away', () => {
       let door: Door;
       let log: ReturnType<typeof recording>;
       let far: DocumentStore;
@@ -570,7 +642,12 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         for (const call of calls(far)) expect(await unavailable(call)).toBeLessThan(300);
         expect(log.lines().filter((line) => line.includes('away'))).toHaveLength(1);
         door.open();
-        await until(() => far.get(kept.id).then((one) => one !== null, () => false));
+        await until(() =>
+          far.get(kept.id).then(
+            (one) => one !== null,
+            () => false,
+          ),
+        );
         await far.put(document());
         expect(await far.get(dropped.id)).toBeNull();
         expect(log.lines()).toHaveLength(2);
@@ -582,7 +659,12 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         const late = await another(door.url, silent);
         await unavailable(() => late.lastSequence());
         door.open();
-        await until(() => late.lastSequence().then(() => true, () => false));
+        await until(() =>
+          late.lastSequence().then(
+            () => true,
+            () => false,
+          ),
+        );
         await late.put(document());
       });
 
@@ -592,8 +674,197 @@ describe.each([sqlite(), postgres(), redis()])('documents in $name', (kind) => {
         const begun = performance.now();
         await far.close();
         opened.splice(opened.indexOf(far), 1);
-        expect(performance.now() - begun).toBeLessThan(4_000);
+        expect(performance.now() - begun).toBeLessThan(6_000);
       });
     });
+  });
+});
+
+describe('documents in a file', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'polylora-documents-'));
+    return () => rm(folder, { recursive: true });
+  });
+
+  it('are whole after the process was killed while it wrote', async () => {
+    const file = join(folder, 'cache.db');
+    for (const milliseconds of [150, 400, 700]) {
+      const worker = spawn(process.execPath, [WORKER, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const told: string[] = [];
+      const lines = createInterface(worker.stdout).on('line', (line) => void told.push(line));
+      await once(lines, 'line');
+      await sleep(milliseconds);
+      worker.kill('SIGKILL');
+      await once(worker, 'exit');
+      const store = await SqlDocuments.open({ location: file, logger: silent });
+      const heads = await allHeads(store, 500);
+      const ids = new Set(heads.map(({ id }) => id));
+      // A process that is killed loses nothing that it was told is written.
+      expect(told.filter((id) => id.length === 36 && !ids.has(id))).toEqual([]);
+      for (const { id, vector } of heads) {
+        const whole = await store.get(id);
+        expect(whole?.question).toBe(whole?.answer.choices[0]?.text);
+        expect(whole?.vector).toEqual(vector);
+        expect(vector).toEqual(new Float32Array(DIMENSIONS).fill(whole!.signature![0]!));
+      }
+      const tagged = await store.find({ tag: 'all' }, { limit: 1_000_000 });
+      expect(new Set(tagged.map(({ id }) => id))).toEqual(ids);
+      await store.close();
+    }
+  });
+
+  it('are opened by several processes at once, for the first time too', async () => {
+    const file = join(folder, 'cache.db');
+    const workers = Array.from({ length: 4 }, () =>
+      spawn(process.execPath, [WORKER, file], { stdio: ['ignore', 'pipe', 'inherit'] }),
+    );
+    const told = await Promise.all(
+      workers.map(async (worker) => {
+        const [line] = await Promise.race([
+          once(createInterface(worker.stdout), 'line'),
+          once(worker, 'exit').then(() => ['ended']),
+        ]);
+        return String(line);
+      }),
+    );
+    for (const worker of workers) worker.kill('SIGKILL');
+    await Promise.all(workers.map((worker) => worker.exitCode ?? worker.signalCode ?? once(worker, 'exit')));
+    const fresh = join(folder, 'fresh.db');
+    const stores = await Promise.all(
+      Array.from({ length: 8 }, () => SqlDocuments.open({ location: fresh, logger: silent })),
+    );
+    for (const store of stores) await store.close();
+    const store = await SqlDocuments.open({ location: file, logger: silent });
+    for (const id of told) expect((await store.get(id))?.id).toBe(id);
+    await store.close();
+  });
+
+  it('are no documents where the file is something else', async () => {
+    const file = join(folder, 'notes.txt');
+    await writeFile(file, 'not a database, but long enough to be taken for one'.repeat(100));
+    await expect(SqlDocuments.open({ location: file, logger: silent })).rejects.toThrow('cannot be');
+    await expect(SqlDocuments.open({ location: folder, logger: silent })).rejects.toThrow('cannot be');
+  });
+
+  it('are read while the disk is full, and put again when it is not', async (context) => {
+    const unmount = mountSmallDisk(join(folder, 'disk'), 4);
+    if (unmount === null) return context.skip();
+    const log = recording();
+    const store = await SqlDocuments.open({ location: join(folder, 'disk/cache.db'), logger: log.logger });
+    try {
+      const first = document();
+      await store.put(first);
+      const large = () => document({ question: 'x'.repeat(400_000) });
+      const outcomes = [];
+      for (let index = 0; index < 20; index++) {
+        outcomes.push(
+          await store.put(large()).then(
+            () => 'written',
+            (error) => error.name,
+          ),
+        );
+      }
+      expect(new Set(outcomes)).toEqual(new Set(['written', 'StoreUnavailable']));
+      expect(await store.get(first.id)).toEqual(first);
+      expect(await allHeads(store)).not.toEqual([]);
+      expect(log.lines()).toEqual(['the database of the cache takes no changes: new answers are not kept']);
+      execFileSync('mount', ['-o', 'remount,size=64m', join(folder, 'disk')]);
+      await until(() =>
+        store.put(large()).then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect(log.lines().at(-1)).toBe('the database of the cache takes changes again');
+    } finally {
+      await store.close();
+      unmount();
+    }
+  });
+});
+
+describe.skipIf(!HAS_REDIS)('documents in a Redis', () => {
+  let server: Awaited<ReturnType<typeof startRedis>>;
+  let client: Redis;
+  let store: RedisDocuments;
+  let log: ReturnType<typeof recording>;
+
+  beforeEach(async () => {
+    server = await startRedis();
+    client = new Redis(server.url);
+    client.on('error', () => {});
+    log = recording();
+    store = await RedisDocuments.open({ url: server.url, prefix: 'cache', logger: log.logger });
+    return async () => {
+      await store.close();
+      client.disconnect();
+      await server.stop();
+    };
+  });
+
+  it('have all their keys under the prefix, and none stays for ever', async () => {
+    const [one, two] = [document({ tags: ['a', 'b'] }), document()];
+    await Promise.all([store.put(one), store.put(two)]);
+    await store.addHits(new Map([[one.id, 1]]));
+    await store.remove([two.id]);
+    const keys = await client.keys('*');
+    expect(keys.filter((key) => !key.startsWith('cache:'))).toEqual([]);
+    for (const key of keys) expect([key, await client.pttl(key)]).not.toEqual([key, -1]);
+    await store.remove([one.id]);
+    expect((await client.keys('*')).sort()).toEqual(['cache:removed', 'cache:state']);
+  });
+
+  it('are gone, and readers are told so, where Redis has itself let go of them', async () => {
+    const [kept, gone] = [document(), document()];
+    await Promise.all([store.put(kept), store.put(gone)]);
+    const last = await store.lastSequence();
+    await client.del(`cache:entry:${gone.id}`);
+    expect(await store.get(gone.id)).toBeNull();
+    expect((await allHeads(store)).map(({ id }) => id)).toEqual([kept.id]);
+    expect(await store.find({}, { limit: 10 })).toHaveLength(1);
+    expect(await store.sweep(NOW + 4_000_000)).toBe(2);
+    expect(await store.changes(last, 10)).toHaveLength(2);
+  });
+
+  it('are begun anew where Redis has lost them', async () => {
+    const before = document();
+    await store.put(before);
+    const last = await store.lastSequence();
+    await server.stop();
+    await unavailable(() => store.get(before.id));
+    server = await startRedis(server.port);
+    await until(() =>
+      store.lastSequence().then(
+        () => true,
+        () => false,
+      ),
+    );
+    await store.put(document());
+    expect(await store.changes(last, 10)).toBeNull();
+    expect(await store.lastSequence()).toBeGreaterThan(last);
+    expect(log.lines()).toEqual([
+      'the Redis of the cache is away: the cache goes on without it',
+      'the Redis of the cache is back',
+    ]);
+  });
+
+  it('are read and removed while Redis is full', async () => {
+    const one = document();
+    await store.put(one);
+    await client.config('SET', 'maxmemory', '1mb');
+    await unavailable(() => store.put(document()));
+    expect(await store.get(one.id)).toEqual(one);
+    await sleep(1_100);
+    await store.remove([one.id]);
+    expect(await store.get(one.id)).toBeNull();
+    await client.config('SET', 'maxmemory', '0');
+    await until(() =>
+      store.put(document()).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(log.lines()[0]).toBe('the Redis of the cache takes no changes: new answers are not kept');
   });
 });

@@ -37,8 +37,8 @@ export class StoreUnavailable extends Error {
  * Where answers lie: read only when one is found. Heads and vectors are read once, when a server starts: `lastSequence`, then all of
  * `heads`, then `changes` after that number, again and again.
  *
- * All calls may throw a StoreUnavailable, at once or after about a second; the cache then goes on without the store, which looks by itself
- * whether it is back. An entry is there until it is removed or swept: whether it has expired, its head says.
+ * All calls may throw a StoreUnavailable: at once where the store is known to be away, else after a second, or three for a change. The cache
+ * then goes on without the store, which looks by itself whether it is back. An entry is there until it is removed or swept: whether it has expired, its head says.
  */
 export interface DocumentStore {
   /**

@@ -10,7 +10,7 @@ import { bodyText, headText, keyOf, listedHead, storedDocument, vectorBytes, vec
 import { CHANGES, FIND, FORGET, HEADS, HIT, LAST, PUT, REMOVE } from './redis-scripts.ts';
 import { WriteQueue } from './write-queue.ts';
 
-const ANSWER_MILLISECONDS = 1_000;
+const CONNECT_MILLISECONDS = 1_000;
 const MOST_RECONNECT_MILLISECONDS = 1_000;
 /** Changed or looked at in one step, in which Redis does nothing else. */
 const TOGETHER = 250;
@@ -64,8 +64,7 @@ export class RedisDocuments implements DocumentStore {
       logger,
     });
     this.#redis = new Redis(url, {
-      commandTimeout: ANSWER_MILLISECONDS,
-      connectTimeout: ANSWER_MILLISECONDS,
+      connectTimeout: CONNECT_MILLISECONDS,
       maxRetriesPerRequest: 0,
       // What is asked while it is away fails at once.
       enableOfflineQueue: false,
@@ -81,7 +80,7 @@ export class RedisDocuments implements DocumentStore {
     const redis = documents.#redis;
     const late = new AbortController();
     const ready = once(redis, 'ready', { signal: late.signal });
-    const waited = sleep(2 * ANSWER_MILLISECONDS, null, { ref: false });
+    const waited = sleep(2 * CONNECT_MILLISECONDS, null, { ref: false });
     await Promise.race([ready, once(redis, 'close', { signal: late.signal }), waited]).catch(() => {});
     late.abort();
     if (redis.status !== 'ready') documents.#availability.failed(new Error('Redis does not answer'));
@@ -177,8 +176,10 @@ export class RedisDocuments implements DocumentStore {
 
   async close(): Promise<void> {
     await this.#queue.after(async () => {});
-    this.#availability.close();
-    await this.#redis.quit().catch(() => this.#redis.disconnect());
+    await this.#availability.close();
+    const said = this.#redis.quit().catch(() => {});
+    await Promise.race([said, sleep(CONNECT_MILLISECONDS, null, { ref: false })]);
+    this.#redis.disconnect();
   }
 
   async #put(documents: readonly CacheDocument[]): Promise<void> {
@@ -249,12 +250,12 @@ export class RedisDocuments implements DocumentStore {
   }
 
   async #probe(): Promise<void> {
+    // A connection over which nothing comes any more may stay so for many minutes.
+    const late = setTimeout(() => this.#redis.disconnect(true), CONNECT_MILLISECONDS);
     try {
       await this.#redis.ping();
-    } catch (error) {
-      // A connection over which nothing comes any more may stay so for many minutes.
-      if (this.#redis.status === 'ready') this.#redis.disconnect(true);
-      throw error;
+    } finally {
+      clearTimeout(late);
     }
   }
 

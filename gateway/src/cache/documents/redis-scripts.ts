@@ -141,9 +141,11 @@ return int(last)
 
 /** Forgets removals that are so much older than the last change. */
 export const FORGET = `${COMMON}
-local last, forgotten = state()
+local last = state()
 local until_ = int(last - tonumber(ARGV[2]))
-if redis.call('ZREMRANGEBYSCORE', key('removed'), '-inf', until_) > 0 then
-  redis.call('HSET', key('state'), 'forgotten', until_)
+local newest = redis.call('ZREVRANGEBYSCORE', key('removed'), until_, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+if newest[2] then
+  redis.call('ZREMRANGEBYSCORE', key('removed'), '-inf', until_)
+  redis.call('HSET', key('state'), 'forgotten', newest[2])
 end
 `;

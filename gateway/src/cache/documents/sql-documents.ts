@@ -17,7 +17,7 @@ import type { CacheTables } from './sql-tables.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** Changed in one transaction, for which others wait. */
-const CHANGED_TOGETHER = 500;
+const CHANGED_TOGETHER = 1_000;
 /** Removals are told for so long after they were made. */
 const TOLD_MICROSECONDS = 3600 * 1_000_000;
 const CLOSE_MILLISECONDS = 1_000;
@@ -77,7 +77,7 @@ export class SqlDocuments implements DocumentStore {
       await documents.#prepare();
     } catch (error) {
       if (!isPostgres(database.working) || !codesOf(error).some((code) => AWAY.test(code))) {
-        documents.#availability.close();
+        await documents.#availability.close();
         await destroyed(database);
         throw error;
       }
@@ -246,7 +246,7 @@ export class SqlDocuments implements DocumentStore {
 
   async close(): Promise<void> {
     await this.#queue.after(async () => {});
-    this.#availability.close();
+    await this.#availability.close();
     await destroyed(this.#database);
   }
 

@@ -43,12 +43,14 @@ export class WriteQueue {
   /** Resolves when it is written. */
   put(document: CacheDocument): Promise<void> {
     if (this.#bytes + document.bytes > MOST_BYTES) {
-      return Promise.reject(new StoreUnavailable('the document store is behind'));
+      const refused = Promise.reject(new StoreUnavailable('the document store is behind'));
+      refused.catch(() => {});
+      return refused;
     }
     if (this.#open === null) {
       this.#open = new Batch();
       this.#batches.add(this.#open);
-      this.#timer = setTimeout(() => this.#seal(), TOGETHER_MILLISECONDS).unref();
+      this.#timer = setTimeout(() => this.#seal(), TOGETHER_MILLISECONDS);
     }
     const batch = this.#open;
     batch.documents.set(document.id, document);

@@ -1,4 +1,5 @@
-//! Products of a query with rows: the one thing here that takes time, once for each variant.
+//! Products of a query with rows: the one thing here that takes time, once for each variant. Rows are unsigned bytes; what
+//! their offset adds is taken off at the end, or the offset first.
 
 #[cfg(target_arch = "aarch64")]
 mod arm;

@@ -1,6 +1,6 @@
 //! Products in plain Rust.
 
-use super::super::query::{OFFSET, Query};
+use super::super::query::Query;
 use super::fetch_ahead;
 
 /// # Safety
@@ -11,7 +11,7 @@ pub(super) unsafe fn run(query: &Query, rows: &[*const u8], products: &mut [i32]
         fetch_ahead(rows, index, bytes);
         // SAFETY: the caller promises that many bytes.
         let row = unsafe { std::slice::from_raw_parts(rows[index], bytes) };
-        let codes = row.iter().map(|code| i16::from((code ^ OFFSET) as i8));
-        *product = query.words.iter().zip(codes).map(|(a, b)| i32::from(*a) * i32::from(b)).sum();
+        let sum: i32 = query.words.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+        *product = sum - query.surplus;
     }
 }

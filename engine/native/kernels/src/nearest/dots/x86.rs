@@ -1,4 +1,4 @@
-//! Products by x86's vector instructions. Rows are unsigned bytes; what their offset adds is taken off at the end.
+//! Products by x86's vector instructions.
 
 use std::arch::x86_64::*;
 
