@@ -271,7 +271,8 @@ export class AnswerCache {
       if (same !== null) return same;
     }
     const embedding = await this.#embed(question);
-    if (named === null && embedding === null && this.#options.embedder !== null)
+    const isKnown = named !== null || (embedding !== null && categories.isReady);
+    if (!isKnown && this.#options.embedder !== null)
       return { kind: 'bypass', reason: 'unclassified', category: null };
     const category = named ?? categories.of(embedding?.vector ?? null);
     const refused = refusal(question, category);

@@ -73,6 +73,8 @@ const STAYS: Client = { hasLeft: false, onLeave: () => () => {} };
 export class CachedGeneration {
   readonly #options: CachedGenerationOptions;
   readonly #flights = new Map<string, Flight>();
+  /** Requests whose stale answers are being made anew: nobody waits for that, the stale ones are there. */
+  readonly #refreshed = new Set<string>();
 
   constructor(options: CachedGenerationOptions) {
     this.#options = options;
@@ -95,7 +97,7 @@ export class CachedGeneration {
     }
     // Who wants it made anew does not wait for another's.
     if (!controls.reads) return this.#lead(request, question, null);
-    const key = flightKey(question, generation);
+    const key = flightKey(question, generation, controls);
     const flight = this.#flights.get(key);
     if (flight !== undefined && !flight.isAbandoned) {
       const shared = await this.#join(request, question, flight);
@@ -196,12 +198,12 @@ export class CachedGeneration {
   /** Makes an answer anew for those who ask later. */
   #refresh(request: CachedRequest, question: Question, { entry }: Hit): void {
     const { cache, logger } = this.#options;
-    const key = flightKey(question, request.generation);
-    if (this.#flights.has(key)) return;
+    const key = question.exactKey;
+    if (this.#refreshed.has(key)) return;
+    this.#refreshed.add(key);
     const flight = new Flight();
     flight.join(STAYS);
-    this.#flights.set(key, flight);
-    const land = () => void this.#flights.delete(key);
+    const land = () => void this.#refreshed.delete(key);
     const embedded = cache.embedded(question, request.controls);
     const made = embedded.then(async (miss) => {
       if (miss.kind !== 'miss') return;
@@ -296,9 +298,14 @@ export class CachedGeneration {
   }
 }
 
-/** Those that are served otherwise do not wait for each other. */
-function flightKey({ exactKey }: Question, { requests }: GenerationOptions): string {
-  return `${requests[0]!.scheduling.priority} ${exactKey}`;
+/** Those that are served otherwise, or would take other answers of the cache, do not wait for each other. */
+function flightKey(
+  { exactKey }: Question,
+  { requests }: GenerationOptions,
+  { category, maxAgeSeconds, similarityThreshold, onlyIfCached }: CacheControls,
+): string {
+  const taken = [category, maxAgeSeconds, similarityThreshold, onlyIfCached];
+  return `${requests[0]!.scheduling.priority} ${taken.join(' ')} ${exactKey}`;
 }
 
 /** Past the cache. */

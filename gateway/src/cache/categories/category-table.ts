@@ -57,6 +57,11 @@ export class CategoryTable {
     this.#classifier = classifier;
   }
 
+  /** Whether a question's category can be found out. */
+  get isReady(): boolean {
+    return this.#classifier !== null;
+  }
+
   /** How near a question is to each category that has examples, and which it is of; null as long as there is nobody to tell. */
   classify(vector: Float32Array): { readonly category: Category; readonly near: Near } | null {
     const classifier = this.#classifier;
