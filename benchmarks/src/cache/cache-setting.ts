@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Embedder, Prompt } from '@polylora/engine';
-import { pino } from 'pino';
+
 import { Registry } from 'prom-client';
 import { AnswerCache } from '../../../gateway/dist/cache/answer-cache.js';
 import { CategoryTable } from '../../../gateway/dist/cache/categories/category-table.js';
@@ -16,6 +16,7 @@ import { VectorIndex } from '../../../gateway/dist/cache/vector-index/vector-ind
 import { loadVerifier } from '../../../gateway/dist/cache/verification/load.js';
 import { ModelJudge } from '../../../gateway/dist/cache/verification/model-judge.js';
 import type { Verifier } from '../../../gateway/dist/cache/verification/verifier.js';
+import { createLogger } from '../../../gateway/dist/logging.js';
 import { Metrics } from '../../../gateway/dist/metrics.js';
 import { SteadyClock } from '../../../gateway/dist/steady-clock.js';
 import { GREEDY } from '../greedy.ts';
@@ -58,7 +59,7 @@ export const ANSWER: StoredAnswer = {
 /** Opens an empty cache with a store in a file of its own. */
 export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting> {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-cache-'));
-  const logger = pino({ level: 'silent' });
+  const logger = createLogger('silent');
   const clock = new SteadyClock();
   const documents = await openDocuments(join(folder, 'cache.db'), logger);
   const { width, digest } = await embedder.load();

@@ -17,7 +17,7 @@ import { Flight } from './flight.ts';
 import { type Question, questionOf } from './question.ts';
 import { AnswerCollector, replay, tokensOf } from './stored-answer.ts';
 
-export const CACHE_HEADER = 'x-polylora-cache';
+const CACHE_HEADER = 'x-polylora-cache';
 
 /** A request that may be answered by the cache. */
 export interface CachedRequest {
