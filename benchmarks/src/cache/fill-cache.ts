@@ -48,12 +48,14 @@ export async function fillCache(
     });
     for (const { id } of found) near.add(id);
   }
-  for (const id of near) {
+  const put = async (id: string) => {
     const { text } = entries[Number(id)]!;
     const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', tokenStates: true });
     const signature = verifier.sign({ text, embedding: embedding! });
     await documents.put({ ...head(Number(id)), question: text, signature, answer: ANSWER });
-  }
+  };
+  // Together: the store collects what it writes.
+  await Promise.all([...near].map(put));
 }
 
 /** Waits until the index has done what it does after entries came. */
