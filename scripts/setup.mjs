@@ -9,6 +9,9 @@ import { checkPrerequisites, PrerequisitesMissing } from './prerequisites.mjs';
 import { CommandFailed, npm, runOrFail } from './run.mjs';
 import { digestOf, filesUnder, isCurrent, recordStamp } from './stamp.mjs';
 
+const LOCK = join(ROOT, 'package-lock.json');
+/** The name of the installation's stamp. */
+const PACKAGES = 'packages';
 const NATIVE_OUTPUTS = ['polylora.node', 'index.d.ts'];
 
 /**
@@ -101,12 +104,14 @@ function packagesInstalled() {
   const record = join(ROOT, 'node_modules', '.package-lock.json');
   if (!existsSync(record)) return false;
   const installed = readJson(record).packages;
-  const wanted = Object.entries(readJson(join(ROOT, 'package-lock.json')).packages);
+  const wanted = Object.entries(readJson(LOCK).packages);
+  const isTried = isCurrent(PACKAGES, digestOf([LOCK]), []);
   return wanted.every(([path, entry]) => {
     if (!path.startsWith('node_modules/')) return true;
     const found = installed[path];
-    // Optional packages are those of other platforms.
-    return found === undefined ? entry.optional === true : found.integrity === entry.integrity;
+    if (found !== undefined) return found.integrity === entry.integrity;
+    // Optional packages are those of other platforms, and what could not be installed: that is tried once.
+    return entry.optional === true && isTried;
   });
 }
 
@@ -116,7 +121,9 @@ function packagesInstalled() {
  */
 async function installPackages() {
   const { command, args } = npm();
+  const digest = digestOf([LOCK]);
   await runOrFail(command, [...args, 'install', '--no-save']);
+  recordStamp(PACKAGES, digest);
 }
 
 /** Sources of the addon: what only benchmarks build is none. */
@@ -145,12 +152,7 @@ function typescriptInputs() {
       (file) => /(?<!\.test)\.ts$/.test(file) || /^(package|tsconfig)\.json$/.test(file),
     ),
   );
-  return [
-    join(ROOT, 'tsconfig.json'),
-    join(ROOT, 'tsconfig.base.json'),
-    join(ROOT, 'package-lock.json'),
-    ...packages,
-  ];
+  return [join(ROOT, 'tsconfig.json'), join(ROOT, 'tsconfig.base.json'), LOCK, ...packages];
 }
 
 async function compileTypescript() {

@@ -1,4 +1,4 @@
-import type { VectorArena } from '@polylora/engine';
+import { type VectorArena, vectorCodes } from '@polylora/engine';
 import { SameCodes } from './same-codes.ts';
 import type { Usearch, UsearchIndex } from './usearch.ts';
 
@@ -6,21 +6,26 @@ import type { Usearch, UsearchIndex } from './usearch.ts';
 const CONNECTIVITY = 16;
 /**
  * Candidates that are kept while a node's neighbours are looked for. It costs time once and saves some in every search: with 96 of them
- * a search that keeps 128 finds less than one that keeps 32 does here, and nearly three times as many nodes are not found.
+ * a search that keeps 128 finds less than one that keeps 40 does here, and nearly three times as many nodes are not found.
  */
 const EXPANSION_ADD = 192;
 /** The same in a search, unless more nodes are asked for. */
-const EXPANSION_SEARCH = 32;
+export const EXPANSION_SEARCH = 40;
 /** Bytes of a node beside its vector: key, level, links of four bytes, and its places in the tables. */
 const NODE_BYTES = 8 + 4 + 4 * (2 * CONNECTIVITY + 2) + 128;
 
+/**
+ * How far similarities are off in the graph: `usearch` has eight-bit codes of its own, which are multiples of 1/127 in a vector of length 1.
+ * At most 0.021 was seen in embeddings of 384 numbers. Who has been found is compared by the arena's codes.
+ */
+export const INEXACT = 0.03;
 /** In place of a row that was removed. */
 const DEAD = -1;
 
 /** Nodes that are near, dead ones left out. */
 export interface Near {
   readonly rows: readonly number[];
-  /** The similarity of the farthest, dead ones included; −Infinity where there are no more. */
+  /** About the similarity of the farthest, dead ones included, give or take {@link INEXACT}; −Infinity where there are no more. */
   readonly farthest: number;
 }
 
@@ -86,12 +91,11 @@ export class Graph {
 
   /** Adds a row. @throws Error where memory is short */
   add(row: number): void {
-    const codes = this.#codes(row);
     const node = this.#rows.length;
-    this.#index.add(BigUint64Array.of(BigInt(node)), codes, 1);
+    this.#index.add(BigUint64Array.of(BigInt(node)), this.#arena.get(row)!, 1);
     this.#rows.push(row);
     this.#nodes.set(row, node);
-    this.#same.add(codes, row);
+    this.#same.add(this.#arena.codes(row)!, row);
   }
 
   /** Looks whether the newest row is found, and whether another still is: one after the other, for each that is added. */
@@ -130,22 +134,23 @@ export class Graph {
    * Rows near a vector, each once: those of the `count` nearest nodes that are alive, those with the very same codes, and those that
    * the graph does not find.
    */
-  near(codes: Int8Array, count: number): Near {
-    const { rows, farthest } = this.#search(asTaken(codes), count);
-    for (const row of this.#same.of(codes)) if (!rows.includes(row)) rows.push(row);
+  near(vector: Float32Array, count: number): Near {
+    const { rows, farthest } = this.#search(vector, count);
+    for (const row of this.#same.of(vectorCodes(vector))) if (!rows.includes(row)) rows.push(row);
     return { rows: this.#lost.length === 0 ? rows : rows.concat(this.#lost), farthest };
   }
 
   /** Has a row that the graph does not find looked at in every search. */
   #check(node: number): void {
     const row = this.rowOf(node);
-    if (row === null || this.#search(this.#codes(row), EXPANSION_SEARCH).rows.includes(row)) return;
+    if (row === null) return;
+    if (this.#search(this.#arena.get(row)!, EXPANSION_SEARCH).rows.includes(row)) return;
     this.#kill(row, node);
     this.#lost.push(row);
   }
 
-  #search(codes: Int8Array, count: number): { readonly rows: number[]; readonly farthest: number } {
-    const { keys, distances } = this.#index.search(codes, count, 1);
+  #search(vector: Float32Array, count: number): { readonly rows: number[]; readonly farthest: number } {
+    const { keys, distances } = this.#index.search(vector, count, 1);
     // Keys have 64 bits, of which only the lower half is used: no BigInt has to be made.
     const nodes = new Uint32Array(keys.buffer, keys.byteOffset, 2 * keys.length);
     const rows: number[] = [];
@@ -160,18 +165,6 @@ export class Graph {
   #kill(row: number, node: number): void {
     this.#rows[node] = DEAD;
     this.#nodes.delete(row);
-    this.#same.remove(this.#codes(row), row);
+    this.#same.remove(this.#arena.codes(row)!, row);
   }
-
-  #codes(row: number): Int8Array {
-    return asTaken(this.#arena.codes(row)!);
-  }
-}
-
-/**
- * `usearch` makes floats of whatever it is given, and codes of those again, which are coarse: it scales vectors to length 1 and rounds
- * to multiples of 1/127. What says that it is an array of floats already is passed on, and the native part looks at what it really is.
- */
-function asTaken(codes: Int8Array): Int8Array {
-  return Object.defineProperty(codes, 'constructor', { value: Float32Array });
 }

@@ -1,11 +1,9 @@
-import { type VectorArena, vectorCodes } from '@polylora/engine';
-import { Graph } from './graph.ts';
+import type { VectorArena } from '@polylora/engine';
+import { EXPANSION_SEARCH, Graph, INEXACT } from './graph.ts';
 import type { Usearch } from './usearch.ts';
 
 /** How many nodes of the graph are asked for, and again where too few of them can be used; then all rows are looked at. */
-const ASKED_FOR = [32, 256];
-/** A graph's similarities are off by the rounding of a float. */
-const ROUNDING = 1e-5;
+const ASKED_FOR = [EXPANSION_SEARCH, 256];
 /** Share of a graph's nodes that may be removed before it is made anew. */
 const MOST_REMOVED = 0.3;
 
@@ -141,11 +139,10 @@ export class Partition {
   /** @returns null where the graph does not know enough */
   #searchGraph(graph: Graph, asked: Asked): readonly Neighbour[] | null {
     const { k, threshold, vector } = asked;
-    const codes = vectorCodes(vector);
     for (const count of ASKED_FOR) {
-      const { rows, farthest } = graph.near(codes, Math.max(count, k));
+      const { rows, farthest } = graph.near(vector, Math.max(count, k));
       const found = this.#best(asked, this.#tail.length === 0 ? rows : rows.concat(this.#tail));
-      if (found.length === k || farthest < threshold - ROUNDING) return found;
+      if (found.length === k || farthest < threshold - INEXACT) return found;
     }
     return null;
   }

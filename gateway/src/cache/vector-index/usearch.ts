@@ -16,9 +16,9 @@ interface UsearchOptions {
 }
 
 export interface UsearchIndex {
-  add(keys: BigUint64Array, vector: Int8Array, threads: number): void;
+  add(keys: BigUint64Array, vector: Float32Array, threads: number): void;
   search(
-    vector: Int8Array,
+    vector: Float32Array,
     count: number,
     threads: number,
   ): { readonly keys: BigUint64Array; readonly distances: Float32Array };
