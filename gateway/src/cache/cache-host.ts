@@ -207,6 +207,8 @@ export class CacheHost {
   /** Takes another configuration. */
   async configure(): Promise<void> {
     this.categories.configure(this.#options.settings().cacheCategories);
+    // Until the new one is there nobody knows what a category's questions look like.
+    this.categories.setClassifier(null);
     await this.#classify();
   }
 

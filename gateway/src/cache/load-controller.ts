@@ -55,9 +55,8 @@ export class LoadController {
     return (hasBegun) => {
       if (!this.#waiting.delete(key) || !hasBegun) return;
       const now = this.#options.now();
-      const average = this.#averageAt(now);
       // The more come in a time the less each counts, but never less than a tenth.
-      this.#average = average + Math.max(0.1, 1 - this.#decay(now)) * (now - started - average);
+      this.#average += Math.max(0.1, 1 - this.#decay(now)) * (now - started - this.#average);
       this.#averagedAt = now;
     };
   }

@@ -117,8 +117,8 @@ function categoriesOf(own: Readonly<Record<string, CategoryValues>>): ReadonlyMa
   const general = withValues(GENERAL, own[GENERAL.name] ?? {});
   categories.set(general.name, general);
   for (const [name, values] of Object.entries(own)) {
-    // A new one has what `general` has, as it is configured.
-    const base = categories.get(name) ?? { ...general, name, examples: [] };
+    // A new one has what `general` has, as it is configured; but nobody said how far load may move it.
+    const base = categories.get(name) ?? { ...general, name, adaptive: null, examples: [] };
     categories.set(name, withValues(base, values));
   }
   return categories;

@@ -35,7 +35,9 @@ const LEAST_CHECKS = 50;
  */
 export class QualityLoop {
   readonly #options: QualityLoopOptions;
+  /** By category: all that is known, and what was drawn here. */
   readonly #found = new Map<string, FalseHits>();
+  readonly #sampled = new Map<string, FalseHits>();
   #checks = 0;
 
   constructor(options: QualityLoopOptions) {
@@ -55,13 +57,17 @@ export class QualityLoop {
       });
   }
 
-  /** A user says that an answer was wrong. */
+  /**
+   * A user says that an answer was wrong. It counts, and moves no threshold: whoever reports has chosen what to look at, and would move that of
+   * all tenants.
+   */
   report(category: string): void {
-    this.#add(category, true);
+    foundIn(this.#found, category).add(true);
+    this.#options.onChecked?.(category, true);
   }
 
   estimate(category: string): Estimate {
-    return this.#of(category).estimate;
+    return foundIn(this.#found, category).estimate;
   }
 
   async #check({ entry, answer }: Hit, remake: () => Promise<StoredAnswer | null>): Promise<void> {
@@ -71,7 +77,8 @@ export class QualityLoop {
   }
 
   #add(category: string, isWrong: boolean): void {
-    this.#of(category).add(isWrong);
+    foundIn(this.#found, category).add(isWrong);
+    foundIn(this.#sampled, category).add(isWrong);
     this.#options.onChecked?.(category, isWrong);
     if (this.#options.categories.get(category).autoTune) this.#tune(category);
   }
@@ -80,7 +87,7 @@ export class QualityLoop {
   #tune(category: string): void {
     const { categories } = this.#options;
     const { targetFalseHitRate: target } = categories.get(category);
-    const found = this.#of(category);
+    const found = foundIn(this.#sampled, category);
     const { low, high, checked } = found.estimate;
     const { thresholdOffset: offset } = categories.adjustment(category);
     if (low > target && offset < MOST_UP) {
@@ -100,15 +107,14 @@ export class QualityLoop {
     const [first, second] = await this.#options.embedder.embed(asked);
     return dot(first!.vector, second!.vector) >= SAME_ANSWER;
   }
+}
 
-  #of(category: string): FalseHits {
-    let found = this.#found.get(category);
-    if (found === undefined) {
-      found = new FalseHits();
-      this.#found.set(category, found);
-    }
-    return found;
-  }
+function foundIn(all: Map<string, FalseHits>, category: string): FalseHits {
+  const known = all.get(category);
+  if (known !== undefined) return known;
+  const found = new FalseHits();
+  all.set(category, found);
+  return found;
 }
 
 /** All that an answer says. */

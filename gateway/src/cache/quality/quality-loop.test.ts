@@ -1,0 +1,69 @@
+import type { Embedder } from '@polylora/engine';
+import { expect, test } from 'vitest';
+import { createLogger } from '../../logging.ts';
+import type { Hit } from '../answer-cache.ts';
+import { CategoryTable } from '../categories/category-table.ts';
+import type { StoredAnswer } from '../entry.ts';
+import { QualityLoop } from './quality-loop.ts';
+
+const says = (text: string): StoredAnswer => ({
+  choices: [
+    {
+      text,
+      toolCalls: [],
+      reason: 'stop',
+      stopReason: null,
+      usage: { promptTokens: 1, completionTokens: 1, cachedPromptTokens: 0 },
+    },
+  ],
+});
+
+/** Answers of one letter each: equal ones are the same, others have nothing in common. */
+const embedder = {
+  embed: async ({ inputs }: { inputs: readonly string[] }) =>
+    inputs.map((text) => {
+      const vector = new Float32Array(26);
+      vector[text.charCodeAt(0) - 97] = 1;
+      return { vector, tokenIds: new Uint32Array(), tokenStates: null };
+    }),
+} as unknown as Embedder;
+
+function loop(values: Parameters<CategoryTable['configure']>[0]) {
+  const categories = new CategoryTable(values);
+  const quality = new QualityLoop({ categories, embedder, logger: createLogger('silent'), random: () => 0 });
+  const check = async (isWrong: boolean) => {
+    const hit = { entry: { category: 'general' }, answer: says('a') } as unknown as Hit;
+    quality.offer(hit, async () => says(isWrong ? 'b' : 'a'));
+    await new Promise(setImmediate);
+  };
+  return { categories, quality, check };
+}
+
+test('a threshold that tunes itself goes up where too many are wrong, and no further than allowed', async () => {
+  const { categories, quality, check } = loop({ general: { autoTune: true, targetFalseHitRate: 0.05 } });
+  const before = categories.effective(categories.get('general'));
+  for (let i = 0; i < 60; i++) await check(i % 2 === 0);
+  const after = categories.effective(categories.get('general'));
+  expect(quality.estimate('general').rate).toBeCloseTo(0.5, 1);
+  expect(after.similarityThreshold).toBeCloseTo(before.similarityThreshold + 0.1);
+  expect(after.strictness).toBeCloseTo(before.strictness + 0.1);
+});
+
+test('it comes down where it is sure that few are', async () => {
+  const { categories, check } = loop({ general: { autoTune: true, targetFalseHitRate: 0.1 } });
+  for (let i = 0; i < 400; i++) await check(false);
+  expect(categories.adjustment('general').thresholdOffset).toBeLessThan(0);
+  expect(categories.adjustment('general').thresholdOffset).toBeGreaterThanOrEqual(-0.05);
+});
+
+test('nothing moves by itself, nor by what users report', async () => {
+  const { categories, quality, check } = loop({ general: { autoTune: false } });
+  for (let i = 0; i < 30; i++) await check(true);
+  expect(categories.adjustment('general').thresholdOffset).toBe(0);
+  const tuned = loop({ general: { autoTune: true } });
+  for (let i = 0; i < 50; i++) tuned.quality.report('general');
+  await tuned.check(false);
+  expect(tuned.categories.adjustment('general').thresholdOffset).toBe(0);
+  expect(tuned.quality.estimate('general').rate).toBeGreaterThan(0.9);
+  expect(quality.estimate('code').checked).toBe(0);
+});
