@@ -76,8 +76,12 @@ function compare(
   const exactMilliseconds: number[] = [];
   const similarities: number[] = [];
   let [found, foundByFloats] = [0, 0];
-  for (const { vector } of asked) {
-    const [best] = timed(graphMilliseconds, () => graph.search(PARTITION, vector, query(1)));
+  // Before anything else is: comparing with all takes the caches.
+  const answers = asked.map(({ vector }) =>
+    timed(graphMilliseconds, () => graph.search(PARTITION, vector, query(1))),
+  );
+  for (const [index, { vector }] of asked.entries()) {
+    const best = answers[index]![0];
     timed(exactMilliseconds, () => exact.search(PARTITION, vector, query(1)));
     const candidates = exact.search(PARTITION, vector, query(CANDIDATES));
     const truth = candidates[0]!;
@@ -96,7 +100,7 @@ function compare(
   };
 }
 
-/** The most similar, however little: a threshold would let the graph stop earlier. */
+/** The most similar, however little. */
 function query(k: number) {
   return { threshold: -1, k, now: 0 };
 }
