@@ -11,6 +11,9 @@ import type { LiveConfig } from '../config/live-config.ts';
 import type { Logger } from '../logging.ts';
 import type { SteadyClock } from '../steady-clock.ts';
 
+/** Between two slices of work at the index, each of a millisecond. */
+const INDEXING_PAUSE_MILLISECONDS = 5;
+
 export interface CacheOptions {
   readonly live: LiveConfig;
   /** null: there is none here. */
@@ -44,7 +47,8 @@ export async function openCache({
     createIndex: (width) =>
       new VectorIndex({
         width,
-        schedule: (work) => void setImmediate(work),
+        // A fifth of a core: requests come first.
+        schedule: (work) => void setTimeout(work, INDEXING_PAUSE_MILLISECONDS).unref(),
         onWarning: (message) => logger.warn(message),
       }),
     embedder: isSemantic ? embedder : null,
