@@ -51,7 +51,12 @@ const CASES: readonly (readonly [kind: string, cached: string, same: string, oth
     'who was the inventor of the telephone',
     'When was the telephone invented?',
   ],
-  ['typos', 'How do I reset my password?', 'how do i reset my pasword', 'How do I reset my username?'],
+  [
+    'typos',
+    'How do I change the delivery address of my order?',
+    'how do i change the delivery adress of my order',
+    'How do I change the delivery date of my order?',
+  ],
 ];
 
 const ODD = [

@@ -5,7 +5,7 @@ import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
 import type { CacheMetrics, RemovalReason } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
-import type { CategoryTable } from './categories/category-table.ts';
+import type { CategoryTable, Effective } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
 import type { DocumentStore, EntryFilter, StoredHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
@@ -308,8 +308,8 @@ export class AnswerCache {
     embedding: Embedding,
   ): Promise<Hit | null> {
     const { now, categories } = this.#options;
-    const { similarityThreshold, strictness } = categories.effective(category);
-    const threshold = Math.max(similarityThreshold, controls.similarityThreshold);
+    const effective = categories.effective(category);
+    const threshold = Math.max(this.#leastSimilarity(effective), controls.similarityThreshold);
     // 1 asks for the same question, which an embedding cannot tell.
     if (this.#vectors === null || threshold >= 1) return null;
     const candidates = this.#vectors.index.search(question.partition, embedding.vector, {
@@ -324,10 +324,10 @@ export class AnswerCache {
       if (entry === null || age === null) continue;
       // What is kept by a stricter category's rules is found by them.
       const own = categories.effective(categories.get(entry.category));
-      if (similarity < own.similarityThreshold) continue;
+      if (similarity < this.#leastSimilarity(own)) continue;
       const document = await this.#read(entry);
       if (document === null) continue;
-      const needed = Math.max(strictness, own.strictness);
+      const needed = Math.max(effective.strictness, own.strictness);
       const isSame =
         this.#isVerified(question, embedding, document, similarity, needed) &&
         (!category.askModel || (await this.#isJudgedSame(question, document)));
@@ -339,6 +339,13 @@ export class AnswerCache {
       return { kind: 'hit', level: 'similar', entry, answer: document.answer, similarity, ...age };
     }
     return null;
+  }
+
+  /** Where verification tells, the cosine need not. */
+  #leastSimilarity({ similarityThreshold, verifyFrom, strictness }: Effective): number {
+    return this.#options.verifier === null || strictness === 0
+      ? similarityThreshold
+      : Math.min(similarityThreshold, verifyFrom);
   }
 
   #isVerified(

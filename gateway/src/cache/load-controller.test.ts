@@ -34,6 +34,7 @@ test('categories go towards their bounds under load, never beyond, and come back
   const { adaptive } = categories.get('code');
   expect(ofCode(categories)).toEqual({
     similarityThreshold: adaptive!.leastSimilarityThreshold,
+    verifyFrom: categories.get('code').verifyFrom,
     strictness: adaptive!.leastStrictness,
     ttlSeconds: adaptive!.mostTtlSeconds,
   });
@@ -45,9 +46,10 @@ test('categories go towards their bounds under load, never beyond, and come back
 test('categories that do not allow it stay as they are', () => {
   const { categories, run } = controlled();
   run(20, 3_000);
-  const { similarityThreshold, strictness, ttlSeconds } = categories.get('math');
+  const { similarityThreshold, verifyFrom, strictness, ttlSeconds } = categories.get('math');
   expect(categories.effective(categories.get('math'))).toEqual({
     similarityThreshold,
+    verifyFrom,
     strictness,
     ttlSeconds,
   });

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Embedder } from '@polylora/engine';
 import type { Backend } from '../backends/backend.ts';
 import { CacheHost } from '../cache/cache-host.ts';
@@ -7,6 +7,7 @@ import type { CacheMetrics } from '../cache/cache-metrics.ts';
 import { openDocuments } from '../cache/documents/open.ts';
 import { VectorIndex } from '../cache/vector-index/vector-index.ts';
 import { loadVerifier } from '../cache/verification/load.ts';
+import type { Verifier } from '../cache/verification/verifier.ts';
 import type { LiveConfig } from '../config/live-config.ts';
 import type { Logger } from '../logging.ts';
 import type { SteadyClock } from '../steady-clock.ts';
@@ -52,7 +53,7 @@ export async function openCache({
         onWarning: (message) => logger.warn(message),
       }),
     embedder: isSemantic ? embedder : null,
-    verifier: isSemantic ? loadVerifier() : null,
+    verifier: isSemantic ? verifierFor(live.current.embeddingModel, logger) : null,
     exactBytes: cacheMemoryBytes,
     lookupMilliseconds: cacheLookupMs,
     // An address may have a password in it.
@@ -67,4 +68,15 @@ export async function openCache({
     if (reload.kind === 'applied') void host.configure();
   });
   return host;
+}
+
+/** The model whose token states verification was trained on; by another's it would tell anything. */
+const VERIFIED_MODEL = 'all-MiniLM-L6-v2';
+
+function verifierFor(embeddingModel: string, logger: Logger): Verifier | null {
+  if (basename(embeddingModel).replace(/@.*$/, '') === VERIFIED_MODEL) return loadVerifier();
+  logger.warn(
+    `similar questions are verified by ${VERIFIED_MODEL} alone: with another embedding model only categories with 'strictness: 0' answer them, by their threshold`,
+  );
+  return null;
 }

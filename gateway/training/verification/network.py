@@ -10,7 +10,7 @@ MOST_SHIFT = 3.0
 class Network(nn.Module):
     """One member of the ensemble. Everything is symmetric in the two texts."""
 
-    def __init__(self, width, extra, d=32, hidden=48, dropout=0.2, input_dropout=0.1):
+    def __init__(self, width, extra, d=32, hidden=32, dropout=0.2, input_dropout=0.1):
         super().__init__()
         self.project = nn.Linear(width, d)
         self.key = nn.Linear(d, d, bias=False)

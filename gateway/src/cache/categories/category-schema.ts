@@ -18,6 +18,7 @@ export const categorySchema = z
   .strictObject({
     enabled: z.boolean(),
     similarityThreshold: share,
+    verifyFrom: share,
     strictness: share,
     askModel: z.boolean(),
     ttlSeconds: seconds,

@@ -13,7 +13,7 @@ export interface Adjustment {
 export const UNADJUSTED: Adjustment = { thresholdOffset: 0, relaxation: 0 };
 
 /** What holds of a category for now. */
-export type Effective = Pick<Category, 'similarityThreshold' | 'strictness' | 'ttlSeconds'>;
+export type Effective = Pick<Category, 'similarityThreshold' | 'verifyFrom' | 'strictness' | 'ttlSeconds'>;
 
 type Near = ReturnType<Classifier['near']>;
 
@@ -84,10 +84,18 @@ export class CategoryTable {
   }
 
   /** What holds now: between a category's own values and its bounds. */
-  effective({ name, similarityThreshold, strictness, ttlSeconds, adaptive }: Category): Effective {
+  effective({
+    name,
+    similarityThreshold,
+    verifyFrom,
+    strictness,
+    ttlSeconds,
+    adaptive,
+  }: Category): Effective {
     const { thresholdOffset: offset, relaxation } = this.adjustment(name);
     const own = {
       similarityThreshold: within(0, similarityThreshold + offset, MOST_THRESHOLD),
+      verifyFrom: within(0, verifyFrom + offset, MOST_THRESHOLD),
       // 0 is for those who want no verification.
       strictness: strictness === 0 ? 0 : within(0, strictness + offset, MOST_THRESHOLD),
       ttlSeconds,
@@ -102,6 +110,7 @@ export class CategoryTable {
         own.similarityThreshold,
         Math.min(own.similarityThreshold, leastSimilarityThreshold + raised),
       ),
+      verifyFrom: own.verifyFrom,
       strictness: towards(own.strictness, Math.min(own.strictness, leastStrictness + raised)),
       ttlSeconds: towards(ttlSeconds, Math.max(ttlSeconds, mostTtlSeconds)),
     };

@@ -6,6 +6,11 @@ export interface Category {
   /** Least cosine between two questions of which one may be answered as the other was, in [0, 1]. */
   readonly similarityThreshold: number;
   /**
+   * Least cosine from which verification is asked, where there is one: it tells better than the cosine, so that it may be lower than the
+   * threshold, which holds where nothing else tells.
+   */
+  readonly verifyFrom: number;
+  /**
    * Least probability, as verification estimates it, that a similar question asks for the same, in [0, 1]. 0 leaves it to the
    * threshold alone.
    */
@@ -45,8 +50,11 @@ export type CategoryValues = { readonly [K in keyof Category]?: Category[K] | un
 
 /** A category with some values of its own. */
 export function withValues(category: Category, values: CategoryValues): Category {
-  const given = Object.entries(values).filter(([, value]) => value !== undefined);
-  return { ...category, ...Object.fromEntries(given) };
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  // Who chooses a threshold wants nothing below it.
+  const threshold = values.similarityThreshold;
+  const from = threshold === undefined ? {} : { verifyFrom: threshold };
+  return { ...category, ...from, ...given };
 }
 
 /** Whether a category lets less be answered from the cache than another. */

@@ -13,13 +13,16 @@ export function withCategories(page: string): string {
 
 function categoriesTable(): string {
   const rows = [...DEFAULT_CATEGORIES.values()].map((category) => {
-    const { name, enabled, similarityThreshold, strictness, ttlSeconds } = category;
-    const values = [similarityThreshold.toFixed(2), strictness.toFixed(2), durationText(ttlSeconds)];
-    const cells = enabled ? [...values, underLoad(category)] : ['off', '', '', ''];
+    const { name, enabled, similarityThreshold, verifyFrom, strictness, ttlSeconds } = category;
+    const values = [
+      ...[similarityThreshold, verifyFrom, strictness].map((value) => value.toFixed(2)),
+      durationText(ttlSeconds),
+    ];
+    const cells = enabled ? [...values, underLoad(category)] : ['off', '', '', '', ''];
     return `| \`${name}\` | ${cells.join(' | ')} | ${besides(category)} | ${REASONS[name] ?? ''} |`;
   });
-  return `| Category | Similarity | Verification | Kept for | Under load | Besides | Why |
-| --- | --- | --- | --- | --- | --- | --- |
+  return `| Category | Similarity | Verified from | Strictness | Kept for | Under load | Besides | Why |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}`;
 }
 

@@ -9,14 +9,13 @@ const LENGTH_BYTES = 4;
 
 interface Layer {
   /** `[outputs, inputs]` */
-  readonly weight: Float32Array;
-  readonly bias: Float32Array;
+  readonly weight: Float64Array;
+  readonly bias: Float64Array;
 }
 
 interface Member {
   readonly project: Layer;
-  /** `[d, d]` */
-  readonly key: Float32Array;
+  readonly key: Layer;
   readonly sharpness: number;
   readonly compare: Layer;
   readonly combine: Layer;
@@ -39,17 +38,17 @@ interface Head {
 /** A text's tokens as one member compares them. */
 export interface TokenRows {
   /** `[tokens, d]` */
-  readonly rows: Float32Array;
+  readonly rows: Float64Array;
   /** `[tokens, d]`, each of length 1. */
-  readonly keys: Float32Array;
+  readonly keys: Float64Array;
   /** `[tokens]` */
-  readonly lengths: Float32Array;
+  readonly lengths: Float64Array;
 }
 
 /** What of a token is not in its state. */
 export interface TokenMarks {
   readonly ids: ArrayLike<number>;
-  readonly rarities: Float32Array;
+  readonly rarities: Float64Array;
 }
 
 /** A few small networks that compare two texts token by token; what they say is averaged. */
@@ -65,7 +64,9 @@ export class Network {
     this.head = JSON.parse(Buffer.from(file.subarray(LENGTH_BYTES, LENGTH_BYTES + length)).toString());
     this.version = createHash('sha256').update(file).digest().subarray(0, 4);
     // A copy: a Buffer may begin anywhere in its memory, and floats may not.
-    const values = new Float32Array(new Uint8Array(file.subarray(LENGTH_BYTES + length)).buffer);
+    const values = Float64Array.from(
+      new Float32Array(new Uint8Array(file.subarray(LENGTH_BYTES + length)).buffer),
+    );
     let begin = 0;
     const take = (count: number) => {
       begin += count;
@@ -78,7 +79,7 @@ export class Network {
     const { width, d, hidden, extra } = this.head;
     this.#members = Array.from({ length: this.head.members }, () => ({
       project: layer(d, width),
-      key: take(d * d),
+      key: { weight: take(d * d), bias: new Float64Array(d) },
       sharpness: take(1)[0]!,
       compare: layer(hidden, 3 * d + SCALARS),
       combine: layer(hidden, 4 * hidden + extra),
@@ -92,26 +93,18 @@ export class Network {
   }
 
   /** A member's projection of states `[tokens, width]`. */
-  project(member: number, states: Float32Array): Float32Array {
-    const { width, d } = this.head;
-    const count = states.length / width;
-    const rows = new Float32Array(count * d);
-    for (let row = 0; row < count; row++) {
-      linear(this.#members[member]!.project, states, row * width, width, rows, row * d, d);
-    }
-    return rows;
+  project(member: number, states: Float64Array): Float64Array {
+    return linear(this.#members[member]!.project, states, states.length / this.head.width);
   }
 
   /** What a member needs of a text's projected states beside them. */
-  prepare(member: number, rows: Float32Array): TokenRows {
+  prepare(member: number, rows: Float64Array): TokenRows {
     const { d } = this.head;
     const count = rows.length / d;
-    const keys = new Float32Array(rows.length);
-    const lengths = new Float32Array(count);
-    const layer = { weight: this.#members[member]!.key, bias: new Float32Array(d) };
+    const keys = linear(this.#members[member]!.key, rows, count);
+    const lengths = new Float64Array(count);
     for (let row = 0; row < count; row++) {
       const begin = row * d;
-      linear(layer, rows, begin, d, keys, begin, d);
       const length = Math.max(norm(keys, begin, d), 1e-12);
       for (let channel = 0; channel < d; channel++) keys[begin + channel]! /= length;
       lengths[row] = Math.max(norm(rows, begin, d), 1e-6);
@@ -148,36 +141,38 @@ export class Network {
     extra: Float64Array,
   ): number {
     const { d, hidden } = this.head;
-    const [countA, countB] = [a.rows.length / d, b.rows.length / d];
-    const scores = new Float32Array(countA * countB);
-    const transposed = new Float32Array(countA * countB);
+    const { keys: keysA } = a;
+    const { keys: keysB } = b;
+    const countA = keysA.length / d;
+    const countB = keysB.length / d;
+    const scores = new Float64Array(countA * countB);
+    const transposed = new Float64Array(countA * countB);
     for (let i = 0; i < countA; i++) {
       for (let j = 0; j < countB; j++) {
         let dot = 0;
         for (let channel = 0; channel < d; channel++)
-          dot += a.keys[i * d + channel]! * b.keys[j * d + channel]!;
+          dot += keysA[i * d + channel]! * keysB[j * d + channel]!;
         scores[i * countB + j] = dot * member.sharpness;
         transposed[j * countA + i] = dot * member.sharpness;
       }
     }
     const ofA = this.#side(member, a, b, scores, marksA, marksB);
     const ofB = this.#side(member, b, a, transposed, marksB, marksA);
-    const inputs = new Float32Array(4 * hidden + extra.length);
+    const inputs = new Float64Array(4 * hidden + extra.length);
     for (let unit = 0; unit < hidden; unit++) {
-      const [meanA, meanB] = [ofA.mean[unit]!, ofB.mean[unit]!];
-      const [mostA, mostB] = [ofA.most[unit]!, ofB.most[unit]!];
+      const meanA = ofA.mean[unit]!;
+      const meanB = ofB.mean[unit]!;
+      const mostA = ofA.most[unit]!;
+      const mostB = ofB.most[unit]!;
       inputs[unit] = meanA + meanB;
       inputs[hidden + unit] = Math.abs(meanA - meanB);
       inputs[2 * hidden + unit] = mostA + mostB;
       inputs[3 * hidden + unit] = Math.max(mostA, mostB);
     }
     inputs.set(extra, 4 * hidden);
-    const combined = new Float32Array(hidden);
-    linear(member.combine, inputs, 0, inputs.length, combined, 0, hidden);
+    const combined = linear(member.combine, inputs, 1);
     for (let unit = 0; unit < hidden; unit++) combined[unit] = Math.max(0, combined[unit]!);
-    const logit = new Float32Array(1);
-    linear(member.output, combined, 0, hidden, logit, 0, 1);
-    return logit[0]!;
+    return linear(member.output, combined, 1)[0]!;
   }
 
   /** Compares each token of `a` with what of `b` it stands for. */
@@ -185,34 +180,41 @@ export class Network {
     member: Member,
     a: TokenRows,
     b: TokenRows,
-    scores: Float32Array,
+    scores: Float64Array,
     marksA: TokenMarks,
     marksB: TokenMarks,
-  ): { readonly mean: Float64Array; readonly most: Float32Array } {
+  ): { readonly mean: Float64Array; readonly most: Float64Array } {
     const { d, hidden } = this.head;
-    const [countA, countB] = [a.rows.length / d, b.rows.length / d];
+    const { rows: rowsA } = a;
+    const { rows: rowsB } = b;
+    const countA = rowsA.length / d;
+    const countB = rowsB.length / d;
     const inputCount = 3 * d + SCALARS;
-    const inputs = new Float32Array(countA * inputCount);
-    const shares = new Float32Array(countB);
-    const partner = new Float32Array(d);
-    const places = new Float32Array(countA);
+    const inputs = new Float64Array(countA * inputCount);
+    const shares = new Float64Array(countB);
+    const partner = new Float64Array(d);
+    const places = new Float64Array(countA);
     for (let i = 0; i < countA; i++) {
       const begin = i * inputCount;
       const most = softmax(scores, i * countB, countB, shares);
       partner.fill(0);
-      let [place, isSame] = [0, 0];
+      let place = 0;
+      let isSame = 0;
       for (let j = 0; j < countB; j++) {
         const share = shares[j]!;
         place += share * j;
         if (marksA.ids[i] === marksB.ids[j]) isSame = 1;
         // So little that it changes no bit which counts.
         if (share < 1e-9) continue;
-        for (let channel = 0; channel < d; channel++) partner[channel]! += share * b.rows[j * d + channel]!;
+        for (let channel = 0; channel < d; channel++) {
+          partner[channel]! += share * rowsB[j * d + channel]!;
+        }
       }
       places[i] = place;
       let dot = 0;
       for (let channel = 0; channel < d; channel++) {
-        const [own, other] = [a.rows[i * d + channel]!, partner[channel]!];
+        const own = rowsA[i * d + channel]!;
+        const other = partner[channel]!;
         dot += own * other;
         inputs[begin + channel] = own;
         inputs[begin + d + channel] = Math.abs(own - other);
@@ -230,12 +232,11 @@ export class Network {
       }
     }
     const mean = new Float64Array(hidden);
-    const most = new Float32Array(hidden);
-    const compared = new Float32Array(hidden);
+    const most = new Float64Array(hidden);
+    const compared = linear(member.compare, inputs, countA);
     for (let i = 0; i < countA; i++) {
-      linear(member.compare, inputs, i * inputCount, inputCount, compared, 0, hidden);
       for (let unit = 0; unit < hidden; unit++) {
-        const value = compared[unit]!;
+        const value = compared[i * hidden + unit]!;
         if (value <= 0) continue;
         mean[unit]! += value / countA;
         if (value > most[unit]!) most[unit] = value;
@@ -245,42 +246,69 @@ export class Network {
   }
 }
 
-/** Writes a layer's outputs; four sums at a time keep the processor busy. */
-function linear(
-  { weight, bias }: Layer,
-  input: Float32Array,
-  inputBegin: number,
-  inputCount: number,
-  output: Float32Array,
-  outputBegin: number,
-  outputCount: number,
-): void {
-  let row = 0;
-  for (; row + 4 <= outputCount; row += 4) {
-    const first = row * inputCount;
-    const [second, third, fourth] = [first + inputCount, first + 2 * inputCount, first + 3 * inputCount];
-    let [a, b, c, e] = [bias[row]!, bias[row + 1]!, bias[row + 2]!, bias[row + 3]!];
-    for (let k = 0; k < inputCount; k++) {
-      const value = input[inputBegin + k]!;
-      a += value * weight[first + k]!;
-      b += value * weight[second + k]!;
-      c += value * weight[third + k]!;
-      e += value * weight[fourth + k]!;
+/**
+ * A layer's outputs `[rows, outputs]` of `[rows, inputs]`. Two rows by four outputs at a time: each value that is read counts more
+ * than once. Every sum goes over its inputs in order, so it is the same wherever a row is.
+ */
+function linear({ weight, bias }: Layer, input: Float64Array, rows: number): Float64Array {
+  const outputs = bias.length;
+  const inputs = weight.length / outputs;
+  const result = new Float64Array(rows * outputs);
+  const [evenRows, evenOutputs] = [rows - (rows % 2), outputs - (outputs % 4)];
+  for (let row = 0; row < evenRows; row += 2) {
+    const [one, two] = [row * inputs, (row + 1) * inputs];
+    for (let output = 0; output < evenOutputs; output += 4) {
+      const first = output * inputs;
+      const second = first + inputs;
+      const third = second + inputs;
+      const fourth = third + inputs;
+      let a1 = bias[output]!;
+      let b1 = bias[output + 1]!;
+      let c1 = bias[output + 2]!;
+      let d1 = bias[output + 3]!;
+      let a2 = a1;
+      let b2 = b1;
+      let c2 = c1;
+      let d2 = d1;
+      for (let k = 0; k < inputs; k++) {
+        const x = input[one + k]!;
+        const y = input[two + k]!;
+        const a = weight[first + k]!;
+        const b = weight[second + k]!;
+        const c = weight[third + k]!;
+        const d = weight[fourth + k]!;
+        a1 += x * a;
+        b1 += x * b;
+        c1 += x * c;
+        d1 += x * d;
+        a2 += y * a;
+        b2 += y * b;
+        c2 += y * c;
+        d2 += y * d;
+      }
+      const at = row * outputs + output;
+      result[at] = a1;
+      result[at + 1] = b1;
+      result[at + 2] = c1;
+      result[at + 3] = d1;
+      result[at + outputs] = a2;
+      result[at + outputs + 1] = b2;
+      result[at + outputs + 2] = c2;
+      result[at + outputs + 3] = d2;
     }
-    output[outputBegin + row] = a;
-    output[outputBegin + row + 1] = b;
-    output[outputBegin + row + 2] = c;
-    output[outputBegin + row + 3] = e;
   }
-  for (; row < outputCount; row++) {
-    let sum = bias[row]!;
-    for (let k = 0; k < inputCount; k++) sum += input[inputBegin + k]! * weight[row * inputCount + k]!;
-    output[outputBegin + row] = sum;
+  for (let row = 0; row < rows; row++) {
+    for (let output = row < evenRows ? evenOutputs : 0; output < outputs; output++) {
+      let sum = bias[output]!;
+      for (let k = 0; k < inputs; k++) sum += input[row * inputs + k]! * weight[output * inputs + k]!;
+      result[row * outputs + output] = sum;
+    }
   }
+  return result;
 }
 
 /** @returns the largest score */
-function softmax(scores: Float32Array, begin: number, count: number, shares: Float32Array): number {
+function softmax(scores: Float64Array, begin: number, count: number, shares: Float64Array): number {
   let most = Number.NEGATIVE_INFINITY;
   for (let j = 0; j < count; j++) most = Math.max(most, scores[begin + j]!);
   let sum = 0;
@@ -289,7 +317,7 @@ function softmax(scores: Float32Array, begin: number, count: number, shares: Flo
   return most;
 }
 
-function norm(values: Float32Array, begin: number, count: number): number {
+function norm(values: Float64Array, begin: number, count: number): number {
   let squares = 0;
   for (let k = begin; k < begin + count; k++) squares += values[k]! * values[k]!;
   return Math.sqrt(squares);

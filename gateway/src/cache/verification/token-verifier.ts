@@ -1,6 +1,7 @@
+import type { Embedding } from '@polylora/engine';
 import { Network, type TokenMarks, type TokenRows } from './network.ts';
 import type { Probe, Verifier } from './verifier.ts';
-import { readWording, type Wording } from './wording.ts';
+import { readWording } from './wording.ts';
 import { wordingFeatures } from './wording-features.ts';
 
 /** Beside the sources: what is compiled has the same way there. */
@@ -18,8 +19,15 @@ const MOST_CODE = 127;
 /** Of BERT's vocabulary, which is by frequency from there on. */
 const WORDS_BEGIN = 1996;
 
-/** Nothing that this answers for is more certain. */
+/** Of the same text, and of one that differs in capitals, blanks and the mark at its end. */
 const SURE = 1;
+const AS_GOOD_AS_SURE = 0.99;
+
+interface Signed {
+  readonly signature: Uint8Array;
+  /** As it is read from the signature, so that it does not matter which of two questions was there first. */
+  readonly text: Text | null;
+}
 
 interface Text {
   readonly members: readonly TokenRows[];
@@ -29,35 +37,11 @@ interface Text {
 /** Compares questions by their tokens' states after the first layers of all-MiniLM-L6-v2, and by their wording. */
 export class TokenVerifier implements Verifier {
   readonly #network = Network.read(WEIGHTS);
-  /** A probe is compared with several candidates. */
-  readonly #probes = new WeakMap<Probe, { readonly text: Text | null; readonly wording: Wording }>();
+  /** By a question's states: it is compared with several, and kept where none of them will do. */
+  readonly #known = new WeakMap<Float32Array, Signed>();
 
   sign({ embedding }: Probe): Uint8Array {
-    const { width, d, members } = this.#network.head;
-    const { tokenIds, tokenStates } = embedding;
-    // Another model's states: nothing that could be compared.
-    if (tokenStates?.length !== tokenIds.length * width || tokenIds.length < 2)
-      return this.#network.version.slice();
-    // The first and the last token only open and close the text.
-    const ids = tokenIds.subarray(1, -1);
-    const states = tokenStates.subarray(width, -width);
-    const signature = Buffer.alloc(VERSION_BYTES + ids.length * this.#bytesOfToken());
-    signature.set(this.#network.version);
-    let at = VERSION_BYTES;
-    for (const id of ids) at = signature.writeUInt16LE(id & 0xffff, at);
-    for (let member = 0; member < members; member++) {
-      const rows = this.#network.project(member, states);
-      for (let begin = 0; begin < rows.length; begin += d) {
-        let largest = 0;
-        for (let k = begin; k < begin + d; k++) largest = Math.max(largest, Math.abs(rows[k]!));
-        const scale = Math.fround(largest / MOST_CODE);
-        at = signature.writeFloatLE(scale, at);
-        for (let k = begin; k < begin + d; k++) {
-          at = signature.writeInt8(scale === 0 ? 0 : Math.round(rows[k]! / scale), at);
-        }
-      }
-    }
-    return signature;
+    return this.#signed(embedding).signature;
   }
 
   verify(
@@ -66,23 +50,56 @@ export class TokenVerifier implements Verifier {
     similarity: number,
   ): number {
     if (probe.text === candidate.text) return SURE;
-    const own = this.#probe(probe);
+    const own = this.#signed(probe.embedding).text;
     const other = this.#read(candidate.signature);
-    if (own.text === null || other === null) return 0;
-    const wording = wordingFeatures(own.wording, readWording(candidate.text));
+    if (own === null || other === null) return 0;
+    if (plain(probe.text) === plain(candidate.text)) return AS_GOOD_AS_SURE;
+    const wording = wordingFeatures(readWording(probe.text), readWording(candidate.text));
     const extra = new Float64Array(wording.length + 1);
     extra.set(wording);
     extra[wording.length] = similarity;
-    return this.#network.compare(own.text.members, other.members, own.text.marks, other.marks, extra);
+    return this.#network.compare(own.members, other.members, own.marks, other.marks, extra);
   }
 
-  #probe(probe: Probe) {
-    const known = this.#probes.get(probe);
+  #signed({ tokenIds, tokenStates }: Embedding): Signed {
+    // Another model's, or none: nothing that could be compared.
+    const isKnown = tokenStates?.length === tokenIds.length * this.#network.head.width && tokenIds.length > 2;
+    if (!isKnown) return { signature: this.#network.version.slice(), text: null };
+    const known = this.#known.get(tokenStates);
     if (known !== undefined) return known;
-    // Through its signature, so that it does not matter which of two was there first.
-    const made = { text: this.#read(this.sign(probe)), wording: readWording(probe.text) };
-    this.#probes.set(probe, made);
-    return made;
+    const signature = this.#write(tokenIds, tokenStates);
+    const signed = { signature, text: this.#read(signature) };
+    this.#known.set(tokenStates, signed);
+    return signed;
+  }
+
+  #write(tokenIds: Uint32Array, tokenStates: Float32Array): Uint8Array {
+    const { width, d, members } = this.#network.head;
+    // The first and the last token only open and close the text.
+    const ids = tokenIds.subarray(1, -1);
+    const states = Float64Array.from(tokenStates.subarray(width, -width));
+    const signature = new Uint8Array(VERSION_BYTES + ids.length * this.#bytesOfToken());
+    const view = new DataView(signature.buffer);
+    signature.set(this.#network.version);
+    let at = VERSION_BYTES;
+    for (const id of ids) {
+      view.setUint16(at, id, true);
+      at += ID_BYTES;
+    }
+    for (let member = 0; member < members; member++) {
+      const rows = this.#network.project(member, states);
+      for (let begin = 0; begin < rows.length; begin += d) {
+        let largest = 0;
+        for (let k = begin; k < begin + d; k++) largest = Math.max(largest, Math.abs(rows[k]!));
+        const scale = Math.fround(largest / MOST_CODE);
+        view.setFloat32(at, scale, true);
+        at += SCALE_BYTES;
+        for (let k = begin; k < begin + d; k++) {
+          view.setInt8(at++, scale === 0 ? 0 : Math.round(rows[k]! / scale));
+        }
+      }
+    }
+    return signature;
   }
 
   /** null: it says nothing, or was made with other weights. */
@@ -90,22 +107,22 @@ export class TokenVerifier implements Verifier {
     const { d, members } = this.#network.head;
     const count = (signature.length - VERSION_BYTES) / this.#bytesOfToken();
     if (count < 1 || !Number.isInteger(count)) return null;
-    const bytes = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength);
-    if (!bytes.subarray(0, VERSION_BYTES).equals(this.#network.version)) return null;
+    if (this.#network.version.some((byte, index) => byte !== signature[index])) return null;
+    const view = new DataView(signature.buffer, signature.byteOffset, signature.byteLength);
     const ids = new Uint16Array(count);
-    const rarities = new Float32Array(count);
+    const rarities = new Float64Array(count);
     for (let i = 0; i < count; i++) {
-      ids[i] = bytes.readUInt16LE(VERSION_BYTES + i * ID_BYTES);
+      ids[i] = view.getUint16(VERSION_BYTES + i * ID_BYTES, true);
       rarities[i] = Math.log(Math.max(1, ids[i]! - WORDS_BEGIN)) / 10;
     }
     let at = VERSION_BYTES + count * ID_BYTES;
     const texts: TokenRows[] = [];
     for (let member = 0; member < members; member++) {
-      const rows = new Float32Array(count * d);
+      const rows = new Float64Array(count * d);
       for (let begin = 0; begin < rows.length; begin += d) {
-        const scale = bytes.readFloatLE(at);
+        const scale = view.getFloat32(at, true);
         at += SCALE_BYTES;
-        for (let k = begin; k < begin + d; k++) rows[k] = scale * bytes.readInt8(at++);
+        for (let k = begin; k < begin + d; k++) rows[k] = scale * view.getInt8(at++);
       }
       texts.push(this.#network.prepare(member, rows));
     }
@@ -116,4 +133,12 @@ export class TokenVerifier implements Verifier {
     const { d, members } = this.#network.head;
     return ID_BYTES + members * (SCALE_BYTES + d);
   }
+}
+
+/** Without capitals, blanks that do not matter, and the mark that ends a question; "!" may be a factorial. */
+function plain(text: string): string {
+  return text
+    .toLowerCase()
+    .replace(/\s+/g, ' ')
+    .replace(/^ | ?[?.]* ?$/g, '');
 }
