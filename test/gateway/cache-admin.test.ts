@@ -89,6 +89,19 @@ async function fill(): Promise<void> {
   await listed(OPERATOR_KEY, '', 7);
 }
 
+describe('a tenant that is removed', () => {
+  it('leaves no answers behind', async () => {
+    await administer(gateway, 'tenants', { id: 'leaving' });
+    const { key } = await administer(gateway, 'keys', { tenant: 'leaving' });
+    await ask(key, 'What stays of me?');
+    await ask(user, 'What stays of us?');
+    await listed(OPERATOR_KEY, '', 2);
+    expect((await call(OPERATOR_KEY, 'DELETE', 'admin/v1/tenants/leaving')).status).toBe(200);
+    const [left] = await listed(OPERATOR_KEY, '', 1);
+    expect(left).toMatchObject({ tenant: 'acme' });
+  });
+});
+
 describe('entries', () => {
   it('are listed the newest first, by each filter, in pages, each tenant its own', async () => {
     await fill();

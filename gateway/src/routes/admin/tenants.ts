@@ -9,6 +9,7 @@ import { mergedLimits } from '../../tenants/limits.ts';
 import { spendRows } from '../../tenants/spend-views.ts';
 import type { Tenant } from '../../tenants/tenant.ts';
 import { type TenantFields, tenantNotFound } from '../../tenants/tenants.ts';
+import type { GatewayDeps } from '../deps.ts';
 import { assertQuery, pageBody, pageOf } from './paging.ts';
 import { actorName, daysOf, openedTenants, scopeOf, type TenancyDeps } from './tenancy.ts';
 import { newTenant, spendBody, tenantBody, tenantChange } from './tenant-body.ts';
@@ -25,7 +26,7 @@ const MOST_ROWS = 10_000;
  * | `GET /`, `GET /{id}`, `PATCH /{id}`, `DELETE /{id}` | |
  * | `GET /{id}/spend?from=&to=&by=day,key,model` | what was used |
  */
-export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
+export function adminTenants(deps: TenancyDeps & Pick<GatewayDeps, 'cache'>): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const opened = () => openedTenants(deps);
   app.post('/', operatorsOnly(), async (c) => {
@@ -45,8 +46,16 @@ export function adminTenants(deps: TenancyDeps): Hono<GatewayEnv> {
     return c.json(tenantBody(await opened().tenants.update(ownId(c), change, actorName(c))));
   });
   app.delete('/:id', operatorsOnly(), async (c) => {
-    await opened().tenants.remove(ownId(c), actorName(c));
-    return c.json({ id: ownId(c), deleted: true });
+    const tenant = ownId(c);
+    await opened().tenants.remove(tenant, actorName(c));
+    // Nobody can find them any more, and they are not ours to keep. While their store is away they wait for their time to end.
+    await deps
+      .cache()
+      ?.cache.purge({ tenant }, false)
+      .catch((error: unknown) =>
+        deps.logger.warn({ err: error, tenant }, 'cached answers of a removed tenant stay until they expire'),
+      );
+    return c.json({ id: tenant, deleted: true });
   });
   app.get('/:id/spend', async (c) => {
     assertQuery(c, ['from', 'to', 'by']);
