@@ -52,6 +52,8 @@ export interface CacheHostOptions {
 const MOST_REPORTED = 10_000;
 /** Entries that are read together when the server starts, and changes. */
 const PAGE = 1_000;
+/** After which an answer is in the store, if the store is there. */
+const UNWRITTEN_MILLISECONDS = 10_000;
 const LOAD_MILLISECONDS = 250;
 const CHANGES_MILLISECONDS = 1_000;
 const HITS_MILLISECONDS = 5_000;
@@ -258,17 +260,28 @@ export class CacheHost {
     this.categories.setClassifier(new Classifier(known, this.categories.get('general')));
   }
 
+  /** Takes in what is in the store, and lets go of what was here before and is not there: a purge of which nobody told. */
   async #restore(): Promise<void> {
-    const { documents, logger } = this.#options;
+    const { documents, clock, logger } = this.#options;
+    const begun = clock.now();
+    const stored = new Set<string>();
     try {
       // Before the heads: a change while they are read is told again.
       this.#sequence = await documents.lastSequence();
       let cursor: string | null = null;
       do {
         const page = await documents.heads(cursor, PAGE);
-        for (const head of page.heads) this.cache.restore(head);
+        for (const head of page.heads) {
+          stored.add(head.id);
+          this.cache.restore(head);
+        }
         cursor = page.cursor;
       } while (cursor !== null);
+      // What was made just now may not be written yet.
+      const old = [...this.cache.entries()].filter(
+        ({ id, createdAt }) => !stored.has(id) && createdAt < begun - UNWRITTEN_MILLISECONDS,
+      );
+      this.cache.dropped(old.map(({ id }) => id));
     } catch (error) {
       logger.warn({ err: error }, 'the answer cache begins empty: its store cannot be read');
     }

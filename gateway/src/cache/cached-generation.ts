@@ -157,11 +157,13 @@ export class CachedGeneration {
           cache.economics.sharedSaved({ tenant: question.tenant, category: name }, entry, flight.others);
           void copy(found.answer, flight);
         }
+        leave();
         return await this.#hit(request, question, found);
       }
       if (found.kind === 'bypass' || request.controls.onlyIfCached) {
         land();
         flight.fail(NOT_SHARED);
+        leave();
         if (found.kind === 'bypass') return await this.#bypass(request, found.reason, found.category);
         throw notCached();
       }
