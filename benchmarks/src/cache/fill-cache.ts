@@ -38,7 +38,8 @@ export async function fillCache(
     // The index works between other work.
     if (number % 64 === 0) await new Promise(setImmediate);
   }
-  await settled(setting, asked);
+  // The graph of so many takes a minute or two.
+  while (!index.isSettled) await sleep(200);
   const near = new Set<string>();
   for (const { text, vector } of asked) {
     const found = index.search(questionFor(text).partition, vector, {
@@ -56,22 +57,4 @@ export async function fillCache(
   };
   // Together: the store collects what it writes.
   await Promise.all([...near].map(put));
-}
-
-/** Waits until the index has done what it does after entries came. */
-async function settled({ index }: CacheSetting, asked: readonly EmbeddedText[]): Promise<void> {
-  const { text, vector } = asked[0]!;
-  const { partition } = questionFor(text);
-  const search = () => {
-    const started = performance.now();
-    for (let i = 0; i < 20; i++) index.search(partition, vector, { threshold: 0.8, k: CANDIDATES, now: 0 });
-    return performance.now() - started;
-  };
-  let last = search();
-  for (;;) {
-    await sleep(2_000);
-    const time = search();
-    if (time > last * 0.9) return;
-    last = time;
-  }
 }

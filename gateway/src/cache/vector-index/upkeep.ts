@@ -16,6 +16,11 @@ export class Upkeep {
     this.#schedule = schedule;
   }
 
+  /** Whether there is nothing left to do. */
+  get isDone(): boolean {
+    return this.#waiting.size === 0;
+  }
+
   /** Looks after a partition that was changed. */
   wake(partition: Partition): void {
     if (!partition.hasWork) return;

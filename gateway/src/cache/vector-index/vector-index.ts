@@ -85,6 +85,11 @@ export class VectorIndex {
     return this.#entries.size;
   }
 
+  /** Whether its graphs have all that they are to have. */
+  get isSettled(): boolean {
+    return this.#upkeep.isDone;
+  }
+
   /** Memory that it takes, in part estimated. */
   get bytes(): number {
     let graphs = 0;
