@@ -3,6 +3,7 @@ export { createEngine } from './create-engine.ts';
 export { type CompressionReport, compressFineTune } from './delta/compress.ts';
 export { DeltaError } from './delta/delta-error.ts';
 export { createEmbedder } from './embedding/embedder.ts';
+export { normalized } from './embedding/pooling.ts';
 export type * from './embedding/types.ts';
 export { type MixturePart, mixAdapters, mixtureDigest } from './mixture.ts';
 export { withFileLock } from './model/file-lock.ts';

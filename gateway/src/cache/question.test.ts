@@ -1,5 +1,6 @@
 import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
 import { expect, test } from 'vitest';
+import { GREEDY } from '../../../test/support/sampling.ts';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 import { type QuestionOptions, questionOf } from './question.ts';
 
@@ -13,27 +14,6 @@ const MODEL: BackendModel = {
   mixture: null,
   fingerprint: 'fp_1',
   task: 'generate',
-};
-
-const SAMPLING: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 7,
-  maxTokens: 16,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: false,
-  logprobs: null,
-  promptLogprobs: null,
-  constraint: null,
 };
 
 function chat(...messages: readonly (readonly [ChatMessage['role'], string])[]): Prompt {
@@ -53,7 +33,7 @@ function ask({ prompt = HELLO, sampling, salt = null, options }: Changes = {}) {
   const request: BackendRequest = {
     id: 'r',
     prompt,
-    sampling: { ...SAMPLING, ...sampling },
+    sampling: { ...GREEDY, ...sampling },
     scheduling: {
       tenant: 'acme',
       weight: 1,

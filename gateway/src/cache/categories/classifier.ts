@@ -1,4 +1,5 @@
-import { dot, normalize } from '../vector.ts';
+import { normalized } from '@polylora/engine';
+import { dot } from '../vector.ts';
 import { type Category, isStricter } from './category.ts';
 
 /** What a question's category was found to be. */
@@ -62,7 +63,7 @@ export class Classifier {
   }
 
   #centred(vector: Float32Array | Float64Array): Float32Array {
-    return normalize(Float64Array.from(vector, (value, i) => value - (this.#common[i] ?? 0)));
+    return normalized(Float64Array.from(vector, (value, i) => value - (this.#common[i] ?? 0)));
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { SamplingParams } from '@polylora/engine';
+import { POOLED_SAMPLING, type SamplingParams } from '@polylora/engine';
 import type { Backend } from '../../backends/backend.ts';
 import { Cancellation } from '../../cancellation.ts';
 import { ApiError } from '../../errors.ts';
@@ -11,24 +11,10 @@ const MOST_MILLISECONDS = 2_000;
 /** Whom the engine counts it for. No tenant's id looks like this. */
 const TENANT = '#cache';
 
+/** Greedy. */
 const SAMPLING: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
+  ...POOLED_SAMPLING,
   maxTokens: 4,
-  minTokens: 0,
-  stop: [],
-  stopTokenIds: [],
-  includeStop: false,
-  ignoreEos: false,
-  logprobs: null,
-  promptLogprobs: null,
   constraint: { field: 'choice', kind: 'choice', choices: ['yes', 'no'] },
 };
 
