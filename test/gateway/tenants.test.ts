@@ -1,7 +1,7 @@
 /** What tenants, told apart by their API keys, see of each other: nothing, and fair shares. */
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, metric, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { type Gateway, metric, START_MILLISECONDS, startGateway, until } from '../support/gateway.ts';
 
 const SYSTEM = Array.from({ length: 60 }, (_, index) => `Rule ${index}: answer politely.`).join(' ');
 
@@ -44,11 +44,14 @@ describe('tenants', () => {
   });
 
   it('are never written with their keys', async () => {
+    const seen = () =>
+      new Set(gateway.logs().flatMap((line) => /"tenant":"key-[0-9a-f]{12}"/.exec(line) ?? [])).size;
+    const before = seen();
     await ask('sk-canary-in-a-key');
     const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
     expect(metrics).not.toContain('canary');
+    await until(() => seen() > before);
     expect(gateway.logs().join('\n')).not.toContain('canary');
-    expect(gateway.logs().join('\n')).toMatch(/"tenant":"key-[0-9a-f]{12}"/);
   });
 
   it('are served while another fills the machine', async () => {

@@ -89,7 +89,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Gatewa
     ...launched,
     url,
     client: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 }),
-    logs: () => output.stderr.split('\n').filter((line) => line !== ''),
+    // Whole lines alone: the last may have come in part.
+    logs: () => output.stderr.split('\n').slice(0, -1),
     stop: () => {
       child.kill('SIGTERM');
       return exited;
