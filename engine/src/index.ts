@@ -1,4 +1,4 @@
-export { type Neighbours, VectorArena, vectorCodes } from '@polylora/engine-native';
+export { type Neighbours, TokenComparison, VectorArena, vectorCodes } from '@polylora/engine-native';
 export { createEngine } from './create-engine.ts';
 export { type CompressionReport, compressFineTune } from './delta/compress.ts';
 export { DeltaError } from './delta/delta-error.ts';

@@ -2,6 +2,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { EngineError } from './types.ts';
 
+const require = createRequire(import.meta.url);
+
 /**
  * Path of ONNX Runtime's shared library, as `onnxruntime-node` brings it.
  * @throws EngineError `engine_unavailable` on a platform that it has none for.
@@ -16,6 +18,6 @@ export function ortLibrary(): string {
   if (name === undefined) {
     throw new EngineError('engine_unavailable', `there is no ONNX Runtime for ${process.platform}`);
   }
-  const manifest = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
+  const manifest = require.resolve('onnxruntime-node/package.json');
   return join(dirname(manifest), 'bin', 'napi-v6', process.platform, process.arch, name);
 }

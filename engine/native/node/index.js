@@ -6,10 +6,12 @@ const addon = createRequire(import.meta.url)('./polylora.node');
 
 export const {
   compareTensors,
+  Encoder,
   Executor,
   extractDelta,
   GrammarCompiler,
   readVector,
+  TokenComparison,
   Tokenizer,
   VectorArena,
   vectorCodes,

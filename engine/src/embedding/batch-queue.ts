@@ -9,9 +9,8 @@ export interface WaitingInput {
 }
 
 /**
- * Inputs of one length run together, so that nothing has to be padded. Requests take turns in beginning a batch: one of
- * thousands of texts does not keep a single one waiting for longer than a batch. What nobody waits for begins one when
- * nothing else does.
+ * Requests take turns in beginning a batch: one of thousands of texts does not keep a single one waiting for longer than a
+ * batch. What nobody waits for runs when nothing else does.
  */
 export class BatchQueue {
   readonly #mostTokens: number;
@@ -47,16 +46,14 @@ export class BatchQueue {
     const first = requests.find((request) => !this.#background.has(request)) ?? requests[0];
     const lead = first === undefined ? undefined : this.#requests.get(first)?.[0];
     if (first === undefined || lead === undefined) return [];
-    const length = lead.ids.length;
-    // A product of one row may be computed by another routine than one of several.
-    let room = length === 1 ? 1 : Math.max(1, Math.floor(this.#mostTokens / length));
+    let room = Math.max(this.#mostTokens, lead.ids.length);
     const batch: WaitingInput[] = [];
     for (const [request, inputs] of this.#from(first)) {
       const rest: WaitingInput[] = [];
       for (const input of inputs) {
-        if (room > 0 && input.ids.length === length) {
+        if (input.ids.length <= room) {
           batch.push(input);
-          room--;
+          room -= input.ids.length;
         } else {
           rest.push(input);
         }
@@ -73,7 +70,9 @@ export class BatchQueue {
   /** What waits, a request's own first. */
   #from(first: number): [number, WaitingInput[]][] {
     const own = this.#requests.get(first);
-    const others = [...this.#requests].filter(([request]) => request !== first);
+    // Beside a text that somebody waits for there is nothing that nobody does: it would take longer.
+    const isAlike = (request: number) => this.#background.has(first) || !this.#background.has(request);
+    const others = [...this.#requests].filter(([request]) => request !== first && isAlike(request));
     return own === undefined ? others : [[first, own], ...others];
   }
 }

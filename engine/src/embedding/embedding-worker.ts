@@ -1,5 +1,6 @@
 /** Entry point of the embedding thread: one encoder, batches of what waits. */
 import { readFile } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Tokenizer } from '@polylora/engine-native';
 import { inLines } from '../model/progress.ts';
@@ -12,8 +13,8 @@ import type { EmbedderOptions, FromWorker, ToWorker } from './messages.ts';
 import { prepareEncoder } from './prepare-encoder.ts';
 import type { Embedding, EmbedRequest, EncoderInfo } from './types.ts';
 
-/** As long as the longest text of common encoders: no batch keeps others waiting for much longer than one such text. */
-const BATCH_TOKENS = 256;
+/** Three questions: more at once is a tenth faster, and keeps others waiting. */
+const BATCH_TOKENS = 64;
 
 /** As with OpenAI. */
 const MOST_REQUEST_TOKENS = 300_000;
@@ -58,9 +59,13 @@ function serve(session: EncoderSession, text: EncoderText): void {
   const run = async () => {
     if (running) return;
     running = true;
-    while (!queue.isEmpty && !closed) await runBatch(session, queue.take());
+    while (!queue.isEmpty && !closed) {
+      runBatch(session, queue.take());
+      // Others may have asked, or given up, meanwhile.
+      if (!queue.isEmpty) await nextTurn();
+    }
     running = false;
-    if (closed) await session.close().finally(() => port.close());
+    if (closed) port.close();
   };
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
@@ -83,7 +88,7 @@ async function accept(text: EncoderText, id: number, request: EmbedRequest): Pro
     pending.set(id, { request, embeddings: [], left: request.inputs.length });
     for (const [index, input] of request.inputs.entries()) {
       inputs.push({ request: id, index, ids: text.ids(input, index, request.truncate) });
-      if (index % TOKENIZED_TOGETHER === TOKENIZED_TOGETHER - 1) await new Promise(setImmediate);
+      if (index % TOKENIZED_TOGETHER === TOKENIZED_TOGETHER - 1) await nextTurn();
     }
     const tokens = inputs.reduce((sum, { ids }) => sum + ids.length, 0);
     if (tokens > MOST_REQUEST_TOKENS) {
@@ -98,11 +103,11 @@ async function accept(text: EncoderText, id: number, request: EmbedRequest): Pro
   }
 }
 
-async function runBatch(session: EncoderSession, batch: readonly WaitingInput[]): Promise<void> {
+function runBatch(session: EncoderSession, batch: readonly WaitingInput[]): void {
   const started = performance.now();
   try {
     const wantsStates = batch.some(({ request }) => pending.get(request)?.request.tokenStates);
-    const encoded = await session.run(
+    const encoded = session.run(
       batch.map(({ ids }) => ids),
       wantsStates,
     );

@@ -1,10 +1,7 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Encoder } from '@polylora/engine-native';
+import { ortLibrary } from '../ort-library.ts';
 import type { Pooling } from './encoder.ts';
-import { INPUT, OUTPUT, TOKEN_OUTPUT } from './encoder-graph.ts';
 import { pool } from './pooling.ts';
-
-/** Errors only: ONNX Runtime writes warnings to standard error. */
-const LOG_ERRORS = 3;
 
 /** What came of one text. */
 export interface Encoded {
@@ -15,56 +12,35 @@ export interface Encoded {
 
 /** An encoder's graph in ONNX Runtime. */
 export class EncoderSession {
-  readonly #session: InferenceSession;
+  readonly #encoder: Encoder;
   readonly #width: number;
   readonly #pooling: Pooling;
 
-  private constructor(session: InferenceSession, width: number, pooling: Pooling) {
-    this.#session = session;
+  private constructor(encoder: Encoder, width: number, pooling: Pooling) {
+    this.#encoder = encoder;
     this.#width = width;
     this.#pooling = pooling;
   }
 
   static async open(
-    encoder: { readonly graphFile: string; readonly width: number; readonly pooling: Pooling },
+    { graphFile, width, pooling }: { graphFile: string; width: number; pooling: Pooling },
     threads: number,
   ): Promise<EncoderSession> {
-    const session = await InferenceSession.create(encoder.graphFile, {
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      graphOptimizationLevel: 'all',
-      logSeverityLevel: LOG_ERRORS,
-      // Threads that spin between operators take the engine's cores.
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
-    });
-    return new EncoderSession(session, encoder.width, encoder.pooling);
+    const encoder = await Encoder.open({ ortLibrary: ortLibrary(), graph: graphFile, threads });
+    return new EncoderSession(encoder, width, pooling);
   }
 
-  /** Runs texts that have the same number of tokens. */
-  async run(texts: readonly (readonly number[])[], tokenStates: boolean): Promise<Encoded[]> {
-    const length = texts[0]!.length;
-    const ids = new BigInt64Array(texts.length * length);
-    for (const [text, tokens] of texts.entries()) {
-      for (const [index, id] of tokens.entries()) ids[text * length + index] = BigInt(id);
-    }
-    const output = await this.#session.run(
-      { [INPUT]: new Tensor('int64', ids, [texts.length, length]) },
-      tokenStates ? [OUTPUT, TOKEN_OUTPUT] : [OUTPUT],
-    );
-    const last = output[OUTPUT]!.data as Float32Array;
-    const early = (output[TOKEN_OUTPUT]?.data ?? null) as Float32Array | null;
-    const size = length * this.#width;
-    return texts.map((_, text) => {
-      const [begin, end] = [text * size, (text + 1) * size];
-      return {
-        vector: pool(last.subarray(begin, end), this.#width, this.#pooling),
-        tokenStates: early?.slice(begin, end) ?? null,
-      };
+  /** Runs texts together, on the thread that calls it. */
+  run(texts: readonly (readonly number[])[], tokenStates: boolean): Encoded[] {
+    const lengths = Uint32Array.from(texts, (ids) => ids.length);
+    const { last, early } = this.#encoder.run(Uint32Array.from(texts.flat()), lengths, tokenStates);
+    let begin = 0;
+    return texts.map(({ length }) => {
+      const end = begin + length * this.#width;
+      const vector = pool(last.subarray(begin, end), this.#width, this.#pooling);
+      const encoded = { vector, tokenStates: early?.slice(begin, end) ?? null };
+      begin = end;
+      return encoded;
     });
-  }
-
-  async close(): Promise<void> {
-    await this.#session.release();
   }
 }

@@ -1,6 +1,6 @@
 /** What the embedding worker and its owner say to each other. */
 import type { Failure } from '../process/messages.ts';
-import type { EncoderWeights } from './encoder-graph.ts';
+import type { ModelInfo } from '../types.ts';
 import type { Embedding, EmbedRequest, EncoderInfo } from './types.ts';
 
 export interface EmbedderOptions {
@@ -9,7 +9,7 @@ export interface EmbedderOptions {
   /** Cache directory for fetched and prepared models. */
   readonly home: string;
   readonly hubToken: string | null;
-  readonly weights: EncoderWeights;
+  readonly weights: ModelInfo['weights'];
   readonly threads: number;
 }
 

@@ -1,22 +1,21 @@
 /** Turns an embedding model's files into an ONNX graph, once per content and kept under `home`. */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileDurable } from '../model/atomic-file.ts';
 import { fileDigest } from '../model/file-digest.ts';
 import { manifestFields, preparedOnce } from '../model/prepared-directory.ts';
-import type { EncoderModel } from './encoder.ts';
-import { buildEncoderGraph, type EncoderWeights } from './encoder-graph.ts';
-import { type FetchEncoderOptions, fetchEncoder } from './fetch-encoder.ts';
+import { WEIGHTS_FILE } from '../model/weights-file.ts';
+import { writeWeightsFile } from '../model/write-weights-file.ts';
+import type { ModelInfo } from '../types.ts';
+import { buildEncoderGraph } from './encoder-graph.ts';
+import { type FetchEncoderOptions, fetchEncoder, type LocalEncoder } from './fetch-encoder.ts';
 import { encoderFiles, readEncoder } from './read-encoder.ts';
-import { tensorValues } from './tensor-values.ts';
 
 /** Of the graph, its weights and the manifest: anything kept under another number is made anew. */
-const LAYOUT_VERSION = 2;
+const LAYOUT_VERSION = 3;
 
 const GRAPH_FILE = 'model.onnx';
-const WEIGHTS_FILE = 'weights.bin';
 const TOKENIZER_FILE = 'tokenizer.json';
 
 const Manifest = z.object({
@@ -29,7 +28,7 @@ const Manifest = z.object({
 type Manifest = z.infer<typeof Manifest>;
 
 export interface PrepareEncoderOptions extends FetchEncoderOptions {
-  readonly weights: EncoderWeights;
+  readonly weights: ModelInfo['weights'];
 }
 
 export interface PreparedEncoder extends Omit<Manifest, 'files'> {
@@ -49,7 +48,7 @@ export async function prepareEncoder(options: PrepareEncoderOptions): Promise<Pr
   const digest = await digestOf(local.directory, options);
   const directory = join(options.home, 'prepared', digest);
   const manifest = await preparedOnce(directory, Manifest, (temporary) =>
-    writePrepared(local.directory, temporary, options.weights),
+    writePrepared(local, temporary, options),
   );
   const { files: _, ...described } = manifest;
   return {
@@ -70,32 +69,21 @@ async function digestOf(source: string, options: PrepareEncoderOptions): Promise
   return hash.digest('hex');
 }
 
-async function writePrepared(source: string, directory: string, weights: EncoderWeights): Promise<Manifest> {
-  const encoder = await readEncoder(source);
-  const values = await readTensors(encoder);
-  const graph = buildEncoderGraph(encoder.config, (name) => values.get(name)!, weights, WEIGHTS_FILE);
-  const contents = {
-    [WEIGHTS_FILE]: graph.weights,
-    [GRAPH_FILE]: graph.model,
-    [TOKENIZER_FILE]: Buffer.from(encoder.tokenizerJson),
-  };
-  for (const [name, content] of Object.entries(contents)) {
-    await writeFileDurable(join(directory, name), content);
-  }
+async function writePrepared(
+  local: LocalEncoder,
+  directory: string,
+  { weights, onProgress }: PrepareEncoderOptions,
+): Promise<Manifest> {
+  const encoder = await readEncoder(local.directory);
+  const graph = buildEncoderGraph(encoder, weights);
+  await writeWeightsFile(join(directory, WEIGHTS_FILE), graph, local.name, onProgress);
+  await writeFileDurable(join(directory, GRAPH_FILE), graph.model);
+  await writeFileDurable(join(directory, TOKENIZER_FILE), encoder.tokenizerJson);
   const { hiddenSize: width, maxTokens, vocabSize, pooling } = encoder.config;
-  const files = Object.fromEntries(Object.entries(contents).map(([name, { length }]) => [name, length]));
+  const files = {
+    [WEIGHTS_FILE]: graph.weightsBytes,
+    [GRAPH_FILE]: graph.model.byteLength,
+    [TOKENIZER_FILE]: Buffer.byteLength(encoder.tokenizerJson),
+  };
   return { width, maxTokens, vocabSize, pooling, files };
-}
-
-async function readTensors({ tensors }: EncoderModel): Promise<Map<string, Float32Array>> {
-  const values = new Map<string, Float32Array>();
-  for (const [name, tensor] of tensors) {
-    const handle = await open(tensor.file, 'r');
-    try {
-      values.set(name, await tensorValues(handle, tensor));
-    } finally {
-      await handle.close();
-    }
-  }
-  return values;
 }

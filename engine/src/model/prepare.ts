@@ -3,21 +3,20 @@
  * per content and kept under `home`; later starts only look it up.
  */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { writeWeights } from '@polylora/engine-native';
 import { EngineError, type ModelInfo } from '../types.ts';
 import { writeFileDurable } from './atomic-file.ts';
 import type { DecoderModel } from './decoder.ts';
+import { buildDecoderGraph } from './decoder-graph.ts';
 import { type FetchOptions, fetchModel, type LocalModel } from './fetch-model.ts';
 import { fileDigest } from './file-digest.ts';
-import { buildGraph, type DecoderGraph } from './graph.ts';
 import { huggingFaceFiles } from './hugging-face.ts';
 import { Manifest } from './manifest.ts';
 import { preparedOnce } from './prepared-directory.ts';
 import type { OnProgress } from './progress.ts';
 import { readModel } from './read-model.ts';
 import { WEIGHTS_FILE } from './weights-file.ts';
+import { writeWeightsFile } from './write-weights-file.ts';
 
 /** Of the graph, the packed weights and the manifest: anything kept under another number is made anew. */
 const LAYOUT_VERSION = 7;
@@ -109,7 +108,7 @@ async function writePrepared(
   onProgress?: OnProgress,
 ): Promise<Manifest> {
   const model = await readModel(local);
-  const graph = buildGraph(model, weights);
+  const graph = buildDecoderGraph(model, weights);
   await writeWeightsFile(join(directory, WEIGHTS_FILE), graph, local.name, onProgress);
   await writeFileDurable(join(directory, GRAPH_FILE), graph.model);
   await writeFileDurable(join(directory, TOKENIZER_FILE), model.text.tokenizerJson);
@@ -118,38 +117,6 @@ async function writePrepared(
     [GRAPH_FILE]: graph.model.byteLength,
     [TOKENIZER_FILE]: Buffer.byteLength(model.text.tokenizerJson),
   });
-}
-
-async function writeWeightsFile(
-  output: string,
-  graph: DecoderGraph,
-  label: string,
-  onProgress?: OnProgress,
-): Promise<void> {
-  const handle = await open(output, 'wx');
-  try {
-    await handle.truncate(graph.weightsBytes);
-    for (const [i, job] of graph.jobs.entries()) {
-      onProgress?.({ stage: 'quantize', label, done: job.offset, total: graph.weightsBytes });
-      await writeWeights({ ...job, sources: [...job.sources], output }).catch((error: unknown) => {
-        throw asEngineError(error);
-      });
-      if (i === graph.jobs.length - 1) {
-        onProgress?.({ stage: 'quantize', label, done: graph.weightsBytes, total: graph.weightsBytes });
-      }
-    }
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** The addon says `InvalidArg` where the weights themselves are at fault. */
-function asEngineError(error: unknown): unknown {
-  if (error instanceof Error && 'code' in error && error.code === 'InvalidArg') {
-    return new EngineError('model_corrupt', error.message, { cause: error });
-  }
-  return error;
 }
 
 function describe(

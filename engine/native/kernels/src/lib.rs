@@ -8,9 +8,12 @@
 pub mod adapted_linear;
 pub mod adapter;
 pub mod attention;
+pub mod comparison;
 pub mod delta;
 pub mod dequantize;
 pub mod drafting;
+pub mod encoder_attention;
+mod gelu;
 pub mod linear;
 pub mod lora;
 pub mod math;

@@ -10,21 +10,19 @@ use napi::bindgen_prelude::{
 };
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
-use ort::environment::Environment;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 use polylora_kernels::adapter::ResidentAdapter;
 use polylora_kernels::drafting::{DraftLimits, Drafter};
 use polylora_kernels::lora::LoraDtype;
 use polylora_kernels::pool::PagePool;
 use polylora_kernels::sampling::{Sampler, SamplerParams};
-use polylora_kernels::simd::Variant;
 use polylora_kernels::step::{SequenceInput, Step};
 
 use crate::adapter::{self, AdapterModule, Place, Target};
 use crate::grammar::{Chooser, JsCursor, MaskStats, Masks};
-use crate::operators::{BaseWeights, ExecutorState, SampleJob, SampleOutcome, domain};
+use crate::operators::{BaseWeights, Compute, ExecutorState, SampleJob, SampleOutcome, decoder_domain};
+use crate::ort_session::session_builder;
 
 /// Numbers for each sequence in [`RunInput::sequences`].
 const SEQUENCE_FIELDS: usize = 5;
@@ -276,16 +274,13 @@ impl Task for OpenTask {
     fn compute(&mut self) -> Result<Self::Output> {
         let options = &self.0;
         let state = Arc::new(ExecutorState {
+            compute: Compute::new(options.threads).map_err(failure)?,
             pool: PagePool::new(options.page_bytes as usize, options.pages as usize).map_err(failure)?,
             kv_dtype: options.kv_cache_dtype.parse().map_err(failure)?,
-            variant: Variant::detect().map_err(failure)?,
-            threads: options.threads.max(1) as usize,
             inverse_frequencies: OnceLock::new(),
             base: BaseWeights::default(),
             step: RwLock::default(),
-            scratch: Mutex::default(),
             sampling: Mutex::default(),
-            operator_nanoseconds: Default::default(),
         });
         let session = open_session(options, &state).map_err(failure)?;
         Ok(Opened(Arc::new(Inner {
@@ -320,22 +315,9 @@ fn lora_dtype(name: &str) -> std::result::Result<LoraDtype, String> {
 pub struct Opened(Arc<Inner>);
 
 fn open_session(options: &ExecutorOptions, state: &Arc<ExecutorState>) -> ort::Result<Session> {
-    Session::builder(&environment(&options.ort_library)?)?
-        .with_operators(domain(state)?)?
-        .with_optimization_level(GraphOptimizationLevel::Level1)?
-        .with_intra_threads(state.threads)?
+    session_builder(&options.ort_library, state.compute.threads)?
+        .with_operators(decoder_domain(state)?)?
         .commit_from_file(&options.graph)
-}
-
-/// ONNX Runtime's environment. A process has one, made from the first library that is asked for.
-fn environment(library: &str) -> ort::Result<Environment> {
-    static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
-    let mut environment = ENVIRONMENT.lock().expect("making an environment does not panic");
-    if let Some(environment) = &*environment {
-        return Ok(environment.clone());
-    }
-    let library = ort::init_from(library).map_err(|error| ort::Error::new(error.to_string()))?;
-    Ok(environment.insert(library.with_telemetry(false).build()?).clone())
 }
 
 pub struct LoadTask {
@@ -358,7 +340,7 @@ impl Task for LoadTask {
             layers: inner.layers,
             dtype: inner.lora_dtype,
             base: &state.base,
-            variant: state.variant,
+            variant: state.compute.variant,
         };
         let adapter = adapter::load(&target, &self.files, &self.modules, &self.places).map_err(failure)?;
         inner.adapters.write().expect("no writer panicked").insert(self.slot, Arc::new(adapter));
@@ -440,11 +422,11 @@ impl RunTask {
             "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
             "pooled_rows" => Tensor::from_array(([pooled.len()], pooled)).map_err(failure)?,
         ];
-        state.operator_nanoseconds.store(0, Ordering::Relaxed);
+        state.compute.operator_nanoseconds.store(0, Ordering::Relaxed);
         let outputs = session.run(inputs).map_err(failure)?;
         let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(failure)?;
         let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
-        let operator_time = Duration::from_nanos(state.operator_nanoseconds.load(Ordering::Relaxed));
+        let operator_time = Duration::from_nanos(state.compute.operator_nanoseconds.load(Ordering::Relaxed));
         let matches = self.watch(&outcomes);
         Ok(step_output(outcomes, drafted, matches, pooled.to_vec(), started.elapsed(), operator_time))
     }

@@ -2,10 +2,13 @@
 //! in `polylora-kernels` and `polylora-grammar`, what is decided is in TypeScript.
 
 mod adapter;
+mod comparison;
 mod delta;
+mod encoder;
 mod executor;
 mod grammar;
 mod operators;
+mod ort_session;
 mod tokenizer;
 mod vectors;
 mod weights;

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::adapter::{ModuleChange, ResidentAdapter};
+use crate::gelu::gelu_row;
 use crate::linear::Linear;
 use crate::lora::Pair;
 use crate::norm::rms_norm_row;
@@ -63,6 +64,7 @@ pub enum Epilogue {
     Add,
     /// Two projections of equal width become silu(first) · second.
     SwiGlu,
+    Gelu,
 }
 
 /// Projections of one input. Each projection's panels begin anew, so that its width need not be a multiple of 16.
@@ -108,7 +110,7 @@ impl AdaptedLinear<'_> {
     pub fn out_width(&self) -> usize {
         match self.epilogue {
             Epilogue::SwiGlu => self.widths[0],
-            Epilogue::Store | Epilogue::Add => self.widths.iter().sum(),
+            Epilogue::Store | Epilogue::Add | Epilogue::Gelu => self.widths.iter().sum(),
         }
     }
 
@@ -444,6 +446,7 @@ impl AdaptedLinear<'_> {
                     let up = &block[(rows.len() + i) * stride..][..count];
                     swiglu_row(values, up, target, variant);
                 }
+                Epilogue::Gelu => gelu_row(values, target, variant),
             }
         }
     }

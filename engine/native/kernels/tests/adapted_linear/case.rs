@@ -156,6 +156,7 @@ impl Case {
                 let (gate, up) = product.split_at(self.widths[0]);
                 gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
             }
+            Epilogue::Gelu => product.into_iter().map(gelu).collect(),
         }
     }
 
@@ -207,4 +208,17 @@ impl Case {
 
 pub fn assert_same_bits(left: &[f32], right: &[f32]) {
     assert!(left.len() == right.len() && left.iter().zip(right).all(|(a, b)| a.to_bits() == b.to_bits()));
+}
+
+/// x·Φ(x), by the Taylor series of Φ.
+fn gelu(x: f64) -> f64 {
+    if x.abs() > 8.0 {
+        return x.max(0.0);
+    }
+    let (mut term, mut sum) = (x, x);
+    for k in 1..200 {
+        term *= x * x / f64::from(2 * k + 1);
+        sum += term;
+    }
+    x * (0.5 + sum * (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt())
 }

@@ -28,9 +28,12 @@ const PLAN: [(usize, Option<usize>); 7] =
 #[test]
 fn every_base_and_epilogue_with_and_without_norm_bias_and_adapters() {
     let k = 64;
-    for (epilogue, widths) in
-        [(Epilogue::Store, &[40, 9][..]), (Epilogue::Add, &[37]), (Epilogue::SwiGlu, &[23, 23])]
-    {
+    for (epilogue, widths) in [
+        (Epilogue::Store, &[40, 9][..]),
+        (Epilogue::Add, &[37]),
+        (Epilogue::SwiGlu, &[23, 23]),
+        (Epilogue::Gelu, &[19, 40]),
+    ] {
         for base in [Base::Int8, Base::Float] {
             for (norm, bias) in [(false, false), (true, false), (false, true), (true, true)] {
                 let case = Case::new(k, widths, base, epilogue, norm, bias);

@@ -11,13 +11,21 @@ use polylora_kernels::quantized_linear::{QuantizedLinear, panels};
 use polylora_kernels::step::RowOrder;
 
 use super::state::Constant;
-use super::{ExecutorState, MODULES, OrtThreads, attribute, float_attribute, optional, required};
+use super::{Compute, ExecutorState, MODULES, OrtThreads, attribute, float_attribute, optional, required};
+
+/// What linear layers share.
+#[derive(Clone)]
+pub struct LinearState {
+    pub compute: Arc<Compute>,
+    /// Where layers may have adapters.
+    pub decoder: Option<Arc<ExecutorState>>,
+}
 
 /// `x`, `residual`?, `codes`, `scales`, `norm`?, `bias`? with attributes `widths`, `k`, `group`, `epsilon`,
 /// `epilogue`, and for adapters `layer` and `modules`.
 pub fn quantized_linear<'a>(
     context: &KernelContext<'a>,
-    state: &Arc<ExecutorState>,
+    state: &LinearState,
 ) -> ort::Result<BoxedKernel<'a>> {
     let layer = Layer::new(context, state)?;
     let group = attribute(context, "group")?;
@@ -44,7 +52,7 @@ pub fn quantized_linear<'a>(
 }
 
 /// As [`quantized_linear`] with one input of float weights in place of codes and scales.
-pub fn linear<'a>(context: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Result<BoxedKernel<'a>> {
+pub fn linear<'a>(context: &KernelContext<'a>, state: &LinearState) -> ort::Result<BoxedKernel<'a>> {
     let layer = Layer::new(context, state)?;
     let weights = context.constant_input(2)?;
     layer.remember(Constant::Float {
@@ -69,33 +77,45 @@ pub fn out_width(context: &ShapeInferenceContext) -> ort::Result<i64> {
 
 /// What a node's attributes say.
 struct Layer {
-    state: Arc<ExecutorState>,
+    compute: Arc<Compute>,
     k: usize,
     widths: Vec<usize>,
     epilogue: Epilogue,
     epsilon: f32,
-    /// Layer, and the module that each projection is.
-    adapters: Option<(usize, Vec<usize>)>,
+    adapters: Option<AdaptedLayer>,
+}
+
+/// A layer that may have adapters.
+struct AdaptedLayer {
+    state: Arc<ExecutorState>,
+    layer: usize,
+    /// The module that each projection is.
+    modules: Vec<usize>,
 }
 
 impl Layer {
-    fn new(context: &KernelContext<'_>, state: &Arc<ExecutorState>) -> ort::Result<Self> {
+    fn new(context: &KernelContext<'_>, state: &LinearState) -> ort::Result<Self> {
         let missing = |name| ort::Error::new(format!("operator attribute {name} is missing"));
         let widths: Vec<i64> = context.get("widths").ok_or_else(|| missing("widths"))?;
         let epilogue: String = context.get("epilogue").ok_or_else(|| missing("epilogue"))?;
         let modules: Option<String> = context.get("modules");
         let adapters = match modules {
             None => None,
-            Some(names) => Some((attribute(context, "layer")?, module_numbers(&names)?)),
+            Some(names) => Some(AdaptedLayer {
+                state: state.decoder.clone().ok_or_else(|| ort::Error::new("only decoders have adapters"))?,
+                layer: attribute(context, "layer")?,
+                modules: module_numbers(&names)?,
+            }),
         };
         Ok(Self {
-            state: state.clone(),
+            compute: state.compute.clone(),
             k: attribute(context, "k")?,
             widths: widths.into_iter().map(|width| width as usize).collect(),
             epilogue: match epilogue.as_str() {
                 "store" => Epilogue::Store,
                 "add" => Epilogue::Add,
                 "swiglu" => Epilogue::SwiGlu,
+                "gelu" => Epilogue::Gelu,
                 other => return Err(ort::Error::new(format!("unknown epilogue {other}"))),
             },
             epsilon: float_attribute(context, "epsilon")?,
@@ -105,11 +125,11 @@ impl Layer {
 
     /// Lets adapters that depend on the base model's weights find them.
     fn remember(&self, weights: Constant) {
-        let Some((layer, modules)) = &self.adapters else { return };
+        let Some(AdaptedLayer { state, layer, modules }) = &self.adapters else { return };
         let mut first = 0;
         for (module, width) in modules.iter().zip(&self.widths) {
             // SAFETY: the state is used for loading adapters only while the session lives; see `executor.rs`.
-            unsafe { self.state.base.set(*layer, *module, weights, first, *width) };
+            unsafe { state.base.set(*layer, *module, weights, first, *width) };
             first += panels(*width);
         }
     }
@@ -123,10 +143,10 @@ impl Layer {
         let x = required(context, 0)?;
         let (_, x) = x.try_extract_tensor::<f32>()?;
         let (norm, bias) = (optional(context, first_optional)?, optional(context, first_optional + 1)?);
-        let adapters = self.adapters.as_ref().map(|(layer, modules)| Adapters {
+        let adapters = self.adapters.as_ref().map(|AdaptedLayer { state, layer, modules }| Adapters {
             layer: *layer,
             modules,
-            pool: &self.state.pool,
+            pool: &state.pool,
         });
         let layer = AdaptedLinear {
             k: self.k,
@@ -144,17 +164,19 @@ impl Layer {
         if self.epilogue == Epilogue::Add {
             start_from(&required(context, 1)?, out)?;
         }
-        let step = self.state.step.read().expect("no operator panicked before");
+        let step = self.adapters.as_ref().map(|adapted| adapted.state.step.read());
+        let step = step.transpose().expect("no operator panicked before");
         let plain;
-        let order = if adapters.is_some() {
-            step.order()
-        } else {
-            plain = RowOrder::plain(rows);
-            &plain
+        let order = match &step {
+            Some(step) => step.order(),
+            None => {
+                plain = RowOrder::plain(rows);
+                &plain
+            }
         };
-        let threads = OrtThreads { context, threads: self.state.threads };
-        let mut scratch = self.state.scratch.lock().expect("no operator panicked before");
-        layer.forward(x, order, out, &mut scratch.linear, self.state.variant, &threads);
+        let threads = OrtThreads { context, threads: self.compute.threads };
+        let mut scratch = self.compute.scratch.lock().expect("no operator panicked before");
+        layer.forward(x, order, out, &mut scratch.linear, self.compute.variant, &threads);
         Ok(())
     }
 }

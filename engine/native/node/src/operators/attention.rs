@@ -44,9 +44,9 @@ pub fn paged_attention<'a>(
             .output(0, [step.rows(), shape.heads * shape.head_dim])?
             .ok_or_else(|| ort::Error::new("no output"))?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
-        let threads = OrtThreads { context, threads: state.threads };
-        let (pool, variant) = (&state.pool, state.variant);
-        let scratch = &mut state.scratch.lock().expect("no operator panicked before").attention;
+        let threads = OrtThreads { context, threads: state.compute.threads };
+        let (pool, variant) = (&state.pool, state.compute.variant);
+        let scratch = &mut state.compute.scratch.lock().expect("no operator panicked before").attention;
         attend(shape, layer, qkv, norm, &step, pool, scratch, out, variant, &threads);
         Ok(())
     }))

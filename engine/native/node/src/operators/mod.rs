@@ -2,6 +2,7 @@
 
 mod adapted_linear;
 mod attention;
+mod encoder_attention;
 mod sample;
 mod state;
 
@@ -16,13 +17,14 @@ use ort::operator::{
 use ort::value::{Shape, TensorElementType, ValueRef, ValueType};
 use polylora_kernels::parallel::Parallel;
 
+use adapted_linear::LinearState;
 pub use sample::{SampleJob, SampleOutcome};
-pub use state::{BaseWeights, ExecutorState};
+pub use state::{BaseWeights, Compute, ExecutorState};
 
 /// The modules an adapter can change, in the order of their numbers; as `LORA_MODULES` in TypeScript.
 pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-type Factory = for<'a> fn(&KernelContext<'a>, &Arc<ExecutorState>) -> ort::Result<BoxedKernel<'a>>;
+type Factory<S> = for<'a> fn(&KernelContext<'a>, &S) -> ort::Result<BoxedKernel<'a>>;
 
 /// Where an output's shape comes from.
 enum OutputShape {
@@ -39,16 +41,17 @@ enum Input {
 }
 
 /// An operator; `IN_PLACE` ones may write their output over their second input.
-struct CustomOperator<const IN_PLACE: bool> {
+struct CustomOperator<S, const IN_PLACE: bool> {
     name: &'static str,
     inputs: &'static [Input],
     output: TensorElementType,
     shape: OutputShape,
-    factory: Factory,
-    state: Arc<ExecutorState>,
+    factory: Factory<S>,
+    state: S,
+    compute: Arc<Compute>,
 }
 
-impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
+impl<S: Send + Sync + 'static, const IN_PLACE: bool> Operator for CustomOperator<S, IN_PLACE> {
     type Kernel<'attr> = BoxedKernel<'attr>;
 
     const INPLACES: &[(u32, u32)] = if IN_PLACE { &[(1, 0)] } else { &[] };
@@ -70,12 +73,12 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BoxedKernel<'attr>> {
         let mut kernel = (self.factory)(context, &self.state)?;
-        let state = self.state.clone();
+        let compute = self.compute.clone();
         Ok(Box::new(move |context: &ComputeContext| {
             let started = Instant::now();
             let outcome = kernel.compute(context);
             let nanoseconds = started.elapsed().as_nanos() as u64;
-            state.operator_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+            compute.operator_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
             outcome
         }))
     }
@@ -103,14 +106,58 @@ impl<const IN_PLACE: bool> Operator for CustomOperator<IN_PLACE> {
     }
 }
 
-/// All operators, sharing `state`.
-pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
+const DOMAIN: &str = "polylora";
+
+/// A decoder's operators, sharing `state`.
+pub fn decoder_domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
     use Input::{Optional, Required};
-    use TensorElementType::{Float32, Int64, Uint8};
+    use TensorElementType::{Float32, Int64};
+    let compute = &state.compute;
+    let linear = LinearState { compute: compute.clone(), decoder: Some(state.clone()) };
+    linears(OperatorDomain::new(DOMAIN)?, &linear)?
+        .add(operator::<_, false>(
+            (state, compute),
+            "PagedAttention",
+            &[Required(Float32), Optional(Float32), Optional(Float32)],
+            OutputShape::Last(|context, _| {
+                Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)
+            }),
+            attention::paged_attention,
+        ))?
+        .add(CustomOperator {
+            output: Int64,
+            ..operator::<_, false>(
+                (state, compute),
+                "Sample",
+                &[Required(Float32)],
+                OutputShape::Rows,
+                sample::sample,
+            )
+        })
+}
+
+/// An encoder's operators.
+pub fn encoder_domain(compute: &Arc<Compute>) -> ort::Result<OperatorDomain> {
+    use Input::Required;
+    use TensorElementType::{Float32, Int64};
+    let linear = LinearState { compute: compute.clone(), decoder: None };
+    linears(OperatorDomain::new(DOMAIN)?, &linear)?.add(operator::<_, false>(
+        (compute, compute),
+        "EncoderAttention",
+        &[Required(Float32), Required(Int64)],
+        OutputShape::Last(|context, _| Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)),
+        encoder_attention::encoder_attention,
+    ))
+}
+
+/// The linear layers that every model has.
+fn linears(domain: OperatorDomain, state: &LinearState) -> ort::Result<OperatorDomain> {
+    use Input::{Optional, Required};
+    use TensorElementType::{Float32, Uint8};
     use adapted_linear::out_width;
-    OperatorDomain::new("polylora")?
-        .add(operator::<true>(
-            state,
+    domain
+        .add(operator::<_, true>(
+            (state, &state.compute),
             "QuantizedLinear",
             &[
                 Required(Float32),
@@ -123,37 +170,25 @@ pub fn domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain> {
             OutputShape::Last(|context, _| out_width(context)),
             adapted_linear::quantized_linear,
         ))?
-        .add(operator::<true>(
-            state,
+        .add(operator::<_, true>(
+            (state, &state.compute),
             "Linear",
             &[Required(Float32), Optional(Float32), Required(Float32), Optional(Float32), Optional(Float32)],
             OutputShape::Last(|context, _| out_width(context)),
             adapted_linear::linear,
-        ))?
-        .add(operator::<false>(
-            state,
-            "PagedAttention",
-            &[Required(Float32), Optional(Float32), Optional(Float32)],
-            OutputShape::Last(|context, _| {
-                Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)
-            }),
-            attention::paged_attention,
-        ))?
-        .add(CustomOperator {
-            output: Int64,
-            ..operator::<false>(state, "Sample", &[Required(Float32)], OutputShape::Rows, sample::sample)
-        })
+        ))
 }
 
 /// An operator whose output is float32.
-fn operator<const IN_PLACE: bool>(
-    state: &Arc<ExecutorState>,
+fn operator<S: Clone, const IN_PLACE: bool>(
+    (state, compute): (&S, &Arc<Compute>),
     name: &'static str,
     inputs: &'static [Input],
     shape: OutputShape,
-    factory: Factory,
-) -> CustomOperator<IN_PLACE> {
-    CustomOperator { name, inputs, output: TensorElementType::Float32, shape, factory, state: state.clone() }
+    factory: Factory<S>,
+) -> CustomOperator<S, IN_PLACE> {
+    let (state, compute) = (state.clone(), compute.clone());
+    CustomOperator { name, inputs, output: TensorElementType::Float32, shape, factory, state, compute }
 }
 
 /// ONNX Runtime's own thread pool.

@@ -62,7 +62,7 @@ pub fn sample<'a>(_: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Res
         outcomes.clear();
         outcomes.resize(jobs.len(), Vec::new());
         let results = Shared::new(outcomes);
-        let threads = OrtThreads { context, threads: state.threads };
+        let threads = OrtThreads { context, threads: state.compute.threads };
         threads.for_each(jobs.len(), &|index| {
             let job = &jobs[index];
             let logits = &logits[(ends[index] - job.rows()) * vocab..ends[index] * vocab];

@@ -23,23 +23,42 @@ pub struct Scratch {
     pub attention: AttentionScratch,
 }
 
-pub struct ExecutorState {
-    pub pool: PagePool,
-    pub kv_dtype: KvDtype,
+/// What a model's operators compute with.
+pub struct Compute {
     pub variant: Variant,
     /// Threads of the session, the calling one included.
     pub threads: usize,
+    pub scratch: Mutex<Scratch>,
+    /// Time that operators have taken since the step began.
+    pub operator_nanoseconds: AtomicU64,
+}
+
+impl Compute {
+    /// # Errors
+    /// When the environment asks for a variant that cannot run here.
+    pub fn new(threads: u32) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Self {
+            variant: Variant::detect()?,
+            threads: threads.max(1) as usize,
+            scratch: Mutex::default(),
+            operator_nanoseconds: AtomicU64::default(),
+        }))
+    }
+}
+
+/// A decoder's besides.
+pub struct ExecutorState {
+    pub compute: Arc<Compute>,
+    pub pool: PagePool,
+    pub kv_dtype: KvDtype,
     /// Of the rotary embedding, `head_dim / 2`; set by the first attention operator, the same for all.
     pub inverse_frequencies: OnceLock<Vec<f32>>,
     /// The base model's projections that adapters can change; known when the graph has been loaded.
     pub base: BaseWeights,
     /// Written between runs, read by the operators during one.
     pub step: RwLock<Step>,
-    pub scratch: Mutex<Scratch>,
     /// What to do with the rows of logits, and for each of these jobs what came of it.
     pub sampling: Mutex<(Vec<SampleJob>, Vec<Vec<SampleOutcome>>)>,
-    /// Time that operators have taken since the step began.
-    pub operator_nanoseconds: AtomicU64,
 }
 
 /// Where the base model's projections lie in the graph's own memory.

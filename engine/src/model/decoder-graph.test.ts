@@ -2,15 +2,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { checkConfig, type DecoderModel } from './decoder.ts';
+import { buildDecoderGraph } from './decoder-graph.ts';
 import { readGguf } from './gguf-model.ts';
-import { buildGraph } from './graph.ts';
 import { readHuggingFace } from './hugging-face.ts';
 import { type AttributeProto, decodeModel, type ModelProto, type NodeProto } from './onnx-schema.ts';
 
 const MODELS = fileURLToPath(new URL('../../../test/fixtures/models/', import.meta.url));
 
 function graphOf(model: DecoderModel, weights: 'int8' | 'f32'): ModelProto['graph'] {
-  return decodeModel(buildGraph(model, weights).model).graph;
+  return decodeModel(buildDecoderGraph(model, weights).model).graph;
 }
 
 function attributeOf(node: NodeProto | undefined, name: string): AttributeProto {
@@ -48,7 +48,7 @@ describe('decoder graph', () => {
   });
 
   it('aligns each tensor to a page, one after the other without overlap', async () => {
-    const { model, weightsBytes } = buildGraph(await readHuggingFace(join(MODELS, 'llama')), 'int8');
+    const { model, weightsBytes } = buildDecoderGraph(await readHuggingFace(join(MODELS, 'llama')), 'int8');
     let end = 0;
     for (const tensor of decodeModel(model).graph.initializer) {
       const { location, offset, length } = placeOf(tensor);
