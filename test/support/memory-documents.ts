@@ -24,6 +24,11 @@ export class MemoryDocuments implements DocumentStore {
     this.#change({ kind: 'put', head: { ...document, hits } });
   }
 
+  async getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>> {
+    const documents = await Promise.all(ids.map((id) => this.get(id)));
+    return new Map(documents.flatMap((each) => (each === null ? [] : [[each.id, each]])));
+  }
+
   async get(id: string): Promise<CacheDocument | null> {
     this.#look();
     return this.documents.get(id)?.document ?? null;

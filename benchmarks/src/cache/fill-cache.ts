@@ -52,7 +52,7 @@ export async function fillCache(
   const put = async (id: string) => {
     const { text } = entries[Number(id)]!;
     const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', tokenStates: true });
-    const signature = verifier.sign({ text, embedding: embedding! });
+    const signature = verifier.sign(embedding!);
     await documents.put({ ...head(Number(id)), question: text, signature, answer: ANSWER });
   };
   // Together: the store collects what it writes.

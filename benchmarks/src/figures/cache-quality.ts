@@ -94,11 +94,11 @@ async function verified(): Promise<{
       LABELLED_PAIRS.map(({ category, query, candidate, sameAnswer: isSame }) => {
         const [cached, asked] = [embeddingOf.get(query)!, embeddingOf.get(candidate)!];
         const similarity = cosine(cached, asked);
-        const kept = { text: query, signature: verifier.sign({ text: query, embedding: cached }) };
+        const kept = { text: query, signature: verifier.sign(cached) };
         // Other states each time, as of a question that nothing was made of before.
         const probe = { text: candidate, embedding: { ...asked, tokenStates: asked.tokenStates!.slice() } };
         const begun = performance.now();
-        verifier.sign(probe);
+        verifier.sign(probe.embedding);
         const started = performance.now();
         signing.push(started - begun);
         const probability = verifier.verify(probe, kept, similarity);

@@ -295,8 +295,8 @@ export class AnswerCache {
     if (refused !== null) return refused;
     const age = this.#age(entry, controls);
     if (age === null) return null;
-    const answer = this.#answers.get(entry.id) ?? (await this.#read(entry))?.answer ?? null;
-    if (answer === null) return null;
+    const answer = this.#answers.get(entry.id) ?? (await this.#read([entry])).get(entry.id)?.answer;
+    if (answer === undefined) return null;
     this.#answers.set(entry.id, answer);
     return { kind: 'hit', level: 'exact', entry, answer, similarity: 1, ...age };
   }
@@ -318,15 +318,19 @@ export class AnswerCache {
       now: now(),
       accept: (id) => this.#isAcceptable(id, controls),
     });
-    for (const { id, similarity } of candidates) {
+    const near = candidates.flatMap(({ id, similarity }) => {
       const entry = this.#entries.get(id);
-      const age = entry === null ? null : this.#age(entry, controls);
-      if (entry === null || age === null) continue;
+      if (entry === null) return [];
       // What is kept by a stricter category's rules is found by them.
       const own = categories.effective(categories.get(entry.category));
-      if (similarity < this.#leastSimilarity(own)) continue;
-      const document = await this.#read(entry);
-      if (document === null) continue;
+      return similarity < this.#leastSimilarity(own) ? [] : [{ entry, own, similarity }];
+    });
+    const documents = await this.#read(near.map(({ entry }) => entry));
+    for (const { entry, own, similarity } of near) {
+      const document = documents.get(entry.id);
+      // It may have been taken out meanwhile.
+      const age = this.#entries.get(entry.id) === null ? null : this.#age(entry, controls);
+      if (document === undefined || age === null) continue;
       const needed = Math.max(effective.strictness, own.strictness);
       const isSame =
         this.#isVerified(question, embedding, document, similarity, needed) &&
@@ -422,7 +426,7 @@ export class AnswerCache {
     const createdAt = now();
     const ttl = Math.min(ttlSeconds ?? category.ttlSeconds, category.ttlSeconds);
     const signature =
-      verifier === null || embedding === null || text === null ? null : verifier.sign({ text, embedding });
+      verifier === null || embedding === null || text === null ? null : verifier.sign(embedding);
     const vector = this.#vectors === null ? null : (embedding?.vector ?? null);
     const bytes =
       Buffer.byteLength(JSON.stringify(answer)) +
@@ -480,11 +484,15 @@ export class AnswerCache {
     this.#hits.set(entry.id, (this.#hits.get(entry.id) ?? 0) + 1);
   }
 
-  async #read(entry: Entry): Promise<CacheDocument | null> {
-    const document = await this.#tried(() => this.#options.documents.get(entry.id));
-    // Somebody else has removed it.
-    if (document === null) this.#drop([entry.id]);
-    return document ?? null;
+  /** By id, what of them is in the store. */
+  async #read(entries: readonly Entry[]): Promise<ReadonlyMap<string, CacheDocument>> {
+    const ids = entries.map(({ id }) => id);
+    if (ids.length === 0) return new Map();
+    const documents = await this.#tried(() => this.#options.documents.getAll(ids));
+    if (documents === undefined) return new Map();
+    // Somebody else has removed the others.
+    this.#drop(ids.filter((id) => !documents.has(id)));
+    return documents;
   }
 
   /** @returns how many were there */

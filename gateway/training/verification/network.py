@@ -1,4 +1,4 @@
-"""The network that compares two questions token by token. gateway/src/cache/verification/network.ts computes the same."""
+"""The network that compares two questions token by token. engine/native/kernels/src/comparison.rs computes the same."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -48,6 +48,7 @@ def arguments():
     ).items():
         parser.add_argument("--" + name, default=value, type=type(value))
     parser.add_argument("--export", action="store_true", help="train on everything and write the weights")
+    parser.add_argument("--sample", action="store_true", help="only write the sample, of the weights that there are: after a change of the embedding model")
     parser.add_argument("--no-cv", action="store_true")
     return parser.parse_args()
 
@@ -314,7 +315,7 @@ def labelled():
 
 
 def write_weights(networks, data, options, calibration):
-    """gateway/src/cache/verification/network.ts reads it in this order. The states' mean and deviation go into the projection."""
+    """engine/native/kernels/src/comparison.rs takes it in this order. The states' mean and deviation go into the projection."""
     mean, deviation = torch.from_numpy(data.mean), torch.from_numpy(data.deviation)
     parts = []
     for network in networks:
@@ -334,6 +335,25 @@ def write_weights(networks, data, options, calibration):
         file.write(struct.pack("<I", len(text)) + text + values.tobytes())
 
 
+def read_weights():
+    """What is written, for states as they are. Returns the networks and the calibration."""
+    content = open(os.path.join(PRODUCT, "weights.bin"), "rb").read()
+    length = struct.unpack_from("<I", content)[0]
+    head = json.loads(content[4 : 4 + length])
+    values = torch.from_numpy(np.frombuffer(content, np.float32, offset=4 + length).copy())
+    networks = []
+    for _ in range(head["members"]):
+        network = Network(head["width"], head["extra"], head["d"], head["hidden"]).eval()
+        own = [network.project.weight, network.project.bias, network.key.weight, network.log_sharpness]
+        for layer in (network.compare, network.combine, network.output):
+            own += [layer.weight, layer.bias]
+        for parameter in own:
+            parameter.data, values = values[: parameter.numel()].view_as(parameter), values[parameter.numel() :]
+        network.log_sharpness.data = network.log_sharpness.log()
+        networks.append(network)
+    return networks, (head["slope"], head["offset"])
+
+
 def write_sample(networks, data, texts, options, calibration):
     lines = np.random.RandomState(7).permutation(len(data.groups))[:10]
     pairs = [(int(data.groups[line][a]), int(data.groups[line][b])) for line in lines for a, b in COUNTED[:5]]
@@ -349,6 +369,9 @@ def main():
     files = sorted(glob.glob(os.path.join(HERE, "data", "*.jsonl")))
     lines = [dict(json.loads(line), file=os.path.basename(path)[0]) for path in files for line in open(path)]
     data = Data(lines)
+    if options.sample:
+        networks, calibration = read_weights()
+        return write_sample(networks, data, data.texts, options, calibration)
     data.standardize()
     name = options.name or "verification"
     if not options.no_cv:

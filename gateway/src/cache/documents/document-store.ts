@@ -48,6 +48,8 @@ export interface DocumentStore {
   put(document: CacheDocument): Promise<void>;
   /** null where there is none any more. Finds what is put and not yet written. */
   get(id: string): Promise<CacheDocument | null>;
+  /** The same of several, read at once: by id, those that are there. */
+  getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>>;
   remove(ids: readonly string[]): Promise<void>;
   /** Removes all that match and were there when it was called. @returns how many */
   purge(filter: EntryFilter): Promise<number>;

@@ -92,13 +92,23 @@ export class RedisDocuments implements DocumentStore {
   }
 
   async get(id: string): Promise<CacheDocument | null> {
-    const unwritten = this.#queue.get(id);
-    if (unwritten !== undefined) return unwritten;
-    const [head = null, body = null, vector = null, signature = null] = await this.#availability.read(() =>
-      this.#redis.hmgetBuffer(this.#entryKey(id), 'head', 'body', 'vector', 'signature'),
+    return (await this.getAll([id])).get(id) ?? null;
+  }
+
+  async getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>> {
+    const { found, missing } = this.#queue.find(ids);
+    if (missing.length === 0) return found;
+    const fields = ['head', 'body', 'vector', 'signature'] as const;
+    // Asked at once, they go in one piece.
+    const entries = await this.#availability.read(() =>
+      Promise.all(missing.map((id) => this.#redis.hmgetBuffer(this.#entryKey(id), ...fields))),
     );
-    if (head === null || body === null) return null;
-    return storedDocument(String(head), String(body), something(vector), something(signature));
+    for (const [index, id] of missing.entries()) {
+      const [head = null, body = null, vector = null, signature = null] = entries[index] ?? [];
+      if (head === null || body === null) continue;
+      found.set(id, storedDocument(String(head), String(body), something(vector), something(signature)));
+    }
+    return found;
   }
 
   async remove(ids: readonly string[]): Promise<void> {

@@ -91,17 +91,24 @@ export class SqlDocuments implements DocumentStore {
   }
 
   async get(id: string): Promise<CacheDocument | null> {
-    const unwritten = this.#queue.get(id);
-    if (unwritten !== undefined) return unwritten;
-    const row = await this.#availability.read(() =>
+    return (await this.getAll([id])).get(id) ?? null;
+  }
+
+  async getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>> {
+    const { found, missing } = this.#queue.find(ids);
+    if (missing.length === 0) return found;
+    const rows = await this.#availability.read(() =>
       this.#database.reading
         .selectFrom('cache_entry as entry')
         .innerJoin('cache_body as body', 'body.sequence', 'entry.sequence')
-        .select(['entry.head', 'entry.vector', 'body.body', 'body.signature'])
-        .where('entry.id', '=', id)
-        .executeTakeFirst(),
+        .select(['entry.id', 'entry.head', 'entry.vector', 'body.body', 'body.signature'])
+        .where('entry.id', 'in', missing)
+        .execute(),
     );
-    return row === undefined ? null : storedDocument(row.head, row.body, row.vector, row.signature);
+    for (const { id, head, body, vector, signature } of rows) {
+      found.set(id, storedDocument(head, body, vector, signature));
+    }
+    return found;
   }
 
   async remove(ids: readonly string[]): Promise<void> {

@@ -60,11 +60,19 @@ export class WriteQueue {
     return batch.written;
   }
 
-  /** One that is not yet written. */
-  get(id: string): CacheDocument | undefined {
-    let found: CacheDocument | undefined;
-    for (const { documents } of this.#batches) found = documents.get(id) ?? found;
-    return found;
+  /** Those that are not yet written, and the ids of the others. */
+  find(ids: readonly string[]): {
+    readonly found: Map<string, CacheDocument>;
+    readonly missing: readonly string[];
+  } {
+    const found = new Map<string, CacheDocument>();
+    for (const { documents } of this.#batches) {
+      for (const id of ids) {
+        const document = documents.get(id);
+        if (document !== undefined) found.set(id, document);
+      }
+    }
+    return { found, missing: ids.filter((id) => !found.has(id)) };
   }
 
   /** Does something after all that was put, and all that was to be done, before. */

@@ -9,7 +9,7 @@ export interface Probe {
 /** Tells of two questions that are near each other whether they ask for the same. */
 export interface Verifier {
   /** What is kept of a question, so that later ones can be compared with it. */
-  sign(probe: Probe): Uint8Array;
+  sign(embedding: Embedding): Uint8Array;
   /** @returns the probability that `candidate`'s answer answers the probe, as estimated */
   verify(
     probe: Probe,
