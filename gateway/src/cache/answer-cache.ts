@@ -278,7 +278,7 @@ export class AnswerCache {
     const refused = refusal(question, category);
     if (refused !== null) return refused;
     // What was cut is not what was asked.
-    const whole = embedding === null || embedding.isCut ? null : embedding;
+    const whole = !question.mayBeSimilar || embedding?.isCut ? null : embedding;
     if (controls.reads && whole !== null) {
       const similar = await this.#similar(question, controls, category, whole);
       if (similar !== null) return similar;

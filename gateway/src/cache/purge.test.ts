@@ -56,7 +56,8 @@ const controls = (fields: object = {}): CacheControls => readControls({ cache: f
 function question(text: string, tenant = 'acme', model = 'base'): Question {
   const partition = `${tenant} ${model}`;
   return {
-    ...{ tenant, partition, exactKey: `${partition} ${text}`, text, temperature: 0, isMultiTurn: false },
+    ...{ tenant, partition, exactKey: `${partition} ${text}`, text, mayBeSimilar: true },
+    ...{ temperature: 0, isMultiTurn: false },
     model: { id: model, root: `root of ${model}`, mixture: null } as BackendModel,
   };
 }

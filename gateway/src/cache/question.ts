@@ -21,8 +21,10 @@ export interface Question {
   readonly partition: string;
   /** Of the whole request. */
   readonly exactKey: string;
-  /** What may be similar; null where nothing may. */
+  /** What it is about, by which its category is found; null where there is nothing to read. */
   readonly text: string | null;
+  /** Whether another text may ask for the same. */
+  readonly mayBeSimilar: boolean;
   readonly temperature: number;
   readonly isMultiTurn: boolean;
 }
@@ -38,7 +40,8 @@ export interface QuestionOptions {
 }
 
 /**
- * Takes a request apart into what must match exactly and the last user message, which may be similar. null: it cannot be kept.
+ * Takes a request apart into what must match exactly and the last user message, which may be similar; a prompt that is continued matches
+ * exactly or not at all. null: it cannot be kept.
  *
  * Keys are hashes of JSON arrays that begin with a tag: a JSON text can be read in one way only, so that no choice of names and texts
  * makes two requests' keys equal (lone surrogates are escaped, numbers are finite).
@@ -47,7 +50,7 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   const [first] = requests;
   if (first === undefined || !requests.every((request) => isKept(request, first))) return null;
   const { prompt, sampling, scheduling } = first;
-  const { text, rest } = partsOf(prompt);
+  const { text, exactText, rest } = partsOf(prompt);
   const identity = [
     'partition',
     tenant,
@@ -63,8 +66,9 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
     tenant,
     model,
     partition,
-    exactKey: digest(['request', partition, normalized(text)]),
+    exactKey: digest(['request', partition, exactText]),
     text,
+    mayBeSimilar: prompt.kind === 'chat' && text !== null,
     temperature: sampling.temperature,
     isMultiTurn: prompt.kind === 'chat' && prompt.messages.some(isEarlierTurn(prompt.messages.length - 1)),
   };
@@ -75,19 +79,30 @@ function isKept({ prompt, sampling, echo }: BackendRequest, first: BackendReques
   return prompt === first.prompt && sampling.logprobs === null && sampling.promptLogprobs === null && !echo;
 }
 
-/** The last user message, and all the rest of a prompt. */
-function partsOf(prompt: Prompt): { readonly text: string | null; readonly rest: unknown } {
+interface Parts {
+  readonly text: string | null;
+  /** Of the text, what the same request has in common with it. */
+  readonly exactText: string | null;
+  /** All else, which must match exactly. */
+  readonly rest: unknown;
+}
+
+/** What a prompt asks, and all the rest of it. */
+function partsOf(prompt: Prompt): Parts {
   switch (prompt.kind) {
     case 'text':
-      return { text: prompt.text, rest: ['text', prompt.specialTokens ?? true] };
+      // It is continued, from its last byte on, and instructions, examples and history may be anywhere in it.
+      return { text: prompt.text, exactText: prompt.text, rest: ['text', prompt.specialTokens ?? true] };
     case 'tokens':
-      return { text: null, rest: ['tokens', prompt.ids] };
+      return { text: null, exactText: null, rest: ['tokens', prompt.ids] };
     case 'chat': {
       const { messages, tools = null } = prompt;
       const last = messages.at(-1);
       // An answer to a tool's result is about the result.
-      if (last?.role !== 'user') return { text: null, rest: ['chat', messages, tools] };
-      return { text: last.content, rest: ['chat', messages.slice(0, -1), last.name ?? null, tools, 'user'] };
+      if (last?.role !== 'user') return { text: null, exactText: null, rest: ['chat', messages, tools] };
+      const { content, name = null } = last;
+      const rest = ['chat', messages.slice(0, -1), name, tools, 'user'];
+      return { text: content, exactText: normalized(content), rest };
     }
   }
 }
@@ -104,9 +119,9 @@ function samplingClass(sampling: SamplingParams, isSeeded: boolean): unknown {
   );
 }
 
-/** What makes no difference to anybody: how characters are composed, how lines end, space around all. */
-function normalized(text: string | null): string | null {
-  return text?.normalize('NFC').replaceAll('\r\n', '\n').trim() ?? null;
+/** A message without what makes no difference to anybody: how characters are composed, how lines end, space around all. */
+function normalized(text: string): string {
+  return text.normalize('NFC').replaceAll('\r\n', '\n').trim();
 }
 
 function digest(value: unknown): string {
