@@ -30,6 +30,8 @@ export interface Vectors {
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
+/** What asking the base model may take for a question, all candidates together; then those that are left do not count as the same. */
+const MOST_JUDGING_MILLISECONDS = 2_000;
 /** Entries that are taken out at once: a few milliseconds. */
 const PURGED_TOGETHER = 1_000;
 
@@ -318,6 +320,7 @@ export class AnswerCache {
       now: now(),
       accept: (id) => this.#isAcceptable(id, controls),
     });
+    const judgedUntil = performance.now() + MOST_JUDGING_MILLISECONDS;
     for (const { id, similarity } of candidates) {
       const entry = this.#entries.get(id);
       const age = entry === null ? null : this.#age(entry, controls);
@@ -328,9 +331,10 @@ export class AnswerCache {
       const document = await this.#read(entry);
       if (document === null) continue;
       const needed = Math.max(effective.strictness, own.strictness);
+      const asksModel = category.askModel || this.categoryOf(entry).askModel;
       const isSame =
         this.#isVerified(question, embedding, document, similarity, needed) &&
-        (!category.askModel || (await this.#isJudgedSame(question, document)));
+        (!asksModel || (await this.#isJudgedSame(question, document, judgedUntil)));
       if (!isSame) {
         this.economics.rejected({ tenant: question.tenant, category: category.name });
         continue;
@@ -365,11 +369,13 @@ export class AnswerCache {
     return isSame;
   }
 
-  async #isJudgedSame({ text }: Question, { question }: CacheDocument): Promise<boolean> {
+  /** @param until when it has to be known, by `performance.now()` */
+  async #isJudgedSame(asked: Question, { question }: CacheDocument, until: number): Promise<boolean> {
+    const { text, tenant, weight, cacheSalt } = asked;
     if (text === null || question === null) return false;
     const { judge, metrics } = this.#options;
     const started = performance.now();
-    const isSame = await judge.isSame(question, text);
+    const isSame = await judge.isSame(question, text, { tenant, weight, cacheSalt }, until - started);
     metrics.verified('model', isSame, (performance.now() - started) / 1000);
     return isSame;
   }

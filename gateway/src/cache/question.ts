@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Prompt, SamplingParams } from '@polylora/engine';
+import type { Prompt, SamplingParams, SchedulingParams } from '@polylora/engine';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 
 /** Why a request has nothing to do with the cache; it is told to whoever asks. */
@@ -16,6 +16,9 @@ export type BypassReason =
 /** What a request asks, as the cache sees it. */
 export interface Question {
   readonly tenant: string;
+  /** The tenant's share of the backend, and what keeps its prefixes apart. */
+  readonly weight: number;
+  readonly cacheSalt: string | null;
   readonly model: BackendModel;
   /** Of all that must match exactly. */
   readonly partition: string;
@@ -50,11 +53,12 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   const [first] = requests;
   if (first === undefined || !requests.every((request) => isKept(request, first))) return null;
   const { prompt, sampling, scheduling } = first;
+  const { weight, cacheSalt } = scheduling;
   const { text, exactText, rest } = partsOf(prompt);
   const identity = [
     'partition',
     tenant,
-    scheduling.cacheSalt,
+    cacheSalt,
     server,
     [model.root, model.fingerprint, model.mixture],
     rest,
@@ -64,6 +68,8 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   const partition = digest(identity);
   return {
     tenant,
+    weight,
+    cacheSalt,
     model,
     partition,
     exactKey: digest(['request', partition, exactText]),
