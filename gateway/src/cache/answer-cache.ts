@@ -153,16 +153,23 @@ export class AnswerCache {
     return found;
   }
 
-  /** Keeps an answer. Resolves when it can be found here; the store may have it a moment later. */
+  /**
+   * Keeps an answer. Resolves when it can be found here; the store may have it a moment later.
+   * @param id a new one
+   */
   async keep(
     question: Question,
     controls: CacheControls,
     { category, embedding }: Pick<Miss, 'category' | 'embedding'>,
     answer: StoredAnswer,
     computeSeconds: number,
+    id: string = randomUUID(),
   ): Promise<Entry> {
     const started = performance.now();
-    const document = this.#documentOf(question, controls, category, embedding, answer, computeSeconds);
+    const document = {
+      ...this.#documentOf(question, controls, category, embedding, answer, computeSeconds),
+      id,
+    };
     // A newer answer to the same request takes the old one's place.
     const old = this.#entries.exact(question.exactKey);
     if (old !== null) this.#forget([old.id], 'replaced');
@@ -423,7 +430,7 @@ export class AnswerCache {
     embedding: Embedding | null,
     answer: StoredAnswer,
     computeSeconds: number,
-  ): CacheDocument {
+  ): Omit<CacheDocument, 'id'> {
     const { verifier, now } = this.#options;
     const createdAt = now();
     const ttl = Math.min(ttlSeconds ?? category.ttlSeconds, category.ttlSeconds);
@@ -437,7 +444,6 @@ export class AnswerCache {
       (signature?.byteLength ?? 0);
     const { promptTokens, completionTokens } = tokensOf(answer);
     return {
-      id: randomUUID(),
       ...{ partition, exactKey, tenant, model: model.id, root: rootOf(model) },
       ...{ category: category.name, tags, createdAt, expiresAt: createdAt + ttl * 1000, bytes },
       ...{ computeSeconds, promptTokens, completionTokens },

@@ -114,7 +114,7 @@ export class CacheHost {
       metrics,
       logger,
       onSimilar: (hit, remake) => quality?.offer(hit, remake),
-      onSent: () => this.load.sent(),
+      onSent: (most) => this.load.sent(most),
     });
   }
 

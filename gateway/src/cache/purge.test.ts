@@ -56,7 +56,15 @@ const controls = (fields: object = {}): CacheControls => readControls({ cache: f
 function question(text: string, tenant = 'acme', model = 'base'): Question {
   const partition = `${tenant} ${model}`;
   return {
-    ...{ tenant, weight: 1, cacheSalt: null, partition, exactKey: `${partition} ${text}`, text, mayBeSimilar: true },
+    ...{
+      tenant,
+      weight: 1,
+      cacheSalt: null,
+      partition,
+      exactKey: `${partition} ${text}`,
+      text,
+      mayBeSimilar: true,
+    },
     ...{ temperature: 0, isMultiTurn: false },
     model: { id: model, root: `root of ${model}`, mixture: null } as BackendModel,
   };

@@ -1,11 +1,13 @@
 import { hash } from 'node:crypto';
-import type { Prompt, SamplingParams, SchedulingParams } from '@polylora/engine';
+import type { Prompt, SamplingParams } from '@polylora/engine';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 
 /** Why a request has nothing to do with the cache; it is told to whoever asks. */
 export type BypassReason =
   /** It wants what is not kept: logprobs, the prompt's text, answers to several prompts. */
   | 'unsupported'
+  /** It wants nothing that is kept, and nothing kept. */
+  | 'no-store'
   /** Its category is not cached. */
   | 'category'
   | 'temperature'

@@ -100,7 +100,11 @@ beforeEach(() => {
     judge: new ModelJudge(() => backend),
     now: () => 1_000_000,
   });
-  const index = new VectorIndex({ width: 2, schedule: (work) => void setImmediate(work), onWarning: () => {} });
+  const index = new VectorIndex({
+    width: 2,
+    schedule: (work) => void setImmediate(work),
+    onWarning: () => {},
+  });
   cache.setVectors({ index, encoder: 'd' });
 });
 
