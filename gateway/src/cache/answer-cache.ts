@@ -279,11 +279,15 @@ export class AnswerCache {
       const same = await this.#exact(question, controls);
       if (same !== null) return same;
     }
-    const embedding = await this.#embed(question);
-    const isKnown = named !== null || (embedding !== null && categories.isReady);
+    const [embedding, earlier] = await Promise.all([
+      this.#embed(question.text),
+      named === null ? this.#embed(question.earlier) : null,
+    ]);
+    const isRead = embedding !== null && (question.earlier === null || earlier !== null);
+    const isKnown = named !== null || (isRead && categories.isReady);
     if (!isKnown && this.#options.embedder !== null)
       return { kind: 'bypass', reason: 'unclassified', category: null };
-    const category = named ?? categories.of(embedding?.vector ?? null);
+    const category = named ?? this.#classified(embedding, earlier);
     const refused = refusal(question, category);
     if (refused !== null) return refused;
     // What was cut is not what was asked.
@@ -293,6 +297,13 @@ export class AnswerCache {
       if (similar !== null) return similar;
     }
     return { kind: 'miss', category, embedding: whole };
+  }
+
+  /** What was said before may be of what is not cached, whatever the last message is about. */
+  #classified(embedding: Embedding | null, earlier: Embedding | null): Category {
+    const { categories } = this.#options;
+    const before = earlier === null ? null : categories.of(earlier.vector);
+    return before?.enabled === false ? before : categories.of(embedding?.vector ?? null);
   }
 
   async #exact(question: Question, controls: CacheControls): Promise<Hit | Bypass | null> {
@@ -387,7 +398,7 @@ export class AnswerCache {
     return isSame;
   }
 
-  async #embed({ text }: Question): Promise<(Embedding & { readonly isCut: boolean }) | null> {
+  async #embed(text: string | null): Promise<(Embedding & { readonly isCut: boolean }) | null> {
     const { embedder, metrics } = this.#options;
     if (embedder === null || text === null) return null;
     const started = performance.now();

@@ -63,6 +63,7 @@ function question(text: string, tenant = 'acme', model = 'base'): Question {
       partition,
       exactKey: `${partition} ${text}`,
       text,
+      earlier: null,
       mayBeSimilar: true,
     },
     ...{ temperature: 0, isMultiTurn: false },

@@ -173,6 +173,15 @@ test('an answer to a tool, and token ids, are only found by the same request', (
   expect(ask({ prompt: { kind: 'tokens', ids: [1] } })!.text).toBeNull();
 });
 
+test('what its user has said before is read, and not what others have', () => {
+  expect(ask()!.earlier).toBeNull();
+  const asked = ask({
+    prompt: chat(['system', 's'], ['user', 'a'], ['assistant', 'b'], ['user', 'c'], ['user', 'd']),
+  });
+  expect(asked).toMatchObject({ text: 'd', earlier: 'a\nc' });
+  expect(ask({ prompt: chat(['user', 'a'.repeat(5_000)], ['user', 'b']) })!.earlier).toHaveLength(4_096);
+});
+
 test('only what was said before makes a conversation', () => {
   expect(ask()!.isMultiTurn).toBe(false);
   expect(ask({ prompt: chat(['user', 'a'], ['user', 'b']) })!.isMultiTurn).toBe(true);

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Prompt, SamplingParams } from '@polylora/engine';
+import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 
 /** Why a request has nothing to do with the cache; it is told to whoever asks. */
@@ -28,6 +28,8 @@ export interface Question {
   readonly exactKey: string;
   /** What it is about, by which its category is found; null where there is nothing to read. */
   readonly text: string | null;
+  /** What its user has said before, as far as a category can be found by it; null: nothing. */
+  readonly earlier: string | null;
   /** Whether another text may ask for the same. */
   readonly mayBeSimilar: boolean;
   readonly temperature: number;
@@ -56,7 +58,7 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   if (first === undefined || !requests.every((request) => isKept(request, first))) return null;
   const { prompt, sampling, scheduling } = first;
   const { weight, cacheSalt } = scheduling;
-  const { text, exactText, rest } = partsOf(prompt);
+  const { text, earlier, exactText, rest } = partsOf(prompt);
   const identity = [
     'partition',
     tenant,
@@ -76,6 +78,7 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
     partition,
     exactKey: digest(['request', partition, exactText]),
     text,
+    earlier,
     mayBeSimilar: prompt.kind === 'chat' && text !== null,
     temperature: sampling.temperature,
     isMultiTurn: prompt.kind === 'chat' && prompt.messages.some(isEarlierTurn(prompt.messages.length - 1)),
@@ -89,6 +92,7 @@ function isKept({ prompt, sampling, echo }: BackendRequest, first: BackendReques
 
 interface Parts {
   readonly text: string | null;
+  readonly earlier: string | null;
   /** Of the text, what the same request has in common with it. */
   readonly exactText: string | null;
   /** All else, which must match exactly. */
@@ -100,19 +104,32 @@ function partsOf(prompt: Prompt): Parts {
   switch (prompt.kind) {
     case 'text':
       // It is continued, from its last byte on, and instructions, examples and history may be anywhere in it.
-      return { text: prompt.text, exactText: prompt.text, rest: ['text', prompt.specialTokens ?? true] };
+      return {
+        ...{ text: prompt.text, earlier: null, exactText: prompt.text },
+        rest: ['text', prompt.specialTokens ?? true],
+      };
     case 'tokens':
-      return { text: null, exactText: null, rest: ['tokens', prompt.ids] };
+      return { text: null, earlier: null, exactText: null, rest: ['tokens', prompt.ids] };
     case 'chat': {
       const { messages, tools = null } = prompt;
       const last = messages.at(-1);
       // An answer to a tool's result is about the result.
-      if (last?.role !== 'user') return { text: null, exactText: null, rest: ['chat', messages, tools] };
+      if (last?.role !== 'user')
+        return { text: null, earlier: null, exactText: null, rest: ['chat', messages, tools] };
       const { content, name = null } = last;
-      const rest = ['chat', messages.slice(0, -1), name, tools, 'user'];
-      return { text: content, exactText: normalized(content), rest };
+      const before = messages.slice(0, -1);
+      const rest = ['chat', before, name, tools, 'user'];
+      return { text: content, earlier: saidByUser(before), exactText: normalized(content), rest };
     }
   }
+}
+
+/** More of it the embedding model would not read. */
+const MOST_EARLIER_CHARACTERS = 4_096;
+
+function saidByUser(messages: readonly ChatMessage[]): string | null {
+  const said = messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+  return said.length === 0 ? null : said.join('\n').slice(0, MOST_EARLIER_CHARACTERS);
 }
 
 function isEarlierTurn(last: number) {
