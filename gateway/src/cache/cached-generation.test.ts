@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { Random } from '../../../benchmarks/src/simulation/random.ts';
 import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
 import { type Reservation, UNLIMITED } from '../admission/admission.ts';
 import type { Asked } from '../admission/asked.ts';
@@ -336,6 +338,83 @@ describe('a question that is not to be looked up', () => {
     expect(embedded.count).toBe(0);
     expect(cache.size).toBe(0);
   });
+});
+
+/** A client that may leave. */
+function leaving(): Client & { leave(): void } {
+  const listeners = new Set<() => void>();
+  return {
+    hasLeft: false,
+    onLeave(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    leave() {
+      Object.assign(this, { hasLeft: true });
+      for (const listener of [...listeners]) listener();
+    },
+  };
+}
+
+describe('whoever leaves', () => {
+  it('leaves the others what is made, also where it was the first', async () => {
+    const open = close();
+    const client = leaving();
+    const first = ask('q', {}, { client });
+    const others = [ask('q'), ask('q')];
+    await expect.poll(() => backend.asked).toBe(1);
+    client.leave();
+    open();
+    expect(await Promise.all(others)).toMatchObject([{ text: 'answer 1' }, { text: 'answer 1' }]);
+    await first;
+    expect(backend.asked).toBe(1);
+  });
+
+  it('or may not, or has no more time: all that was held is settled, and nothing is left over', async () => {
+    const random = new Random(7);
+    let [held, most] = [0, 0];
+    const reserve = ({ completionTokens }: Asked): Reservation => {
+      if (random.next() < (completionTokens > 0 ? 0.3 : 0.05))
+        throw new ApiError('insufficient_quota', 'The budget of your key has no room.');
+      held += 1;
+      most = Math.max(most, held);
+      let isSettled = false;
+      const settle = () => {
+        if (!isSettled) held -= 1;
+        isSettled = true;
+      };
+      return { headers: {}, holdsTokens: false, settle };
+    };
+    const asks = Array.from({ length: 400 }, async (_, i) => {
+      await sleep(random.next() * 200);
+      backend.gate = sleep(random.next() * 10);
+      backend.failure = random.next() < 0.2 ? 'gone' : null;
+      const client = leaving();
+      if (random.next() < 0.3) setTimeout(() => client.leave(), random.next() * 20);
+      const options = { client, reserve, ...(random.next() < 0.3 ? { timeoutSeconds: 0.005 } : {}) };
+      const asked = ask(`q ${i % 40}`, random.next() < 0.2 ? { 'no-cache': true } : {}, options);
+      return asked.then(
+        ({ text }) => text !== '',
+        (error: unknown) => error instanceof ApiError,
+      );
+    });
+    expect(await Promise.all(asks)).toEqual(asks.map(() => true));
+    expect(most).toBeGreaterThan(5);
+    await expect.poll(() => [held, generation.flights]).toEqual([0, 0]);
+    backend.failure = null;
+    for (let i = 0; i < 40; i++) expect((await ask(`q ${i}`)).text).toMatch(/^answer/);
+  });
+});
+
+it('what is purged while it is made is kept when it is done, and can be reported', async () => {
+  const open = close();
+  const asked = [ask('q'), ask('q')] as const;
+  await expect.poll(() => backend.asked).toBe(1);
+  expect(await cache.purge({}, false)).toEqual({ entries: 0, bytes: 0 });
+  open();
+  const { state } = await asked[1];
+  const [entry] = [...cache.entries()];
+  expect(state).toContain(`id=${entry?.id}`);
 });
 
 it('what nobody waits for is no load', async () => {
