@@ -19,6 +19,7 @@ import type { SentRequest, Work } from './load-controller.ts';
 import { type Question, questionOf } from './question.ts';
 import { RequestHold } from './request-hold.ts';
 import { AnswerCollector, replay, tokensOf } from './stored-answer.ts';
+import { TimeLimit } from './time-limit.ts';
 
 const CACHE_HEADER = 'x-polylora-cache';
 
@@ -67,8 +68,7 @@ export interface CachedGenerationOptions {
 
 /** A request that waits for its answer. */
 interface Asking extends CachedRequest {
-  /** When its own time is over, by `performance.now()`. */
-  readonly until: number;
+  readonly limit: TimeLimit;
 }
 
 /** Told to those who wait for an answer that they may not share: each then makes its own. */
@@ -122,10 +122,9 @@ export class CachedGeneration {
       this.#options.metrics.looked('bypass', null, null);
       return this.#bypass(request, 'no-store', null);
     }
-    const until =
-      performance.now() + 1000 * (requests[0]!.scheduling.timeoutSeconds ?? Number.POSITIVE_INFINITY);
+    const limit = new TimeLimit(generation);
     const hold = await RequestHold.of(generation);
-    const asking = { ...request, generation: hold.generation, until };
+    const asking = { ...request, generation: hold.generation, limit };
     try {
       // Who wants it made anew does not wait for another's.
       const answer = await (controls.reads
@@ -153,7 +152,7 @@ export class CachedGeneration {
       const joined = await this.#join(asking, question, flight);
       if (!('error' in joined)) return joined;
       const { error } = joined;
-      asking = withTimeLeft(asking);
+      asking = { ...request, generation: request.limit.left(request.generation) };
       if (error === NOT_SHARED) return this.#lead(asking, question, null);
       if (error instanceof ApiError && OWN_FAILURES.has(error.code)) continue;
       if (hasFailed) throw error;
@@ -174,7 +173,7 @@ export class CachedGeneration {
       () => null,
       (error: unknown) => ({ error }),
     );
-    const failure = await inTime(request, begun).catch((error: unknown) => {
+    const failure = await request.limit.within(begun).catch((error: unknown) => {
       leave();
       throw error;
     });
@@ -425,40 +424,6 @@ async function remade(generation: GenerationOptions): Promise<StoredAnswer | nul
   const collector = new AnswerCollector();
   for (const event of await generateWhole(unhurried(generation))) collector.take(event);
   return collector.answer(generation.requests.length);
-}
-
-/** @throws ApiError deadline_exceeded where a request has to wait longer than it may */
-async function inTime<T>(request: Asking, waited: Promise<T>): Promise<T> {
-  if (request.until === Number.POSITIVE_INFINITY) return waited;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(tooLate()), Math.max(0, request.until - performance.now()));
-  });
-  try {
-    return await Promise.race([waited, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** A request that has waited already. @throws ApiError deadline_exceeded where its time is over */
-function withTimeLeft(request: Asking): Asking {
-  const { until, generation } = request;
-  if (until === Number.POSITIVE_INFINITY) return request;
-  const milliseconds = Math.floor(until - performance.now());
-  if (milliseconds <= 0) throw tooLate();
-  const requests = generation.requests.map((each) => ({
-    ...each,
-    scheduling: { ...each.scheduling, timeoutSeconds: milliseconds / 1000 },
-  }));
-  return { ...request, generation: { ...generation, requests } };
-}
-
-function tooLate(): ApiError {
-  return new ApiError(
-    'deadline_exceeded',
-    "The request waited longer than its 'timeout' for an answer that is being made.",
-  );
 }
 
 /** Choices are made at the same time, and what a prefix cache has is not read. */
