@@ -422,7 +422,7 @@ export class AnswerCache {
     const ageSeconds = Math.max(0, now() - entry.createdAt) / 1000;
     if (maxAgeSeconds !== null && ageSeconds > maxAgeSeconds) return null;
     const fresh = freshSeconds(entry, category, categories.effective(category).ttlSeconds);
-    if (ageSeconds >= fresh + category.staleSeconds) return null;
+    if (ageSeconds >= fresh + staleSeconds(entry, category)) return null;
     return { ageSeconds, isStale: ageSeconds >= fresh };
   }
 
@@ -431,7 +431,7 @@ export class AnswerCache {
     const category = this.#options.categories.get(entry.category);
     const longest = Math.max(category.ttlSeconds, category.adaptive?.mostTtlSeconds ?? 0);
     const fresh = freshSeconds(entry, category, longest);
-    return entry.createdAt + (fresh + category.staleSeconds) * 1000;
+    return entry.createdAt + (fresh + staleSeconds(entry, category)) * 1000;
   }
 
   #documentOf(
@@ -551,14 +551,24 @@ export function partsOfRoot(root: string): readonly string[] | null {
   return root.startsWith(MIXTURE) ? root.slice(MIXTURE.length).split('+') : null;
 }
 
+type Kept = Pick<Entry, 'createdAt' | 'expiresAt'>;
+
 /** How long an answer is as good as new: its category's time, or its own where it was kept for less. */
-function freshSeconds(
-  { createdAt, expiresAt }: Pick<Entry, 'createdAt' | 'expiresAt'>,
-  { ttlSeconds }: Category,
-  longest: number,
-): number {
-  const own = (expiresAt - createdAt) / 1000;
-  return own < ttlSeconds ? own : longest;
+function freshSeconds(entry: Kept, category: Category, longest: number): number {
+  return isKeptForLess(entry, category) ? ownSeconds(entry) : longest;
+}
+
+/** For how long after that it is still given: whoever chose a shorter time wants it no longer. */
+function staleSeconds(entry: Kept, category: Category): number {
+  return isKeptForLess(entry, category) ? 0 : category.staleSeconds;
+}
+
+function isKeptForLess(entry: Kept, { ttlSeconds }: Category): boolean {
+  return ownSeconds(entry) < ttlSeconds;
+}
+
+function ownSeconds({ createdAt, expiresAt }: Kept): number {
+  return (expiresAt - createdAt) / 1000;
 }
 
 function isMeant(entry: Entry, { id, tenant, model, root, category, tag }: EntryFilter): boolean {

@@ -235,6 +235,12 @@ describe('a stale answer', () => {
     expect(backend.asked).toBe(6 + 5);
   });
 
+  it('is not given where its time was chosen for it', async () => {
+    await ask('q', { category: 'stale', ttl: 0 });
+    now += 500;
+    expect((await ask('q', { category: 'stale' })).state).toBe('miss; category=stale');
+  });
+
   it('stays where nothing comes of making it anew', async () => {
     const stale = { category: 'stale' };
     await ask('q', stale);
