@@ -102,6 +102,21 @@ describe('a tenant that is removed', () => {
   });
 });
 
+it('each request counts once, found or not, and one too many is refused before anything is looked up', async () => {
+  const { key } = await administer(gateway, 'keys', {
+    tenant: 'globex',
+    limits: { requests_per_minute: 3, concurrent_requests: 1 },
+  });
+  const states: string[] = [];
+  for (let i = 0; i < 3; i++) states.push((await ask(key, 'How often may I ask?')).state.split(';')[0] ?? '');
+  expect(states).toEqual(['miss', 'hit', 'hit']);
+  const lookups = () => metrics().then((text) => series(text, 'polylora_cache_lookups_total{'));
+  const before = await lookups();
+  await expect(ask(key, 'How often may I ask?')).rejects.toThrow(/requests per minute/);
+  await expect(ask(key, 'And something else?')).rejects.toThrow(/requests per minute/);
+  expect(await lookups()).toBe(before);
+});
+
 describe('entries', () => {
   it('are listed the newest first, by each filter, in pages, each tenant its own', async () => {
     await fill();
