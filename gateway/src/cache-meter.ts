@@ -46,8 +46,9 @@ export class CacheMeter implements CacheMetrics {
 
   looked(result: LookupResult, category: string | null, seconds: number | null): void {
     const { count, observe } = this.#options;
-    count('cacheLookups', 1, { result, category: category ?? NO_CATEGORY });
-    if (seconds !== null) observe('cacheLookupTime', seconds, { result });
+    const labels = { result, category: category ?? NO_CATEGORY };
+    count('cacheLookups', 1, labels);
+    if (seconds !== null) observe('cacheLookupTime', seconds, labels);
   }
 
   embedded(isMade: boolean, seconds: number): void {

@@ -338,8 +338,8 @@ export const METRICS = {
   cacheLookupTime: {
     kind: 'histogram',
     name: 'polylora_cache_lookup_seconds',
-    help: 'How long it took to look for an answer, with the embedding of its question; none of those that were shared.',
-    labels: ['result'],
+    help: 'How long it took to look for an answer, with the embedding of its question; none of those that were shared. `category` as with the lookups.',
+    labels: ['result', 'category'],
     buckets: LOOKUP_SECONDS,
   },
   cacheEmbeddingTime: {
@@ -461,7 +461,7 @@ export const METRICS = {
   cacheFalseHits: {
     kind: 'gauge',
     name: 'polylora_cache_false_hit_rate',
-    help: 'Share of answers to similar questions that were wrong, by those that were checked or reported lately: the `estimate`, and the ends of its interval of 95 %, `low` and `high`. Not there before the first check.',
+    help: 'Share of answers to similar questions that were wrong, by those that were checked lately, which are drawn by chance: the `estimate`, and the ends of its interval of 95 %, `low` and `high`. Not there before the first check.',
     labels: ['category', 'bound'],
   },
   cacheChecks: {

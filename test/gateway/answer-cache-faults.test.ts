@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Door, startDoor } from '../support/door.ts';
-import { type Gateway, startGateway, until } from '../support/gateway.ts';
+import { type Gateway, metric, startGateway, until } from '../support/gateway.ts';
 import { HAS_REDIS, type RedisServer, startRedis } from '../support/redis.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 
@@ -108,6 +108,15 @@ describe('a backend that fails', () => {
     answer = (response) => says(response, 'whole');
     expect(await ask(gateway, question)).toMatchObject({ status: 200, content: 'whole' });
   });
+});
+
+it('how long answers wait before another server is told, also of those that come whole', async () => {
+  const gateway = await start();
+  for (let i = 0; i < 5; i++) await ask(gateway, fresh());
+  expect(await metric(gateway, 'polylora_cache_wait_seconds')).toBeLessThan(0.2);
+  answer = (response) => setTimeout(() => says(response, 'late'), 1_500);
+  await Promise.all([ask(gateway, fresh()), ask(gateway, fresh())]);
+  expect(await metric(gateway, 'polylora_cache_wait_seconds')).toBeGreaterThan(0.5);
 });
 
 describe.skipIf(!HAS_REDIS)('two servers of one store', () => {

@@ -246,6 +246,24 @@ describe('a category', () => {
     }
   });
 
+  it('that is not cached is found out by what was said before, too', async () => {
+    const messages = [
+      {
+        role: 'user',
+        content:
+          'I have a strong pain in my chest and a fever since yesterday. What are the symptoms of pneumonia?',
+      },
+      { role: 'assistant', content: 'See a doctor.' },
+      { role: 'user', content: 'How do I reverse a list in Python?' },
+    ];
+    expect((await ask('', { headers: {}, messages })).state).toBe(
+      'bypass; reason=category; category=medical',
+    );
+    expect((await ask('', { headers: {}, messages: messages.slice(2) })).state).toMatch(
+      /^(miss|hit); .*category=code/,
+    );
+  });
+
   it('forgets after its time, or gives what is stale while it makes another', async () => {
     const [short, stale] = [fresh(), fresh()];
     await ask(short, of('short'));

@@ -102,6 +102,21 @@ describe('a tenant that is removed', () => {
   });
 });
 
+it('each request counts once, found or not, and one too many is refused before anything is looked up', async () => {
+  const { key } = await administer(gateway, 'keys', {
+    tenant: 'globex',
+    limits: { requests_per_minute: 3, concurrent_requests: 1 },
+  });
+  const states: string[] = [];
+  for (let i = 0; i < 3; i++) states.push((await ask(key, 'How often may I ask?')).state.split(';')[0] ?? '');
+  expect(states).toEqual(['miss', 'hit', 'hit']);
+  const lookups = () => metrics().then((text) => series(text, 'polylora_cache_lookups_total{'));
+  const before = await lookups();
+  await expect(ask(key, 'How often may I ask?')).rejects.toThrow(/requests per minute/);
+  await expect(ask(key, 'And something else?')).rejects.toThrow(/requests per minute/);
+  expect(await lookups()).toBe(before);
+});
+
 describe('entries', () => {
   it('are listed the newest first, by each filter, in pages, each tenant its own', async () => {
     await fill();
@@ -333,7 +348,7 @@ describe('metrics and the log', () => {
     expect([made('hit_exact'), made('miss'), made('bypass'), made('hit_shared')]).toEqual([1, 2, 1, 2]);
     expect(series(after, 'polylora_cache_lookups_total{result="bypass",category="-"}')).toBeGreaterThan(0);
     expect(
-      series(after, 'polylora_cache_lookup_seconds_bucket{le="0.001",result="hit_exact"}'),
+      series(after, 'polylora_cache_lookup_seconds_bucket{le="0.001",result="hit_exact"'),
     ).toBeGreaterThan(0);
     expect(series(after, 'polylora_cache_entries{category="factual"}')).toBe(2);
     expect(series(after, 'polylora_cache_evictions_total{reason="replaced"}')).toBeGreaterThan(0);
@@ -458,15 +473,23 @@ describe('with an embedding model', () => {
     expect(series(text, 'polylora_cache_index_bytes ')).toBeGreaterThan(384);
     expect(series(text, 'polylora_cache_embedding_seconds_count{outcome="made"}')).toBe(2);
     expect(series(text, 'polylora_cache_verification_seconds_count{by="verifier",outcome="same"}')).toBe(1);
-    expect(series(text, 'polylora_cache_lookup_seconds_count{result="hit_similar"}')).toBe(1);
+    expect(series(text, 'polylora_cache_lookup_seconds_count{result="hit_similar",category="factual"}')).toBe(
+      1,
+    );
 
     // Without keys each token is a tenant; only the operator's key administers.
     expect((await call('theirs', 'POST', `v1/cache/entries/${similar.id}/report`)).status).toBe(404);
     expect((await call('mine', 'GET', 'admin/v1/cache')).status).toBe(401);
     expect((await call('mine', 'POST', `v1/cache/entries/${similar.id}/report`)).status).toBe(200);
     const after = await metrics();
-    expect(series(after, 'polylora_cache_false_hit_rate{category="factual",bound="estimate"}')).toBe(1);
-    expect(series(after, 'polylora_cache_false_hit_checks{category="factual"}')).toBe(1);
+    expect(series(after, 'polylora_cache_reports_total{category="factual"}')).toBe(1);
+    // Who reports has chosen what to look at: that says nothing of a share.
+    expect(after).not.toContain('polylora_cache_false_hit_rate{');
+    expect(series(after, 'polylora_cache_false_hit_checks{category="factual"}')).toBe(0);
+    const { categories } = (await call(OPERATOR_KEY, 'GET', 'admin/v1/cache')).json;
+    expect(categories.find(({ name }: Json) => name === 'factual')).toMatchObject({
+      ...{ reports: 1, false_hits: { checked: 0 } },
+    });
     expect(series(after, 'polylora_cache_index_entries ')).toBe(0);
   });
 });

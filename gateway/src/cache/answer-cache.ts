@@ -30,6 +30,8 @@ export interface Vectors {
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
+/** What asking the base model may take for a question, all candidates together; then those that are left do not count as the same. */
+const MOST_JUDGING_MILLISECONDS = 2_000;
 /** Entries that are taken out at once: a few milliseconds. */
 const PURGED_TOGETHER = 1_000;
 
@@ -151,16 +153,23 @@ export class AnswerCache {
     return found;
   }
 
-  /** Keeps an answer. Resolves when it can be found here; the store may have it a moment later. */
+  /**
+   * Keeps an answer. Resolves when it can be found here; the store may have it a moment later.
+   * @param id a new one
+   */
   async keep(
     question: Question,
     controls: CacheControls,
     { category, embedding }: Pick<Miss, 'category' | 'embedding'>,
     answer: StoredAnswer,
     computeSeconds: number,
+    id: string = randomUUID(),
   ): Promise<Entry> {
     const started = performance.now();
-    const document = this.#documentOf(question, controls, category, embedding, answer, computeSeconds);
+    const document = {
+      ...this.#documentOf(question, controls, category, embedding, answer, computeSeconds),
+      id,
+    };
     // A newer answer to the same request takes the old one's place.
     const old = this.#entries.exact(question.exactKey);
     if (old !== null) this.#forget([old.id], 'replaced');
@@ -270,20 +279,31 @@ export class AnswerCache {
       const same = await this.#exact(question, controls);
       if (same !== null) return same;
     }
-    const embedding = await this.#embed(question);
-    const isKnown = named !== null || (embedding !== null && categories.isReady);
+    const [embedding, earlier] = await Promise.all([
+      this.#embed(question.text),
+      named === null ? this.#embed(question.earlier) : null,
+    ]);
+    const isRead = embedding !== null && (question.earlier === null || earlier !== null);
+    const isKnown = named !== null || (isRead && categories.isReady);
     if (!isKnown && this.#options.embedder !== null)
       return { kind: 'bypass', reason: 'unclassified', category: null };
-    const category = named ?? categories.of(embedding?.vector ?? null);
+    const category = named ?? this.#classified(embedding, earlier);
     const refused = refusal(question, category);
     if (refused !== null) return refused;
     // What was cut is not what was asked.
-    const whole = embedding === null || embedding.isCut ? null : embedding;
+    const whole = !question.mayBeSimilar || embedding?.isCut ? null : embedding;
     if (controls.reads && whole !== null) {
       const similar = await this.#similar(question, controls, category, whole);
       if (similar !== null) return similar;
     }
     return { kind: 'miss', category, embedding: whole };
+  }
+
+  /** What was said before may be of what is not cached, whatever the last message is about. */
+  #classified(embedding: Embedding | null, earlier: Embedding | null): Category {
+    const { categories } = this.#options;
+    const before = earlier === null ? null : categories.of(earlier.vector);
+    return before?.enabled === false ? before : categories.of(embedding?.vector ?? null);
   }
 
   async #exact(question: Question, controls: CacheControls): Promise<Hit | Bypass | null> {
@@ -326,15 +346,17 @@ export class AnswerCache {
       return similarity < this.#leastSimilarity(own) ? [] : [{ entry, own, similarity }];
     });
     const documents = await this.#read(near.map(({ entry }) => entry));
+    const judgedUntil = performance.now() + MOST_JUDGING_MILLISECONDS;
     for (const { entry, own, similarity } of near) {
       const document = documents.get(entry.id);
       // It may have been taken out meanwhile.
       const age = this.#entries.get(entry.id) === null ? null : this.#age(entry, controls);
       if (document === undefined || age === null) continue;
       const needed = Math.max(effective.strictness, own.strictness);
+      const asksModel = category.askModel || this.categoryOf(entry).askModel;
       const isSame =
         this.#isVerified(question, embedding, document, similarity, needed) &&
-        (!category.askModel || (await this.#isJudgedSame(question, document)));
+        (!asksModel || (await this.#isJudgedSame(question, document, judgedUntil)));
       if (!isSame) {
         this.economics.rejected({ tenant: question.tenant, category: category.name });
         continue;
@@ -369,16 +391,18 @@ export class AnswerCache {
     return isSame;
   }
 
-  async #isJudgedSame({ text }: Question, { question }: CacheDocument): Promise<boolean> {
+  /** @param until when it has to be known, by `performance.now()` */
+  async #isJudgedSame(asked: Question, { question }: CacheDocument, until: number): Promise<boolean> {
+    const { text, tenant, weight, cacheSalt } = asked;
     if (text === null || question === null) return false;
     const { judge, metrics } = this.#options;
     const started = performance.now();
-    const isSame = await judge.isSame(question, text);
+    const isSame = await judge.isSame(question, text, { tenant, weight, cacheSalt }, until - started);
     metrics.verified('model', isSame, (performance.now() - started) / 1000);
     return isSame;
   }
 
-  async #embed({ text }: Question): Promise<(Embedding & { readonly isCut: boolean }) | null> {
+  async #embed(text: string | null): Promise<(Embedding & { readonly isCut: boolean }) | null> {
     const { embedder, metrics } = this.#options;
     if (embedder === null || text === null) return null;
     const started = performance.now();
@@ -402,7 +426,7 @@ export class AnswerCache {
     const ageSeconds = Math.max(0, now() - entry.createdAt) / 1000;
     if (maxAgeSeconds !== null && ageSeconds > maxAgeSeconds) return null;
     const fresh = freshSeconds(entry, category, categories.effective(category).ttlSeconds);
-    if (ageSeconds >= fresh + category.staleSeconds) return null;
+    if (ageSeconds >= fresh + staleSeconds(entry, category)) return null;
     return { ageSeconds, isStale: ageSeconds >= fresh };
   }
 
@@ -411,7 +435,7 @@ export class AnswerCache {
     const category = this.#options.categories.get(entry.category);
     const longest = Math.max(category.ttlSeconds, category.adaptive?.mostTtlSeconds ?? 0);
     const fresh = freshSeconds(entry, category, longest);
-    return entry.createdAt + (fresh + category.staleSeconds) * 1000;
+    return entry.createdAt + (fresh + staleSeconds(entry, category)) * 1000;
   }
 
   #documentOf(
@@ -421,7 +445,7 @@ export class AnswerCache {
     embedding: Embedding | null,
     answer: StoredAnswer,
     computeSeconds: number,
-  ): CacheDocument {
+  ): Omit<CacheDocument, 'id'> {
     const { verifier, now } = this.#options;
     const createdAt = now();
     const ttl = Math.min(ttlSeconds ?? category.ttlSeconds, category.ttlSeconds);
@@ -435,7 +459,6 @@ export class AnswerCache {
       (signature?.byteLength ?? 0);
     const { promptTokens, completionTokens } = tokensOf(answer);
     return {
-      id: randomUUID(),
       ...{ partition, exactKey, tenant, model: model.id, root: rootOf(model) },
       ...{ category: category.name, tags, createdAt, expiresAt: createdAt + ttl * 1000, bytes },
       ...{ computeSeconds, promptTokens, completionTokens },
@@ -536,14 +559,24 @@ export function partsOfRoot(root: string): readonly string[] | null {
   return root.startsWith(MIXTURE) ? root.slice(MIXTURE.length).split('+') : null;
 }
 
+type Kept = Pick<Entry, 'createdAt' | 'expiresAt'>;
+
 /** How long an answer is as good as new: its category's time, or its own where it was kept for less. */
-function freshSeconds(
-  { createdAt, expiresAt }: Pick<Entry, 'createdAt' | 'expiresAt'>,
-  { ttlSeconds }: Category,
-  longest: number,
-): number {
-  const own = (expiresAt - createdAt) / 1000;
-  return own < ttlSeconds ? own : longest;
+function freshSeconds(entry: Kept, category: Category, longest: number): number {
+  return isKeptForLess(entry, category) ? ownSeconds(entry) : longest;
+}
+
+/** For how long after that it is still given: whoever chose a shorter time wants it no longer. */
+function staleSeconds(entry: Kept, category: Category): number {
+  return isKeptForLess(entry, category) ? 0 : category.staleSeconds;
+}
+
+function isKeptForLess(entry: Kept, { ttlSeconds }: Category): boolean {
+  return ownSeconds(entry) < ttlSeconds;
+}
+
+function ownSeconds({ createdAt, expiresAt }: Kept): number {
+  return (expiresAt - createdAt) / 1000;
 }
 
 function isMeant(entry: Entry, { id, tenant, model, root, category, tag }: EntryFilter): boolean {

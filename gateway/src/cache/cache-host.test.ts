@@ -3,20 +3,24 @@ import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../../../test/support/gateway.ts';
 import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
+import type { BackendModel } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
 import { Metrics } from '../metrics.ts';
+import type { JsonObject } from '../openai/fields.ts';
 import { SteadyClock } from '../steady-clock.ts';
-import { CacheHost } from './cache-host.ts';
+import { CacheHost, type CacheSettings } from './cache-host.ts';
 import { StoreUnavailable } from './documents/document-store.ts';
 import type { CacheDocument } from './entry.ts';
 
 let documents: MemoryDocuments;
 let metrics: Metrics;
 let host: CacheHost;
+let categories: Pick<CacheSettings, 'cacheModelCategories' | 'cacheRouteCategories'>;
 
 beforeEach(async () => {
   documents = new MemoryDocuments();
   metrics = new Metrics(new Registry());
+  categories = { cacheModelCategories: {}, cacheRouteCategories: {} };
   for (const [id, tenant] of [
     ['mine', 'acme'],
     ['theirs', 'globex'],
@@ -30,7 +34,7 @@ beforeEach(async () => {
     },
     server: 'test',
     backend: () => new StartingBackend(),
-    settings: () => ({ cacheCategories: {}, cacheModelCategories: {}, cacheTargetQueueMs: 500 }),
+    settings: () => ({ cacheCategories: {}, ...categories, cacheTargetQueueMs: 500 }),
     clock: new SteadyClock(),
     metrics: metrics.cache,
     logger: pino({ level: 'silent' }),
@@ -85,6 +89,19 @@ describe('a report', () => {
     expect(documents.documents.has('mine')).toBe(false);
     expect(await rendered()).toContain('polylora_cache_reports_total{category="code"} 1');
   });
+});
+
+it('a category is what the request says, then the model, then the route', () => {
+  const model = { id: 'acme/sql', parent: 'base', mixture: null } as BackendModel;
+  const header = () => undefined;
+  const of = (body: JsonObject) => host.controls(body, model, '/v1/completions', header).category;
+  expect(of({})).toBe(null);
+  categories = { ...categories, cacheRouteCategories: { '/v1/completions': 'math' } };
+  expect(of({})).toBe('math');
+  expect(host.controls({}, model, '/v1/responses', header).category).toBe(null);
+  categories = { ...categories, cacheModelCategories: { 'acme/*': 'code' } };
+  expect(of({})).toBe('code');
+  expect(of({ cache: { category: 'factual' } })).toBe('factual');
 });
 
 it('tells whether its store is there', async () => {

@@ -13,7 +13,7 @@ import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cache
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
 import { Classifier } from './categories/classifier.ts';
-import { type CacheControls, readControls } from './controls.ts';
+import { type CacheControls, type CachedRoute, readControls } from './controls.ts';
 import type { DocumentStore } from './documents/document-store.ts';
 import { LoadController } from './load-controller.ts';
 import { QualityLoop } from './quality/quality-loop.ts';
@@ -26,6 +26,7 @@ import type { Verifier } from './verification/verifier.ts';
 export interface CacheSettings {
   readonly cacheCategories: Readonly<Record<string, CategoryValues>>;
   readonly cacheModelCategories: Readonly<Record<string, string>>;
+  readonly cacheRouteCategories: Readonly<Partial<Record<CachedRoute, string>>>;
   readonly cacheTargetQueueMs: number;
 }
 
@@ -114,7 +115,7 @@ export class CacheHost {
       metrics,
       logger,
       onSimilar: (hit, remake) => quality?.offer(hit, remake),
-      onSent: () => this.load.sent(),
+      onSent: (most) => this.load.sent(most),
     });
   }
 
@@ -136,10 +137,11 @@ export class CacheHost {
     return this.#generation.answer(request);
   }
 
-  /** What a request says of the cache; the model's category where it says none. @throws ApiError */
+  /** What a request says of the cache; the model's category where it says none, or the route's. @throws ApiError */
   controls(
     body: JsonObject,
     model: BackendModel,
+    route: CachedRoute,
     header: (name: string) => string | undefined,
   ): CacheControls {
     const controls = readControls(body, header);
@@ -148,10 +150,10 @@ export class CacheHost {
       const known = this.categories.names.join(', ');
       throw invalidValue('cache.category', `there is no category '${quoted(controls.category)}': ${known}.`);
     }
-    const { cacheModelCategories } = this.#options.settings();
+    const { cacheModelCategories, cacheRouteCategories } = this.#options.settings();
     const name = grantNames(model).findLast((each) => Object.hasOwn(cacheModelCategories, each));
-    const category = name === undefined ? null : (cacheModelCategories[name] ?? null);
-    return category === null ? controls : { ...controls, category };
+    const category = name === undefined ? cacheRouteCategories[route] : cacheModelCategories[name];
+    return category === undefined ? controls : { ...controls, category };
   }
 
   /** Answers that are being made for whoever asks for them meanwhile. */
@@ -188,7 +190,7 @@ export class CacheHost {
     if (entry !== null && reported === undefined) {
       this.#reported.set(id, owner);
       const { name } = this.cache.categoryOf(entry);
-      this.quality?.report(name);
+      this.cache.economics.reported({ tenant: entry.tenant, category: name });
       this.#options.metrics.reported(name);
     }
     await this.cache.remove([id], 'reported');

@@ -1,11 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { Random } from '../../../benchmarks/src/simulation/random.ts';
 import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
-import { UNLIMITED } from '../admission/admission.ts';
+import { type Reservation, UNLIMITED } from '../admission/admission.ts';
+import type { Asked } from '../admission/asked.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
 import { WrappedBackend } from '../backends/wrapped.ts';
+import { ApiError } from '../errors.ts';
+import type { Client } from '../http/client.ts';
 import { InFlight } from '../in-flight.ts';
 import { Metrics } from '../metrics.ts';
 import { AnswerCache } from './answer-cache.ts';
@@ -13,6 +18,7 @@ import { type CachedAnswer, CachedGeneration } from './cached-generation.ts';
 import { CategoryTable } from './categories/category-table.ts';
 import { readControls } from './controls.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
+import { VectorIndex } from './vector-index/vector-index.ts';
 import { ModelJudge } from './verification/model-judge.ts';
 
 const MODEL = {
@@ -25,6 +31,8 @@ class CountingBackend extends WrappedBackend {
   asked = 0;
   /** Nothing is said before this. */
   gate: Promise<void> = Promise.resolve();
+  /** Says why it answers nothing. */
+  failure: string | null = null;
 
   override get ready(): boolean {
     return true;
@@ -34,6 +42,10 @@ class CountingBackend extends WrappedBackend {
     this.asked += 1;
     const text = `answer ${this.asked}`;
     await this.gate;
+    if (this.failure !== null) {
+      yield { type: 'error', code: 'engine_unavailable', message: this.failure, retryAfterSeconds: null };
+      return;
+    }
     yield { type: 'start', promptTokens: 3, promptText: null };
     yield { type: 'delta', text, tokens: 2, logprobs: null };
     const usage = { promptTokens: 3, completionTokens: 2, cachedPromptTokens: 0 };
@@ -46,18 +58,25 @@ let cache: AnswerCache;
 let generation: CachedGeneration;
 let metrics: Metrics;
 let now: number;
+/** Requests of which the load controller was told. */
+let sent: number;
 
 beforeEach(() => {
   backend = new CountingBackend(new StartingBackend());
   metrics = new Metrics(new Registry());
   now = 1_000_000;
+  sent = 0;
   ({ cache, generation } = open());
 });
 
 function open(embedder: QuestionEmbedder | null = null) {
   const logger = pino({ level: 'silent' });
   const documents = new MemoryDocuments();
-  const categories = new CategoryTable({ stale: { ttlSeconds: 1, staleSeconds: 100, adaptive: null } });
+  const stale = { ttlSeconds: 1, staleSeconds: 100, adaptive: null };
+  const categories = new CategoryTable({
+    stale,
+    'stale-alike': { ...stale, similarityThreshold: 0, strictness: 0 },
+  });
   const answers = new AnswerCache({
     ...{ categories, documents, embedder, verifier: null, exactBytes: 1 << 20, logger },
     judge: new ModelJudge(() => backend as Backend),
@@ -67,14 +86,29 @@ function open(embedder: QuestionEmbedder | null = null) {
   const made = new CachedGeneration({
     ...{ cache: answers, server: 'test', metrics: metrics.cache, logger },
     onSimilar: () => {},
-    onSent: () => () => {},
+    onSent: () => {
+      sent += 1;
+      return { begun: () => {}, ended: () => {}, failed: () => {} };
+    },
   });
   return { cache: answers, generation: made };
 }
 
 let requests = 0;
+const STAYS: Client = { hasLeft: false, onLeave: () => () => {} };
 
-async function ask(content: string, cacheFields: object = {}): Promise<{ state: string; text: string }> {
+interface Asking {
+  readonly reserve?: (asked: Asked) => Reservation | Promise<Reservation>;
+  readonly client?: Client;
+  readonly timeoutSeconds?: number;
+  readonly priority?: BackendRequest['scheduling']['priority'];
+}
+
+async function ask(
+  content: string,
+  cacheFields: object = {},
+  { reserve = () => UNLIMITED, client = { ...STAYS }, timeoutSeconds, priority = 'normal' }: Asking = {},
+): Promise<{ state: string; text: string }> {
   requests += 1;
   const request: BackendRequest = {
     id: `request-${requests}`,
@@ -93,17 +127,16 @@ async function ask(content: string, cacheFields: object = {}): Promise<{ state: 
       ...{ includeStop: false, ignoreEos: false, logprobs: null, promptLogprobs: null, constraint: null },
     },
     scheduling: {
-      ...{ tenant: 'acme', weight: 1, priority: 'normal', cacheSalt: null, category: null },
-      timeoutSeconds: null,
+      ...{ tenant: 'acme', weight: 1, priority, cacheSalt: null, category: null },
+      timeoutSeconds: timeoutSeconds ?? null,
     },
     echo: false,
   };
   const answer: CachedAnswer = await generation.answer({
     generation: {
       ...{ backend, model: MODEL, requests: [request], metrics, promptParam: 'messages' },
-      reserve: () => UNLIMITED,
+      ...{ reserve, client },
       inFlight: new InFlight({ running: 10, queued: 0 }),
-      client: { hasLeft: false, onLeave: () => () => {} },
     },
     controls: readControls({ cache: cacheFields }, () => undefined),
     isSeeded: false,
@@ -114,15 +147,44 @@ async function ask(content: string, cacheFields: object = {}): Promise<{ state: 
   return { state: answer.headers['x-polylora-cache'] ?? '', text };
 }
 
+/** Has the backend wait. @returns what lets it go on */
+function close(): () => void {
+  let open = () => {};
+  backend.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  return open;
+}
+
+/** Embeds whatever it is asked for as the same, and tells how often it was asked. */
+function embedding() {
+  const embedded = { count: 0 };
+  const embedder = {
+    model: { width: 2, maxTokens: 100, vocabSize: 10, digest: 'd' },
+    embed: async () => {
+      embedded.count += 1;
+      return [{ vector: new Float32Array([1, 0]), tokenIds: [1], tokenStates: null }];
+    },
+  };
+  const logger = pino({ level: 'silent' });
+  ({ cache, generation } = open(
+    new QuestionEmbedder({ embedder: embedder as never, mostMilliseconds: 1_000, logger }),
+  ));
+  const index = new VectorIndex({
+    width: 2,
+    schedule: (work) => void setImmediate(work),
+    onWarning: () => {},
+  });
+  cache.setVectors({ index, encoder: 'd' });
+  return embedded;
+}
+
 describe('a stale answer', () => {
   it('is given to all who ask while a new one is made, which nobody waits for', async () => {
     const stale = { category: 'stale' };
     await ask('q', stale);
     now += 2_000;
-    let open = () => {};
-    backend.gate = new Promise((resolve) => {
-      open = resolve;
-    });
+    const open = close();
     for (let i = 0; i < 3; i++) {
       const { state, text } = await ask('q', stale);
       expect([state.startsWith('hit; level=exact'), state.endsWith('; stale'), text]).toEqual([
@@ -135,6 +197,58 @@ describe('a stale answer', () => {
     open();
     await expect.poll(async () => (await ask('q', stale)).text).toBe('answer 2');
     expect(cache.size).toBe(1);
+  });
+
+  it('is made anew once, in however many words it is asked for, at the cost of nobody', async () => {
+    embedding();
+    const alike = { category: 'stale-alike', tags: ['first'] };
+    await ask('q', alike);
+    now += 2_000;
+    const open = close();
+    const tokens: number[] = [];
+    const reserve = ({ completionTokens }: Asked) => {
+      tokens.push(completionTokens);
+      return UNLIMITED;
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => ask(`q ${i}`, { category: 'stale-alike' }, { reserve })),
+    );
+    for (const { state } of answers) expect(state).toMatch(/^hit; level=similar; .*; stale$/);
+    expect(backend.asked).toBe(2);
+    open();
+    await expect.poll(async () => (await ask('q', alike)).text).toBe('answer 2');
+    // The new one has the tags of the old one, whoever's question it was made for.
+    expect([...cache.entries()].map(({ tags }) => tags)).toEqual([['first']]);
+    expect(tokens).toEqual(Array.from({ length: 50 }, () => 0));
+  });
+
+  it('is not made anew with too many others', async () => {
+    const stale = { category: 'stale' };
+    for (let i = 0; i < 6; i++) await ask(`q ${i}`, stale);
+    now += 2_000;
+    const open = close();
+    for (let i = 0; i < 6; i++) await ask(`q ${i}`, stale);
+    expect(backend.asked).toBe(6 + 4);
+    open();
+    await expect.poll(async () => (await ask('q 0', stale)).state.endsWith('stale')).toBe(false);
+    await ask('q 5', stale);
+    expect(backend.asked).toBe(6 + 5);
+  });
+
+  it('is not given where its time was chosen for it', async () => {
+    await ask('q', { category: 'stale', ttl: 0 });
+    now += 500;
+    expect((await ask('q', { category: 'stale' })).state).toBe('miss; category=stale');
+  });
+
+  it('stays where nothing comes of making it anew', async () => {
+    const stale = { category: 'stale' };
+    await ask('q', stale);
+    now += 2_000;
+    backend.failure = 'gone';
+    expect((await ask('q', stale)).text).toBe('answer 1');
+    await expect.poll(() => backend.asked).toBe(2);
+    expect((await ask('q', stale)).text).toBe('answer 1');
   });
 });
 
@@ -152,6 +266,49 @@ describe('who asks the same at the same time', () => {
     });
   });
 
+  it('can report it, by the id under which it is kept', async () => {
+    const [, { state }] = (await Promise.all([ask('q'), ask('q')])) as [unknown, { state: string }];
+    const [entry] = [...cache.entries()];
+    expect(state).toBe(`hit; level=shared; category=general; id=${entry?.id}`);
+    const [, unkept] = await Promise.all([ask('r', { 'no-store': true }), ask('r', { 'no-store': true })]);
+    expect(unkept.state).toBe('hit; level=shared; category=general');
+  });
+
+  it('does not all make it where the first may not: one of them is the next', async () => {
+    const poor = () => {
+      throw new ApiError('insufficient_quota', 'The budget of your key has no room.');
+    };
+    const isPoor = ({ completionTokens }: Asked) => (completionTokens > 0 ? poor() : UNLIMITED);
+    const refused = Array.from({ length: 3 }, () =>
+      ask('q', {}, { reserve: isPoor }).catch(({ code }) => code as string),
+    );
+    const answers = await Promise.all([...refused, ...Array.from({ length: 5 }, () => ask('q'))]);
+    expect(answers.slice(0, 3)).toEqual(Array.from({ length: 3 }, () => 'insufficient_quota'));
+    expect(answers.slice(3).map((answer) => (answer as { text: string }).text)).toEqual(
+      Array.from({ length: 5 }, () => 'answer 1'),
+    );
+    expect(backend.asked).toBe(1);
+  });
+
+  it('is told of a failure that another has met, too', async () => {
+    backend.failure = 'gone';
+    const failures = await Promise.all(
+      Array.from({ length: 10 }, () => ask('q').catch(({ code }) => code as string)),
+    );
+    expect(failures).toEqual(Array.from({ length: 10 }, () => 'engine_unavailable'));
+    expect(backend.asked).toBe(2);
+  });
+
+  it('waits no longer than its own time', async () => {
+    const open = close();
+    const first = ask('q');
+    const started = performance.now();
+    await expect(ask('q', {}, { timeoutSeconds: 0.05 })).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    expect(performance.now() - started).toBeLessThan(1_000);
+    open();
+    expect((await first).text).toBe('answer 1');
+  });
+
   it('does not share what it would not take: another age, similarity or category, or nothing that is made', async () => {
     const answers = await Promise.all([
       ask('q'),
@@ -164,6 +321,115 @@ describe('who asks the same at the same time', () => {
       ...['miss', 'miss', 'miss', 'miss', 'not_cached'],
     ]);
   });
+});
+
+describe('a question that is not to be looked up', () => {
+  it('is not embedded where its key may ask no more', async () => {
+    const embedded = embedding();
+    const reserve = () => {
+      throw new ApiError('rate_limit_exceeded', 'Rate limit reached for your key.');
+    };
+    await expect(ask('q', {}, { reserve })).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+    expect(embedded.count).toBe(0);
+    expect(cache.economics.of('general')).toMatchObject({ misses: 0, bypasses: 0 });
+  });
+
+  it('is not embedded where it wants nothing that is kept, and nothing kept', async () => {
+    const embedded = embedding();
+    const fields = { 'no-cache': true, 'no-store': true };
+    expect(await ask('q', fields)).toEqual({ state: 'bypass; reason=no-store', text: 'answer 1' });
+    await expect(ask('q', { ...fields, 'only-if-cached': true })).rejects.toMatchObject({
+      code: 'not_cached',
+    });
+    expect(embedded.count).toBe(0);
+    expect(cache.size).toBe(0);
+  });
+});
+
+/** A client that may leave. */
+function leaving(): Client & { leave(): void } {
+  const listeners = new Set<() => void>();
+  return {
+    hasLeft: false,
+    onLeave(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    leave() {
+      Object.assign(this, { hasLeft: true });
+      for (const listener of [...listeners]) listener();
+    },
+  };
+}
+
+describe('whoever leaves', () => {
+  it('leaves the others what is made, also where it was the first', async () => {
+    const open = close();
+    const client = leaving();
+    const first = ask('q', {}, { client });
+    const others = [ask('q'), ask('q')];
+    await expect.poll(() => backend.asked).toBe(1);
+    client.leave();
+    open();
+    expect(await Promise.all(others)).toMatchObject([{ text: 'answer 1' }, { text: 'answer 1' }]);
+    await first;
+    expect(backend.asked).toBe(1);
+  });
+
+  it('or may not, or has no more time: all that was held is settled, and nothing is left over', async () => {
+    const random = new Random(7);
+    let [held, most] = [0, 0];
+    const reserve = ({ completionTokens }: Asked): Reservation => {
+      if (random.next() < (completionTokens > 0 ? 0.3 : 0.05))
+        throw new ApiError('insufficient_quota', 'The budget of your key has no room.');
+      held += 1;
+      most = Math.max(most, held);
+      let isSettled = false;
+      const settle = () => {
+        if (!isSettled) held -= 1;
+        isSettled = true;
+      };
+      return { headers: {}, holdsTokens: false, settle };
+    };
+    const asks = Array.from({ length: 400 }, async (_, i) => {
+      await sleep(random.next() * 200);
+      backend.gate = sleep(random.next() * 10);
+      backend.failure = random.next() < 0.2 ? 'gone' : null;
+      const client = leaving();
+      if (random.next() < 0.3) setTimeout(() => client.leave(), random.next() * 20);
+      const options = { client, reserve, ...(random.next() < 0.3 ? { timeoutSeconds: 0.005 } : {}) };
+      const asked = ask(`q ${i % 40}`, random.next() < 0.2 ? { 'no-cache': true } : {}, options);
+      return asked.then(
+        ({ text }) => text !== '',
+        (error: unknown) => error instanceof ApiError,
+      );
+    });
+    expect(await Promise.all(asks)).toEqual(asks.map(() => true));
+    expect(most).toBeGreaterThan(5);
+    await expect.poll(() => [held, generation.flights]).toEqual([0, 0]);
+    backend.failure = null;
+    for (let i = 0; i < 40; i++) expect((await ask(`q ${i}`)).text).toMatch(/^answer/);
+  });
+});
+
+it('what is purged while it is made is kept when it is done, and can be reported', async () => {
+  const open = close();
+  const asked = [ask('q'), ask('q')] as const;
+  await expect.poll(() => backend.asked).toBe(1);
+  expect(await cache.purge({}, false)).toEqual({ entries: 0, bytes: 0 });
+  open();
+  const { state } = await asked[1];
+  const [entry] = [...cache.entries()];
+  expect(state).toContain(`id=${entry?.id}`);
+});
+
+it('what nobody waits for is no load', async () => {
+  await ask('q', {}, { priority: 'batch' });
+  await ask('q', { category: 'stale' });
+  now += 2_000;
+  await ask('q', { category: 'stale' });
+  await expect.poll(() => backend.asked).toBe(3);
+  expect(sent).toBe(1);
 });
 
 it('nothing is kept as long as nobody can tell its category', async () => {

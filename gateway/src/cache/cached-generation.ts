@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { UNLIMITED } from '../admission/admission.ts';
-import { ApiError } from '../errors.ts';
+import { ApiError, type ErrorCode } from '../errors.ts';
 import {
   type ChoiceEvent,
   type Generation,
@@ -14,8 +15,11 @@ import type { CacheMetrics } from './cache-metrics.ts';
 import type { CacheControls } from './controls.ts';
 import type { StoredAnswer } from './entry.ts';
 import { Flight } from './flight.ts';
+import type { SentRequest, Work } from './load-controller.ts';
 import { type Question, questionOf } from './question.ts';
+import { RequestHold } from './request-hold.ts';
 import { AnswerCollector, replay, tokensOf } from './stored-answer.ts';
+import { TimeLimit } from './time-limit.ts';
 
 const CACHE_HEADER = 'x-polylora-cache';
 
@@ -58,14 +62,33 @@ export interface CachedGenerationOptions {
   readonly metrics: CacheMetrics;
   readonly logger: Logger;
   readonly onSimilar: OnSimilar;
-  /** Told of each request that is sent to the backend. @returns what is told when it has begun, or has come to nothing */
-  readonly onSent: () => (hasBegun: boolean) => void;
+  /** Told of each request that is sent to the backend and that somebody waits for. @param most it takes until something of it is seen */
+  readonly onSent: (most: Work) => SentRequest;
 }
 
-const NOTHING_USED = { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0 };
+/** A request that waits for its answer. */
+interface Asking extends CachedRequest {
+  readonly limit: TimeLimit;
+}
 
 /** Told to those who wait for an answer that they may not share: each then makes its own. */
 const NOT_SHARED = Symbol('not shared');
+
+/** Failures that are of whoever was to have the answer first: by its key's limits, or by its own time. */
+const OWN_FAILURES: ReadonlySet<ErrorCode> = new Set([
+  'rate_limit_exceeded',
+  'concurrency_limit_exceeded',
+  'budget_held',
+  'insufficient_quota',
+  'request_exceeds_limit',
+  'deadline_exceeded',
+]);
+
+/** Stale answers that are made anew at the same time: the others stay stale for now. */
+const MOST_REFRESHES = 4;
+
+/** Of usual text. */
+const BYTES_OF_TOKEN = 4;
 
 const STAYS: Client = { hasLeft: false, onLeave: () => () => {} };
 
@@ -73,7 +96,7 @@ const STAYS: Client = { hasLeft: false, onLeave: () => () => {} };
 export class CachedGeneration {
   readonly #options: CachedGenerationOptions;
   readonly #flights = new Map<string, Flight>();
-  /** Requests whose stale answers are being made anew: nobody waits for that, the stale ones are there. */
+  /** Entries that are stale and being made anew, by their ids: nobody waits for that, the stale ones are there. */
   readonly #refreshed = new Set<string>();
 
   constructor(options: CachedGenerationOptions) {
@@ -95,48 +118,88 @@ export class CachedGeneration {
       this.#options.metrics.looked('bypass', null, null);
       return this.#bypass(request, 'unsupported', null);
     }
-    // Who wants it made anew does not wait for another's.
-    if (!controls.reads) return this.#lead(request, question, null);
-    const key = flightKey(question, generation, controls);
-    const flight = this.#flights.get(key);
-    if (flight !== undefined && !flight.isAbandoned) {
-      const shared = await this.#join(request, question, flight);
-      // Where it came to nothing, nobody waits a second time.
-      return shared ?? this.#lead(request, question, null);
+    if (!controls.reads && !controls.stores) {
+      this.#options.metrics.looked('bypass', null, null);
+      return this.#bypass(request, 'no-store', null);
     }
-    return this.#lead(request, question, key);
-  }
-
-  /** Waits for an answer that is being made. null: it failed before it began, or is not for sharing. */
-  async #join(request: CachedRequest, { tenant }: Question, flight: Flight): Promise<CachedAnswer | null> {
-    const { cache, metrics } = this.#options;
-    const { client } = request.generation;
-    const leave = flight.join(client);
+    const limit = new TimeLimit(generation);
+    const hold = await RequestHold.of(generation);
+    const asking = { ...request, generation: hold.generation, limit };
     try {
-      await flight.begun();
-    } catch {
-      leave();
-      if (client.hasLeft) throw new ApiError('client_closed_request', 'The client closed the request.');
-      return null;
-    }
-    try {
-      await reserveNothing(request.generation);
-      const { category } = flight;
-      if (category !== null) cache.economics.shared({ tenant, category });
-      metrics.looked('hit_shared', category, null);
-      return {
-        headers: { [CACHE_HEADER]: ['hit', 'level=shared', ...ofCategory(category)].join('; ') },
-        origin: { result: 'hit', level: 'shared', ...(category === null ? {} : { category }) },
-        generation: { events: flight.events(), close: leave },
-      };
+      // Who wants it made anew does not wait for another's.
+      const answer = await (controls.reads
+        ? this.#share(asking, question, flightKey(question, generation, controls))
+        : this.#lead(asking, question, null));
+      hold.count();
+      return answer;
     } catch (error) {
-      leave();
+      // What was looked for counts.
+      if (error instanceof ApiError && error.code === 'not_cached') hold.count();
+      else hold.drop();
       throw error;
     }
   }
 
+  /**
+   * Joins whoever asks for the same, or is the first. Where the first fails one of those who wait is the next: its limits and its time are
+   * nobody else's affair. What fails once more for another reason fails for all who have waited twice.
+   */
+  async #share(request: Asking, question: Question, key: string): Promise<CachedAnswer> {
+    let [asking, hasFailed] = [request, false];
+    for (;;) {
+      const flight = this.#flights.get(key);
+      if (flight === undefined || flight.isAbandoned) return this.#lead(asking, question, key);
+      const joined = await this.#join(asking, question, flight);
+      if (!('error' in joined)) return joined;
+      const { error } = joined;
+      asking = { ...request, generation: request.limit.left(request.generation) };
+      if (error === NOT_SHARED) return this.#lead(asking, question, null);
+      if (error instanceof ApiError && OWN_FAILURES.has(error.code)) continue;
+      if (hasFailed) throw error;
+      hasFailed = true;
+    }
+  }
+
+  /** Waits for an answer that is being made. @returns what it failed with before it began, or that it is not for sharing */
+  async #join(
+    request: Asking,
+    { tenant }: Question,
+    flight: Flight,
+  ): Promise<CachedAnswer | { readonly error: unknown }> {
+    const { cache, metrics } = this.#options;
+    const { client } = request.generation;
+    const leave = flight.join(client);
+    const begun = flight.begun().then(
+      () => null,
+      (error: unknown) => ({ error }),
+    );
+    const failure = await request.limit.within(begun).catch((error: unknown) => {
+      leave();
+      throw error;
+    });
+    if (failure !== null) {
+      leave();
+      if (client.hasLeft) throw new ApiError('client_closed_request', 'The client closed the request.');
+      return failure;
+    }
+    const { category, entry } = flight;
+    if (category !== null) cache.economics.shared({ tenant, category });
+    metrics.looked('hit_shared', category, null);
+    const parts = [
+      'hit',
+      'level=shared',
+      ...ofCategory(category),
+      ...(entry === null ? [] : [`id=${entry}`]),
+    ];
+    return {
+      headers: { [CACHE_HEADER]: parts.join('; ') },
+      origin: { result: 'hit', level: 'shared', ...(category === null ? {} : { category }) },
+      generation: { events: flight.events(), close: leave },
+    };
+  }
+
   /** @param key by which others find what is made meanwhile; null: nobody does */
-  async #lead(request: CachedRequest, question: Question, key: string | null): Promise<CachedAnswer> {
+  async #lead(request: Asking, question: Question, key: string | null): Promise<CachedAnswer> {
     const { cache } = this.#options;
     const flight = new Flight();
     // At once: who joins and leaves before would else be the last to leave.
@@ -152,13 +215,14 @@ export class CachedGeneration {
         const { entry } = found;
         const { name } = cache.categoryOf(entry);
         flight.category = name;
+        flight.entry = entry.id;
         // Nobody joins any more.
         if (flight.others > 0) {
           cache.economics.sharedSaved({ tenant: question.tenant, category: name }, entry, flight.others);
           void copy(found.answer, flight);
         }
         leave();
-        return await this.#hit(request, question, found);
+        return this.#hit(request, question, found);
       }
       if (found.kind === 'bypass' || request.controls.onlyIfCached) {
         land();
@@ -183,9 +247,8 @@ export class CachedGeneration {
     }
   }
 
-  async #hit(request: CachedRequest, question: Question, hit: Hit): Promise<CachedAnswer> {
+  #hit(request: Asking, question: Question, hit: Hit): CachedAnswer {
     const { generation, controls } = request;
-    await reserveNothing(generation);
     if (hit.isStale && controls.stores) this.#refresh(request, question, hit);
     if (hit.level === 'similar') {
       this.#options.onSimilar(hit, () => remade(generation));
@@ -197,23 +260,24 @@ export class CachedGeneration {
     };
   }
 
-  /** Makes an answer anew for those who ask later. */
+  /** Makes an answer anew for those who ask later, with the tags that it has. */
   #refresh(request: CachedRequest, question: Question, { entry }: Hit): void {
     const { cache, logger } = this.#options;
-    const key = question.exactKey;
-    if (this.#refreshed.has(key)) return;
-    this.#refreshed.add(key);
+    const { id, tags } = entry;
+    if (this.#refreshed.has(id) || this.#refreshed.size >= MOST_REFRESHES) return;
+    this.#refreshed.add(id);
     const flight = new Flight();
     flight.join(STAYS);
-    const land = () => void this.#refreshed.delete(key);
-    const embedded = cache.embedded(question, request.controls);
-    const made = embedded.then(async (miss) => {
+    const land = () => void this.#refreshed.delete(id);
+    const controls = { ...request.controls, tags };
+    const made = cache.embedded(question, controls).then(async (miss) => {
       if (miss.kind !== 'miss') return;
       const generation = unhurried(request.generation);
-      await this.#fly({ ...request, generation, isStreamed: false }, question, miss, flight, land);
+      const asked = { ...request, controls, generation, isStreamed: false };
+      await this.#fly(asked, question, miss, flight, land);
       // It has only begun. Until the new one is there the stale one is better than none.
       await flight.ended();
-      await cache.remove([entry.id], 'replaced');
+      if (flight.entry !== null && cache.entry(flight.entry) !== null) await cache.remove([id], 'replaced');
     });
     made
       .catch((error: unknown) => logger.debug({ err: error }, 'a stale answer was not made anew'))
@@ -231,21 +295,27 @@ export class CachedGeneration {
     const { cache, logger } = this.#options;
     const { controls } = request;
     const options = { ...request.generation, client: flight.client };
+    const id = controls.stores ? randomUUID() : null;
+    flight.entry = id;
     const collector = new AnswerCollector();
     const started = performance.now();
     // Of an answer that comes whole nobody knows when it began.
     const isWhole = !request.isStreamed && options.backend.answer !== null;
-    const begun = isWhole ? () => {} : this.#options.onSent();
+    const sent = this.#sent(options, isWhole);
     const take = (event: ChoiceEvent) => {
-      if (flight.isEmpty) begun(true);
+      if (flight.isEmpty && !isWhole) sent?.begun();
       collector.take(event);
       flight.push(event);
     };
     const arrive = () => {
       const answer = collector.answer(options.requests.length);
+      // Another server does not tell.
+      const queued = options.backend.computer === 'engine' ? 1000 * collector.queuedSeconds : null;
+      if (answer === null) sent?.failed();
+      else sent?.ended(workOf(answer), queued);
       const seconds = Math.max(0, (performance.now() - started) / 1000 - collector.queuedSeconds);
-      if (answer !== null && controls.stores) {
-        cache.keep(question, controls, miss, answer, seconds).catch((error: unknown) => {
+      if (answer !== null && id !== null) {
+        cache.keep(question, controls, miss, answer, seconds, id).catch((error: unknown) => {
           logger.warn({ err: error }, 'an answer could not be kept');
         });
       }
@@ -259,7 +329,7 @@ export class CachedGeneration {
       flight.finish();
     };
     const crash = (error: unknown) => {
-      begun(false);
+      sent?.failed();
       land();
       flight.fail(error);
     };
@@ -288,6 +358,17 @@ export class CachedGeneration {
       }
     };
     void pump();
+  }
+
+  /** null: nobody waits for it, and it waits for everybody. */
+  #sent({ model, requests }: GenerationOptions, isWhole: boolean): SentRequest | null {
+    const { prompt, sampling, scheduling } = requests[0]!;
+    if (scheduling.priority === 'batch') return null;
+    const longest = sampling.maxTokens ?? model.maxModelLen ?? Number.POSITIVE_INFINITY;
+    return this.#options.onSent({
+      promptTokens: JSON.stringify(prompt).length / BYTES_OF_TOKEN,
+      completionTokens: isWhole ? longest : 0,
+    });
   }
 
   async #bypass(request: CachedRequest, reason: string, category: string | null): Promise<CachedAnswer> {
@@ -325,17 +406,12 @@ async function copy(answer: StoredAnswer, flight: Flight): Promise<void> {
   flight.finish();
 }
 
-/** A request that costs no tokens is still a request. @throws ApiError where its tenant may ask no more for now */
-async function reserveNothing({ reserve, model }: GenerationOptions): Promise<void> {
-  const reservation = await reserve({ model, promptTokens: 0, completionTokens: 0, counting: null });
-  reservation.settle(NOTHING_USED);
-}
-
-/** The same for nobody who waits. */
+/** The same for nobody who waits, at nobody's cost: it is the server that wants it. */
 function unhurried(generation: GenerationOptions): GenerationOptions {
   return {
     ...generation,
     client: STAYS,
+    reserve: () => UNLIMITED,
     requests: generation.requests.map((request) => ({
       ...request,
       id: `${request.id}-again`,
@@ -344,12 +420,20 @@ function unhurried(generation: GenerationOptions): GenerationOptions {
   };
 }
 
-/** At nobody's cost: it is the server that wants to know. */
 async function remade(generation: GenerationOptions): Promise<StoredAnswer | null> {
   const collector = new AnswerCollector();
-  const options = { ...unhurried(generation), reserve: () => UNLIMITED };
-  for (const event of await generateWhole(options)) collector.take(event);
+  for (const event of await generateWhole(unhurried(generation))) collector.take(event);
   return collector.answer(generation.requests.length);
+}
+
+/** Choices are made at the same time, and what a prefix cache has is not read. */
+function workOf(answer: StoredAnswer): Work {
+  const { promptTokens, completionTokens } = tokensOf(answer);
+  const { choices } = answer;
+  return {
+    promptTokens: promptTokens - (choices[0]?.usage.cachedPromptTokens ?? 0),
+    completionTokens: completionTokens / choices.length,
+  };
 }
 
 function ofCategory(category: string | null): readonly string[] {

@@ -3,6 +3,10 @@ import { invalidValue, type JsonObject } from '../openai/fields.ts';
 import { parse } from '../openai/parse.ts';
 import { decimal, integer, list, optional, text } from '../openai/schema-parts.ts';
 
+/** Those whose answers are cached. */
+export const CACHED_ROUTES = ['/v1/chat/completions', '/v1/completions', '/v1/responses'] as const;
+export type CachedRoute = (typeof CACHED_ROUTES)[number];
+
 const MOST_SECONDS = 2 ** 31 - 1;
 const MOST_TAGS = 16;
 const MOST_NAME = 64;

@@ -10,6 +10,8 @@ export interface CategoryEconomics {
   readonly bypasses: number;
   /** Candidates near enough that verification turned down. */
   readonly rejected: number;
+  /** Answers that somebody said were wrong. */
+  readonly reports: number;
   readonly promptTokensSaved: number;
   readonly completionTokensSaved: number;
   readonly computeSecondsSaved: number;
@@ -42,7 +44,7 @@ export interface CacheAccount {
 const MOST_TENANTS = 10_000;
 
 export const NOTHING: CategoryEconomics = {
-  ...{ exactHits: 0, similarHits: 0, sharedHits: 0, misses: 0, bypasses: 0, rejected: 0 },
+  ...{ exactHits: 0, similarHits: 0, sharedHits: 0, misses: 0, bypasses: 0, rejected: 0, reports: 0 },
   ...{ promptTokensSaved: 0, completionTokensSaved: 0, computeSecondsSaved: 0 },
   ...{ lookupSeconds: 0, storeSeconds: 0, computeSeconds: 0, computed: 0 },
 };
@@ -89,6 +91,12 @@ export class Economics {
   rejected(account: CacheAccount): void {
     this.#book(account, (books) => {
       books.rejected += 1;
+    });
+  }
+
+  reported(account: CacheAccount): void {
+    this.#book(account, (books) => {
+      books.reports += 1;
     });
   }
 

@@ -19,6 +19,8 @@ export class Flight {
 
   /** The question's, once it is found out. */
   category: string | null = null;
+  /** By which its answer is found once it is kept; null: it is not. */
+  entry: string | null = null;
 
   /** How many have joined whoever was first. */
   get others(): number {

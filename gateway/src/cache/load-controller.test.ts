@@ -2,20 +2,21 @@ import { expect, test } from 'vitest';
 import { CategoryTable } from './categories/category-table.ts';
 import { LoadController } from './load-controller.ts';
 
+const PROMPT = { promptTokens: 16, completionTokens: 0 };
+const ANSWER = { promptTokens: 16, completionTokens: 9 };
+
 function controlled() {
   const clock = { now: 0 };
   const categories = new CategoryTable();
   const load = new LoadController({ categories, targetMilliseconds: () => 500, now: () => clock.now });
-  /** Lets time pass, with requests that wait so long each. */
-  const run = (seconds: number, wait: number | null) => {
+  /** Lets time pass, with requests that wait so long each, as the backend tells. */
+  const run = (seconds: number, wait: number) => {
     const end = clock.now + seconds * 1000;
     while (clock.now < end) {
-      const begun = wait === null ? null : load.sent();
-      clock.now += 250;
-      if (begun !== null && wait !== null) {
-        clock.now += Math.max(0, wait - 250);
-        begun(true);
-      }
+      const sent = load.sent(PROMPT);
+      clock.now += Math.max(250, wait);
+      sent.begun();
+      sent.ended(ANSWER, wait);
       load.step();
     }
   };
@@ -69,12 +70,58 @@ test('a wait near the target changes nothing in either direction', () => {
 
 test('one that never begins is load as well, and one that fails is none', () => {
   const { clock, load } = controlled();
-  const ended = load.sent();
+  const sent = load.sent(PROMPT);
   for (let i = 0; i < 12; i++) {
     clock.now += 250;
     load.step();
   }
   expect(load.relaxation).toBeGreaterThan(0);
-  ended(false);
+  sent.failed();
   expect(load.waitMilliseconds).toBe(0);
+});
+
+test('reading a long prompt is no waiting', () => {
+  const { clock, load } = controlled();
+  const answer = (prompt: number, queued: number | null) => {
+    const sent = load.sent({ promptTokens: prompt, completionTokens: 0 });
+    clock.now += prompt;
+    const { waitMilliseconds } = load;
+    sent.begun();
+    clock.now += 10 * 16;
+    sent.ended({ promptTokens: prompt, completionTokens: 10 }, queued);
+    return [waitMilliseconds, load.waitMilliseconds];
+  };
+  // A millisecond for each of the prompt's tokens, sixteen for each of the answer's.
+  answer(16, 0);
+  expect(answer(4_000, 0)).toEqual([0, 0]);
+  expect(answer(4_000, null)).toEqual([0, 0]);
+});
+
+test('what comes whole has waited for what it took beyond what such an answer takes', () => {
+  const { clock, load } = controlled();
+  const most = { promptTokens: 16, completionTokens: 100 };
+  const answer = (milliseconds: number, completionTokens: number) => {
+    const sent = load.sent(most);
+    clock.now += milliseconds;
+    sent.ended({ promptTokens: 16, completionTokens }, null);
+    return load.waitMilliseconds;
+  };
+  expect(answer(1_010, 100)).toBe(0);
+  expect(answer(2_000, 100)).toBe(0);
+  // Nine tokens and the prompt: a hundred milliseconds, or two hundred beside others.
+  for (let i = 0; i < 30; i++) answer(3_200, 9);
+  expect(load.waitMilliseconds).toBeGreaterThan(2_700);
+  expect(load.waitMilliseconds).toBeLessThan(3_000);
+});
+
+test('of what comes whole and does not, so much was waiting as the longest answer does not take', () => {
+  const { clock, load } = controlled();
+  const first = load.sent({ promptTokens: 16, completionTokens: 9 });
+  clock.now += 100;
+  first.ended({ promptTokens: 16, completionTokens: 9 }, null);
+  load.sent({ promptTokens: 16, completionTokens: 99 });
+  clock.now += 2_000;
+  expect(load.waitMilliseconds).toBe(0);
+  clock.now += 3_000;
+  expect(load.waitMilliseconds).toBeGreaterThan(2_900);
 });

@@ -8,6 +8,29 @@ export interface LoadControllerOptions {
   readonly now: () => number;
 }
 
+/** What a request takes of the backend. */
+export interface Work {
+  /** Those that have to be read. */
+  readonly promptTokens: number;
+  /** The longest of its choices, which are made at the same time. */
+  readonly completionTokens: number;
+}
+
+/** A request that was sent to the backend. */
+export interface SentRequest {
+  /** The first of its answer is there. Not told of what comes whole. */
+  begun(): void;
+  /** All of it is there. @param queuedMilliseconds as the backend tells it; null: it does not */
+  ended(work: Work, queuedMilliseconds: number | null): void;
+  failed(): void;
+}
+
+interface Waiting {
+  readonly sentAt: number;
+  /** What it takes until something of it is seen, in tokens of an answer. */
+  readonly work: number;
+}
+
 /** Of the older waits that count, half are younger than this. */
 const HALF_LIFE_MILLISECONDS = 2_000;
 /** Below this part of the target what was given is taken back; in between all stays as it is. */
@@ -15,15 +38,29 @@ const CALM = 0.6;
 /** All of the way, in seconds, at twice the target; and back. */
 const SECONDS_UP = 2;
 const SECONDS_DOWN = 10;
+/** A prompt's tokens are read together, an answer's are made one by one: so many take as long as one, about. */
+const PROMPT_TOKENS = 16;
+/** How much longer than by itself an answer takes beside others: what is beyond was waiting. */
+const BESIDE_OTHERS = 2;
+/** Milliseconds for a token before any answer has come: slower than most backends are. */
+const FIRST_PACE = 50;
+const FASTEST_PACE = 0.01;
+/** The fastest that was seen is taken for half as fast after so long: the backend may have become slower. */
+const PACE_HALF_LIFE_MILLISECONDS = 10 * 60_000;
 
 /**
  * Watches how long requests wait for the backend to begin with them, those that still wait as well. Above the target the categories
  * that allow it go towards their bounds, the faster the more it is; below it they come back slowly.
+ *
+ * How long a request waited the embedded engine tells. Of another server it is what its answer took beyond what such an answer takes: by the
+ * fastest that was seen lately, for each token, and some more for what runs beside it.
  */
 export class LoadController {
   readonly #options: LoadControllerOptions;
-  /** When each that has not begun was sent. */
-  readonly #waiting = new Map<symbol, number>();
+  /** Those of which nothing is seen yet. */
+  readonly #waiting = new Set<Waiting>();
+  /** Milliseconds for a token of an answer, at the fastest, and when that was seen; null: nothing was. */
+  #pace: { readonly milliseconds: number; readonly at: number } | null = null;
   #average = 0;
   #averagedAt: number;
   #relaxation = 0;
@@ -31,8 +68,9 @@ export class LoadController {
 
   constructor(options: LoadControllerOptions) {
     this.#options = options;
-    this.#averagedAt = options.now();
-    this.#steppedAt = options.now();
+    const now = options.now();
+    this.#averagedAt = now;
+    this.#steppedAt = now;
   }
 
   /** How far categories have gone towards their bounds, from 0 to 1. */
@@ -40,24 +78,35 @@ export class LoadController {
     return this.#relaxation;
   }
 
-  /** What requests wait, in milliseconds: on average lately, or the oldest of those that have not begun. */
+  /** What requests wait, in milliseconds: on average lately, or the longest of those of which nothing is seen yet. */
   get waitMilliseconds(): number {
     const now = this.#options.now();
-    const [oldest = now] = this.#waiting.values();
-    return Math.max(this.#averageAt(now), now - oldest);
+    let most = this.#averageAt(now);
+    for (const { sentAt, work } of this.#waiting)
+      most = Math.max(most, this.#beyond(now - sentAt, work, now));
+    return most;
   }
 
-  /** A request is sent. @returns what to call when it has begun, or has come to nothing */
-  sent(): (hasBegun: boolean) => void {
-    const key = Symbol('request');
-    const started = this.#options.now();
-    this.#waiting.set(key, started);
-    return (hasBegun) => {
-      if (!this.#waiting.delete(key) || !hasBegun) return;
-      const now = this.#options.now();
-      // The more come in a time the less each counts, but never less than a tenth.
-      this.#average += Math.max(0.1, 1 - this.#decay(now)) * (now - started - this.#average);
-      this.#averagedAt = now;
+  /** A request is sent that somebody waits for. @param most what it takes until something of it is seen, at most */
+  sent(most: Work): SentRequest {
+    const { now } = this.#options;
+    const sentAt = now();
+    const waiting = { sentAt, work: tokensOf(most) };
+    this.#waiting.add(waiting);
+    let begunAt: number | null = null;
+    return {
+      begun: () => {
+        if (this.#waiting.delete(waiting)) begunAt = now();
+      },
+      ended: (work, queuedMilliseconds) => {
+        this.#waiting.delete(waiting);
+        const endedAt = now();
+        this.#see(endedAt - sentAt - (queuedMilliseconds ?? 0), tokensOf(work), endedAt);
+        const seen = begunAt === null ? work : { ...work, completionTokens: 0 };
+        const took = (begunAt ?? endedAt) - sentAt;
+        this.#add(queuedMilliseconds ?? this.#beyond(took, tokensOf(seen), endedAt), endedAt);
+      },
+      failed: () => this.#waiting.delete(waiting),
     };
   }
 
@@ -78,6 +127,12 @@ export class LoadController {
     }
   }
 
+  #add(wait: number, now: number): void {
+    // The more come in a time the less each counts, but never less than a tenth.
+    this.#average += Math.max(0.1, 1 - this.#decay(now)) * (wait - this.#average);
+    this.#averagedAt = now;
+  }
+
   /** An average that nothing is added to is forgotten: nobody waits. */
   #averageAt(now: number): number {
     return this.#average * this.#decay(now);
@@ -86,4 +141,25 @@ export class LoadController {
   #decay(now: number): number {
     return 0.5 ** ((now - this.#averagedAt) / HALF_LIFE_MILLISECONDS);
   }
+
+  #see(elapsed: number, tokens: number, at: number): void {
+    const milliseconds = Math.max(FASTEST_PACE, elapsed / tokens);
+    if (this.#pace === null || milliseconds < this.#paceAt(at)) this.#pace = { milliseconds, at };
+  }
+
+  #paceAt(now: number): number {
+    if (this.#pace === null) return FIRST_PACE;
+    const { milliseconds, at } = this.#pace;
+    return milliseconds * 2 ** ((now - at) / PACE_HALF_LIFE_MILLISECONDS);
+  }
+
+  /** What of some milliseconds was more than so many tokens take. */
+  #beyond(milliseconds: number, tokens: number, now: number): number {
+    return Math.max(0, milliseconds - BESIDE_OTHERS * this.#paceAt(now) * tokens);
+  }
+}
+
+/** Work as tokens of an answer, one at the least. */
+function tokensOf({ promptTokens, completionTokens }: Work): number {
+  return Math.max(1, completionTokens + promptTokens / PROMPT_TOKENS);
 }

@@ -56,7 +56,17 @@ const controls = (fields: object = {}): CacheControls => readControls({ cache: f
 function question(text: string, tenant = 'acme', model = 'base'): Question {
   const partition = `${tenant} ${model}`;
   return {
-    ...{ tenant, partition, exactKey: `${partition} ${text}`, text, temperature: 0, isMultiTurn: false },
+    ...{
+      tenant,
+      weight: 1,
+      cacheSalt: null,
+      partition,
+      exactKey: `${partition} ${text}`,
+      text,
+      earlier: null,
+      mayBeSimilar: true,
+    },
+    ...{ temperature: 0, isMultiTurn: false },
     model: { id: model, root: `root of ${model}`, mixture: null } as BackendModel,
   };
 }

@@ -148,6 +148,17 @@ test('space around a question and how its characters are made up make no differe
   expect(key('A')).not.toBe(key('a'));
 });
 
+test('a prompt that is continued is only found by the very same one, and is about its text', () => {
+  const prompt = (text: string) => ask({ prompt: { kind: 'text', text } })!;
+  expect(prompt('France is')).toMatchObject({ text: 'France is', mayBeSimilar: false });
+  expect(ask()!.mayBeSimilar).toBe(true);
+  for (const other of ['France is ', ' France is', 'France is\n', 'france is']) {
+    expect(prompt(other).exactKey).not.toBe(prompt('France is').exactKey);
+  }
+  expect(prompt('a\r\nb').exactKey).not.toBe(prompt('a\nb').exactKey);
+  expect(prompt('caf\u00e9').exactKey).not.toBe(prompt('cafe\u0301').exactKey);
+});
+
 test('an answer to a tool, and token ids, are only found by the same request', () => {
   const result = ask({
     prompt: {
@@ -160,6 +171,15 @@ test('an answer to a tool, and token ids, are only found by the same request', (
   })!;
   expect(result).toMatchObject({ text: null, isMultiTurn: true });
   expect(ask({ prompt: { kind: 'tokens', ids: [1] } })!.text).toBeNull();
+});
+
+test('what its user has said before is read, and not what others have', () => {
+  expect(ask()!.earlier).toBeNull();
+  const asked = ask({
+    prompt: chat(['system', 's'], ['user', 'a'], ['assistant', 'b'], ['user', 'c'], ['user', 'd']),
+  });
+  expect(asked).toMatchObject({ text: 'd', earlier: 'a\nc' });
+  expect(ask({ prompt: chat(['user', 'a'.repeat(5_000)], ['user', 'b']) })!.earlier).toHaveLength(4_096);
 });
 
 test('only what was said before makes a conversation', () => {

@@ -1,11 +1,13 @@
 import { hash } from 'node:crypto';
-import type { Prompt, SamplingParams } from '@polylora/engine';
+import type { ChatMessage, Prompt, SamplingParams } from '@polylora/engine';
 import type { BackendModel, BackendRequest } from '../backends/backend.ts';
 
 /** Why a request has nothing to do with the cache; it is told to whoever asks. */
 export type BypassReason =
   /** It wants what is not kept: logprobs, the prompt's text, answers to several prompts. */
   | 'unsupported'
+  /** It wants nothing that is kept, and nothing kept. */
+  | 'no-store'
   /** Its category is not cached. */
   | 'category'
   | 'temperature'
@@ -16,13 +18,20 @@ export type BypassReason =
 /** What a request asks, as the cache sees it. */
 export interface Question {
   readonly tenant: string;
+  /** The tenant's share of the backend, and what keeps its prefixes apart. */
+  readonly weight: number;
+  readonly cacheSalt: string | null;
   readonly model: BackendModel;
   /** Of all that must match exactly. */
   readonly partition: string;
   /** Of the whole request. */
   readonly exactKey: string;
-  /** What may be similar; null where nothing may. */
+  /** What it is about, by which its category is found; null where there is nothing to read. */
   readonly text: string | null;
+  /** What its user has said before, as far as a category can be found by it; null: nothing. */
+  readonly earlier: string | null;
+  /** Whether another text may ask for the same. */
+  readonly mayBeSimilar: boolean;
   readonly temperature: number;
   readonly isMultiTurn: boolean;
 }
@@ -38,7 +47,8 @@ export interface QuestionOptions {
 }
 
 /**
- * Takes a request apart into what must match exactly and the last user message, which may be similar. null: it cannot be kept.
+ * Takes a request apart into what must match exactly and the last user message, which may be similar; a prompt that is continued matches
+ * exactly or not at all. null: it cannot be kept.
  *
  * Keys are hashes of JSON arrays that begin with a tag: a JSON text can be read in one way only, so that no choice of names and texts
  * makes two requests' keys equal (lone surrogates are escaped, numbers are finite).
@@ -47,11 +57,12 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   const [first] = requests;
   if (first === undefined || !requests.every((request) => isKept(request, first))) return null;
   const { prompt, sampling, scheduling } = first;
-  const { text, rest } = partsOf(prompt);
+  const { weight, cacheSalt } = scheduling;
+  const { text, earlier, exactText, rest } = partsOf(prompt);
   const identity = [
     'partition',
     tenant,
-    scheduling.cacheSalt,
+    cacheSalt,
     server,
     [model.root, model.fingerprint, model.mixture],
     rest,
@@ -61,10 +72,14 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   const partition = digest(identity);
   return {
     tenant,
+    weight,
+    cacheSalt,
     model,
     partition,
-    exactKey: digest(['request', partition, normalized(text)]),
+    exactKey: digest(['request', partition, exactText]),
     text,
+    earlier,
+    mayBeSimilar: prompt.kind === 'chat' && text !== null,
     temperature: sampling.temperature,
     isMultiTurn: prompt.kind === 'chat' && prompt.messages.some(isEarlierTurn(prompt.messages.length - 1)),
   };
@@ -75,21 +90,46 @@ function isKept({ prompt, sampling, echo }: BackendRequest, first: BackendReques
   return prompt === first.prompt && sampling.logprobs === null && sampling.promptLogprobs === null && !echo;
 }
 
-/** The last user message, and all the rest of a prompt. */
-function partsOf(prompt: Prompt): { readonly text: string | null; readonly rest: unknown } {
+interface Parts {
+  readonly text: string | null;
+  readonly earlier: string | null;
+  /** Of the text, what the same request has in common with it. */
+  readonly exactText: string | null;
+  /** All else, which must match exactly. */
+  readonly rest: unknown;
+}
+
+/** What a prompt asks, and all the rest of it. */
+function partsOf(prompt: Prompt): Parts {
   switch (prompt.kind) {
     case 'text':
-      return { text: prompt.text, rest: ['text', prompt.specialTokens ?? true] };
+      // It is continued, from its last byte on, and instructions, examples and history may be anywhere in it.
+      return {
+        ...{ text: prompt.text, earlier: null, exactText: prompt.text },
+        rest: ['text', prompt.specialTokens ?? true],
+      };
     case 'tokens':
-      return { text: null, rest: ['tokens', prompt.ids] };
+      return { text: null, earlier: null, exactText: null, rest: ['tokens', prompt.ids] };
     case 'chat': {
       const { messages, tools = null } = prompt;
       const last = messages.at(-1);
       // An answer to a tool's result is about the result.
-      if (last?.role !== 'user') return { text: null, rest: ['chat', messages, tools] };
-      return { text: last.content, rest: ['chat', messages.slice(0, -1), last.name ?? null, tools, 'user'] };
+      if (last?.role !== 'user')
+        return { text: null, earlier: null, exactText: null, rest: ['chat', messages, tools] };
+      const { content, name = null } = last;
+      const before = messages.slice(0, -1);
+      const rest = ['chat', before, name, tools, 'user'];
+      return { text: content, earlier: saidByUser(before), exactText: normalized(content), rest };
     }
   }
+}
+
+/** More of it the embedding model would not read. */
+const MOST_EARLIER_CHARACTERS = 4_096;
+
+function saidByUser(messages: readonly ChatMessage[]): string | null {
+  const said = messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+  return said.length === 0 ? null : said.join('\n').slice(0, MOST_EARLIER_CHARACTERS);
 }
 
 function isEarlierTurn(last: number) {
@@ -104,9 +144,9 @@ function samplingClass(sampling: SamplingParams, isSeeded: boolean): unknown {
   );
 }
 
-/** What makes no difference to anybody: how characters are composed, how lines end, space around all. */
-function normalized(text: string | null): string | null {
-  return text?.normalize('NFC').replaceAll('\r\n', '\n').trim() ?? null;
+/** A message without what makes no difference to anybody: how characters are composed, how lines end, space around all. */
+function normalized(text: string): string {
+  return text.normalize('NFC').replaceAll('\r\n', '\n').trim();
 }
 
 function digest(value: unknown): string {

@@ -21,6 +21,7 @@ export const statusJson = z.object({
       ...size,
       hits: z.object({ exact: z.number(), similar: z.number(), shared: z.number() }),
       misses: z.number(),
+      reports: z.number(),
       hit_rate: z.number().nullable(),
       break_even_hit_rate: z.number().nullable(),
       saved: z.object({ compute_seconds: z.number() }),
@@ -80,9 +81,10 @@ export function statusText(status: z.infer<typeof statusJson>): string {
       shareText(category.break_even_hit_rate),
       durationText(category.saved.compute_seconds),
       wrong === null || wrong.checked === 0 ? '-' : `${shareText(wrong.low)} to ${shareText(wrong.high)}`,
+      String(category.reports),
     ];
   });
-  return `${table(rows)}\n${table([[...titles, 'HIT RATE', 'PAYS FROM', 'SAVED', 'WRONG'], ...body])}`;
+  return `${table(rows)}\n${table([[...titles, 'HIT RATE', 'PAYS FROM', 'SAVED', 'WRONG', 'REPORTED'], ...body])}`;
 }
 
 export function entriesText({ data, last_id: last, has_more: hasMore }: z.infer<typeof entriesJson>): string {

@@ -103,7 +103,13 @@ it("says of a tenant's own cache what is told of it", async () => {
           entries: 1,
           bytes: 1_000,
         },
-        ...{ hits: { exact: 3, similar: 2, shared: 1 }, misses: 6, hit_rate: 0.5, break_even_hit_rate: null },
+        ...{
+          hits: { exact: 3, similar: 2, shared: 1 },
+          misses: 6,
+          reports: 4,
+          hit_rate: 0.5,
+          break_even_hit_rate: null,
+        },
         ...{ saved: { compute_seconds: 90 }, false_hits: null },
       },
     ],
@@ -115,6 +121,6 @@ it("says of a tenant's own cache what is told of it", async () => {
   );
   expect(said).not.toMatch(/store|wait/);
   expect(said.trimEnd().split('\n').at(-1)?.split(/ {2,}/)).toEqual([
-    ...['code', '1', '1.0 kB', '0.920', '1.5 h', '3', '2', '1', '6', '50.0 %', '-', '1.5 min', '-'],
+    ...['code', '1', '1.0 kB', '0.920', '1.5 h', '3', '2', '1', '6', '50.0 %', '-', '1.5 min', '-', '4'],
   ]);
 });

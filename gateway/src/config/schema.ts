@@ -1,6 +1,7 @@
 import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
 import { categoryName, categorySchema } from '../cache/categories/category-schema.ts';
+import { CACHED_ROUTES } from '../cache/controls.ts';
 import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
 
 /** An option that may be left unset and then is null. */
@@ -354,6 +355,14 @@ export const configSchema = z
       .meta(
         reloaded(
           'The category of all questions to a model, so that it need not be found out: by the name of an adapter, owner/*, base or *',
+        ),
+      ),
+    cacheRouteCategories: z
+      .partialRecord(z.enum(CACHED_ROUTES), categoryName)
+      .default({})
+      .meta(
+        reloaded(
+          "The category of all questions that come by a route, where their model's is not given: /v1/chat/completions, /v1/completions or /v1/responses",
         ),
       ),
     dataDirectory: unset(text).describe(

@@ -36,7 +36,10 @@ export const schedulingFields = {
     '`priority` comes first where clients may ask for that, `flex` when nothing else waits.',
     'auto',
   ),
-  cache_salt: optional(text(256), 'Requests with different ones never share a cached prefix.'),
+  cache_salt: optional(
+    text(256),
+    'Requests with different ones never share a cached prefix, nor an answer of the answer cache.',
+  ),
   category: optional(text(64), 'Requests of one kind, whose lengths are foretold from each other.'),
   timeout: optional(decimal(0.001, 86_400), 'Seconds after which nobody needs the answer.'),
 };

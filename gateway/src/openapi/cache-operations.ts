@@ -24,6 +24,7 @@ const categoryStatus = z.object({
   misses: z.int(),
   bypasses: z.int().meta({ description: 'Requests for which nothing was looked for.' }),
   rejected: z.int().meta({ description: 'Similar questions that verification turned down.' }),
+  reports: z.int().meta({ description: 'Answers that somebody reported as wrong.' }),
   hit_rate: share.nullable(),
   break_even_hit_rate: z.number().nullable().meta({
     description: 'The hit rate from which on the cache saves more time than it costs.',
@@ -34,7 +35,9 @@ const categoryStatus = z.object({
   false_hits: z
     .object({ rate: share, low: share, high: share, checked: z.number() })
     .nullable()
-    .meta({ description: `Wrong answers among those to similar questions, estimated. ${operators}` }),
+    .meta({
+      description: `Wrong answers among those to similar questions, estimated of those that were checked. ${operators}`,
+    }),
 });
 
 const status = z.object({

@@ -4,5 +4,5 @@ import { generateRoute } from './generate.ts';
 
 /** `POST /v1/chat/completions` */
 export function chatCompletionsRoute(deps: GatewayDeps) {
-  return generateRoute(deps, chatJob);
+  return generateRoute(deps, '/v1/chat/completions', chatJob);
 }

@@ -4,5 +4,5 @@ import { generateRoute } from './generate.ts';
 
 /** `POST /v1/completions` */
 export function completionsRoute(deps: GatewayDeps) {
-  return generateRoute(deps, completionJob);
+  return generateRoute(deps, '/v1/completions', completionJob);
 }

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
+import type { CachedRoute } from '../cache/controls.ts';
 import { type ChoiceEvent, type Generation, generateWhole, startGeneration } from '../generation.ts';
 import { clientOf } from '../http/client.ts';
 import { addHeaders, type GatewayEnv, jsonAnswer } from '../http/context.ts';
@@ -16,6 +17,7 @@ import { schedulingOf } from './scheduling.ts';
 /** A route that generates text: `read` makes the job of a body. */
 export function generateRoute(
   deps: GatewayDeps,
+  route: CachedRoute,
   read: (body: JsonObject, model: BackendModel, options: SchedulingOptions) => Job | Promise<Job>,
 ) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
@@ -49,7 +51,7 @@ export function generateRoute(
     }
     const answer = await cache.answer({
       generation,
-      controls: cache.controls(body, model, (name) => c.req.header(name)),
+      controls: cache.controls(body, model, route, (name) => c.req.header(name)),
       isSeeded: body.seed != null,
       isStreamed: chunks !== null,
     });

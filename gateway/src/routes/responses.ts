@@ -12,7 +12,7 @@ const PAGE = { defaultLimit: 20, maxLimit: 100 } as const;
 
 /** `POST /v1/responses` */
 export function createResponseRoute(deps: GatewayDeps) {
-  return generateRoute(deps, (body, model, options) =>
+  return generateRoute(deps, '/v1/responses', (body, model, options) =>
     responsesJob(body, model, { ...options, store: openResponses(deps) }),
   );
 }

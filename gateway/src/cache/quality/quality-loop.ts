@@ -12,8 +12,6 @@ export interface QualityLoopOptions {
   readonly logger: Logger;
   /** In [0, 1): which hits are looked at. */
   readonly random?: () => number;
-  /** Told of what was found. */
-  readonly onChecked?: (category: string, isWrong: boolean) => void;
 }
 
 /** Answers less alike than this do not say the same. */
@@ -35,9 +33,9 @@ const LEAST_CHECKS = 50;
  */
 export class QualityLoop {
   readonly #options: QualityLoopOptions;
-  /** By category: all that is known, and what was drawn here. */
+  /** By category: what was found, and what of it counts for the next move of the threshold. */
   readonly #found = new Map<string, FalseHits>();
-  readonly #sampled = new Map<string, FalseHits>();
+  readonly #sinceMoved = new Map<string, FalseHits>();
   #checks = 0;
 
   constructor(options: QualityLoopOptions) {
@@ -57,15 +55,7 @@ export class QualityLoop {
       });
   }
 
-  /**
-   * A user says that an answer was wrong. It counts, and moves no threshold: whoever reports has chosen what to look at, and would move that of
-   * all tenants.
-   */
-  report(category: string): void {
-    foundIn(this.#found, category).add(true);
-    this.#options.onChecked?.(category, true);
-  }
-
+  /** Of a sample that nobody has chosen: what users report is counted apart, as it is always wrong, and would say nothing of a share. */
   estimate(category: string): Estimate {
     return foundIn(this.#found, category).estimate;
   }
@@ -78,8 +68,7 @@ export class QualityLoop {
 
   #add(category: string, isWrong: boolean): void {
     foundIn(this.#found, category).add(isWrong);
-    foundIn(this.#sampled, category).add(isWrong);
-    this.#options.onChecked?.(category, isWrong);
+    foundIn(this.#sinceMoved, category).add(isWrong);
     if (this.#options.categories.get(category).autoTune) this.#tune(category);
   }
 
@@ -87,7 +76,7 @@ export class QualityLoop {
   #tune(category: string): void {
     const { categories } = this.#options;
     const { targetFalseHitRate: target } = categories.get(category);
-    const found = foundIn(this.#sampled, category);
+    const found = foundIn(this.#sinceMoved, category);
     const { low, high, checked } = found.estimate;
     const { thresholdOffset: offset } = categories.adjustment(category);
     if (low > target && offset < MOST_UP) {

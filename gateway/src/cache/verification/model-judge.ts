@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { POOLED_SAMPLING, type SamplingParams } from '@polylora/engine';
+import { POOLED_SAMPLING, type SamplingParams, type SchedulingParams } from '@polylora/engine';
 import type { Backend } from '../../backends/backend.ts';
 import { Cancellation } from '../../cancellation.ts';
 import { ApiError } from '../../errors.ts';
 
 /** Longer questions are not asked about: nobody would wait for it. */
 const MOST_CHARACTERS = 2_000;
-/** After which a hit counts as not verified. */
-const MOST_MILLISECONDS = 2_000;
-/** Whom the engine counts it for. No tenant's id looks like this. */
-const TENANT = '#cache';
+
+/** For whom it is: the prompt has both questions in it, and its prefix is found by whoever may know them. */
+export type Asker = Pick<SchedulingParams, 'tenant' | 'weight' | 'cacheSalt'>;
 
 /** Greedy. */
 const SAMPLING: SamplingParams = {
@@ -22,7 +21,7 @@ const INSTRUCTION =
   'You are given two questions. Say yes if one and the same answer is right and complete for both of them. ' +
   'Say no if they differ in any name, number, language, time, direction or other detail that changes the answer.';
 
-/** Has the base model say whether two questions ask for the same, when nothing more urgent waits. */
+/** Has the base model say whether two questions ask for the same, when nothing more urgent waits. It is the server that asks: nobody pays. */
 export class ModelJudge {
   readonly #backend: () => Backend;
 
@@ -31,14 +30,15 @@ export class ModelJudge {
   }
 
   /** false where it says no, cannot be asked, or takes too long. */
-  async isSame(a: string, b: string): Promise<boolean> {
+  async isSame(a: string, b: string, asker: Asker, mostMilliseconds: number): Promise<boolean> {
     const backend = this.#backend();
     const { base } = backend;
     if (!backend.ready || base === null || a.length + b.length > MOST_CHARACTERS) return false;
+    if (mostMilliseconds <= 0) return false;
     const cancellation = new Cancellation();
     const timer = setTimeout(
       () => cancellation.cancel(new ApiError('client_closed_request', 'It took too long.')),
-      MOST_MILLISECONDS,
+      mostMilliseconds,
     );
     const request = {
       id: `judge-${randomUUID()}`,
@@ -52,12 +52,10 @@ export class ModelJudge {
       },
       sampling: SAMPLING,
       scheduling: {
-        tenant: TENANT,
-        weight: 1,
+        ...asker,
         priority: 'batch',
-        cacheSalt: null,
         category: null,
-        timeoutSeconds: MOST_MILLISECONDS / 1000,
+        timeoutSeconds: mostMilliseconds / 1000,
       },
       echo: false,
     } as const;

@@ -98,6 +98,7 @@ function categoryStatus(
     misses: books.misses,
     bypasses: books.bypasses,
     rejected: books.rejected,
+    reports: books.reports,
     hit_rate: hitRate(books),
     break_even_hit_rate: breakEvenHitRate(books),
     saved: {
