@@ -39,9 +39,6 @@ export async function openCache({
 }: CacheOptions): Promise<CacheHost> {
   const { cache, cacheStore, cacheMemoryBytes, cacheLookupMs, upstream } = live.current;
   const isSemantic = cache === 'semantic';
-  if (isSemantic && embedder === null) {
-    logger.warn('there is no embedding model (embeddingModel): the cache answers equal questions only');
-  }
   const documents = await openDocuments(cacheStore ?? join(dataDirectory, 'cache.db'), logger);
   const host = await CacheHost.open({
     documents,
