@@ -1,4 +1,4 @@
-import type { Embedder } from '@polylora/engine';
+import type { Embedder, EncoderInfo } from '@polylora/engine';
 import { LRUCache } from 'lru-cache';
 import { OPERATOR } from '../access/access.ts';
 import type { Backend, BackendModel } from '../backends/backend.ts';
@@ -12,9 +12,9 @@ import type { CacheMetrics } from './cache-metrics.ts';
 import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
-import { Classifier } from './categories/classifier.ts';
 import { type CacheControls, readControls } from './controls.ts';
 import type { DocumentStore } from './documents/document-store.ts';
+import { type EmbeddingState, EmbeddingUpkeep } from './embedding-upkeep.ts';
 import { LoadController } from './load-controller.ts';
 import { QualityLoop } from './quality/quality-loop.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
@@ -72,8 +72,8 @@ export class CacheHost {
   readonly #timers: NodeJS.Timeout[] = [];
   /** The last change of the store that is known here. */
   #sequence = 0;
-  #isClosed = false;
-  #embedding: Promise<void> = Promise.resolve();
+  /** null: only equal questions are answered. */
+  readonly #embedding: EmbeddingUpkeep | null;
   #isStoreUp = true;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
@@ -81,7 +81,7 @@ export class CacheHost {
   readonly #reported = new LRUCache<string, string>({ max: MOST_REPORTED });
 
   private constructor(options: CacheHostOptions) {
-    const { documents, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
+    const { documents, createIndex, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
     const { settings, clock, metrics, logger } = options;
     this.#options = options;
     this.startedAt = clock.now();
@@ -108,6 +108,14 @@ export class CacheHost {
     const quality =
       embedder === null ? null : new QualityLoop({ categories: this.categories, embedder, logger });
     this.quality = quality;
+    const onLoaded = async ({ width, digest }: EncoderInfo) => {
+      this.cache.setVectors({ index: createIndex(width), encoder: digest });
+      await this.#restore();
+    };
+    this.#embedding =
+      embedder === null
+        ? null
+        : new EmbeddingUpkeep({ embedder, categories: this.categories, onLoaded, logger });
     this.#generation = new CachedGeneration({
       cache: this.cache,
       server,
@@ -122,7 +130,7 @@ export class CacheHost {
   static async open(options: CacheHostOptions): Promise<CacheHost> {
     const host = new CacheHost(options);
     await host.#restore();
-    host.#embedding = host.#startEmbedding();
+    host.#embedding?.update();
     host.#every(LOAD_MILLISECONDS, async () => host.load.step());
     host.#every(CHANGES_MILLISECONDS, () => host.#follow());
     host.#every(HITS_MILLISECONDS, () => host.#writeHits());
@@ -164,6 +172,11 @@ export class CacheHost {
     return this.#options.embedder !== null;
   }
 
+  /** Whether questions can be embedded and told apart; null: only equal ones are answered. */
+  get embedding(): EmbeddingState | null {
+    return this.#embedding?.state ?? null;
+  }
+
   /** Whether the store answered when it was last asked, which it is every second. */
   get isStoreUp(): boolean {
     return this.#isStoreUp;
@@ -199,65 +212,24 @@ export class CacheHost {
   async classify(text: string): Promise<ReturnType<CategoryTable['classify']>> {
     const { embedder } = this.#options;
     if (embedder === null) return null;
-    await this.ready();
-    if (this.cache.vectors === null) return null;
+    await this.#embedding?.tried;
+    if (!this.categories.isReady) return null;
     const asked = { inputs: [text], truncate: 'model', tokenStates: false, background: true } as const;
     const [embedding] = await embedder.embed(asked);
     return embedding === undefined ? null : this.categories.classify(embedding.vector);
   }
 
-  /** Takes another configuration. */
-  async configure(): Promise<void> {
+  /** Takes other categories. */
+  configure(): void {
     this.categories.configure(this.#options.settings().cacheCategories);
-    // Until the new one is there nobody knows what a category's questions look like.
-    this.categories.setClassifier(null);
-    await this.#classify();
+    this.#embedding?.update();
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#embedding?.close();
     for (const timer of this.#timers) clearInterval(timer);
     await this.#writeHits().catch(() => {});
     await this.#options.documents.close();
-  }
-
-  /** Has similar questions found, as soon as the embedding model is there. */
-  async #startEmbedding(): Promise<void> {
-    const { embedder, createIndex, logger } = this.#options;
-    if (embedder === null) return;
-    try {
-      const { width, digest } = await embedder.load();
-      if (this.#isClosed) return;
-      this.cache.setVectors({ index: createIndex(width), encoder: digest });
-      await this.#restore();
-      await this.#classify();
-    } catch (error) {
-      if (this.#isClosed) return;
-      logger.error(
-        { err: error },
-        'the cache answers equal questions only: the embedding model cannot be used',
-      );
-    }
-  }
-
-  /** Resolves when similar questions are found, or never will be. */
-  ready(): Promise<void> {
-    return this.#embedding;
-  }
-
-  /** Makes the classifier of what the categories' examples are now. */
-  async #classify(): Promise<void> {
-    const { embedder } = this.#options;
-    if (embedder === null) return;
-    const known = await Promise.all(
-      [...this.categories.all()].map(async (category) => {
-        const { examples: inputs } = category;
-        const asked = { inputs, truncate: 'model', tokenStates: false, background: true } as const;
-        const embedded = await embedder.embed(asked);
-        return { category, vectors: embedded.map(({ vector }) => vector) };
-      }),
-    );
-    this.categories.setClassifier(new Classifier(known, this.categories.get('general')));
   }
 
   /** Takes in what is in the store, and lets go of what was here before and is not there: a purge of which nobody told. */

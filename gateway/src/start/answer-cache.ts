@@ -62,7 +62,7 @@ export async function openCache({
     logger,
   });
   live.onReload((reload) => {
-    if (reload.kind === 'applied') void host.configure();
+    if (reload.kind === 'applied' && reload.changed.includes('cacheCategories')) host.configure();
   });
   return host;
 }
