@@ -61,10 +61,21 @@ export async function openCache({
     metrics,
     logger,
   });
+  if (!isSemantic) warnOfUnrecognized(host, logger);
   live.onReload((reload) => {
     if (reload.kind === 'applied' && reload.changed.includes('cacheCategories')) host.configure();
   });
   return host;
+}
+
+/** Without an embedding model nothing tells that a question is of a category that is not to be kept. */
+function warnOfUnrecognized({ categories }: CacheHost, logger: Logger): void {
+  const unrecognized = [...categories.all()].flatMap(({ name, enabled }) => (enabled ? [] : [name]));
+  if (unrecognized.length === 0) return;
+  logger.warn(
+    { categories: unrecognized },
+    "with 'cache: exact' questions of categories that are off are kept like others, but where the request or cacheModelCategories names the category",
+  );
 }
 
 /** The model whose token states verification was trained on; by another's it would tell anything. */
