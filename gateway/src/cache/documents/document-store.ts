@@ -49,8 +49,6 @@ export interface DocumentStore {
   /** null where there is none any more. Finds what is put and not yet written. */
   get(id: string): Promise<CacheDocument | null>;
   remove(ids: readonly string[]): Promise<void>;
-  /** Removes all that match and were there when it was called. @returns how many */
-  purge(filter: EntryFilter): Promise<number>;
   /** Entries that match, newest first; `before` is the last of the page before, which may be gone. */
   find(
     filter: EntryFilter,
