@@ -127,7 +127,7 @@ export class AnswerCache {
   }
 
   /** What an entry is treated as now. */
-  categoryOf({ category }: Entry): Category {
+  categoryOf({ category }: Pick<Entry, 'category'>): Category {
     return this.#options.categories.get(category);
   }
 
@@ -289,8 +289,8 @@ export class AnswerCache {
   async #exact(question: Question, controls: CacheControls): Promise<Hit | Bypass | null> {
     const entry = this.#entries.exact(question.exactKey);
     if (entry === null || entry.partition !== question.partition) return null;
-    if (controls.category !== null && entry.category !== controls.category) return null;
     const category = this.categoryOf(entry);
+    if (controls.category !== null && category.name !== controls.category) return null;
     const refused = refusal(question, category);
     if (refused !== null) return refused;
     const age = this.#age(entry, controls);
@@ -386,8 +386,9 @@ export class AnswerCache {
   /** Asked while searching, before any document is read. */
   #isAcceptable(id: string, controls: CacheControls): boolean {
     const entry = this.#entries.get(id);
-    if (entry === null || !this.#options.categories.get(entry.category).enabled) return false;
-    if (controls.category !== null && entry.category !== controls.category) return false;
+    if (entry === null) return false;
+    const { name, enabled } = this.categoryOf(entry);
+    if (!enabled || (controls.category !== null && name !== controls.category)) return false;
     return this.#age(entry, controls) !== null;
   }
 
