@@ -18,10 +18,11 @@ export async function fillCache(
   const now = Date.now();
   const head = (number: number) => {
     const { text, vector } = entries[number]!;
-    const { partition, exactKey, tenant } = questionFor(text);
+    const { server, partition, exactKey, tenant } = questionFor(text);
     return {
       ...{
         id: String(number),
+        server,
         partition,
         exactKey,
         tenant,

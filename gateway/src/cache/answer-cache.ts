@@ -7,7 +7,7 @@ import type { CacheMetrics, RemovalReason } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable, Effective } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
-import type { DocumentStore, EntryFilter, StoredHead } from './documents/document-store.ts';
+import type { DocumentStore, EntryFilter, ListedHead, StoredHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
 import { Entries, type Entry, entryOf } from './entries.ts';
 import type { CacheDocument, EntryHead, StoredAnswer } from './entry.ts';
@@ -30,8 +30,10 @@ export interface Vectors {
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
-/** Entries that are taken out at once: a few milliseconds. */
-const PURGED_TOGETHER = 1_000;
+/** Entries that are looked at or taken out at once: a few milliseconds. */
+const TOGETHER = 1_000;
+/** What an entry's id looks like: stores are asked for no other. */
+const ENTRY_ID = /^[\w-]{1,64}$/;
 
 /** An answer that is there. */
 export interface Hit {
@@ -131,10 +133,6 @@ export class AnswerCache {
     return this.#options.categories.get(category);
   }
 
-  entries(): IterableIterator<Entry> {
-    return this.#entries.values();
-  }
-
   /** Looks for an answer. Never throws for what happens to the cache: it then has none. */
   async find(question: Question, controls: CacheControls): Promise<Found> {
     const started = performance.now();
@@ -151,25 +149,39 @@ export class AnswerCache {
     return found;
   }
 
-  /** Keeps an answer. Resolves when it can be found here; the store may have it a moment later. */
+  /**
+   * Keeps an answer. It can be found at once, and the store has it when this resolves, if the store is there.
+   * @returns null where its category is not cached any more
+   */
   async keep(
     question: Question,
     controls: CacheControls,
     { category, embedding }: Pick<Miss, 'category' | 'embedding'>,
     answer: StoredAnswer,
     computeSeconds: number,
-  ): Promise<Entry> {
+  ): Promise<Entry | null> {
+    if (!this.#options.categories.get(category.name).enabled) return null;
     const started = performance.now();
     const document = this.#documentOf(question, controls, category, embedding, answer, computeSeconds);
     // A newer answer to the same request takes the old one's place.
     const old = this.#entries.exact(question.exactKey);
     if (old !== null) this.#forget([old.id], 'replaced');
     const entry = this.#take(document, 0);
-    this.#answers.set(entry.id, answer);
+    this.#remember(entry, answer);
     const account = { tenant: question.tenant, category: category.name };
     this.economics.stored(account, document, (performance.now() - started) / 1000);
     if (this.#entries.get(entry.id) !== null) await this.#tried(() => this.#options.documents.put(document));
     return entry;
+  }
+
+  /** An entry, here or in the store. @param tenant whose it has to be; null: anybody's. @throws StoreUnavailable */
+  async head(id: string, tenant: string | null): Promise<ListedHead | null> {
+    if (!ENTRY_ID.test(id)) return null;
+    const entry = this.#entries.get(id);
+    if (entry !== null) return tenant === null || entry.tenant === tenant ? entry : null;
+    const filter = tenant === null ? { id } : { id, tenant };
+    const [found] = await this.#options.documents.find(filter, { limit: 1 });
+    return found ?? null;
   }
 
   /** Entries that match, in the store, newest first. @throws StoreUnavailable */
@@ -194,6 +206,7 @@ export class AnswerCache {
    * @throws StoreUnavailable
    */
   async purge(filter: EntryFilter, isDryRun: boolean): Promise<Amount> {
+    if (filter.id !== undefined && !ENTRY_ID.test(filter.id)) return { entries: 0, bytes: 0 };
     const { documents, metrics } = this.#options;
     const known = new Set<string>();
     let [entries, bytes] = [0, 0];
@@ -205,31 +218,37 @@ export class AnswerCache {
         bytes += head.bytes;
       }
     };
-    count([...this.#entries.values()].filter((entry) => isMeant(entry, filter)));
+    for await (const page of this.#pages((entry) => isMeant(entry, filter))) {
+      count(page);
+      if (!isDryRun) metrics.removed('purged', this.#drop(page.map(({ id }) => id)));
+    }
     const here = [...known];
     if (!isDryRun) {
-      for (const ids of pagesOf(here)) {
-        metrics.removed('purged', this.#drop(ids));
-        await nextTurn();
-      }
       // Also what is not written yet, which looking through the store would not find.
-      for (const ids of pagesOf(here)) await documents.remove(ids);
+      for (let start = 0; start < here.length; start += TOGETHER) {
+        await documents.remove(here.slice(start, start + TOGETHER));
+      }
     }
     for (let before: EntryHead | undefined; ; ) {
-      const page = { limit: PURGED_TOGETHER, ...(before === undefined ? {} : { before }) };
+      const page = { limit: TOGETHER, ...(before === undefined ? {} : { before }) };
       const heads = await documents.find(filter, page);
       count(heads);
       if (!isDryRun && heads.length > 0) await documents.remove(heads.map(({ id }) => id));
       before = heads.at(-1);
-      if (heads.length < PURGED_TOGETHER) return { entries, bytes };
+      if (heads.length < TOGETHER) return { entries, bytes };
     }
   }
 
-  /** An entry of the store is there from now on, by another server or from before; told again, its vector is taken in. */
-  restore(head: StoredHead): void {
+  /**
+   * An entry of the store is there from now on, by another server or from before; told again, its vector is taken in.
+   * @returns false where nobody would be given it any more
+   */
+  restore(head: StoredHead): boolean {
+    if (!this.#isOfUse(head)) return false;
     const entry = this.#entries.get(head.id);
     if (entry !== null) this.#index(entry, head);
-    else if (this.#lastUse(head) > this.#options.now()) this.#take(head, head.hits);
+    else this.#take(head, head.hits);
+    return true;
   }
 
   /** Similar questions are found from now on. */
@@ -237,19 +256,35 @@ export class AnswerCache {
     this.#vectors = vectors;
   }
 
-  /** Takes out entries here alone: the store has not got them any more. */
-  dropped(ids: readonly string[]): void {
-    this.#drop(ids);
+  /** An entry is not in the store any more. */
+  dropped(id: string): void {
+    this.#drop([id]);
+  }
+
+  /** Lets go here of entries that the store has not got. */
+  async keepOnly(isStored: (entry: Entry) => boolean): Promise<void> {
+    for await (const page of this.#pages((entry) => !isStored(entry))) this.#drop(page.map(({ id }) => id));
   }
 
   /** Forgets what no category allows any more. */
-  sweep(): void {
-    const now = this.#options.now();
-    const gone = [...this.#entries.values()].filter((entry) => this.#lastUse(entry) <= now);
-    this.#forget(
-      gone.map(({ id }) => id),
-      'expired',
-    );
+  async sweep(): Promise<void> {
+    const isOff = (entry: Entry) => !this.categoryOf(entry).enabled;
+    await this.removeThose(isOff, 'disabled');
+    await this.removeThose((entry) => !this.#isOfUse(entry), 'expired');
+  }
+
+  /** Takes out entries, here at once and in the store as far as it is there. */
+  async removeThose(isGone: (entry: Entry) => boolean, reason: RemovalReason): Promise<void> {
+    for await (const page of this.#pages(isGone)) {
+      const ids = page.map(({ id }) => id);
+      this.#options.metrics.removed(reason, this.#drop(ids));
+      await this.#tried(() => this.#options.documents.remove(ids));
+    }
+  }
+
+  /** What there are answers of. */
+  versions() {
+    return this.#entries.versions();
   }
 
   /** What was found since it was last asked, for the store. */
@@ -297,7 +332,7 @@ export class AnswerCache {
     if (age === null) return null;
     const answer = this.#answers.get(entry.id) ?? (await this.#read(entry))?.answer ?? null;
     if (answer === null) return null;
-    this.#answers.set(entry.id, answer);
+    this.#remember(entry, answer);
     return { kind: 'hit', level: 'exact', entry, answer, similarity: 1, ...age };
   }
 
@@ -335,7 +370,7 @@ export class AnswerCache {
         this.economics.rejected({ tenant: question.tenant, category: category.name });
         continue;
       }
-      this.#answers.set(entry.id, document.answer);
+      this.#remember(entry, document.answer);
       return { kind: 'hit', level: 'similar', entry, answer: document.answer, similarity, ...age };
     }
     return null;
@@ -411,8 +446,13 @@ export class AnswerCache {
     return entry.createdAt + (fresh + category.staleSeconds) * 1000;
   }
 
+  /** Whether an entry may still be given to somebody. */
+  #isOfUse(head: Pick<Entry, 'createdAt' | 'expiresAt' | 'category'>): boolean {
+    return this.categoryOf(head).enabled && this.#lastUse(head) > this.#options.now();
+  }
+
   #documentOf(
-    { tenant, partition, exactKey, model, text }: Question,
+    { server, tenant, partition, exactKey, model, text }: Question,
     { ttlSeconds, tags }: CacheControls,
     category: Category,
     embedding: Embedding | null,
@@ -433,7 +473,7 @@ export class AnswerCache {
     const { promptTokens, completionTokens } = tokensOf(answer);
     return {
       id: randomUUID(),
-      ...{ partition, exactKey, tenant, model: model.id, root: rootOf(model) },
+      ...{ server, partition, exactKey, tenant, model: model.id, root: rootOf(model) },
       ...{ category: category.name, tags, createdAt, expiresAt: createdAt + ttl * 1000, bytes },
       ...{ computeSeconds, promptTokens, completionTokens },
       ...{ question: text, vector, encoder: this.#vectors?.encoder ?? null, signature, answer },
@@ -475,6 +515,11 @@ export class AnswerCache {
     index.add(entry.partition, entry.id, vector, { expiresAt: this.#lastUse(entry), tag: 0 });
   }
 
+  /** In memory, too, if its entry was not taken out meanwhile: nobody else would take out the answer. */
+  #remember({ id }: Entry, answer: StoredAnswer): void {
+    if (this.#entries.get(id) !== null) this.#answers.set(id, answer);
+  }
+
   #use(entry: Entry): void {
     entry.hits += 1;
     this.#quotas.hit(entry.id);
@@ -486,6 +531,20 @@ export class AnswerCache {
     // Somebody else has removed it.
     if (document === null) this.#drop([entry.id]);
     return document ?? null;
+  }
+
+  /** Entries, of so many looked at together: others have their turn between. What comes and goes meanwhile may be among them. */
+  async *#pages(isMeant: (entry: Entry) => boolean): AsyncGenerator<readonly Entry[]> {
+    let [looked, page]: [number, Entry[]] = [0, []];
+    for (const entry of this.#entries.values()) {
+      if (isMeant(entry)) page.push(entry);
+      looked += 1;
+      if (looked % TOGETHER > 0) continue;
+      if (page.length > 0) yield page;
+      page = [];
+      await nextTurn();
+    }
+    if (page.length > 0) yield page;
   }
 
   /** @returns how many were there */
@@ -548,12 +607,6 @@ function isMeant(entry: Entry, { id, tenant, model, root, category, tag }: Entry
     (category === undefined || entry.category === category) &&
     (tag === undefined || entry.tags.includes(tag))
   );
-}
-
-function* pagesOf(ids: readonly string[]): Generator<readonly string[]> {
-  for (let start = 0; start < ids.length; start += PURGED_TOGETHER) {
-    yield ids.slice(start, start + PURGED_TOGETHER);
-  }
 }
 
 /** Why a category has nothing to do with a question; null: it has. */

@@ -13,8 +13,9 @@ import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cache
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
 import { type CacheControls, readControls } from './controls.ts';
-import type { DocumentStore } from './documents/document-store.ts';
+import type { DocumentStore, ListedHead, StoredHead } from './documents/document-store.ts';
 import { type EmbeddingState, EmbeddingUpkeep } from './embedding-upkeep.ts';
+import type { Version } from './entries.ts';
 import { LoadController } from './load-controller.ts';
 import { QualityLoop } from './quality/quality-loop.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
@@ -191,16 +192,16 @@ export class CacheHost {
    * Somebody was given a wrong answer: that counts, once, and the entry is taken out.
    * @param tenant whose it has to be; null: anybody's
    * @returns whether there is such an entry, or was when it was reported before
-   * @throws StoreUnavailable where it is still in the store
+   * @throws StoreUnavailable where it is not known, or is still in the store
    */
   async report(id: string, tenant: string | null): Promise<boolean> {
-    const entry = this.cache.entry(id);
-    const reported = this.#reported.get(id);
-    const owner = entry?.tenant ?? reported;
+    const head = this.#reported.has(id) ? null : await this.cache.head(id, tenant);
+    // Somebody else may have reported it meanwhile.
+    const owner = this.#reported.get(id) ?? head?.tenant;
     if (owner === undefined || (tenant !== null && owner !== tenant)) return false;
-    if (entry !== null && reported === undefined) {
+    if (head !== null && !this.#reported.has(id)) {
       this.#reported.set(id, owner);
-      const { name } = this.cache.categoryOf(entry);
+      const { name } = this.cache.categoryOf(head);
       this.quality?.report(name);
       this.#options.metrics.reported(name);
     }
@@ -219,10 +220,12 @@ export class CacheHost {
     return embedding === undefined ? null : this.categories.classify(embedding.vector);
   }
 
-  /** Takes other categories. */
+  /** Takes other categories. What was kept of those that are off now goes. */
   configure(): void {
     this.categories.configure(this.#options.settings().cacheCategories);
     this.#embedding?.update();
+    // What fails is done by the next one.
+    this.#sweep().catch((error: unknown) => this.#waits(error));
   }
 
   async close(): Promise<void> {
@@ -243,20 +246,27 @@ export class CacheHost {
       let cursor: string | null = null;
       do {
         const page = await documents.heads(cursor, PAGE);
-        for (const head of page.heads) {
-          stored.add(head.id);
-          this.cache.restore(head);
-        }
+        for (const { id } of page.heads) stored.add(id);
+        await this.#take(page.heads);
         cursor = page.cursor;
       } while (cursor !== null);
       // What was made just now may not be written yet.
-      const old = [...this.cache.entries()].filter(
-        ({ id, createdAt }) => !stored.has(id) && createdAt < begun - UNWRITTEN_MILLISECONDS,
+      await this.cache.keepOnly(
+        ({ id, createdAt }) => stored.has(id) || createdAt >= begun - UNWRITTEN_MILLISECONDS,
       );
-      this.cache.dropped(old.map(({ id }) => id));
     } catch (error) {
       logger.warn({ err: error }, 'the answer cache begins empty: its store cannot be read');
     }
+  }
+
+  /** Takes in what was computed as it is here. What has expired, or is off by now, leaves the store. */
+  async #take(heads: readonly StoredHead[]): Promise<void> {
+    const own = heads.filter(({ server }) => server === this.#options.server);
+    const gone = own.filter((head) => !this.cache.restore(head));
+    if (gone.length === 0) return;
+    await this.#options.documents
+      .remove(gone.map(({ id }) => id))
+      .catch((error: unknown) => this.#waits(error));
   }
 
   /** What other servers of the same store did. */
@@ -265,8 +275,8 @@ export class CacheHost {
       const changes = await this.#changes();
       if (changes === null) return this.#restore();
       for (const change of changes) {
-        if (change.kind === 'put') this.cache.restore(change.head);
-        else this.cache.dropped([change.id]);
+        if (change.kind === 'put') await this.#take([change.head]);
+        else this.cache.dropped(change.id);
         this.#sequence = change.sequence;
       }
       if (changes.length < PAGE) return;
@@ -291,24 +301,16 @@ export class CacheHost {
   async #dropOldVersions(): Promise<void> {
     const backend = this.#options.backend();
     if (!backend.ready || this.cache.size === 0) return;
-    const versions = new Map<
-      string,
-      { readonly model: string; readonly root: string; readonly ids: string[] }
-    >();
-    for (const { id, model, root } of this.cache.entries()) {
-      const key = JSON.stringify([model, root]);
-      const version = versions.get(key);
-      if (version === undefined) versions.set(key, { model, root, ids: [id] });
-      else version.ids.push(id);
-    }
     const served = new Set((await backend.models(OPERATOR)).map(({ root }) => root));
-    for (const { model, root, ids } of versions.values()) {
+    for (const { model, root } of this.cache.versions()) {
       const parts = partsOfRoot(root);
       const isServed =
         parts === null
           ? (await backend.find(model, OPERATOR))?.root === root
           : parts.every((digest) => served.has(digest));
-      if (!isServed) await this.cache.remove(ids, 'outdated');
+      if (isServed) continue;
+      const isOutdated = (entry: Version) => entry.model === model && entry.root === root;
+      await this.cache.removeThose(isOutdated, 'outdated');
     }
   }
 
@@ -318,13 +320,31 @@ export class CacheHost {
   }
 
   async #sweep(): Promise<void> {
-    this.cache.sweep();
+    await this.cache.sweep();
+    for (const { name, enabled } of this.categories.all()) if (!enabled) await this.#dropDisabled(name);
     // What is stale, or kept for longer under load, is past its own time and still used.
     const beyond = [...this.categories.all()].map(
       ({ ttlSeconds, staleSeconds, adaptive }) =>
         staleSeconds + Math.max(0, (adaptive?.mostTtlSeconds ?? 0) - ttlSeconds),
     );
     await this.#options.documents.sweep(this.#options.clock.now() - Math.max(...beyond) * 1000);
+  }
+
+  /** Has nothing of a category left in the store that was kept before it was switched off. */
+  async #dropDisabled(category: string): Promise<void> {
+    const { documents, server } = this.#options;
+    for (let before: ListedHead | undefined; ; ) {
+      const page = { limit: PAGE, ...(before === undefined ? {} : { before }) };
+      const heads = await documents.find({ category }, page);
+      const own = heads.flatMap((head) => (head.server === server ? [head.id] : []));
+      if (own.length > 0) await this.cache.remove(own, 'disabled');
+      before = heads.at(-1);
+      if (heads.length < PAGE) return;
+    }
+  }
+
+  #waits(error: unknown): void {
+    this.#options.logger.debug({ err: error }, 'the answer cache waits for its store');
   }
 
   /** One at a time; what fails is tried again the next time, and told by the store. */
@@ -334,9 +354,7 @@ export class CacheHost {
       if (isRunning) return;
       isRunning = true;
       work()
-        .catch((error: unknown) =>
-          this.#options.logger.debug({ err: error }, 'the answer cache waits for its store'),
-        )
+        .catch((error: unknown) => this.#waits(error))
         .finally(() => {
           isRunning = false;
         });

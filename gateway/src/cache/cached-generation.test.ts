@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
 import { UNLIMITED } from '../admission/admission.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
@@ -41,22 +41,29 @@ class CountingBackend extends WrappedBackend {
   }
 }
 
+let store: CacheStore;
 let backend: CountingBackend;
 let cache: AnswerCache;
 let generation: CachedGeneration;
 let metrics: Metrics;
 let now: number;
+/** Whether whoever asks may go on doing so. */
+let isWelcome: boolean;
 
-beforeEach(() => {
+beforeEach(async () => {
+  store = await openCacheStore();
+  isWelcome = true;
   backend = new CountingBackend(new StartingBackend());
   metrics = new Metrics(new Registry());
   now = 1_000_000;
   ({ cache, generation } = open());
 });
 
+afterEach(() => store.close());
+
 function open(embedder: QuestionEmbedder | null = null) {
   const logger = pino({ level: 'silent' });
-  const documents = new MemoryDocuments();
+  const { documents } = store;
   const categories = new CategoryTable({ stale: { ttlSeconds: 1, staleSeconds: 100, adaptive: null } });
   const answers = new AnswerCache({
     ...{ categories, documents, embedder, verifier: null, exactBytes: 1 << 20, logger },
@@ -108,6 +115,7 @@ async function ask(content: string, cacheFields: object = {}): Promise<{ state: 
     controls: readControls({ cache: cacheFields }, () => undefined),
     isSeeded: false,
     isStreamed: true,
+    isStillWelcome: async () => isWelcome,
   });
   let text = '';
   for await (const { event } of answer.generation.events) if (event.type === 'delta') text += event.text;
@@ -164,6 +172,19 @@ describe('who asks the same at the same time', () => {
       ...['miss', 'miss', 'miss', 'miss', 'not_cached'],
     ]);
   });
+});
+
+it('what is made for somebody who is not welcome any more is not kept', async () => {
+  let open = () => {};
+  backend.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const asked = ask('q');
+  await expect.poll(() => backend.asked).toBe(1);
+  isWelcome = false;
+  open();
+  expect((await asked).text).toBe('answer 1');
+  await expect.poll(async () => [cache.size, await store.ids()], { timeout: 5_000 }).toEqual([0, []]);
 });
 
 it('nothing is kept as long as nobody can tell its category', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { UNLIMITED } from '../admission/admission.ts';
 import { ApiError } from '../errors.ts';
 import {
@@ -12,6 +13,7 @@ import type { Logger } from '../logging.ts';
 import type { AnswerCache, Hit, Miss } from './answer-cache.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
 import type { CacheControls } from './controls.ts';
+import type { Entry } from './entries.ts';
 import type { StoredAnswer } from './entry.ts';
 import { Flight } from './flight.ts';
 import { type Question, questionOf } from './question.ts';
@@ -27,6 +29,8 @@ export interface CachedRequest {
   readonly isSeeded: boolean;
   /** Whether it wants its answer piece by piece. */
   readonly isStreamed: boolean;
+  /** Whether whoever asked may still do so. */
+  readonly isStillWelcome: () => Promise<boolean>;
 }
 
 /** Where an answer came from, for the log. */
@@ -66,6 +70,9 @@ const NOTHING_USED = { promptTokens: 0, cachedPromptTokens: 0, completionTokens:
 
 /** Told to those who wait for an answer that they may not share: each then makes its own. */
 const NOT_SHARED = Symbol('not shared');
+
+/** After which a tenant's removal is known at every server. */
+const KNOWN_MILLISECONDS = 1_000;
 
 const STAYS: Client = { hasLeft: false, onLeave: () => () => {} };
 
@@ -245,7 +252,8 @@ export class CachedGeneration {
       const answer = collector.answer(options.requests.length);
       const seconds = Math.max(0, (performance.now() - started) / 1000 - collector.queuedSeconds);
       if (answer !== null && controls.stores) {
-        cache.keep(question, controls, miss, answer, seconds).catch((error: unknown) => {
+        const kept = cache.keep(question, controls, miss, answer, seconds);
+        this.#takeBack(kept, request).catch((error: unknown) => {
           logger.warn({ err: error }, 'an answer could not be kept');
         });
       }
@@ -288,6 +296,14 @@ export class CachedGeneration {
       }
     };
     void pump();
+  }
+
+  /** What was being made for a tenant when that was removed, there or at another server, goes after it. */
+  async #takeBack(kept: Promise<Entry | null>, { isStillWelcome }: CachedRequest): Promise<void> {
+    const entry = await kept;
+    if (entry === null) return;
+    await sleep(KNOWN_MILLISECONDS, undefined, { ref: false });
+    if (!(await isStillWelcome())) await this.#options.cache.remove([entry.id], 'purged');
   }
 
   async #bypass(request: CachedRequest, reason: string, category: string | null): Promise<CachedAnswer> {

@@ -16,6 +16,8 @@ export type BypassReason =
 /** What a request asks, as the cache sees it. */
 export interface Question {
   readonly tenant: string;
+  /** What computes the answers. */
+  readonly server: string;
   readonly model: BackendModel;
   /** Of all that must match exactly. */
   readonly partition: string;
@@ -61,6 +63,7 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
   const partition = digest(identity);
   return {
     tenant,
+    server,
     model,
     partition,
     exactKey: digest(['request', partition, normalized(text)]),

@@ -54,7 +54,10 @@ export async function openCache({
     exactBytes: cacheMemoryBytes,
     lookupMilliseconds: cacheLookupMs,
     // An address may have a password in it.
-    server: upstream === null ? 'embedded' : `upstream ${hash('sha256', upstream)}`,
+    server:
+      upstream === null
+        ? `embedded ${backend().base?.fingerprint ?? ''}`
+        : `upstream ${hash('sha256', upstream)}`,
     backend,
     settings: () => live.current,
     clock,

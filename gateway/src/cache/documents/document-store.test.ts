@@ -38,7 +38,15 @@ function document(more: Partial<CacheDocument> = {}): CacheDocument {
   const usage = { promptTokens: 7, completionTokens: 3, cachedPromptTokens: 0 };
   const toolCalls = [{ id: 'call_1', name: 'look', arguments: '{"at":"é"}' }];
   return {
-    ...{ id, partition: 'partition', exactKey: `key ${id}`, tenant: 'acme', model: 'base', root: 'qwen' },
+    ...{
+      id,
+      server: 'test',
+      partition: 'partition',
+      exactKey: `key ${id}`,
+      tenant: 'acme',
+      model: 'base',
+      root: 'qwen',
+    },
     ...{ category: 'general', tags: [], createdAt: NOW, expiresAt: NOW + 3_600_000, bytes: 2_000 },
     ...{ computeSeconds: 1.25, promptTokens: 7, completionTokens: 3, question: `What is ${id}?` },
     encoder: 'minilm',
