@@ -226,6 +226,20 @@ describe('a purge', () => {
     expect(state).toMatch(isGone ? /^miss/ : /^hit/);
   });
 
+  it('is of one entry by its id, which is nobody else’s', async () => {
+    await ask(admin, 'one');
+    await ask(admin, 'two');
+    const [{ id }] = (await listed(admin, '', 2)) as [Json];
+    const purge = async (key: string, body: object) =>
+      (await call(key, 'POST', 'admin/v1/cache/purge', body)).json.entries;
+    expect(await purge(admin, { id, dry_run: true })).toBe(1);
+    expect(await purge(other, { id })).toBe(0);
+    expect(await purge(OPERATOR_KEY, { id, category: 'code' })).toBe(0);
+    expect(await purge(admin, { id })).toBe(1);
+    expect(await purge(admin, { id: 'no\0id' })).toBe(0);
+    expect(await listed(admin, '', 1)).not.toMatchObject([{ id }]);
+  });
+
   it("is of a tenant's own where its administrator asks, and of everything only where that is said", async () => {
     await fill();
     for (const [body, code, param] of [

@@ -23,6 +23,7 @@ const filterFields = {
 };
 
 export const purgeBody = z.strictObject({
+  id: optional(text(MOST_NAME), 'This entry only.'),
   ...filterFields,
   all: optional(z.boolean(), 'Has to be said where nothing else is: all that you may.', false),
   dry_run: optional(z.boolean(), 'Only tells how much it would be.', false),
