@@ -338,6 +338,8 @@ describe('the status', () => {
     });
     const refused = await call(admin, 'POST', 'admin/v1/cache/classify', { text: 'Hello' });
     expect([refused.status, refused.json.error.code]).toEqual([403, 'cache_disabled']);
+    const told = gateway.logs().filter((line) => line.includes('questions of categories that are off'));
+    expect(told.map((line) => JSON.parse(line).categories)).toEqual([['medical', 'personal']]);
   });
 });
 
