@@ -35,7 +35,7 @@ export async function fillCache(
     };
   };
   for (let number = 0; number < entries.length; number++) {
-    cache.restore(head(number));
+    cache.kept.restore(head(number));
     // The index works between other work.
     if (number % 64 === 0) await new Promise(setImmediate);
   }

@@ -1,39 +1,26 @@
 import { randomUUID } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Embedding } from '@polylora/engine';
 import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
-import type { CacheMetrics, RemovalReason } from './cache-metrics.ts';
+import type { CacheMetrics } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable, Effective } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
-import type { DocumentStore, EntryFilter, ListedHead, StoredHead } from './documents/document-store.ts';
+import type { DocumentStore, EntryFilter, ListedHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
-import { Entries, type Entry, entryOf } from './entries.ts';
-import type { CacheDocument, EntryHead, StoredAnswer } from './entry.ts';
+import { Entries, type Entry, isEntryId } from './entries.ts';
+import type { CacheDocument, StoredAnswer } from './entry.ts';
 import { ExactAnswers } from './exact-answers.ts';
+import { type Amount, freshSeconds, KeptEntries, type Vectors } from './kept-entries.ts';
 import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder } from './question-embedder.ts';
-import { Quotas } from './quotas.ts';
 import { tokensOf } from './stored-answer.ts';
-import type { VectorIndex } from './vector-index/vector-index.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
 import type { Verifier } from './verification/verifier.ts';
-
-/** Questions' vectors, which only those of one embedding model can be compared with. */
-export interface Vectors {
-  readonly index: VectorIndex;
-  /** The model's digest. */
-  readonly encoder: string;
-}
 
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
-/** Entries that are looked at or taken out at once: a few milliseconds. */
-const TOGETHER = 1_000;
-/** What an entry's id looks like: stores are asked for no other. */
-const ENTRY_ID = /^[\w-]{1,64}$/;
 
 /** An answer that is there. */
 export interface Hit {
@@ -79,28 +66,19 @@ export interface AnswerCacheOptions {
   readonly logger: Logger;
 }
 
-/** How much there is of something. */
-export interface Amount {
-  readonly entries: number;
-  readonly bytes: number;
-}
-
 /** Answers that were given before, for whoever asks the same, or nearly the same, of the same model in the same circumstances. */
 export class AnswerCache {
   readonly economics = new Economics();
   readonly #options: AnswerCacheOptions;
   readonly #entries = new Entries();
   readonly #answers: ExactAnswers;
-  readonly #quotas: Quotas;
-  /** null as long as the embedding model is not known. */
-  #vectors: Vectors | null = null;
-  /** Since they were last written down. */
-  readonly #hits = new Map<string, number>();
+  /** How entries come and go. */
+  readonly kept: KeptEntries;
 
   constructor(options: AnswerCacheOptions) {
     this.#options = options;
     this.#answers = new ExactAnswers(options.exactBytes);
-    this.#quotas = new Quotas((category) => options.categories.get(category));
+    this.kept = new KeptEntries({ ...options, entries: this.#entries, answers: this.#answers });
   }
 
   get size(): number {
@@ -121,7 +99,7 @@ export class AnswerCache {
 
   /** @param tenant null: all together */
   usage(category: string, tenant: string | null = null): Amount {
-    return this.#quotas.usage(category, tenant);
+    return this.kept.usage(category, tenant);
   }
 
   entry(id: string): Entry | null {
@@ -133,12 +111,16 @@ export class AnswerCache {
     return this.#options.categories.get(category);
   }
 
+  get #vectors(): Vectors | null {
+    return this.kept.vectors;
+  }
+
   /** Looks for an answer. Never throws for what happens to the cache: it then has none. */
   async find(question: Question, controls: CacheControls): Promise<Found> {
     const started = performance.now();
     const found = await this.#find(question, controls);
     this.#told(question, controls, found, (performance.now() - started) / 1000);
-    if (found.kind === 'hit') this.#use(found.entry);
+    if (found.kind === 'hit') this.kept.used(found.entry);
     return found;
   }
 
@@ -165,18 +147,19 @@ export class AnswerCache {
     const document = this.#documentOf(question, controls, category, embedding, answer, computeSeconds);
     // A newer answer to the same request takes the old one's place.
     const old = this.#entries.exact(question.exactKey);
-    if (old !== null) this.#forget([old.id], 'replaced');
-    const entry = this.#take(document, 0);
+    if (old !== null) this.kept.forget([old.id], 'replaced');
+    const entry = this.kept.take(document, 0);
     this.#remember(entry, answer);
     const account = { tenant: question.tenant, category: category.name };
     this.economics.stored(account, document, (performance.now() - started) / 1000);
-    if (this.#entries.get(entry.id) !== null) await this.#tried(() => this.#options.documents.put(document));
+    if (this.#entries.get(entry.id) !== null)
+      await this.kept.tried(() => this.#options.documents.put(document));
     return entry;
   }
 
   /** An entry, here or in the store. @param tenant whose it has to be; null: anybody's. @throws StoreUnavailable */
   async head(id: string, tenant: string | null): Promise<ListedHead | null> {
-    if (!ENTRY_ID.test(id)) return null;
+    if (!isEntryId(id)) return null;
     const entry = this.#entries.get(id);
     if (entry !== null) return tenant === null || entry.tenant === tenant ? entry : null;
     const filter = tenant === null ? { id } : { id, tenant };
@@ -192,106 +175,6 @@ export class AnswerCache {
   /** The question of an entry, as it was asked; null where it has none, or is gone. @throws StoreUnavailable */
   async questionOf(id: string): Promise<string | null> {
     return (await this.#options.documents.get(id))?.question ?? null;
-  }
-
-  /** Takes out entries, here and in the store. @throws StoreUnavailable */
-  async remove(ids: readonly string[], reason: RemovalReason): Promise<void> {
-    this.#options.metrics.removed(reason, this.#drop(ids));
-    await this.#options.documents.remove(ids);
-  }
-
-  /**
-   * Takes out all that match and are there now: here, and then in the store. Where the store is away what was here is gone all the same.
-   * @param isDryRun only tells how much it would be
-   * @throws StoreUnavailable
-   */
-  async purge(filter: EntryFilter, isDryRun: boolean): Promise<Amount> {
-    if (filter.id !== undefined && !ENTRY_ID.test(filter.id)) return { entries: 0, bytes: 0 };
-    const { documents, metrics } = this.#options;
-    const known = new Set<string>();
-    let [entries, bytes] = [0, 0];
-    const count = (heads: readonly EntryHead[]) => {
-      for (const head of heads) {
-        if (known.has(head.id)) continue;
-        known.add(head.id);
-        entries += 1;
-        bytes += head.bytes;
-      }
-    };
-    for await (const page of this.#pages((entry) => isMeant(entry, filter))) {
-      count(page);
-      if (!isDryRun) metrics.removed('purged', this.#drop(page.map(({ id }) => id)));
-    }
-    const here = [...known];
-    if (!isDryRun) {
-      // Also what is not written yet, which looking through the store would not find.
-      for (let start = 0; start < here.length; start += TOGETHER) {
-        await documents.remove(here.slice(start, start + TOGETHER));
-      }
-    }
-    for (let before: EntryHead | undefined; ; ) {
-      const page = { limit: TOGETHER, ...(before === undefined ? {} : { before }) };
-      const heads = await documents.find(filter, page);
-      count(heads);
-      if (!isDryRun && heads.length > 0) await documents.remove(heads.map(({ id }) => id));
-      before = heads.at(-1);
-      if (heads.length < TOGETHER) return { entries, bytes };
-    }
-  }
-
-  /**
-   * An entry of the store is there from now on, by another server or from before; told again, its vector is taken in.
-   * @returns false where nobody would be given it any more
-   */
-  restore(head: StoredHead): boolean {
-    if (!this.#isOfUse(head)) return false;
-    const entry = this.#entries.get(head.id);
-    if (entry !== null) this.#index(entry, head);
-    else this.#take(head, head.hits);
-    return true;
-  }
-
-  /** Similar questions are found from now on. */
-  setVectors(vectors: Vectors): void {
-    this.#vectors = vectors;
-  }
-
-  /** An entry is not in the store any more. */
-  dropped(id: string): void {
-    this.#drop([id]);
-  }
-
-  /** Lets go here of entries that the store has not got. */
-  async keepOnly(isStored: (entry: Entry) => boolean): Promise<void> {
-    for await (const page of this.#pages((entry) => !isStored(entry))) this.#drop(page.map(({ id }) => id));
-  }
-
-  /** Forgets what no category allows any more. */
-  async sweep(): Promise<void> {
-    const isOff = (entry: Entry) => !this.categoryOf(entry).enabled;
-    await this.removeThose(isOff, 'disabled');
-    await this.removeThose((entry) => !this.#isOfUse(entry), 'expired');
-  }
-
-  /** Takes out entries, here at once and in the store as far as it is there. */
-  async removeThose(isGone: (entry: Entry) => boolean, reason: RemovalReason): Promise<void> {
-    for await (const page of this.#pages(isGone)) {
-      const ids = page.map(({ id }) => id);
-      this.#options.metrics.removed(reason, this.#drop(ids));
-      await this.#tried(() => this.#options.documents.remove(ids));
-    }
-  }
-
-  /** What there are answers of. */
-  versions() {
-    return this.#entries.versions();
-  }
-
-  /** What was found since it was last asked, for the store. */
-  takeHits(): ReadonlyMap<string, number> {
-    const hits = new Map(this.#hits);
-    this.#hits.clear();
-    return hits;
   }
 
   async #find(question: Question, controls: CacheControls): Promise<Found> {
@@ -438,19 +321,6 @@ export class AnswerCache {
     return { ageSeconds, isStale: ageSeconds >= fresh };
   }
 
-  /** Milliseconds since 1970 after which nothing can have an entry used any more. */
-  #lastUse(entry: Pick<Entry, 'createdAt' | 'expiresAt' | 'category'>): number {
-    const category = this.#options.categories.get(entry.category);
-    const longest = Math.max(category.ttlSeconds, category.adaptive?.mostTtlSeconds ?? 0);
-    const fresh = freshSeconds(entry, category, longest);
-    return entry.createdAt + (fresh + category.staleSeconds) * 1000;
-  }
-
-  /** Whether an entry may still be given to somebody. */
-  #isOfUse(head: Pick<Entry, 'createdAt' | 'expiresAt' | 'category'>): boolean {
-    return this.categoryOf(head).enabled && this.#lastUse(head) > this.#options.now();
-  }
-
   #documentOf(
     { server, tenant, partition, exactKey, model, text }: Question,
     { ttlSeconds, tags }: CacheControls,
@@ -500,81 +370,16 @@ export class AnswerCache {
     }
   }
 
-  #take(head: StoredHead | CacheDocument, hits: number): Entry {
-    const entry = entryOf(head, hits);
-    this.#entries.add(entry);
-    this.#index(entry, head);
-    this.#forget(this.#quotas.add(entry.category, entry, hits), 'quota');
-    return entry;
-  }
-
-  #index(entry: Entry, { vector, encoder }: Pick<StoredHead, 'vector' | 'encoder'>): void {
-    if (vector === null || this.#vectors === null || encoder !== this.#vectors.encoder) return;
-    const { index } = this.#vectors;
-    if (index.get(entry.id) !== null) return;
-    index.add(entry.partition, entry.id, vector, { expiresAt: this.#lastUse(entry), tag: 0 });
-  }
-
   /** In memory, too, if its entry was not taken out meanwhile: nobody else would take out the answer. */
   #remember({ id }: Entry, answer: StoredAnswer): void {
     if (this.#entries.get(id) !== null) this.#answers.set(id, answer);
   }
 
-  #use(entry: Entry): void {
-    entry.hits += 1;
-    this.#quotas.hit(entry.id);
-    this.#hits.set(entry.id, (this.#hits.get(entry.id) ?? 0) + 1);
-  }
-
   async #read(entry: Entry): Promise<CacheDocument | null> {
-    const document = await this.#tried(() => this.#options.documents.get(entry.id));
+    const document = await this.kept.tried(() => this.#options.documents.get(entry.id));
     // Somebody else has removed it.
-    if (document === null) this.#drop([entry.id]);
+    if (document === null) this.kept.dropped(entry.id);
     return document ?? null;
-  }
-
-  /** Entries, of so many looked at together: others have their turn between. What comes and goes meanwhile may be among them. */
-  async *#pages(isMeant: (entry: Entry) => boolean): AsyncGenerator<readonly Entry[]> {
-    let [looked, page]: [number, Entry[]] = [0, []];
-    for (const entry of this.#entries.values()) {
-      if (isMeant(entry)) page.push(entry);
-      looked += 1;
-      if (looked % TOGETHER > 0) continue;
-      if (page.length > 0) yield page;
-      page = [];
-      await nextTurn();
-    }
-    if (page.length > 0) yield page;
-  }
-
-  /** @returns how many were there */
-  #drop(ids: readonly string[]): number {
-    let dropped = 0;
-    for (const id of ids) {
-      if (this.#entries.remove(id) !== null) dropped += 1;
-      this.#vectors?.index.remove(id);
-      this.#quotas.remove(id);
-      this.#answers.delete(id);
-      this.#hits.delete(id);
-    }
-    return dropped;
-  }
-
-  /** Takes them out here at once, and of the store in a moment. */
-  #forget(ids: readonly string[], reason: RemovalReason): void {
-    if (ids.length === 0) return;
-    this.#options.metrics.removed(reason, this.#drop(ids));
-    void this.#tried(() => this.#options.documents.remove(ids));
-  }
-
-  /** undefined where the store is away: it has told of that itself. */
-  async #tried<T>(use: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await use();
-    } catch (error) {
-      this.#options.logger.debug({ err: error }, 'the answer cache goes on without its store');
-      return undefined;
-    }
   }
 }
 
@@ -586,27 +391,6 @@ export function rootOf({ root, mixture }: Pick<BackendModel, 'root' | 'mixture'>
 /** @returns the digests of a mixture's parts; null where it is none */
 export function partsOfRoot(root: string): readonly string[] | null {
   return root.startsWith(MIXTURE) ? root.slice(MIXTURE.length).split('+') : null;
-}
-
-/** How long an answer is as good as new: its category's time, or its own where it was kept for less. */
-function freshSeconds(
-  { createdAt, expiresAt }: Pick<Entry, 'createdAt' | 'expiresAt'>,
-  { ttlSeconds }: Category,
-  longest: number,
-): number {
-  const own = (expiresAt - createdAt) / 1000;
-  return own < ttlSeconds ? own : longest;
-}
-
-function isMeant(entry: Entry, { id, tenant, model, root, category, tag }: EntryFilter): boolean {
-  return (
-    (id === undefined || entry.id === id) &&
-    (tenant === undefined || entry.tenant === tenant) &&
-    (model === undefined || entry.model === model) &&
-    (root === undefined || entry.root === root) &&
-    (category === undefined || entry.category === category) &&
-    (tag === undefined || entry.tags.includes(tag))
-  );
 }
 
 /** Why a category has nothing to do with a question; null: it has. */

@@ -110,7 +110,7 @@ export class CacheHost {
       embedder === null ? null : new QualityLoop({ categories: this.categories, embedder, logger });
     this.quality = quality;
     const onLoaded = async ({ width, digest }: EncoderInfo) => {
-      this.cache.setVectors({ index: createIndex(width), encoder: digest });
+      this.cache.kept.setVectors({ index: createIndex(width), encoder: digest });
       await this.#restore();
     };
     this.#embedding =
@@ -205,7 +205,7 @@ export class CacheHost {
       this.quality?.report(name);
       this.#options.metrics.reported(name);
     }
-    await this.cache.remove([id], 'reported');
+    await this.cache.kept.remove([id], 'reported');
     return true;
   }
 
@@ -251,7 +251,7 @@ export class CacheHost {
         cursor = page.cursor;
       } while (cursor !== null);
       // What was made just now may not be written yet.
-      await this.cache.keepOnly(
+      await this.cache.kept.keepOnly(
         ({ id, createdAt }) => stored.has(id) || createdAt >= begun - UNWRITTEN_MILLISECONDS,
       );
     } catch (error) {
@@ -262,7 +262,7 @@ export class CacheHost {
   /** Takes in what was computed as it is here. What has expired, or is off by now, leaves the store. */
   async #take(heads: readonly StoredHead[]): Promise<void> {
     const own = heads.filter(({ server }) => server === this.#options.server);
-    const gone = own.filter((head) => !this.cache.restore(head));
+    const gone = own.filter((head) => !this.cache.kept.restore(head));
     if (gone.length === 0) return;
     await this.#options.documents
       .remove(gone.map(({ id }) => id))
@@ -276,7 +276,7 @@ export class CacheHost {
       if (changes === null) return this.#restore();
       for (const change of changes) {
         if (change.kind === 'put') await this.#take([change.head]);
-        else this.cache.dropped(change.id);
+        else this.cache.kept.dropped(change.id);
         this.#sequence = change.sequence;
       }
       if (changes.length < PAGE) return;
@@ -302,7 +302,7 @@ export class CacheHost {
     const backend = this.#options.backend();
     if (!backend.ready || this.cache.size === 0) return;
     const served = new Set((await backend.models(OPERATOR)).map(({ root }) => root));
-    for (const { model, root } of this.cache.versions()) {
+    for (const { model, root } of this.cache.kept.versions()) {
       const parts = partsOfRoot(root);
       const isServed =
         parts === null
@@ -310,17 +310,17 @@ export class CacheHost {
           : parts.every((digest) => served.has(digest));
       if (isServed) continue;
       const isOutdated = (entry: Version) => entry.model === model && entry.root === root;
-      await this.cache.removeThose(isOutdated, 'outdated');
+      await this.cache.kept.removeThose(isOutdated, 'outdated');
     }
   }
 
   async #writeHits(): Promise<void> {
-    const hits = this.cache.takeHits();
+    const hits = this.cache.kept.takeHits();
     if (hits.size > 0) await this.#options.documents.addHits(hits);
   }
 
   async #sweep(): Promise<void> {
-    await this.cache.sweep();
+    await this.cache.kept.sweep();
     for (const { name, enabled } of this.categories.all()) if (!enabled) await this.#dropDisabled(name);
     // What is stale, or kept for longer under load, is past its own time and still used.
     const beyond = [...this.categories.all()].map(
@@ -337,7 +337,7 @@ export class CacheHost {
       const page = { limit: PAGE, ...(before === undefined ? {} : { before }) };
       const heads = await documents.find({ category }, page);
       const own = heads.flatMap((head) => (head.server === server ? [head.id] : []));
-      if (own.length > 0) await this.cache.remove(own, 'disabled');
+      if (own.length > 0) await this.cache.kept.remove(own, 'disabled');
       before = heads.at(-1);
       if (heads.length < PAGE) return;
     }

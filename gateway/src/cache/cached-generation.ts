@@ -220,7 +220,7 @@ export class CachedGeneration {
       await this.#fly({ ...request, generation, isStreamed: false }, question, miss, flight, land);
       // It has only begun. Until the new one is there the stale one is better than none.
       await flight.ended();
-      await cache.remove([entry.id], 'replaced');
+      await cache.kept.remove([entry.id], 'replaced');
     });
     made
       .catch((error: unknown) => logger.debug({ err: error }, 'a stale answer was not made anew'))
@@ -303,7 +303,7 @@ export class CachedGeneration {
     const entry = await kept;
     if (entry === null) return;
     await sleep(KNOWN_MILLISECONDS, undefined, { ref: false });
-    if (!(await isStillWelcome())) await this.#options.cache.remove([entry.id], 'purged');
+    if (!(await isStillWelcome())) await this.#options.cache.kept.remove([entry.id], 'purged');
   }
 
   async #bypass(request: CachedRequest, reason: string, category: string | null): Promise<CachedAnswer> {

@@ -69,6 +69,13 @@ export class Entries {
   }
 }
 
+/** What an entry's id looks like: stores are asked for no other. */
+const ENTRY_ID = /^[\w-]{1,64}$/;
+
+export function isEntryId(text: string): boolean {
+  return ENTRY_ID.test(text);
+}
+
 /** What of an entry stays in memory. */
 export function entryOf(head: EntryHead, hits: number): Entry {
   const { id, server, partition, exactKey, tenant, model, root, category, tags } = head;

@@ -98,11 +98,11 @@ describe('a purge', () => {
     const { bytes } = await keep(mine);
     await keep(tagged, { tags: ['docs'] });
     await keep(theirs);
-    expect(await cache.purge({ tag: 'docs' }, true)).toEqual({ entries: 1, bytes });
+    expect(await cache.kept.purge({ tag: 'docs' }, true)).toEqual({ entries: 1, bytes });
     expect([cache.size, (await store.ids()).length]).toEqual([3, 3]);
-    expect(await cache.purge({ tag: 'docs' }, false)).toEqual({ entries: 1, bytes });
-    expect(await cache.purge({ tenant: 'globex', model: 'base' }, false)).toEqual({ entries: 1, bytes });
-    expect(await cache.purge({ tenant: 'acme', root: 'root of pirate' }, false)).toEqual({
+    expect(await cache.kept.purge({ tag: 'docs' }, false)).toEqual({ entries: 1, bytes });
+    expect(await cache.kept.purge({ tenant: 'globex', model: 'base' }, false)).toEqual({ entries: 1, bytes });
+    expect(await cache.kept.purge({ tenant: 'acme', root: 'root of pirate' }, false)).toEqual({
       entries: 0,
       bytes: 0,
     });
@@ -124,19 +124,19 @@ describe('a purge', () => {
     const foreign = { ...document!, id: 'other', tenant: 'globex' };
     await Promise.all([...others, foreign].map((each) => documents.put(each)));
     const all = { entries: 2_501, bytes: 25_000 + kept.bytes };
-    expect(await cache.purge({ tenant: 'acme' }, true)).toEqual(all);
+    expect(await cache.kept.purge({ tenant: 'acme' }, true)).toEqual(all);
     expect(await store.ids()).toHaveLength(2_502);
-    expect(await cache.purge({ tenant: 'acme' }, false)).toEqual(all);
+    expect(await cache.kept.purge({ tenant: 'acme' }, false)).toEqual(all);
     expect(await store.ids()).toEqual(['other']);
   });
 
   it('takes out what is in memory where the store is away, and tells', async () => {
     await keep(question('1'));
     await store.whileHeld(async () => {
-      await expect(cache.purge({}, false)).rejects.toThrow(StoreUnavailable);
+      await expect(cache.kept.purge({}, false)).rejects.toThrow(StoreUnavailable);
     });
     expect(cache.size).toBe(0);
-    const purged = () => cache.purge({}, false).catch(() => null);
+    const purged = () => cache.kept.purge({}, false).catch(() => null);
     await expect.poll(purged, { timeout: 10_000 }).toMatchObject({ entries: 1 });
   });
 });
@@ -147,9 +147,9 @@ it('each entry that goes is told with its reason', async () => {
   await keep(question('5'));
   await keep(question('5'));
   const outdated = await keep(question('6'));
-  await cache.remove([outdated.id, 'not there'], 'outdated');
+  await cache.kept.remove([outdated.id, 'not there'], 'outdated');
   now += 2_000;
-  await cache.sweep();
+  await cache.kept.sweep();
   expect(told).toEqual(['quota 1', 'replaced 1', 'outdated 1', 'expired 1']);
 });
 
@@ -166,12 +166,12 @@ it('an answer that was not looked for counts as none that was not there', async 
 it('an older entry that the store tells of late does not hide the newer of the same request', async () => {
   const old = await keep(question('1'));
   const document = await store.documents.get(old.id);
-  await cache.purge({}, false);
+  await cache.kept.purge({}, false);
   now += 1;
   const newer = await keep(question('1'));
-  cache.restore({ ...document!, hits: 0 });
+  cache.kept.restore({ ...document!, hits: 0 });
   expect(await cache.find(question('1'), controls())).toMatchObject({ kind: 'hit', entry: { id: newer.id } });
-  cache.dropped(old.id);
+  cache.kept.dropped(old.id);
   expect(await isThere(question('1'))).toBe(true);
 });
 
@@ -180,14 +180,14 @@ describe('what is taken out', () => {
     const { id } = await keep(question('0'));
     const document = await store.documents.get(id);
     for (let i = 0; i < 5_000; i++) {
-      cache.restore({ ...document!, id: `id-${i}`, exactKey: `${i}`, category: 'short', hits: 0 });
+      cache.kept.restore({ ...document!, id: `id-${i}`, exactKey: `${i}`, category: 'short', hits: 0 });
     }
     now += 2_000;
     let turns = 0;
     const timer = setInterval(() => {
       turns += 1;
     }, 0);
-    await cache.sweep();
+    await cache.kept.sweep();
     clearInterval(timer);
     expect(cache.size).toBe(1);
     expect(turns).toBeGreaterThan(2);
@@ -205,11 +205,11 @@ describe('what is taken out', () => {
     // Its answer is read from the store while it is taken out.
     const kept = await keep(question('2'));
     const document = await store.documents.get(kept.id);
-    await cache.purge({}, false);
+    await cache.kept.purge({}, false);
     await store.documents.put(document!);
-    cache.restore({ ...document!, hits: 0 });
+    cache.kept.restore({ ...document!, hits: 0 });
     const found = cache.find(question('2'), controls());
-    cache.dropped(kept.id);
+    cache.kept.dropped(kept.id);
     await found;
     expect(cache.answers.entries).toBe(0);
   });
@@ -220,8 +220,8 @@ describe('what is taken out', () => {
     const document = await store.documents.get(id);
     categories.configure({ ...OWN, small: { enabled: false } });
     await expect(keep(question('3'), { category: 'small' })).rejects.toThrow('it was not kept');
-    expect(cache.restore({ ...document!, id: 'from before', category: 'small', hits: 0 })).toBe(false);
-    await cache.sweep();
+    expect(cache.kept.restore({ ...document!, id: 'from before', category: 'small', hits: 0 })).toBe(false);
+    await cache.kept.sweep();
     expect(told).toEqual(['disabled 1']);
     expect(await store.ids()).toEqual([id]);
   });
@@ -230,15 +230,15 @@ describe('what is taken out', () => {
 it('an entry is found by its id where only the store has it, by its own tenant', async () => {
   const { id } = await keep(question('1'));
   expect(await cache.head(id, 'acme')).toMatchObject({ id, tenant: 'acme' });
-  cache.dropped(id);
+  cache.kept.dropped(id);
   expect(await cache.head(id, 'acme')).toMatchObject({ id, tenant: 'acme' });
   expect(await cache.head(id, null)).toMatchObject({ id });
   expect(await cache.head(id, 'globex')).toBe(null);
   for (const none of ['none', '', 'a\0b']) expect(await cache.head(none, null)).toBe(null);
-  expect(await cache.purge({ id: 'a\0b' }, false)).toEqual({ entries: 0, bytes: 0 });
-  expect(await cache.purge({ id, tenant: 'globex' }, false)).toMatchObject({ entries: 0 });
-  expect(await cache.purge({ id }, true)).toMatchObject({ entries: 1 });
-  expect(await cache.purge({ id }, false)).toMatchObject({ entries: 1 });
+  expect(await cache.kept.purge({ id: 'a\0b' }, false)).toEqual({ entries: 0, bytes: 0 });
+  expect(await cache.kept.purge({ id, tenant: 'globex' }, false)).toMatchObject({ entries: 0 });
+  expect(await cache.kept.purge({ id }, true)).toMatchObject({ entries: 1 });
+  expect(await cache.kept.purge({ id }, false)).toMatchObject({ entries: 1 });
   expect(await store.ids()).toEqual([]);
 });
 
@@ -263,8 +263,8 @@ it('tells what there are answers of', async () => {
   await keep(question('2'));
   await keep(question('1', 'globex', 'pirate'));
   const base = { model: 'base', root: 'root of base' };
-  expect(cache.versions()).toEqual([base, { model: 'pirate', root: 'root of pirate' }]);
-  cache.dropped(kept.id);
-  await cache.purge({ model: 'pirate' }, false);
-  expect(cache.versions()).toEqual([base]);
+  expect(cache.kept.versions()).toEqual([base, { model: 'pirate', root: 'root of pirate' }]);
+  cache.kept.dropped(kept.id);
+  await cache.kept.purge({ model: 'pirate' }, false);
+  expect(cache.kept.versions()).toEqual([base]);
 });

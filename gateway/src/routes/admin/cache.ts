@@ -73,7 +73,7 @@ export function adminCache(deps: AdminCacheDeps): Hono<GatewayEnv> {
   app.delete('/entries/:id', (c) =>
     ofStore(async () => {
       const { id, tenant, model, category } = await entryOf(c, host());
-      await host().cache.remove([id], 'purged');
+      await host().cache.kept.remove([id], 'purged');
       await told(c, 'cache.remove', `cache:${id}`, { tenant, model, category });
       return c.json({ id, deleted: true });
     }),
@@ -96,8 +96,8 @@ export function adminCache(deps: AdminCacheDeps): Hono<GatewayEnv> {
       if (!all && !isFiltered) throw missing('all');
       const { cache } = host();
       const isDryRun = dryRun ?? false;
-      if (isDryRun) return c.json(purgedBody(await cache.purge(filter, true), isDryRun));
-      const purged = await cache.purge(filter, false).catch(async (error: unknown) => {
+      if (isDryRun) return c.json(purgedBody(await cache.kept.purge(filter, true), isDryRun));
+      const purged = await cache.kept.purge(filter, false).catch(async (error: unknown) => {
         // What was in memory is gone.
         await told(c, 'cache.purge', 'cache', { ...filter, complete: false });
         throw error;
