@@ -365,7 +365,7 @@ export const METRICS = {
   cacheEvictions: {
     kind: 'counter',
     name: 'polylora_cache_evictions_total',
-    help: 'Entries that this server took out of the answer cache: by `quota` (its category was full), `expired`, `replaced` (by a newer answer to the same request), `outdated` (the adapter or its version is not served any more), `purged` or `reported`.',
+    help: 'Entries that this server took out of the answer cache: by `quota` (its category was full), `expired`, `disabled` (its category is not cached any more), `replaced` (by a newer answer to the same request), `outdated` (the adapter or its version is not served any more), `purged` or `reported`.',
     labels: ['reason'],
   },
   cacheReports: {

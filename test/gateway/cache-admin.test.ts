@@ -241,6 +241,20 @@ describe('a purge', () => {
     expect(state).toMatch(isGone ? /^miss/ : /^hit/);
   });
 
+  it('is of one entry by its id, which is nobody else’s', async () => {
+    await ask(admin, 'one');
+    await ask(admin, 'two');
+    const [{ id }] = (await listed(admin, '', 2)) as [Json];
+    const purge = async (key: string, body: object) =>
+      (await call(key, 'POST', 'admin/v1/cache/purge', body)).json.entries;
+    expect(await purge(admin, { id, dry_run: true })).toBe(1);
+    expect(await purge(other, { id })).toBe(0);
+    expect(await purge(OPERATOR_KEY, { id, category: 'code' })).toBe(0);
+    expect(await purge(admin, { id })).toBe(1);
+    expect(await purge(admin, { id: 'no\0id' })).toBe(0);
+    expect(await listed(admin, '', 1)).not.toMatchObject([{ id }]);
+  });
+
   it("is of a tenant's own where its administrator asks, and of everything only where that is said", async () => {
     await fill();
     for (const [body, code, param] of [
@@ -307,10 +321,19 @@ describe('the status', () => {
     expect(own.code.saved.completion_tokens - before.code.saved.completion_tokens).toBe(8);
     expect(theirs).toMatchObject({ tenant: 'globex', entries: 0 });
     expect(whole).toMatchObject({
-      ...{ object: 'cache', tenant: null, finds: 'exact', entries: 1, store: { state: 'up' }, index: null },
+      ...{
+        object: 'cache',
+        tenant: null,
+        finds: 'exact',
+        embedding: null,
+        entries: 1,
+        store: { state: 'up' },
+        index: null,
+      },
       ...{ in_memory: { entries: 1 }, load: { target_ms: 500, relaxation: 0 } },
     });
     expect(whole.code).toMatchObject({
+      recognized: false,
       similarity_threshold: 0.92,
       ttl_seconds: 604_800,
       threshold_offset: 0,
@@ -330,6 +353,8 @@ describe('the status', () => {
     });
     const refused = await call(admin, 'POST', 'admin/v1/cache/classify', { text: 'Hello' });
     expect([refused.status, refused.json.error.code]).toEqual([403, 'cache_disabled']);
+    const told = gateway.logs().filter((line) => line.includes('questions of categories that are off'));
+    expect(told.map((line) => JSON.parse(line).categories)).toEqual([['medical', 'personal']]);
   });
 });
 
@@ -400,7 +425,7 @@ describe('polylora cache', () => {
     expect(status.stdout).toMatch(/^entries +7 entries \(.* [k]?B\)$/m);
     expect(status.stdout).toMatch(/^CATEGORY +ENTRIES +SIZE +THRESHOLD/m);
     expect(status.stdout).toMatch(/^code +2 +.* 0\.920 +7 d/m);
-    expect(status.stdout).toMatch(/^medical \(off\) +0/m);
+    expect(status.stdout).toMatch(/^medical \(off where it is named\) +0/m);
     const entries = await run(['entries', '--category', 'general', '--questions']);
     expect(entries.stdout.split('\n')).toHaveLength(5);
     expect(entries.stdout).toContain(SECRET);
@@ -465,7 +490,9 @@ describe('with an embedding model', () => {
     const similar = await ask('mine', "What's the largest desert in South America?", { cache });
     expect(similar.state).toMatch(/^hit; level=similar/);
     const whole = (await call(OPERATOR_KEY, 'GET', 'admin/v1/cache')).json;
-    expect(whole).toMatchObject({ finds: 'similar', entries: 1, index: { entries: 1 } });
+    expect(whole).toMatchObject({
+      ...{ finds: 'similar', embedding: { state: 'ready' }, entries: 1, index: { entries: 1 } },
+    });
     const factual = whole.categories.find(({ name }: Json) => name === 'factual');
     expect(factual).toMatchObject({ hits: { similar: 1 }, false_hits: { low: 0, high: 1, checked: 0 } });
     const text = await metrics();

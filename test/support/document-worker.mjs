@@ -17,7 +17,16 @@ for (;;) {
     const choice = { text, toolCalls: [], reason: /** @type {const} */ ('stop'), stopReason: null };
     const usage = { promptTokens: 1, completionTokens: text.length, cachedPromptTokens: 0 };
     await documents.put({
-      ...{ id, partition: 'p', exactKey: id, tenant: `t${index % 3}`, model: 'm', root: 'r', category: 'c' },
+      ...{
+        id,
+        server: 's',
+        partition: 'p',
+        exactKey: id,
+        tenant: `t${index % 3}`,
+        model: 'm',
+        root: 'r',
+        category: 'c',
+      },
       ...{ tags: [id, 'all'], createdAt: Date.now(), expiresAt: Date.now() + 1e6, bytes: text.length },
       ...{
         computeSeconds: 1,

@@ -84,7 +84,7 @@ export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting
     schedule: (work) => void setImmediate(work),
     onWarning: (message) => console.warn(message),
   });
-  cache.setVectors({ index, encoder: digest });
+  cache.kept.setVectors({ index, encoder: digest });
   const close = async () => {
     await documents.close();
     rmSync(folder, { recursive: true, force: true });

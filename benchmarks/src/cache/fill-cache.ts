@@ -18,10 +18,11 @@ export async function fillCache(
   const now = Date.now();
   const head = (number: number) => {
     const { text, vector } = entries[number]!;
-    const { partition, exactKey, tenant } = questionFor(text);
+    const { server, partition, exactKey, tenant } = questionFor(text);
     return {
       ...{
         id: String(number),
+        server,
         partition,
         exactKey,
         tenant,
@@ -34,7 +35,7 @@ export async function fillCache(
     };
   };
   for (let number = 0; number < entries.length; number++) {
-    cache.restore(head(number));
+    cache.kept.restore(head(number));
     // The index works between other work.
     if (number % 64 === 0) await new Promise(setImmediate);
   }

@@ -1,39 +1,29 @@
 import { randomUUID } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Embedding } from '@polylora/engine';
 import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
-import type { CacheMetrics, RemovalReason } from './cache-metrics.ts';
+import type { CacheMetrics } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable, Effective } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
-import type { DocumentStore, EntryFilter, StoredHead } from './documents/document-store.ts';
+import type { DocumentStore, EntryFilter, ListedHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
-import { Entries, type Entry, entryOf } from './entries.ts';
-import type { CacheDocument, EntryHead, StoredAnswer } from './entry.ts';
+import { Entries, type Entry, isEntryId } from './entries.ts';
+import type { CacheDocument, StoredAnswer } from './entry.ts';
 import { ExactAnswers } from './exact-answers.ts';
+import { freshSeconds, staleSeconds } from './freshness.ts';
+import { type Amount, KeptEntries, type Vectors } from './kept-entries.ts';
 import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder } from './question-embedder.ts';
-import { Quotas } from './quotas.ts';
 import { tokensOf } from './stored-answer.ts';
-import type { VectorIndex } from './vector-index/vector-index.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
 import type { Verifier } from './verification/verifier.ts';
-
-/** Questions' vectors, which only those of one embedding model can be compared with. */
-export interface Vectors {
-  readonly index: VectorIndex;
-  /** The model's digest. */
-  readonly encoder: string;
-}
 
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
 const MOST_CANDIDATES = 3;
 /** What asking the base model may take for a question, all candidates together; then those that are left do not count as the same. */
 const MOST_JUDGING_MILLISECONDS = 2_000;
-/** Entries that are taken out at once: a few milliseconds. */
-const PURGED_TOGETHER = 1_000;
 
 /** An answer that is there. */
 export interface Hit {
@@ -79,28 +69,19 @@ export interface AnswerCacheOptions {
   readonly logger: Logger;
 }
 
-/** How much there is of something. */
-export interface Amount {
-  readonly entries: number;
-  readonly bytes: number;
-}
-
 /** Answers that were given before, for whoever asks the same, or nearly the same, of the same model in the same circumstances. */
 export class AnswerCache {
   readonly economics = new Economics();
   readonly #options: AnswerCacheOptions;
   readonly #entries = new Entries();
   readonly #answers: ExactAnswers;
-  readonly #quotas: Quotas;
-  /** null as long as the embedding model is not known. */
-  #vectors: Vectors | null = null;
-  /** Since they were last written down. */
-  readonly #hits = new Map<string, number>();
+  /** How entries come and go. */
+  readonly kept: KeptEntries;
 
   constructor(options: AnswerCacheOptions) {
     this.#options = options;
     this.#answers = new ExactAnswers(options.exactBytes);
-    this.#quotas = new Quotas((category) => options.categories.get(category));
+    this.kept = new KeptEntries({ ...options, entries: this.#entries, answers: this.#answers });
   }
 
   get size(): number {
@@ -121,7 +102,7 @@ export class AnswerCache {
 
   /** @param tenant null: all together */
   usage(category: string, tenant: string | null = null): Amount {
-    return this.#quotas.usage(category, tenant);
+    return this.kept.usage(category, tenant);
   }
 
   entry(id: string): Entry | null {
@@ -129,12 +110,12 @@ export class AnswerCache {
   }
 
   /** What an entry is treated as now. */
-  categoryOf({ category }: Entry): Category {
+  categoryOf({ category }: Pick<Entry, 'category'>): Category {
     return this.#options.categories.get(category);
   }
 
-  entries(): IterableIterator<Entry> {
-    return this.#entries.values();
+  get #vectors(): Vectors | null {
+    return this.kept.vectors;
   }
 
   /** Looks for an answer. Never throws for what happens to the cache: it then has none. */
@@ -142,7 +123,7 @@ export class AnswerCache {
     const started = performance.now();
     const found = await this.#find(question, controls);
     this.#told(question, controls, found, (performance.now() - started) / 1000);
-    if (found.kind === 'hit') this.#use(found.entry);
+    if (found.kind === 'hit') this.kept.used(found.entry);
     return found;
   }
 
@@ -154,8 +135,9 @@ export class AnswerCache {
   }
 
   /**
-   * Keeps an answer. Resolves when it can be found here; the store may have it a moment later.
+   * Keeps an answer. It can be found at once, and the store has it when this resolves, if the store is there.
    * @param id a new one
+   * @returns null where its category is not cached any more
    */
   async keep(
     question: Question,
@@ -164,7 +146,8 @@ export class AnswerCache {
     answer: StoredAnswer,
     computeSeconds: number,
     id: string = randomUUID(),
-  ): Promise<Entry> {
+  ): Promise<Entry | null> {
+    if (!this.#options.categories.get(category.name).enabled) return null;
     const started = performance.now();
     const document = {
       ...this.#documentOf(question, controls, category, embedding, answer, computeSeconds),
@@ -172,13 +155,24 @@ export class AnswerCache {
     };
     // A newer answer to the same request takes the old one's place.
     const old = this.#entries.exact(question.exactKey);
-    if (old !== null) this.#forget([old.id], 'replaced');
-    const entry = this.#take(document, 0);
-    this.#answers.set(entry.id, answer);
+    if (old !== null) this.kept.forget([old.id], 'replaced');
+    const entry = this.kept.take(document, 0);
+    this.#remember(entry, answer);
     const account = { tenant: question.tenant, category: category.name };
     this.economics.stored(account, document, (performance.now() - started) / 1000);
-    if (this.#entries.get(entry.id) !== null) await this.#tried(() => this.#options.documents.put(document));
+    if (this.#entries.get(entry.id) !== null)
+      await this.kept.tried(() => this.#options.documents.put(document));
     return entry;
+  }
+
+  /** An entry, here or in the store. @param tenant whose it has to be; null: anybody's. @throws StoreUnavailable */
+  async head(id: string, tenant: string | null): Promise<ListedHead | null> {
+    if (!isEntryId(id)) return null;
+    const entry = this.#entries.get(id);
+    if (entry !== null) return tenant === null || entry.tenant === tenant ? entry : null;
+    const filter = tenant === null ? { id } : { id, tenant };
+    const [found] = await this.#options.documents.find(filter, { limit: 1 });
+    return found ?? null;
   }
 
   /** Entries that match, in the store, newest first. @throws StoreUnavailable */
@@ -189,83 +183,6 @@ export class AnswerCache {
   /** The question of an entry, as it was asked; null where it has none, or is gone. @throws StoreUnavailable */
   async questionOf(id: string): Promise<string | null> {
     return (await this.#options.documents.get(id))?.question ?? null;
-  }
-
-  /** Takes out entries, here and in the store. @throws StoreUnavailable */
-  async remove(ids: readonly string[], reason: RemovalReason): Promise<void> {
-    this.#options.metrics.removed(reason, this.#drop(ids));
-    await this.#options.documents.remove(ids);
-  }
-
-  /**
-   * Takes out all that match and are there now: here, and then in the store. Where the store is away what was here is gone all the same.
-   * @param isDryRun only tells how much it would be
-   * @throws StoreUnavailable
-   */
-  async purge(filter: EntryFilter, isDryRun: boolean): Promise<Amount> {
-    const { documents, metrics } = this.#options;
-    const known = new Set<string>();
-    let [entries, bytes] = [0, 0];
-    const count = (heads: readonly EntryHead[]) => {
-      for (const head of heads) {
-        if (known.has(head.id)) continue;
-        known.add(head.id);
-        entries += 1;
-        bytes += head.bytes;
-      }
-    };
-    count([...this.#entries.values()].filter((entry) => isMeant(entry, filter)));
-    const here = [...known];
-    if (!isDryRun) {
-      for (const ids of pagesOf(here)) {
-        metrics.removed('purged', this.#drop(ids));
-        await nextTurn();
-      }
-      // Also what is not written yet, which looking through the store would not find.
-      for (const ids of pagesOf(here)) await documents.remove(ids);
-    }
-    for (let before: EntryHead | undefined; ; ) {
-      const page = { limit: PURGED_TOGETHER, ...(before === undefined ? {} : { before }) };
-      const heads = await documents.find(filter, page);
-      count(heads);
-      if (!isDryRun && heads.length > 0) await documents.remove(heads.map(({ id }) => id));
-      before = heads.at(-1);
-      if (heads.length < PURGED_TOGETHER) return { entries, bytes };
-    }
-  }
-
-  /** An entry of the store is there from now on, by another server or from before; told again, its vector is taken in. */
-  restore(head: StoredHead): void {
-    const entry = this.#entries.get(head.id);
-    if (entry !== null) this.#index(entry, head);
-    else if (this.#lastUse(head) > this.#options.now()) this.#take(head, head.hits);
-  }
-
-  /** Similar questions are found from now on. */
-  setVectors(vectors: Vectors): void {
-    this.#vectors = vectors;
-  }
-
-  /** Takes out entries here alone: the store has not got them any more. */
-  dropped(ids: readonly string[]): void {
-    this.#drop(ids);
-  }
-
-  /** Forgets what no category allows any more. */
-  sweep(): void {
-    const now = this.#options.now();
-    const gone = [...this.#entries.values()].filter((entry) => this.#lastUse(entry) <= now);
-    this.#forget(
-      gone.map(({ id }) => id),
-      'expired',
-    );
-  }
-
-  /** What was found since it was last asked, for the store. */
-  takeHits(): ReadonlyMap<string, number> {
-    const hits = new Map(this.#hits);
-    this.#hits.clear();
-    return hits;
   }
 
   async #find(question: Question, controls: CacheControls): Promise<Found> {
@@ -309,15 +226,15 @@ export class AnswerCache {
   async #exact(question: Question, controls: CacheControls): Promise<Hit | Bypass | null> {
     const entry = this.#entries.exact(question.exactKey);
     if (entry === null || entry.partition !== question.partition) return null;
-    if (controls.category !== null && entry.category !== controls.category) return null;
     const category = this.categoryOf(entry);
+    if (controls.category !== null && category.name !== controls.category) return null;
     const refused = refusal(question, category);
     if (refused !== null) return refused;
     const age = this.#age(entry, controls);
     if (age === null) return null;
     const answer = this.#answers.get(entry.id) ?? (await this.#read([entry])).get(entry.id)?.answer;
     if (answer === undefined) return null;
-    this.#answers.set(entry.id, answer);
+    this.#remember(entry, answer);
     return { kind: 'hit', level: 'exact', entry, answer, similarity: 1, ...age };
   }
 
@@ -361,7 +278,7 @@ export class AnswerCache {
         this.economics.rejected({ tenant: question.tenant, category: category.name });
         continue;
       }
-      this.#answers.set(entry.id, document.answer);
+      this.#remember(entry, document.answer);
       return { kind: 'hit', level: 'similar', entry, answer: document.answer, similarity, ...age };
     }
     return null;
@@ -414,8 +331,9 @@ export class AnswerCache {
   /** Asked while searching, before any document is read. */
   #isAcceptable(id: string, controls: CacheControls): boolean {
     const entry = this.#entries.get(id);
-    if (entry === null || !this.#options.categories.get(entry.category).enabled) return false;
-    if (controls.category !== null && entry.category !== controls.category) return false;
+    if (entry === null) return false;
+    const { name, enabled } = this.categoryOf(entry);
+    if (!enabled || (controls.category !== null && name !== controls.category)) return false;
     return this.#age(entry, controls) !== null;
   }
 
@@ -430,16 +348,8 @@ export class AnswerCache {
     return { ageSeconds, isStale: ageSeconds >= fresh };
   }
 
-  /** Milliseconds since 1970 after which nothing can have an entry used any more. */
-  #lastUse(entry: Pick<Entry, 'createdAt' | 'expiresAt' | 'category'>): number {
-    const category = this.#options.categories.get(entry.category);
-    const longest = Math.max(category.ttlSeconds, category.adaptive?.mostTtlSeconds ?? 0);
-    const fresh = freshSeconds(entry, category, longest);
-    return entry.createdAt + (fresh + staleSeconds(entry, category)) * 1000;
-  }
-
   #documentOf(
-    { tenant, partition, exactKey, model, text }: Question,
+    { server, tenant, partition, exactKey, model, text }: Question,
     { ttlSeconds, tags }: CacheControls,
     category: Category,
     embedding: Embedding | null,
@@ -459,7 +369,7 @@ export class AnswerCache {
       (signature?.byteLength ?? 0);
     const { promptTokens, completionTokens } = tokensOf(answer);
     return {
-      ...{ partition, exactKey, tenant, model: model.id, root: rootOf(model) },
+      ...{ server, partition, exactKey, tenant, model: model.id, root: rootOf(model) },
       ...{ category: category.name, tags, createdAt, expiresAt: createdAt + ttl * 1000, bytes },
       ...{ computeSeconds, promptTokens, completionTokens },
       ...{ question: text, vector, encoder: this.#vectors?.encoder ?? null, signature, answer },
@@ -486,66 +396,20 @@ export class AnswerCache {
     }
   }
 
-  #take(head: StoredHead | CacheDocument, hits: number): Entry {
-    const entry = entryOf(head, hits);
-    this.#entries.add(entry);
-    this.#index(entry, head);
-    this.#forget(this.#quotas.add(entry.category, entry, hits), 'quota');
-    return entry;
-  }
-
-  #index(entry: Entry, { vector, encoder }: Pick<StoredHead, 'vector' | 'encoder'>): void {
-    if (vector === null || this.#vectors === null || encoder !== this.#vectors.encoder) return;
-    const { index } = this.#vectors;
-    if (index.get(entry.id) !== null) return;
-    index.add(entry.partition, entry.id, vector, { expiresAt: this.#lastUse(entry), tag: 0 });
-  }
-
-  #use(entry: Entry): void {
-    entry.hits += 1;
-    this.#quotas.hit(entry.id);
-    this.#hits.set(entry.id, (this.#hits.get(entry.id) ?? 0) + 1);
+  /** In memory, too, if its entry was not taken out meanwhile: nobody else would take out the answer. */
+  #remember({ id }: Entry, answer: StoredAnswer): void {
+    if (this.#entries.get(id) !== null) this.#answers.set(id, answer);
   }
 
   /** By id, what of them is in the store. */
   async #read(entries: readonly Entry[]): Promise<ReadonlyMap<string, CacheDocument>> {
     const ids = entries.map(({ id }) => id);
     if (ids.length === 0) return new Map();
-    const documents = await this.#tried(() => this.#options.documents.getAll(ids));
+    const documents = await this.kept.tried(() => this.#options.documents.getAll(ids));
     if (documents === undefined) return new Map();
     // Somebody else has removed the others.
-    this.#drop(ids.filter((id) => !documents.has(id)));
+    for (const id of ids) if (!documents.has(id)) this.kept.dropped(id);
     return documents;
-  }
-
-  /** @returns how many were there */
-  #drop(ids: readonly string[]): number {
-    let dropped = 0;
-    for (const id of ids) {
-      if (this.#entries.remove(id) !== null) dropped += 1;
-      this.#vectors?.index.remove(id);
-      this.#quotas.remove(id);
-      this.#answers.delete(id);
-      this.#hits.delete(id);
-    }
-    return dropped;
-  }
-
-  /** Takes them out here at once, and of the store in a moment. */
-  #forget(ids: readonly string[], reason: RemovalReason): void {
-    if (ids.length === 0) return;
-    this.#options.metrics.removed(reason, this.#drop(ids));
-    void this.#tried(() => this.#options.documents.remove(ids));
-  }
-
-  /** undefined where the store is away: it has told of that itself. */
-  async #tried<T>(use: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await use();
-    } catch (error) {
-      this.#options.logger.debug({ err: error }, 'the answer cache goes on without its store');
-      return undefined;
-    }
   }
 }
 
@@ -557,43 +421,6 @@ export function rootOf({ root, mixture }: Pick<BackendModel, 'root' | 'mixture'>
 /** @returns the digests of a mixture's parts; null where it is none */
 export function partsOfRoot(root: string): readonly string[] | null {
   return root.startsWith(MIXTURE) ? root.slice(MIXTURE.length).split('+') : null;
-}
-
-type Kept = Pick<Entry, 'createdAt' | 'expiresAt'>;
-
-/** How long an answer is as good as new: its category's time, or its own where it was kept for less. */
-function freshSeconds(entry: Kept, category: Category, longest: number): number {
-  return isKeptForLess(entry, category) ? ownSeconds(entry) : longest;
-}
-
-/** For how long after that it is still given: whoever chose a shorter time wants it no longer. */
-function staleSeconds(entry: Kept, category: Category): number {
-  return isKeptForLess(entry, category) ? 0 : category.staleSeconds;
-}
-
-function isKeptForLess(entry: Kept, { ttlSeconds }: Category): boolean {
-  return ownSeconds(entry) < ttlSeconds;
-}
-
-function ownSeconds({ createdAt, expiresAt }: Kept): number {
-  return (expiresAt - createdAt) / 1000;
-}
-
-function isMeant(entry: Entry, { id, tenant, model, root, category, tag }: EntryFilter): boolean {
-  return (
-    (id === undefined || entry.id === id) &&
-    (tenant === undefined || entry.tenant === tenant) &&
-    (model === undefined || entry.model === model) &&
-    (root === undefined || entry.root === root) &&
-    (category === undefined || entry.category === category) &&
-    (tag === undefined || entry.tags.includes(tag))
-  );
-}
-
-function* pagesOf(ids: readonly string[]): Generator<readonly string[]> {
-  for (let start = 0; start < ids.length; start += PURGED_TOGETHER) {
-    yield ids.slice(start, start + PURGED_TOGETHER);
-  }
 }
 
 /** Why a category has nothing to do with a question; null: it has. */

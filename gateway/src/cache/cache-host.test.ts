@@ -1,64 +1,66 @@
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
+import { startDoor } from '../../../test/support/door.ts';
 import { until } from '../../../test/support/gateway.ts';
-import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
+import { HAS_REDIS, startRedis } from '../../../test/support/redis.ts';
 import type { BackendModel } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
 import { Metrics } from '../metrics.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { SteadyClock } from '../steady-clock.ts';
 import { CacheHost, type CacheSettings } from './cache-host.ts';
-import { StoreUnavailable } from './documents/document-store.ts';
+import { type DocumentStore, StoreUnavailable } from './documents/document-store.ts';
+import { openDocuments } from './documents/open.ts';
 import type { CacheDocument } from './entry.ts';
 
-let documents: MemoryDocuments;
+let store: CacheStore;
 let metrics: Metrics;
 let host: CacheHost;
+let cacheCategories: CacheSettings['cacheCategories'];
 let categories: Pick<CacheSettings, 'cacheModelCategories' | 'cacheRouteCategories'>;
 
 beforeEach(async () => {
-  documents = new MemoryDocuments();
+  store = await openCacheStore();
   metrics = new Metrics(new Registry());
   categories = { cacheModelCategories: {}, cacheRouteCategories: {} };
-  for (const [id, tenant] of [
-    ['mine', 'acme'],
-    ['theirs', 'globex'],
-  ] as const) {
-    await documents.put(documentOf(id, tenant));
-  }
-  host = await CacheHost.open({
+  cacheCategories = {};
+  await Promise.all([
+    store.documents.put(documentOf({ id: 'mine', tenant: 'acme' })),
+    store.documents.put(documentOf({ id: 'theirs', tenant: 'globex' })),
+  ]);
+  host = await open();
+  metrics.setCache(host);
+});
+afterEach(async () => {
+  await host.close();
+  await store.close();
+});
+
+function open(documents: DocumentStore = store.documents): Promise<CacheHost> {
+  return CacheHost.open({
     ...{ documents, embedder: null, verifier: null, exactBytes: 1 << 20, lookupMilliseconds: 100 },
     createIndex: () => {
       throw new Error('nothing similar is looked for');
     },
     server: 'test',
     backend: () => new StartingBackend(),
-    settings: () => ({ cacheCategories: {}, ...categories, cacheTargetQueueMs: 500 }),
+    settings: () => ({ cacheCategories, ...categories, cacheTargetQueueMs: 500 }),
     clock: new SteadyClock(),
     metrics: metrics.cache,
     logger: pino({ level: 'silent' }),
   });
-  metrics.setCache(host);
-});
-afterEach(() => host.close());
+}
 
-function documentOf(id: string, tenant: string): CacheDocument {
+function documentOf(values: Partial<CacheDocument> & Pick<CacheDocument, 'id'>): CacheDocument {
   const now = Date.now();
   return {
-    ...{
-      id,
-      tenant,
-      partition: tenant,
-      exactKey: id,
-      model: 'base',
-      root: 'root',
-      category: 'code',
-      tags: [],
-    },
-    ...{ createdAt: now, expiresAt: now + 7 * 86_400_000, bytes: 100, computeSeconds: 1 },
-    ...{ promptTokens: 1, completionTokens: 1, question: 'q', vector: null, encoder: null, signature: null },
-    answer: { choices: [] },
+    ...{ server: 'test', tenant: 'acme', partition: 'p', exactKey: values.id, model: 'base', root: 'root' },
+    ...{ category: 'code', tags: [], createdAt: now, expiresAt: now + 7 * 86_400_000, bytes: 100 },
+    ...{ computeSeconds: 1, promptTokens: 1, completionTokens: 1, question: 'q' },
+    ...{ vector: null, encoder: null, signature: null, answer: { choices: [] } },
+    ...values,
   };
 }
 
@@ -69,7 +71,7 @@ describe('a report', () => {
     expect(await host.report('mine', 'acme')).toBe(true);
     expect(await host.report('mine', 'acme')).toBe(true);
     expect(await rendered()).toContain('polylora_cache_reports_total{category="code"} 1');
-    expect([...documents.documents.keys()]).toEqual(['theirs']);
+    expect(await store.ids()).toEqual(['theirs']);
     expect(host.cache.entry('mine')).toBe(null);
   });
 
@@ -82,11 +84,11 @@ describe('a report', () => {
   });
 
   it('can be made again where the store was away, and still counts once', async () => {
-    documents.isAway = true;
-    await expect(host.report('mine', 'acme')).rejects.toThrow(StoreUnavailable);
-    documents.isAway = false;
-    expect(await host.report('mine', 'acme')).toBe(true);
-    expect(documents.documents.has('mine')).toBe(false);
+    await store.whileHeld(async () => {
+      await expect(host.report('mine', 'acme')).rejects.toThrow(StoreUnavailable);
+    });
+    await until(() => host.report('mine', 'acme').catch(() => false));
+    expect(await store.ids()).toEqual(['theirs']);
     expect(await rendered()).toContain('polylora_cache_reports_total{category="code"} 1');
   });
 });
@@ -104,13 +106,57 @@ it('a category is what the request says, then the model, then the route', () => 
   expect(of({ cache: { category: 'factual' } })).toBe('factual');
 });
 
-it('tells whether its store is there', async () => {
+it.skipIf(!HAS_REDIS)('tells whether its store is there', async () => {
+  const redis = await startRedis();
+  const door = await startDoor(redis.url);
+  const far = await open(await openDocuments(door.url, pino({ level: 'silent' })));
+  metrics.setCache(far);
+  await until(() => far.isStoreUp);
   expect(await rendered()).toMatch(/^polylora_cache_store_up 1$/m);
-  documents.isAway = true;
-  await until(() => !host.isStoreUp);
+  door.shut();
+  await until(() => !far.isStoreUp);
   expect(await rendered()).toMatch(/^polylora_cache_store_up 0$/m);
-  documents.isAway = false;
-  await until(() => host.isStoreUp);
+  door.open();
+  await until(() => far.isStoreUp);
+  await far.close();
+  await door.close();
+  await redis.stop();
+});
+
+describe('of what is in its store', () => {
+  it('another server’s is left alone, and its own that is of no use any more goes', async () => {
+    await host.close();
+    await store.close();
+    store = await openCacheStore();
+    const past = { createdAt: 0, expiresAt: 1 };
+    const documents = [
+      documentOf({ id: 'mine' }),
+      documentOf({ id: 'expired', ...past }),
+      documentOf({ id: 'off', category: 'medical' }),
+      documentOf({ id: 'theirs', server: 'another' }),
+      documentOf({ id: 'theirs, expired', server: 'another', ...past }),
+      documentOf({ id: 'theirs, off', server: 'another', category: 'medical' }),
+    ];
+    await Promise.all(documents.map((each) => store.documents.put(each)));
+    host = await open();
+    expect(host.cache.size).toBe(1);
+    expect(await store.ids()).toEqual(['mine', 'theirs', 'theirs, expired', 'theirs, off']);
+  });
+
+  it('nothing stays of a category that is switched off, whenever the store takes that', async () => {
+    cacheCategories = { code: { enabled: false } };
+    await store.whileHeld(async () => {
+      host.configure();
+      await until(() => host.cache.size === 0);
+      // The store is given up on.
+      await until(async () => !(await store.ids().catch(() => null)));
+    });
+    await until(async () => {
+      host.configure();
+      const left = await store.ids().catch(() => null);
+      return left?.length === 0;
+    });
+  });
 });
 
 it('tells in metrics how it is now', async () => {

@@ -1,4 +1,4 @@
-import type { Embedder } from '@polylora/engine';
+import type { Embedder, EncoderInfo } from '@polylora/engine';
 import { LRUCache } from 'lru-cache';
 import { OPERATOR } from '../access/access.ts';
 import type { Backend, BackendModel } from '../backends/backend.ts';
@@ -12,9 +12,10 @@ import type { CacheMetrics } from './cache-metrics.ts';
 import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
-import { Classifier } from './categories/classifier.ts';
 import { type CacheControls, type CachedRoute, readControls } from './controls.ts';
-import type { DocumentStore } from './documents/document-store.ts';
+import type { DocumentStore, ListedHead, StoredHead } from './documents/document-store.ts';
+import { type EmbeddingState, EmbeddingUpkeep } from './embedding-upkeep.ts';
+import type { Version } from './entries.ts';
 import { LoadController } from './load-controller.ts';
 import { QualityLoop } from './quality/quality-loop.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
@@ -73,8 +74,8 @@ export class CacheHost {
   readonly #timers: NodeJS.Timeout[] = [];
   /** The last change of the store that is known here. */
   #sequence = 0;
-  #isClosed = false;
-  #embedding: Promise<void> = Promise.resolve();
+  /** null: only equal questions are answered. */
+  readonly #embedding: EmbeddingUpkeep | null;
   #isStoreUp = true;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
@@ -82,7 +83,7 @@ export class CacheHost {
   readonly #reported = new LRUCache<string, string>({ max: MOST_REPORTED });
 
   private constructor(options: CacheHostOptions) {
-    const { documents, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
+    const { documents, createIndex, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
     const { settings, clock, metrics, logger } = options;
     this.#options = options;
     this.startedAt = clock.now();
@@ -109,6 +110,14 @@ export class CacheHost {
     const quality =
       embedder === null ? null : new QualityLoop({ categories: this.categories, embedder, logger });
     this.quality = quality;
+    const onLoaded = async ({ width, digest }: EncoderInfo) => {
+      this.cache.kept.setVectors({ index: createIndex(width), encoder: digest });
+      await this.#restore();
+    };
+    this.#embedding =
+      embedder === null
+        ? null
+        : new EmbeddingUpkeep({ embedder, categories: this.categories, onLoaded, logger });
     this.#generation = new CachedGeneration({
       cache: this.cache,
       server,
@@ -123,7 +132,7 @@ export class CacheHost {
   static async open(options: CacheHostOptions): Promise<CacheHost> {
     const host = new CacheHost(options);
     await host.#restore();
-    host.#embedding = host.#startEmbedding();
+    host.#embedding?.update();
     host.#every(LOAD_MILLISECONDS, async () => host.load.step());
     host.#every(CHANGES_MILLISECONDS, () => host.#follow());
     host.#every(HITS_MILLISECONDS, () => host.#writeHits());
@@ -166,6 +175,11 @@ export class CacheHost {
     return this.#options.embedder !== null;
   }
 
+  /** Whether questions can be embedded and told apart; null: only equal ones are answered. */
+  get embedding(): EmbeddingState | null {
+    return this.#embedding?.state ?? null;
+  }
+
   /** Whether the store answered when it was last asked, which it is every second. */
   get isStoreUp(): boolean {
     return this.#isStoreUp;
@@ -180,20 +194,20 @@ export class CacheHost {
    * Somebody was given a wrong answer: that counts, once, and the entry is taken out.
    * @param tenant whose it has to be; null: anybody's
    * @returns whether there is such an entry, or was when it was reported before
-   * @throws StoreUnavailable where it is still in the store
+   * @throws StoreUnavailable where it is not known, or is still in the store
    */
   async report(id: string, tenant: string | null): Promise<boolean> {
-    const entry = this.cache.entry(id);
-    const reported = this.#reported.get(id);
-    const owner = entry?.tenant ?? reported;
+    const head = this.#reported.has(id) ? null : await this.cache.head(id, tenant);
+    // Somebody else may have reported it meanwhile.
+    const owner = this.#reported.get(id) ?? head?.tenant;
     if (owner === undefined || (tenant !== null && owner !== tenant)) return false;
-    if (entry !== null && reported === undefined) {
+    if (head !== null && !this.#reported.has(id)) {
       this.#reported.set(id, owner);
-      const { name } = this.cache.categoryOf(entry);
-      this.cache.economics.reported({ tenant: entry.tenant, category: name });
+      const { name } = this.cache.categoryOf(head);
+      this.cache.economics.reported({ tenant: head.tenant, category: name });
       this.#options.metrics.reported(name);
     }
-    await this.cache.remove([id], 'reported');
+    await this.cache.kept.remove([id], 'reported');
     return true;
   }
 
@@ -201,65 +215,26 @@ export class CacheHost {
   async classify(text: string): Promise<ReturnType<CategoryTable['classify']>> {
     const { embedder } = this.#options;
     if (embedder === null) return null;
-    await this.ready();
-    if (this.cache.vectors === null) return null;
+    await this.#embedding?.tried;
+    if (!this.categories.isReady) return null;
     const asked = { inputs: [text], truncate: 'model', tokenStates: false, background: true } as const;
     const [embedding] = await embedder.embed(asked);
     return embedding === undefined ? null : this.categories.classify(embedding.vector);
   }
 
-  /** Takes another configuration. */
-  async configure(): Promise<void> {
+  /** Takes other categories. What was kept of those that are off now goes. */
+  configure(): void {
     this.categories.configure(this.#options.settings().cacheCategories);
-    // Until the new one is there nobody knows what a category's questions look like.
-    this.categories.setClassifier(null);
-    await this.#classify();
+    this.#embedding?.update();
+    // What fails is done by the next one.
+    this.#sweep().catch((error: unknown) => this.#waits(error));
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#embedding?.close();
     for (const timer of this.#timers) clearInterval(timer);
     await this.#writeHits().catch(() => {});
     await this.#options.documents.close();
-  }
-
-  /** Has similar questions found, as soon as the embedding model is there. */
-  async #startEmbedding(): Promise<void> {
-    const { embedder, createIndex, logger } = this.#options;
-    if (embedder === null) return;
-    try {
-      const { width, digest } = await embedder.load();
-      if (this.#isClosed) return;
-      this.cache.setVectors({ index: createIndex(width), encoder: digest });
-      await this.#restore();
-      await this.#classify();
-    } catch (error) {
-      if (this.#isClosed) return;
-      logger.error(
-        { err: error },
-        'the cache answers equal questions only: the embedding model cannot be used',
-      );
-    }
-  }
-
-  /** Resolves when similar questions are found, or never will be. */
-  ready(): Promise<void> {
-    return this.#embedding;
-  }
-
-  /** Makes the classifier of what the categories' examples are now. */
-  async #classify(): Promise<void> {
-    const { embedder } = this.#options;
-    if (embedder === null) return;
-    const known = await Promise.all(
-      [...this.categories.all()].map(async (category) => {
-        const { examples: inputs } = category;
-        const asked = { inputs, truncate: 'model', tokenStates: false, background: true } as const;
-        const embedded = await embedder.embed(asked);
-        return { category, vectors: embedded.map(({ vector }) => vector) };
-      }),
-    );
-    this.categories.setClassifier(new Classifier(known, this.categories.get('general')));
   }
 
   /** Takes in what is in the store, and lets go of what was here before and is not there: a purge of which nobody told. */
@@ -273,20 +248,27 @@ export class CacheHost {
       let cursor: string | null = null;
       do {
         const page = await documents.heads(cursor, PAGE);
-        for (const head of page.heads) {
-          stored.add(head.id);
-          this.cache.restore(head);
-        }
+        for (const { id } of page.heads) stored.add(id);
+        await this.#take(page.heads);
         cursor = page.cursor;
       } while (cursor !== null);
       // What was made just now may not be written yet.
-      const old = [...this.cache.entries()].filter(
-        ({ id, createdAt }) => !stored.has(id) && createdAt < begun - UNWRITTEN_MILLISECONDS,
+      await this.cache.kept.keepOnly(
+        ({ id, createdAt }) => stored.has(id) || createdAt >= begun - UNWRITTEN_MILLISECONDS,
       );
-      this.cache.dropped(old.map(({ id }) => id));
     } catch (error) {
       logger.warn({ err: error }, 'the answer cache begins empty: its store cannot be read');
     }
+  }
+
+  /** Takes in what was computed as it is here. What has expired, or is off by now, leaves the store. */
+  async #take(heads: readonly StoredHead[]): Promise<void> {
+    const own = heads.filter(({ server }) => server === this.#options.server);
+    const gone = own.filter((head) => !this.cache.kept.restore(head));
+    if (gone.length === 0) return;
+    await this.#options.documents
+      .remove(gone.map(({ id }) => id))
+      .catch((error: unknown) => this.#waits(error));
   }
 
   /** What other servers of the same store did. */
@@ -295,8 +277,8 @@ export class CacheHost {
       const changes = await this.#changes();
       if (changes === null) return this.#restore();
       for (const change of changes) {
-        if (change.kind === 'put') this.cache.restore(change.head);
-        else this.cache.dropped([change.id]);
+        if (change.kind === 'put') await this.#take([change.head]);
+        else this.cache.kept.dropped(change.id);
         this.#sequence = change.sequence;
       }
       if (changes.length < PAGE) return;
@@ -321,40 +303,50 @@ export class CacheHost {
   async #dropOldVersions(): Promise<void> {
     const backend = this.#options.backend();
     if (!backend.ready || this.cache.size === 0) return;
-    const versions = new Map<
-      string,
-      { readonly model: string; readonly root: string; readonly ids: string[] }
-    >();
-    for (const { id, model, root } of this.cache.entries()) {
-      const key = JSON.stringify([model, root]);
-      const version = versions.get(key);
-      if (version === undefined) versions.set(key, { model, root, ids: [id] });
-      else version.ids.push(id);
-    }
     const served = new Set((await backend.models(OPERATOR)).map(({ root }) => root));
-    for (const { model, root, ids } of versions.values()) {
+    for (const { model, root } of this.cache.kept.versions()) {
       const parts = partsOfRoot(root);
       const isServed =
         parts === null
           ? (await backend.find(model, OPERATOR))?.root === root
           : parts.every((digest) => served.has(digest));
-      if (!isServed) await this.cache.remove(ids, 'outdated');
+      if (isServed) continue;
+      const isOutdated = (entry: Version) => entry.model === model && entry.root === root;
+      await this.cache.kept.removeThose(isOutdated, 'outdated');
     }
   }
 
   async #writeHits(): Promise<void> {
-    const hits = this.cache.takeHits();
+    const hits = this.cache.kept.takeHits();
     if (hits.size > 0) await this.#options.documents.addHits(hits);
   }
 
   async #sweep(): Promise<void> {
-    this.cache.sweep();
+    await this.cache.kept.sweep();
+    for (const { name, enabled } of this.categories.all()) if (!enabled) await this.#dropDisabled(name);
     // What is stale, or kept for longer under load, is past its own time and still used.
     const beyond = [...this.categories.all()].map(
       ({ ttlSeconds, staleSeconds, adaptive }) =>
         staleSeconds + Math.max(0, (adaptive?.mostTtlSeconds ?? 0) - ttlSeconds),
     );
     await this.#options.documents.sweep(this.#options.clock.now() - Math.max(...beyond) * 1000);
+  }
+
+  /** Has nothing of a category left in the store that was kept before it was switched off. */
+  async #dropDisabled(category: string): Promise<void> {
+    const { documents, server } = this.#options;
+    for (let before: ListedHead | undefined; ; ) {
+      const page = { limit: PAGE, ...(before === undefined ? {} : { before }) };
+      const heads = await documents.find({ category }, page);
+      const own = heads.flatMap((head) => (head.server === server ? [head.id] : []));
+      if (own.length > 0) await this.cache.kept.remove(own, 'disabled');
+      before = heads.at(-1);
+      if (heads.length < PAGE) return;
+    }
+  }
+
+  #waits(error: unknown): void {
+    this.#options.logger.debug({ err: error }, 'the answer cache waits for its store');
   }
 
   /** One at a time; what fails is tried again the next time, and told by the store. */
@@ -364,9 +356,7 @@ export class CacheHost {
       if (isRunning) return;
       isRunning = true;
       work()
-        .catch((error: unknown) =>
-          this.#options.logger.debug({ err: error }, 'the answer cache waits for its store'),
-        )
+        .catch((error: unknown) => this.#waits(error))
         .finally(() => {
           isRunning = false;
         });

@@ -6,6 +6,8 @@ export type RemovalReason =
   /** Its category was full. */
   | 'quota'
   | 'expired'
+  /** Its category is not cached any more. */
+  | 'disabled'
   /** A newer answer to the same request took its place. */
   | 'replaced'
   /** The adapter, or its version, is not served any more. */

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Random } from '../../../benchmarks/src/simulation/random.ts';
-import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
+import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
 import { type Reservation, UNLIMITED } from '../admission/admission.ts';
 import type { Asked } from '../admission/asked.ts';
 import type { Backend, BackendEvent, BackendModel, BackendRequest } from '../backends/backend.ts';
@@ -53,6 +53,7 @@ class CountingBackend extends WrappedBackend {
   }
 }
 
+let store: CacheStore;
 let backend: CountingBackend;
 let cache: AnswerCache;
 let generation: CachedGeneration;
@@ -60,8 +61,12 @@ let metrics: Metrics;
 let now: number;
 /** Requests of which the load controller was told. */
 let sent: number;
+/** Whether whoever asks may go on doing so. */
+let isWelcome: boolean;
 
-beforeEach(() => {
+beforeEach(async () => {
+  store = await openCacheStore();
+  isWelcome = true;
   backend = new CountingBackend(new StartingBackend());
   metrics = new Metrics(new Registry());
   now = 1_000_000;
@@ -69,9 +74,17 @@ beforeEach(() => {
   ({ cache, generation } = open());
 });
 
+afterEach(() => store.close());
+
+/** What is in the store, when something is. */
+async function stored() {
+  await expect.poll(() => store.ids()).not.toEqual([]);
+  return store.documents.find({}, { limit: 100 });
+}
+
 function open(embedder: QuestionEmbedder | null = null) {
   const logger = pino({ level: 'silent' });
-  const documents = new MemoryDocuments();
+  const { documents } = store;
   const stale = { ttlSeconds: 1, staleSeconds: 100, adaptive: null };
   const categories = new CategoryTable({
     stale,
@@ -141,6 +154,7 @@ async function ask(
     controls: readControls({ cache: cacheFields }, () => undefined),
     isSeeded: false,
     isStreamed: true,
+    isStillWelcome: async () => isWelcome,
   });
   let text = '';
   for await (const { event } of answer.generation.events) if (event.type === 'delta') text += event.text;
@@ -175,7 +189,7 @@ function embedding() {
     schedule: (work) => void setImmediate(work),
     onWarning: () => {},
   });
-  cache.setVectors({ index, encoder: 'd' });
+  cache.kept.setVectors({ index, encoder: 'd' });
   return embedded;
 }
 
@@ -218,7 +232,7 @@ describe('a stale answer', () => {
     open();
     await expect.poll(async () => (await ask('q', alike)).text).toBe('answer 2');
     // The new one has the tags of the old one, whoever's question it was made for.
-    expect([...cache.entries()].map(({ tags }) => tags)).toEqual([['first']]);
+    await expect.poll(async () => (await stored()).map(({ tags }) => tags)).toEqual([['first']]);
     expect(tokens).toEqual(Array.from({ length: 50 }, () => 0));
   });
 
@@ -268,7 +282,7 @@ describe('who asks the same at the same time', () => {
 
   it('can report it, by the id under which it is kept', async () => {
     const [, { state }] = (await Promise.all([ask('q'), ask('q')])) as [unknown, { state: string }];
-    const [entry] = [...cache.entries()];
+    const [entry] = await stored();
     expect(state).toBe(`hit; level=shared; category=general; id=${entry?.id}`);
     const [, unkept] = await Promise.all([ask('r', { 'no-store': true }), ask('r', { 'no-store': true })]);
     expect(unkept.state).toBe('hit; level=shared; category=general');
@@ -416,10 +430,10 @@ it('what is purged while it is made is kept when it is done, and can be reported
   const open = close();
   const asked = [ask('q'), ask('q')] as const;
   await expect.poll(() => backend.asked).toBe(1);
-  expect(await cache.purge({}, false)).toEqual({ entries: 0, bytes: 0 });
+  expect(await cache.kept.purge({}, false)).toEqual({ entries: 0, bytes: 0 });
   open();
   const { state } = await asked[1];
-  const [entry] = [...cache.entries()];
+  const [entry] = await stored();
   expect(state).toContain(`id=${entry?.id}`);
 });
 
@@ -430,6 +444,19 @@ it('what nobody waits for is no load', async () => {
   await ask('q', { category: 'stale' });
   await expect.poll(() => backend.asked).toBe(3);
   expect(sent).toBe(1);
+});
+
+it('what is made for somebody who is not welcome any more is not kept', async () => {
+  let open = () => {};
+  backend.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const asked = ask('q');
+  await expect.poll(() => backend.asked).toBe(1);
+  isWelcome = false;
+  open();
+  expect((await asked).text).toBe('answer 1');
+  await expect.poll(async () => [cache.size, await store.ids()], { timeout: 5_000 }).toEqual([0, []]);
 });
 
 it('nothing is kept as long as nobody can tell its category', async () => {

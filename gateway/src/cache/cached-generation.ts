@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { UNLIMITED } from '../admission/admission.ts';
 import { ApiError, type ErrorCode } from '../errors.ts';
 import {
@@ -13,6 +14,7 @@ import type { Logger } from '../logging.ts';
 import type { AnswerCache, Hit, Miss } from './answer-cache.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
 import type { CacheControls } from './controls.ts';
+import type { Entry } from './entries.ts';
 import type { StoredAnswer } from './entry.ts';
 import { Flight } from './flight.ts';
 import type { SentRequest, Work } from './load-controller.ts';
@@ -31,6 +33,8 @@ export interface CachedRequest {
   readonly isSeeded: boolean;
   /** Whether it wants its answer piece by piece. */
   readonly isStreamed: boolean;
+  /** Whether whoever asked may still do so. */
+  readonly isStillWelcome: () => Promise<boolean>;
 }
 
 /** Where an answer came from, for the log. */
@@ -89,6 +93,8 @@ const MOST_REFRESHES = 4;
 
 /** Of usual text. */
 const BYTES_OF_TOKEN = 4;
+/** After which a tenant's removal is known at every server. */
+const KNOWN_MILLISECONDS = 1_000;
 
 const STAYS: Client = { hasLeft: false, onLeave: () => () => {} };
 
@@ -277,7 +283,9 @@ export class CachedGeneration {
       await this.#fly(asked, question, miss, flight, land);
       // It has only begun. Until the new one is there the stale one is better than none.
       await flight.ended();
-      if (flight.entry !== null && cache.entry(flight.entry) !== null) await cache.remove([id], 'replaced');
+      if (flight.entry !== null && cache.entry(flight.entry) !== null) {
+        await cache.kept.remove([id], 'replaced');
+      }
     });
     made
       .catch((error: unknown) => logger.debug({ err: error }, 'a stale answer was not made anew'))
@@ -315,7 +323,8 @@ export class CachedGeneration {
       else sent?.ended(workOf(answer), queued);
       const seconds = Math.max(0, (performance.now() - started) / 1000 - collector.queuedSeconds);
       if (answer !== null && id !== null) {
-        cache.keep(question, controls, miss, answer, seconds, id).catch((error: unknown) => {
+        const kept = cache.keep(question, controls, miss, answer, seconds, id);
+        this.#takeBack(kept, request).catch((error: unknown) => {
           logger.warn({ err: error }, 'an answer could not be kept');
         });
       }
@@ -369,6 +378,14 @@ export class CachedGeneration {
       promptTokens: JSON.stringify(prompt).length / BYTES_OF_TOKEN,
       completionTokens: isWhole ? longest : 0,
     });
+  }
+
+  /** What was being made for a tenant when that was removed, there or at another server, goes after it. */
+  async #takeBack(kept: Promise<Entry | null>, { isStillWelcome }: CachedRequest): Promise<void> {
+    const entry = await kept;
+    if (entry === null) return;
+    await sleep(KNOWN_MILLISECONDS, undefined, { ref: false });
+    if (!(await isStillWelcome())) await this.#options.cache.kept.remove([entry.id], 'purged');
   }
 
   async #bypass(request: CachedRequest, reason: string, category: string | null): Promise<CachedAnswer> {

@@ -18,6 +18,8 @@ export interface StoredAnswer {
 export interface EntryHead {
   /** Random, so that nobody can guess another's. */
   readonly id: string;
+  /** What computed it: servers of another name have nothing to do with it. */
+  readonly server: string;
   /** Of all that must match exactly; entries of different partitions never meet. */
   readonly partition: string;
   /** Of the whole request. */

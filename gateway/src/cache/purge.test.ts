@@ -1,7 +1,7 @@
 /** What is taken out of the answer cache, and what is told of that. */
 import { pino } from 'pino';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { MemoryDocuments } from '../../../test/support/memory-documents.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
 import type { BackendModel } from '../backends/backend.ts';
 import { AnswerCache } from './answer-cache.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
@@ -21,13 +21,19 @@ const ANSWER: StoredAnswer = {
   ],
 };
 
-let documents: MemoryDocuments;
+const OWN = {
+  small: { maxEntries: 2 },
+  short: { ttlSeconds: 1, adaptive: null },
+};
+
+let store: CacheStore;
+let categories: CategoryTable;
 let cache: AnswerCache;
 let told: string[];
 let now: number;
 
-beforeEach(() => {
-  documents = new MemoryDocuments();
+beforeEach(async () => {
+  store = await openCacheStore();
   told = [];
   now = 1_000_000;
   const metrics: CacheMetrics = {
@@ -37,12 +43,16 @@ beforeEach(() => {
     removed: (reason, entries) => told.push(`${reason} ${entries}`),
     reported: () => {},
   };
-  const categories = new CategoryTable({
-    small: { maxEntries: 2 },
-    short: { ttlSeconds: 1, adaptive: null },
-  });
+  categories = new CategoryTable(OWN);
   cache = new AnswerCache({
-    ...{ categories, documents, metrics, embedder: null, verifier: null, exactBytes: 1 << 20 },
+    ...{
+      categories,
+      documents: store.documents,
+      metrics,
+      embedder: null,
+      verifier: null,
+      exactBytes: 1 << 20,
+    },
     judge: new ModelJudge(() => {
       throw new Error('nobody is asked');
     }),
@@ -51,12 +61,15 @@ beforeEach(() => {
   });
 });
 
+afterEach(() => store.close());
+
 const controls = (fields: object = {}): CacheControls => readControls({ cache: fields }, () => undefined);
 
 function question(text: string, tenant = 'acme', model = 'base'): Question {
   const partition = `${tenant} ${model}`;
   return {
     ...{
+      server: 'test',
       tenant,
       weight: 1,
       cacheSalt: null,
@@ -71,13 +84,11 @@ function question(text: string, tenant = 'acme', model = 'base'): Question {
   };
 }
 
-function keep(asked: Question, fields: { category?: string; tags?: string[] } = {}) {
-  const categories = new CategoryTable({
-    small: { maxEntries: 2 },
-    short: { ttlSeconds: 1, adaptive: null },
-  });
-  const category = categories.get(fields.category ?? 'general');
-  return cache.keep(asked, controls(fields), { category, embedding: null }, ANSWER, 1);
+async function keep(asked: Question, fields: { category?: string; tags?: string[] } = {}) {
+  const category = new CategoryTable(OWN).get(fields.category ?? 'general');
+  const kept = await cache.keep(asked, controls(fields), { category, embedding: null }, ANSWER, 1);
+  if (kept === null) throw new Error('it was not kept');
+  return kept;
 }
 
 async function isThere(asked: Question): Promise<boolean> {
@@ -90,42 +101,46 @@ describe('a purge', () => {
     const { bytes } = await keep(mine);
     await keep(tagged, { tags: ['docs'] });
     await keep(theirs);
-    expect(await cache.purge({ tag: 'docs' }, true)).toEqual({ entries: 1, bytes });
-    expect([cache.size, documents.documents.size]).toEqual([3, 3]);
-    expect(await cache.purge({ tag: 'docs' }, false)).toEqual({ entries: 1, bytes });
-    expect(await cache.purge({ tenant: 'globex', model: 'base' }, false)).toEqual({ entries: 1, bytes });
-    expect(await cache.purge({ tenant: 'acme', root: 'root of pirate' }, false)).toEqual({
+    expect(await cache.kept.purge({ tag: 'docs' }, true)).toEqual({ entries: 1, bytes });
+    expect([cache.size, (await store.ids()).length]).toEqual([3, 3]);
+    expect(await cache.kept.purge({ tag: 'docs' }, false)).toEqual({ entries: 1, bytes });
+    expect(await cache.kept.purge({ tenant: 'globex', model: 'base' }, false)).toEqual({ entries: 1, bytes });
+    expect(await cache.kept.purge({ tenant: 'acme', root: 'root of pirate' }, false)).toEqual({
       entries: 0,
       bytes: 0,
     });
     expect([await isThere(mine), await isThere(tagged), await isThere(theirs)]).toEqual([true, false, false]);
-    expect([cache.size, documents.documents.size, cache.answers.entries]).toEqual([1, 1, 1]);
+    expect([cache.size, (await store.ids()).length, cache.answers.entries]).toEqual([1, 1, 1]);
     expect(cache.usage('general')).toEqual({ entries: 1, bytes });
     expect(cache.usage('general', 'globex')).toEqual({ entries: 0, bytes: 0 });
     expect(told.filter((line) => line.startsWith('purged'))).toEqual(['purged 1', 'purged 1']);
   });
 
   it('takes out of the store what is not in memory, in as many pages as it needs', async () => {
+    const { documents } = store;
     const kept = await keep(question('0'));
     const document = await documents.get(kept.id);
-    for (let i = 1; i <= 2_500; i++) {
-      await documents.put({ ...document!, id: `id-${i}`, createdAt: i, bytes: 10 });
-    }
-    await documents.put({ ...document!, id: 'other', tenant: 'globex' });
+    const others = Array.from({ length: 2_500 }, (_, index) => ({
+      ...document!,
+      ...{ id: `id-${index}`, createdAt: index, bytes: 10 },
+    }));
+    const foreign = { ...document!, id: 'other', tenant: 'globex' };
+    await Promise.all([...others, foreign].map((each) => documents.put(each)));
     const all = { entries: 2_501, bytes: 25_000 + kept.bytes };
-    expect(await cache.purge({ tenant: 'acme' }, true)).toEqual(all);
-    expect(documents.documents.size).toBe(2_502);
-    expect(await cache.purge({ tenant: 'acme' }, false)).toEqual(all);
-    expect([...documents.documents.keys()]).toEqual(['other']);
+    expect(await cache.kept.purge({ tenant: 'acme' }, true)).toEqual(all);
+    expect(await store.ids()).toHaveLength(2_502);
+    expect(await cache.kept.purge({ tenant: 'acme' }, false)).toEqual(all);
+    expect(await store.ids()).toEqual(['other']);
   });
 
   it('takes out what is in memory where the store is away, and tells', async () => {
     await keep(question('1'));
-    documents.isAway = true;
-    await expect(cache.purge({}, false)).rejects.toThrow(StoreUnavailable);
+    await store.whileHeld(async () => {
+      await expect(cache.kept.purge({}, false)).rejects.toThrow(StoreUnavailable);
+    });
     expect(cache.size).toBe(0);
-    documents.isAway = false;
-    expect(await cache.purge({}, false)).toMatchObject({ entries: 1 });
+    const purged = () => cache.kept.purge({}, false).catch(() => null);
+    await expect.poll(purged, { timeout: 10_000 }).toMatchObject({ entries: 1 });
   });
 });
 
@@ -135,9 +150,9 @@ it('each entry that goes is told with its reason', async () => {
   await keep(question('5'));
   await keep(question('5'));
   const outdated = await keep(question('6'));
-  await cache.remove([outdated.id, 'not there'], 'outdated');
+  await cache.kept.remove([outdated.id, 'not there'], 'outdated');
   now += 2_000;
-  cache.sweep();
+  await cache.kept.sweep();
   expect(told).toEqual(['quota 1', 'replaced 1', 'outdated 1', 'expired 1']);
 });
 
@@ -153,12 +168,106 @@ it('an answer that was not looked for counts as none that was not there', async 
 
 it('an older entry that the store tells of late does not hide the newer of the same request', async () => {
   const old = await keep(question('1'));
-  const document = await documents.get(old.id);
-  await cache.purge({}, false);
+  const document = await store.documents.get(old.id);
+  await cache.kept.purge({}, false);
   now += 1;
   const newer = await keep(question('1'));
-  cache.restore({ ...document!, hits: 0 });
+  cache.kept.restore({ ...document!, hits: 0 });
   expect(await cache.find(question('1'), controls())).toMatchObject({ kind: 'hit', entry: { id: newer.id } });
-  cache.dropped([old.id]);
+  cache.kept.dropped(old.id);
   expect(await isThere(question('1'))).toBe(true);
+});
+
+describe('what is taken out', () => {
+  it('is, by the thousand, between what others do', async () => {
+    const { id } = await keep(question('0'));
+    const document = await store.documents.get(id);
+    for (let i = 0; i < 5_000; i++) {
+      cache.kept.restore({ ...document!, id: `id-${i}`, exactKey: `${i}`, category: 'short', hits: 0 });
+    }
+    now += 2_000;
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 0);
+    await cache.kept.sweep();
+    clearInterval(timer);
+    expect(cache.size).toBe(1);
+    expect(turns).toBeGreaterThan(2);
+    const counts = told.map((line) => Number(line.replace('expired ', '')));
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(5_000);
+    expect(Math.max(...counts)).toBeLessThanOrEqual(1_000);
+  });
+
+  it('leaves no answer behind that nobody can find', async () => {
+    const huge: StoredAnswer = { choices: [{ ...ANSWER.choices[0]!, text: 'x'.repeat(10_000) }] };
+    categories.configure({ ...OWN, small: { maxBytes: 1_000 } });
+    const category = categories.get('small');
+    await cache.keep(question('1'), controls(), { category, embedding: null }, huge, 1);
+    expect([cache.size, cache.answers.entries, await store.ids()]).toEqual([0, 0, []]);
+    // Its answer is read from the store while it is taken out.
+    const kept = await keep(question('2'));
+    const document = await store.documents.get(kept.id);
+    await cache.kept.purge({}, false);
+    await store.documents.put(document!);
+    cache.kept.restore({ ...document!, hits: 0 });
+    const found = cache.find(question('2'), controls());
+    cache.kept.dropped(kept.id);
+    await found;
+    expect(cache.answers.entries).toBe(0);
+  });
+
+  it('is what a category has that is switched off, and what is made for it meanwhile is not kept', async () => {
+    await keep(question('1'), { category: 'small' });
+    const { id } = await keep(question('2'));
+    const document = await store.documents.get(id);
+    categories.configure({ ...OWN, small: { enabled: false } });
+    await expect(keep(question('3'), { category: 'small' })).rejects.toThrow('it was not kept');
+    expect(cache.kept.restore({ ...document!, id: 'from before', category: 'small', hits: 0 })).toBe(false);
+    await cache.kept.sweep();
+    expect(told).toEqual(['disabled 1']);
+    expect(await store.ids()).toEqual([id]);
+  });
+});
+
+it('an entry is found by its id where only the store has it, by its own tenant', async () => {
+  const { id } = await keep(question('1'));
+  expect(await cache.head(id, 'acme')).toMatchObject({ id, tenant: 'acme' });
+  cache.kept.dropped(id);
+  expect(await cache.head(id, 'acme')).toMatchObject({ id, tenant: 'acme' });
+  expect(await cache.head(id, null)).toMatchObject({ id });
+  expect(await cache.head(id, 'globex')).toBe(null);
+  for (const none of ['none', '', 'a\0b']) expect(await cache.head(none, null)).toBe(null);
+  expect(await cache.kept.purge({ id: 'a\0b' }, false)).toEqual({ entries: 0, bytes: 0 });
+  expect(await cache.kept.purge({ id, tenant: 'globex' }, false)).toMatchObject({ entries: 0 });
+  expect(await cache.kept.purge({ id }, true)).toMatchObject({ entries: 1 });
+  expect(await cache.kept.purge({ id }, false)).toMatchObject({ entries: 1 });
+  expect(await store.ids()).toEqual([]);
+});
+
+it('an answer is found under the name of a category that its own stands for', async () => {
+  categories.configure({ ...OWN, orders: {} });
+  await cache.keep(
+    question('1'),
+    controls(),
+    { category: categories.get('orders'), embedding: null },
+    ANSWER,
+    1,
+  );
+  const asks = async (category: string) => (await cache.find(question('1'), controls({ category }))).kind;
+  expect([await asks('orders'), await asks('general')]).toEqual(['hit', 'miss']);
+  // It is gone, and what it had is treated as general.
+  categories.configure(OWN);
+  expect(await asks('general')).toBe('hit');
+});
+
+it('tells what there are answers of', async () => {
+  const kept = await keep(question('1'));
+  await keep(question('2'));
+  await keep(question('1', 'globex', 'pirate'));
+  const base = { model: 'base', root: 'root of base' };
+  expect(cache.kept.versions()).toEqual([base, { model: 'pirate', root: 'root of pirate' }]);
+  cache.kept.dropped(kept.id);
+  await cache.kept.purge({ model: 'pirate' }, false);
+  expect(cache.kept.versions()).toEqual([base]);
 });

@@ -21,6 +21,8 @@ export interface Question {
   /** The tenant's share of the backend, and what keeps its prefixes apart. */
   readonly weight: number;
   readonly cacheSalt: string | null;
+  /** What computes the answers. */
+  readonly server: string;
   readonly model: BackendModel;
   /** Of all that must match exactly. */
   readonly partition: string;
@@ -74,6 +76,7 @@ export function questionOf({ tenant, server, model, requests, isSeeded }: Questi
     tenant,
     weight,
     cacheSalt,
+    server,
     model,
     partition,
     exactKey: digest(['request', partition, exactText]),

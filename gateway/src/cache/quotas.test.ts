@@ -54,6 +54,53 @@ test('who fills a category drives out nobody but themselves', () => {
   expect([...gone].filter((id) => id.startsWith('quiet'))).toEqual([]);
 });
 
+test('what leaves is of whoever holds the most, however many there are', () => {
+  const mostEntries = 60;
+  const held = quotas(mostEntries);
+  const counts = new Map<string, number>();
+  const owners = new Map<string, string>();
+  const drop = (id: string) => {
+    const owner = owners.get(id)!;
+    owners.delete(id);
+    counts.set(owner, counts.get(owner)! - 1);
+    return owner;
+  };
+  let seed = 1;
+  const random = (below: number) => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed % below;
+  };
+  for (let i = 0; i < 5_000; i++) {
+    const tenant = `t${random(1 + random(20))}`;
+    owners.set(`${i}`, tenant);
+    counts.set(tenant, (counts.get(tenant) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    for (const id of held.add('x', entry(`${i}`, { tenant, computeSeconds: 1 + random(5) }))) {
+      expect(counts.get(drop(id))).toBe(most - 1);
+    }
+    const gone = `${random(i + 1)}`;
+    if (random(3) === 0 && owners.has(gone)) {
+      drop(gone);
+      held.remove(gone);
+    }
+    expect(held.usage('x')).toEqual({ entries: owners.size, bytes: 100 * owners.size });
+  }
+});
+
+test('nothing takes longer for all the tenants that there are', () => {
+  const tenants = 20_000;
+  const held = quotas(tenants);
+  for (let i = 0; i < tenants; i++) held.add('x', entry(`first ${i}`, { tenant: `t${i}` }));
+  const started = performance.now();
+  for (let i = 0; i < tenants; i++) {
+    held.hit(`first ${i}`);
+    held.add('x', entry(`second ${i}`, { tenant: `u${i}` }));
+    if (i % 2 === 0) held.remove(`second ${i}`);
+  }
+  // Looking at each of them took minutes.
+  expect(performance.now() - started).toBeLessThan(5_000);
+});
+
 test('categories have quotas of their own, and an id is in one of them', () => {
   const held = quotas(1);
   held.add('x', entry('1'));

@@ -28,9 +28,14 @@ interface Ranked {
 
 /** A tenant's entries in a category, the least valuable first. */
 class Holding {
+  readonly tenant: string;
   readonly entries = new Map<string, Held>();
   readonly #order = new Heap<Ranked>((a, b) => a.value - b.value);
   bytes = 0;
+
+  constructor(tenant: string) {
+    this.tenant = tenant;
+  }
 
   add(entry: Held): void {
     this.entries.set(entry.id, entry);
@@ -38,10 +43,8 @@ class Holding {
     this.rank(entry);
   }
 
-  remove(id: string): void {
-    const entry = this.entries.get(id);
-    if (entry === undefined) return;
-    this.entries.delete(id);
+  remove(entry: Held): void {
+    this.entries.delete(entry.id);
     this.bytes -= entry.bytes;
   }
 
@@ -69,6 +72,90 @@ class Holding {
   }
 }
 
+interface Sized {
+  readonly holding: Holding;
+  /** As it was when it was put into its place. */
+  readonly size: number;
+}
+
+/** Holdings, the largest first. */
+class Largest {
+  readonly #sizeOf: (holding: Holding) => number;
+  #order = largestFirst();
+
+  constructor(sizeOf: (holding: Holding) => number) {
+    this.#sizeOf = sizeOf;
+  }
+
+  /** @param all that there are, of which one has grown; those that shrink are put down when they come up */
+  grown(holding: Holding, all: ReadonlyMap<string, Holding>): void {
+    this.#push(holding);
+    if (this.#order.size <= 2 * all.size + 64) return;
+    this.#order = largestFirst();
+    for (const each of all.values()) this.#push(each);
+  }
+
+  first(): Holding | null {
+    for (;;) {
+      const sized = this.#order.pop();
+      if (sized === undefined) return null;
+      const { holding, size } = sized;
+      if (holding.entries.size === 0) continue;
+      this.#push(holding);
+      if (this.#sizeOf(holding) === size) return holding;
+    }
+  }
+
+  #push(holding: Holding): void {
+    this.#order.push({ holding, size: this.#sizeOf(holding) });
+  }
+}
+
+function largestFirst(): Heap<Sized> {
+  return new Heap((a, b) => b.size - a.size);
+}
+
+/** What all tenants together have in a category. */
+class Share {
+  readonly tenants = new Map<string, Holding>();
+  readonly #byEntries = new Largest(({ entries }) => entries.size);
+  readonly #byBytes = new Largest(({ bytes }) => bytes);
+  entries = 0;
+  bytes = 0;
+  age = 0;
+
+  add(entry: Held): Holding {
+    const holding = this.tenants.get(entry.tenant) ?? new Holding(entry.tenant);
+    this.tenants.set(entry.tenant, holding);
+    holding.add(entry);
+    this.entries += 1;
+    this.bytes += entry.bytes;
+    this.#byEntries.grown(holding, this.tenants);
+    this.#byBytes.grown(holding, this.tenants);
+    return holding;
+  }
+
+  remove(entry: Held, holding: Holding): void {
+    holding.remove(entry);
+    this.entries -= 1;
+    this.bytes -= entry.bytes;
+    if (holding.entries.size === 0) this.tenants.delete(holding.tenant);
+  }
+
+  /** The least valuable entry of the tenant that holds the most, which stays. */
+  least(isByBytes: boolean): Held | null {
+    return (isByBytes ? this.#byBytes : this.#byEntries).first()?.least() ?? null;
+  }
+}
+
+/** Where an entry is. */
+interface Place {
+  readonly entry: Held;
+  readonly category: string;
+  readonly share: Share;
+  readonly holding: Holding;
+}
+
 /**
  * Keeps each category within its quota. What leaves is worth the least: what it saves (hits × seconds of computing × priority) by its
  * size, and by its age, as in GreedyDual-Size-Frequency: each that leaves raises what newcomers begin with. It leaves from the tenant that
@@ -76,8 +163,8 @@ class Holding {
  */
 export class Quotas {
   readonly #limitsOf: (category: string) => QuotaLimits;
-  readonly #categories = new Map<string, { readonly tenants: Map<string, Holding>; age: number }>();
-  readonly #categoryOf = new Map<string, string>();
+  readonly #categories = new Map<string, Share>();
+  readonly #places = new Map<string, Place>();
 
   /** @param limitsOf asked each time: they may change */
   constructor(limitsOf: (category: string) => QuotaLimits) {
@@ -85,44 +172,31 @@ export class Quotas {
   }
 
   /** Takes an entry in. @returns the ids of those that have to leave, which are forgotten here; it may be among them */
-  add(category: string, entry: Valued, hits = 0): readonly string[] {
-    this.remove(entry.id);
-    const held = this.#category(category);
-    let holding = held.tenants.get(entry.tenant);
-    if (holding === undefined) {
-      holding = new Holding();
-      held.tenants.set(entry.tenant, holding);
-    }
-    const { id, tenant, bytes, computeSeconds } = entry;
-    const own: Held = { id, tenant, bytes, computeSeconds, hits, value: 0 };
-    own.value = this.#valueOf(category, own);
-    holding.add(own);
-    this.#categoryOf.set(id, category);
-    return this.#evict(category);
+  add(category: string, valued: Valued, hits = 0): readonly string[] {
+    this.remove(valued.id);
+    const share = this.#share(category);
+    const { id, tenant, bytes, computeSeconds } = valued;
+    const entry: Held = { id, tenant, bytes, computeSeconds, hits, value: 0 };
+    entry.value = this.#valueOf(category, share, entry);
+    this.#places.set(id, { entry, category, share, holding: share.add(entry) });
+    return this.#evict(category, share);
   }
 
   /** An entry was used. */
   hit(id: string): void {
-    const category = this.#categoryOf.get(id);
-    if (category === undefined) return;
-    for (const holding of this.#category(category).tenants.values()) {
-      const entry = holding.entries.get(id);
-      if (entry === undefined) continue;
-      entry.hits += 1;
-      entry.value = this.#valueOf(category, entry);
-      holding.rank(entry);
-    }
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    const { entry, category, share, holding } = place;
+    entry.hits += 1;
+    entry.value = this.#valueOf(category, share, entry);
+    holding.rank(entry);
   }
 
   remove(id: string): void {
-    const category = this.#categoryOf.get(id);
-    if (category === undefined) return;
-    this.#categoryOf.delete(id);
-    const { tenants } = this.#category(category);
-    for (const [tenant, holding] of tenants) {
-      holding.remove(id);
-      if (holding.entries.size === 0) tenants.delete(tenant);
-    }
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    this.#places.delete(id);
+    place.share.remove(place.entry, place.holding);
   }
 
   /** What a category holds. @param tenant null: of all together */
@@ -130,56 +204,36 @@ export class Quotas {
     category: string,
     tenant: string | null = null,
   ): { readonly entries: number; readonly bytes: number } {
-    const { tenants } = this.#category(category);
-    if (tenant !== null) {
-      const holding = tenants.get(tenant);
-      return { entries: holding?.entries.size ?? 0, bytes: holding?.bytes ?? 0 };
-    }
-    let [entries, bytes] = [0, 0];
-    for (const holding of tenants.values()) {
-      entries += holding.entries.size;
-      bytes += holding.bytes;
-    }
-    return { entries, bytes };
+    const share = this.#share(category);
+    if (tenant === null) return { entries: share.entries, bytes: share.bytes };
+    const holding = share.tenants.get(tenant);
+    return { entries: holding?.entries.size ?? 0, bytes: holding?.bytes ?? 0 };
   }
 
-  #evict(category: string): readonly string[] {
+  #evict(category: string, share: Share): readonly string[] {
     const { maxEntries, maxBytes } = this.#limitsOf(category);
-    const held = this.#category(category);
     const gone: string[] = [];
-    for (let { entries, bytes } = this.usage(category); entries > maxEntries || bytes > maxBytes; ) {
-      const least = largest(held.tenants.values(), bytes > maxBytes)?.least() ?? null;
+    while (share.entries > maxEntries || share.bytes > maxBytes) {
+      const least = share.least(share.bytes > maxBytes);
       if (least === null) break;
-      held.age = Math.max(held.age, least.value);
+      share.age = Math.max(share.age, least.value);
       this.remove(least.id);
       gone.push(least.id);
-      entries -= 1;
-      bytes -= least.bytes;
     }
     return gone;
   }
 
-  #valueOf(category: string, { hits, computeSeconds, bytes }: Held): number {
+  #valueOf(category: string, { age }: Share, { hits, computeSeconds, bytes }: Held): number {
     const { priority } = this.#limitsOf(category);
-    return this.#category(category).age + (priority * (hits + 1) * computeSeconds) / Math.max(1, bytes);
+    return age + (priority * (hits + 1) * computeSeconds) / Math.max(1, bytes);
   }
 
-  #category(name: string) {
-    let category = this.#categories.get(name);
-    if (category === undefined) {
-      category = { tenants: new Map<string, Holding>(), age: 0 };
-      this.#categories.set(name, category);
+  #share(category: string): Share {
+    let share = this.#categories.get(category);
+    if (share === undefined) {
+      share = new Share();
+      this.#categories.set(category, share);
     }
-    return category;
+    return share;
   }
-}
-
-function largest(holdings: Iterable<Holding>, byBytes: boolean): Holding | null {
-  let most: Holding | null = null;
-  for (const holding of holdings) {
-    const isMore =
-      most === null || (byBytes ? holding.bytes > most.bytes : holding.entries.size > most.entries.size);
-    if (isMore) most = holding;
-  }
-  return most;
 }

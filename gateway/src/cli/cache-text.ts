@@ -6,6 +6,7 @@ const size = { entries: z.number(), bytes: z.number() };
 export const statusJson = z.object({
   tenant: z.string().nullable(),
   finds: z.enum(['exact', 'similar']),
+  embedding: z.object({ state: z.string() }).nullable(),
   since: z.number(),
   ...size,
   in_memory: z.object(size).nullable(),
@@ -16,6 +17,7 @@ export const statusJson = z.object({
     z.object({
       name: z.string(),
       enabled: z.boolean(),
+      recognized: z.boolean(),
       similarity_threshold: z.number(),
       ttl_seconds: z.number(),
       ...size,
@@ -51,11 +53,14 @@ export const purgeJson = z.object({ ...size });
 const MOST_SHOWN = 80;
 
 export function statusText(status: z.infer<typeof statusJson>): string {
-  const { tenant, finds, since, in_memory: memory, index, store, load, categories } = status;
+  const { tenant, finds, embedding, since, in_memory: memory, index, store, load, categories } = status;
   const rows = [
     ...(tenant === null ? [] : [['tenant', tenant]]),
     ['entries', sizeText(status)],
     ['finds', finds === 'exact' ? 'equal questions' : 'equal and similar questions'],
+    ...(embedding === null || embedding.state === 'ready'
+      ? []
+      : [['embedding', `${embedding.state}: answers are kept only where the category is named`]]),
     ...(memory === null ? [] : [['in memory', `${sizeText(memory)} of answers`]]),
     ...(index === null ? [] : [['index', sizeText(index)]]),
     ...(store === null ? [] : [['store', store.state]]),
@@ -69,9 +74,9 @@ export function statusText(status: z.infer<typeof statusJson>): string {
   ];
   const titles = ['CATEGORY', 'ENTRIES', 'SIZE', 'THRESHOLD', 'TTL', 'EXACT', 'SIMILAR', 'SHARED', 'MISSES'];
   const body = categories.map((category) => {
-    const { name, enabled, hits, false_hits: wrong } = category;
+    const { name, enabled, recognized, hits, false_hits: wrong } = category;
     return [
-      enabled ? name : `${name} (off)`,
+      enabled ? name : `${name} (${recognized ? 'off' : 'off where it is named'})`,
       String(category.entries),
       byteText(category.bytes),
       category.similarity_threshold.toFixed(3),

@@ -91,13 +91,21 @@ it('shows questions in one line each, and nothing that moves a cursor', async ()
 
 it("says of a tenant's own cache what is told of it", async () => {
   answer = {
-    ...{ tenant: 'acme', finds: 'similar', since: 0, entries: 1, bytes: 1_000 },
+    ...{
+      tenant: 'acme',
+      finds: 'similar',
+      embedding: { state: 'ready' },
+      since: 0,
+      entries: 1,
+      bytes: 1_000,
+    },
     ...{ in_memory: null, index: null, store: null, load: null },
     categories: [
       {
         ...{
           name: 'code',
           enabled: true,
+          recognized: true,
           similarity_threshold: 0.92,
           ttl_seconds: 5_400,
           entries: 1,

@@ -16,6 +16,11 @@ const FILTERS: readonly OptionSpec[] = [
   { name: 'tag', value: 'tag', help: 'only those with this tag' },
 ];
 
+const PURGE_FILTERS: readonly OptionSpec[] = [
+  { name: 'id', value: 'entry', help: 'only this entry' },
+  ...FILTERS,
+];
+
 const COMMANDS = {
   status: { positionals: [], options: [TENANT], help: 'says what it has, and what it costs and saves' },
   entries: {
@@ -31,7 +36,7 @@ const COMMANDS = {
   purge: {
     positionals: [],
     options: [
-      ...FILTERS,
+      ...PURGE_FILTERS,
       { name: 'all', value: null, help: 'all that there are; needed where nothing else is said' },
       { name: 'dry-run', value: null, help: 'only says how much it would be' },
       { name: 'yes', value: null, help: 'does not ask; needed where there is no terminal' },
@@ -68,13 +73,13 @@ export async function runCache(args: readonly string[], surroundings: Surroundin
       return told(json, () => entriesText(understood(entriesJson, json)));
     }
     case 'purge': {
-      const filter = given(invocation, namesOf(FILTERS));
+      const filter = given(invocation, namesOf(PURGE_FILTERS));
       const isFiltered = Object.keys(filter).length > 0;
       if (isFiltered === has('all')) {
         throw new UsageError(
           isFiltered
             ? '--all takes out everything, and goes with no other choice.'
-            : 'Say which: by --tenant, --model, --root, --category or --tag, or --all.',
+            : 'Say which: by --id, --tenant, --model, --root, --category or --tag, or --all.',
         );
       }
       const body = { ...filter, ...(isFiltered ? {} : { all: true }) };

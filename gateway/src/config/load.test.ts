@@ -110,6 +110,7 @@ describe('loadConfig', () => {
   const rules: readonly (readonly [string, Record<string, string>])[] = [
     ['adapters', { upstream: 'http://u:canary-9@127.0.0.1:1', adapters: 'examples/adapters' }],
     ['hubUrl', { hubUrl: 'https://u:canary-10@hub.internal' }],
+    ['cache', { cache: 'semantic', embeddingModel: 'none' }],
   ];
   it('has a case below for each rule that options keep together', () => {
     expect(rules.map(([key]) => key)).toEqual(RULES.map(({ key }) => key));
@@ -278,6 +279,20 @@ describe('loadConfig', () => {
       expect.stringMatching(/^argument 2: not an option/),
       expect.stringMatching(/^port: not an option; options start with --/),
     ]);
+  });
+
+  it('takes for the category of a model only one that there is, built in or in the file', () => {
+    const known = 'cacheCategories: {orders: {ttlSeconds: 60}}\n';
+    const models = (category: string) => `cacheModelCategories: {acme/sql: ${category}}\n`;
+    for (const category of ['code', 'orders']) {
+      expect(problems(['--config', file('known.yaml', known + models(category))])).toEqual([]);
+    }
+    expect(problems(['--config', file('unknown.yaml', known + models('ordres'))])).toEqual([
+      expect.stringMatching(
+        /^cacheModelCategories\.acme\/sql \(from config file .*\): There is no such category: expected general, .*, orders, or/,
+      ),
+    ]);
+    expect(problems(['--config', file('removed.yaml', models('orders'))])).toHaveLength(1);
   });
 
   it('takes prices from the file, and names the field of one that is wrong', () => {

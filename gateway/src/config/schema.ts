@@ -1,6 +1,7 @@
 import { Allowlist, HUB_HOSTS, parseS3Location, parseSecretKey } from '@polylora/adapters-store/options';
 import { z } from 'zod';
 import { categoryName, categorySchema } from '../cache/categories/category-schema.ts';
+import { DEFAULT_CATEGORIES } from '../cache/categories/defaults.ts';
 import { CACHED_ROUTES } from '../cache/controls.ts';
 import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
 
@@ -27,6 +28,9 @@ function url(example: string) {
   const protocol = example.startsWith('http') ? /^https?$/ : /^rediss?$/;
   return z.url({ protocol, error: `Expected a URL, such as ${example}` });
 }
+
+/** What `embeddingModel` says where there is to be none. */
+export const NO_EMBEDDING_MODEL = 'none';
 
 const POSTGRES = /^postgres(ql)?:\/\//;
 const HUB = 'https://huggingface.co';
@@ -60,6 +64,8 @@ interface Rule {
     readonly adapters: string | null;
     readonly hubUrl: string;
     readonly importHosts: string;
+    readonly cache: 'off' | 'exact' | 'semantic';
+    readonly embeddingModel: string;
   }) => boolean;
   readonly message: string;
 }
@@ -82,7 +88,28 @@ export const RULES: readonly Rule[] = [
     message:
       "Nothing could be imported from there: importHosts must have its host, or its origin (https://hub.example:8443) where it is in your own network or isn't reached by https",
   },
+  {
+    key: 'cache',
+    isKept: ({ cache, embeddingModel }) => cache !== 'semantic' || embeddingModel !== NO_EMBEDDING_MODEL,
+    message:
+      "Similar questions are found by an embedding model: set embeddingModel to one, or cache to 'exact' for equal questions only",
+  },
 ];
+
+/** What no category is called of those that models' questions are to be of. */
+function unknownCategories({
+  cacheCategories,
+  cacheModelCategories,
+}: {
+  readonly cacheCategories: Readonly<Record<string, unknown>>;
+  readonly cacheModelCategories: Readonly<Record<string, string>>;
+}): { readonly path: string[]; readonly message: string }[] {
+  const known = new Set([...DEFAULT_CATEGORIES.keys(), ...Object.keys(cacheCategories)]);
+  const message = `There is no such category: expected ${[...known].join(', ')}, or one that cacheCategories has`;
+  return Object.entries(cacheModelCategories).flatMap(([model, category]) =>
+    known.has(category) ? [] : [{ path: ['cacheModelCategories', model], message }],
+  );
+}
 
 /**
  * Every option of the server. The keys name the fields of the config file; flags (`--max-running`) and
@@ -390,6 +417,8 @@ export const configSchema = z
   .superRefine((config, context) => {
     for (const { key, isKept, message } of RULES)
       if (!isKept(config)) context.addIssue({ code: 'custom', path: [key], message, input: undefined });
+    for (const problem of unknownCategories(config))
+      context.addIssue({ code: 'custom', ...problem, input: undefined });
   })
   .readonly();
 

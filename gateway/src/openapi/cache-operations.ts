@@ -11,6 +11,9 @@ const operators = 'Told to operators about all tenants together, and null else.'
 const categoryStatus = z.object({
   name: z.string(),
   enabled: z.boolean(),
+  recognized: z.boolean().meta({
+    description: 'Whether it is found out that a question is of it; else it is only where it is named.',
+  }),
   similarity_threshold: share.meta({ description: 'As it is now, as the two below are.' }),
   verify_from: share,
   strictness: share,
@@ -47,6 +50,13 @@ const status = z.object({
     description:
       'Equal questions only, or similar ones, too, which are found once the embedding model is there.',
   }),
+  embedding: z
+    .object({ state: z.enum(['loading', 'ready', 'failing']) })
+    .nullable()
+    .meta({
+      description:
+        'Whether questions can be embedded and told apart. Until they can, answers are kept only where the category is named. null: equal questions only are answered.',
+    }),
   since: time.meta({ description: 'From when on this server has counted, in Unix time.' }),
   ...size,
   in_memory: z

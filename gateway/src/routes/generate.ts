@@ -1,3 +1,4 @@
+import type { Principal } from '@polylora/adapters-store';
 import type { Context } from 'hono';
 import type { BackendModel } from '../backends/backend.ts';
 import type { CachedRoute } from '../cache/controls.ts';
@@ -54,12 +55,19 @@ export function generateRoute(
       controls: cache.controls(body, model, route, (name) => c.req.header(name)),
       isSeeded: body.seed != null,
       isStreamed: chunks !== null,
+      isStillWelcome: () => isStillWelcome(principal, deps),
     });
     c.get('log').cache = answer.origin;
     addHeaders(c, answer.headers);
     if (chunks === null) return jsonAnswer(c, await job.whole(await wholeOf(answer.generation)));
     return streamed(answer.generation, chunks);
   };
+}
+
+/** Whether a request's key still holds, where keys are asked for. @throws StorageError where nobody can tell */
+async function isStillWelcome(principal: Principal, { tenants }: GatewayDeps): Promise<boolean> {
+  const registry = tenants()?.registry;
+  return registry === undefined || principal.key === null || (await registry.stillValid(principal)) !== null;
 }
 
 async function wholeOf({ events, close }: Generation): Promise<readonly ChoiceEvent[]> {

@@ -39,9 +39,6 @@ export async function openCache({
 }: CacheOptions): Promise<CacheHost> {
   const { cache, cacheStore, cacheMemoryBytes, cacheLookupMs, upstream } = live.current;
   const isSemantic = cache === 'semantic';
-  if (isSemantic && embedder === null) {
-    logger.warn('there is no embedding model (embeddingModel): the cache answers equal questions only');
-  }
   const documents = await openDocuments(cacheStore ?? join(dataDirectory, 'cache.db'), logger);
   const host = await CacheHost.open({
     documents,
@@ -57,17 +54,31 @@ export async function openCache({
     exactBytes: cacheMemoryBytes,
     lookupMilliseconds: cacheLookupMs,
     // An address may have a password in it.
-    server: upstream === null ? 'embedded' : `upstream ${hash('sha256', upstream)}`,
+    server:
+      upstream === null
+        ? `embedded ${backend().base?.fingerprint ?? ''}`
+        : `upstream ${hash('sha256', upstream)}`,
     backend,
     settings: () => live.current,
     clock,
     metrics,
     logger,
   });
+  if (!isSemantic) warnOfUnrecognized(host, logger);
   live.onReload((reload) => {
-    if (reload.kind === 'applied') void host.configure();
+    if (reload.kind === 'applied' && reload.changed.includes('cacheCategories')) host.configure();
   });
   return host;
+}
+
+/** Without an embedding model nothing tells that a question is of a category that is not to be kept. */
+function warnOfUnrecognized({ categories }: CacheHost, logger: Logger): void {
+  const unrecognized = [...categories.all()].flatMap(({ name, enabled }) => (enabled ? [] : [name]));
+  if (unrecognized.length === 0) return;
+  logger.warn(
+    { categories: unrecognized },
+    "with 'cache: exact' questions of categories that are off are kept like others, but where the request or cacheModelCategories names the category",
+  );
 }
 
 /** The model whose token states verification was trained on; by another's it would tell anything. */

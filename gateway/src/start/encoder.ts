@@ -1,11 +1,8 @@
 import { basename } from 'node:path';
 import { createEmbedder } from '@polylora/engine';
 import type { EncoderOptions } from '../backends/encoder.ts';
-import type { Config } from '../config/schema.ts';
+import { type Config, NO_EMBEDDING_MODEL } from '../config/schema.ts';
 import type { Logger } from '../logging.ts';
-
-/** What `embeddingModel` says where there is to be none. */
-const NO_MODEL = 'none';
 
 /**
  * The embedding model, which is loaded when it is first needed unless the configuration says otherwise; null: there is none here. Before
@@ -17,7 +14,7 @@ export function createEncoder(
   say: (line: string) => void,
 ): EncoderOptions | null {
   const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
-  if (model === NO_MODEL || (config.upstream !== null && config.cache !== 'semantic')) return null;
+  if (model === NO_EMBEDDING_MODEL || (config.upstream !== null && config.cache !== 'semantic')) return null;
   const { home, hubToken } = config;
   // The person at the terminal waits for it at the start; later it is an event like others.
   const onProgress =

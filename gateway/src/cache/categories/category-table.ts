@@ -25,15 +25,17 @@ export class CategoryTable {
   #categories: ReadonlyMap<string, Category>;
   readonly #adjustments = new Map<string, Adjustment>();
   #classifier: Classifier | null = null;
+  #isReady = false;
 
   /** @param own what the configuration says of categories, built in and new ones */
   constructor(own: Readonly<Record<string, CategoryValues>> = {}) {
     this.#categories = categoriesOf(own);
   }
 
-  /** Takes another configuration; the classifier then has to be made anew. */
+  /** Takes another configuration; the classifier stays as long as there is no newer one. */
   configure(own: Readonly<Record<string, CategoryValues>>): void {
     this.#categories = categoriesOf(own);
+    this.#look();
   }
 
   get names(): readonly string[] {
@@ -53,25 +55,36 @@ export class CategoryTable {
     return this.#categories.get(name) ?? this.#categories.get(GENERAL.name) ?? GENERAL;
   }
 
-  setClassifier(classifier: Classifier | null): void {
+  setClassifier(classifier: Classifier): void {
     this.#classifier = classifier;
+    this.#look();
   }
 
-  /** Whether a question's category can be found out. */
+  /** Whether the classifier is of the examples as they are now. */
+  get isClassifierCurrent(): boolean {
+    return this.#classifier?.isOf(this.#categories) ?? false;
+  }
+
+  /**
+   * Whether a question's category can be found out. Until a classifier knows a category that has just come, or one that is never cached by
+   * the examples that it has now, its questions would be taken for others: then nobody can tell.
+   */
   get isReady(): boolean {
-    return this.#classifier !== null;
+    return this.#isReady;
   }
 
   /** How near a question is to each category that has examples, and which it is of; null as long as there is nobody to tell. */
   classify(vector: Float32Array): { readonly category: Category; readonly near: Near } | null {
     const classifier = this.#classifier;
-    return classifier === null ? null : { category: this.of(vector), near: classifier.near(vector) };
+    return classifier === null
+      ? null
+      : { category: this.of(vector), near: classifier.near(vector, this.#categories) };
   }
 
   /** The category of a question by its embedding; `general` where there is none, or nobody to tell. */
   of(vector: Float32Array | null): Category {
-    if (vector === null || this.#classifier === null) return this.get(GENERAL.name);
-    return this.get(this.#classifier.classify(vector).category);
+    const found = vector === null ? null : (this.#classifier?.classify(vector, this.#categories) ?? null);
+    return found ?? this.get(GENERAL.name);
   }
 
   /** @param change what is different now; the rest of what was stays */
@@ -114,6 +127,17 @@ export class CategoryTable {
       strictness: towards(own.strictness, Math.min(own.strictness, leastStrictness + raised)),
       ttlSeconds: towards(ttlSeconds, Math.max(ttlSeconds, mostTtlSeconds)),
     };
+  }
+
+  #look(): void {
+    const classifier = this.#classifier;
+    this.#isReady =
+      classifier !== null &&
+      [...this.#categories.values()].every(
+        (category) =>
+          category.examples.length === 0 ||
+          (category.enabled ? classifier.hasKnown(category) : classifier.knows(category)),
+      );
   }
 }
 

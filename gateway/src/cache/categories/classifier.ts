@@ -2,11 +2,9 @@ import { normalized } from '@polylora/engine';
 import { dot } from '../vector.ts';
 import { type Category, isStricter } from './category.ts';
 
-/** What a question's category was found to be. */
-export interface Classified {
-  readonly category: string;
-  /** The cosine to the nearest category's centre, without what all have in common. */
-  readonly similarity: number;
+/** A category's examples with their embeddings, all of length 1. */
+export interface EmbeddedExamples extends Pick<Category, 'name' | 'examples'> {
+  readonly vectors: readonly Float32Array[];
 }
 
 /** A question that is nearly as near to other centres is of the strictest of them. */
@@ -14,57 +12,78 @@ const MARGIN = 0.03;
 /** A question further from all centres than this is of no kind that is known. */
 const LEAST_SIMILARITY = 0.1;
 
+type Categories = ReadonlyMap<string, Category>;
+
 /**
  * Tells a question's category by its embedding: the one whose examples' centre is nearest. What all examples have in common is taken off
  * first: it says nothing, and makes every question look like every other. Where several are nearly as near, the strictest of them.
+ *
+ * It knows categories by name, so that what else of them is configured holds at once. It has to be made anew for other examples only.
  */
 export class Classifier {
-  readonly #centres: readonly { readonly category: Category; readonly centre: Float32Array }[];
+  readonly #examples: ReadonlyMap<string, readonly string[]>;
+  readonly #centres: readonly { readonly name: string; readonly centre: Float32Array }[];
   readonly #common: Float64Array;
-  readonly #otherwise: Category;
 
-  /**
-   * @param examples embeddings of each category's examples, all of length 1
-   * @param otherwise what questions are that are like none
-   */
-  constructor(
-    examples: readonly { readonly category: Category; readonly vectors: readonly Float32Array[] }[],
-    otherwise: Category,
-  ) {
-    const means = examples.flatMap(({ category, vectors }) =>
-      vectors.length === 0 ? [] : [{ category, mean: meanOf(vectors) }],
-    );
+  /** @param known of each category that has examples */
+  constructor(known: readonly EmbeddedExamples[]) {
+    this.#examples = new Map(known.map(({ name, examples }) => [name, examples]));
+    const means = known.map(({ name, vectors }) => ({ name, mean: meanOf(vectors) }));
     this.#common = meanOf(means.map(({ mean }) => mean));
-    this.#centres = means.map(({ category, mean }) => ({ category, centre: this.#centred(mean) }));
-    this.#otherwise = otherwise;
+    this.#centres = means.map(({ name, mean }) => ({ name, centre: this.#centred(mean) }));
   }
 
-  /** @param vector of length 1 */
-  classify(vector: Float32Array): Classified {
-    const found = this.near(vector);
+  /** Whether a category's questions are known, by the examples that it has now or had before. */
+  hasKnown({ name }: Pick<Category, 'name'>): boolean {
+    return this.#examples.has(name);
+  }
+
+  /** Whether a category's questions are known by the examples that it has now. */
+  knows({ name, examples }: Pick<Category, 'name' | 'examples'>): boolean {
+    const known = this.#examples.get(name);
+    return known !== undefined && isSameList(known, examples);
+  }
+
+  /** Whether it was made of what these have for examples, and of nothing else. */
+  isOf(categories: Categories): boolean {
+    const shown = [...categories.values()].filter(({ examples }) => examples.length > 0);
+    return shown.length === this.#examples.size && shown.every((category) => this.knows(category));
+  }
+
+  /** @param vector of length 1 @returns null: of no kind that is known */
+  classify(vector: Float32Array, categories: Categories): Category | null {
+    const found = this.near(vector, categories);
     const [nearest] = found;
-    const similarity = nearest?.similarity ?? 0;
-    if (nearest === undefined || similarity < LEAST_SIMILARITY)
-      return { category: this.#otherwise.name, similarity };
+    if (nearest === undefined || nearest.similarity < LEAST_SIMILARITY) return null;
     let { category } = nearest;
     for (const other of found) {
-      if (other.similarity >= similarity - MARGIN && isStricter(other.category, category))
+      if (other.similarity >= nearest.similarity - MARGIN && isStricter(other.category, category))
         category = other.category;
     }
-    return { category: category.name, similarity };
+    return category;
   }
 
-  /** All categories that have examples, the nearest first. */
-  near(vector: Float32Array): readonly { readonly category: Category; readonly similarity: number }[] {
+  /** Those of the categories that have examples, the nearest first. */
+  near(
+    vector: Float32Array,
+    categories: Categories,
+  ): readonly { readonly category: Category; readonly similarity: number }[] {
     const centred = this.#centred(vector);
     return this.#centres
-      .map(({ category, centre }) => ({ category, similarity: dot(centred, centre) }))
+      .flatMap(({ name, centre }) => {
+        const category = categories.get(name);
+        return category === undefined ? [] : [{ category, similarity: dot(centred, centre) }];
+      })
       .sort((a, b) => b.similarity - a.similarity);
   }
 
   #centred(vector: Float32Array | Float64Array): Float32Array {
     return normalized(Float64Array.from(vector, (value, i) => value - (this.#common[i] ?? 0)));
   }
+}
+
+export function isSameList(left: readonly string[], right: readonly string[]): boolean {
+  return left === right || (left.length === right.length && left.every((each, i) => each === right[i]));
 }
 
 /** In double precision; empty of none. */

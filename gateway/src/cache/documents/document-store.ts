@@ -51,8 +51,6 @@ export interface DocumentStore {
   /** The same of several, read at once: by id, those that are there. */
   getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>>;
   remove(ids: readonly string[]): Promise<void>;
-  /** Removes all that match and were there when it was called. @returns how many */
-  purge(filter: EntryFilter): Promise<number>;
   /** Entries that match, newest first; `before` is the last of the page before, which may be gone. */
   find(
     filter: EntryFilter,

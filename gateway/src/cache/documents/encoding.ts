@@ -14,10 +14,10 @@ export function keyOf(name: string): Buffer {
 }
 
 export function headText(document: CacheDocument): string {
-  const { id, partition, exactKey, tenant, model, root, category, tags } = document;
+  const { id, server, partition, exactKey, tenant, model, root, category, tags } = document;
   const { createdAt, expiresAt, bytes, computeSeconds, promptTokens, completionTokens, encoder } = document;
   const head: EntryHead = {
-    ...{ id, partition, exactKey, tenant, model, root, category, tags, createdAt, expiresAt, bytes },
+    ...{ id, server, partition, exactKey, tenant, model, root, category, tags, createdAt, expiresAt, bytes },
     ...{ computeSeconds, promptTokens, completionTokens, encoder },
   };
   return JSON.stringify(head);

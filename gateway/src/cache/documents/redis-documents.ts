@@ -115,14 +115,6 @@ export class RedisDocuments implements DocumentStore {
     await this.#remove(ids);
   }
 
-  async purge(filter: EntryFilter): Promise<number> {
-    // After what was put before.
-    await this.#queue.after(async () => {});
-    const ids: string[] = [];
-    for await (const heads of this.#matching(filter)) ids.push(...heads.map(({ id }) => id));
-    return this.#remove(ids);
-  }
-
   async find(
     filter: EntryFilter,
     { limit, before }: { readonly limit: number; readonly before?: Pick<EntryHead, 'id' | 'createdAt'> },

@@ -120,23 +120,6 @@ export class SqlDocuments implements DocumentStore {
     }
   }
 
-  async purge(filter: EntryFilter): Promise<number> {
-    let removed = 0;
-    let before: Pick<EntryHead, 'id' | 'createdAt'> | undefined;
-    for (;;) {
-      const rows = await this.#removeThose((transaction) =>
-        // After those before, for PostgreSQL would look again through the remains of what is removed.
-        matching(transaction, filter, CHANGED_TOGETHER, before)
-          .select(['entry.sequence', 'entry.id', 'entry.created_at'])
-          .execute(),
-      );
-      removed += rows.length;
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < CHANGED_TOGETHER) return removed;
-      before = { id: last.id, createdAt: last.created_at };
-    }
-  }
-
   async find(
     filter: EntryFilter,
     { limit, before }: { readonly limit: number; readonly before?: Pick<EntryHead, 'id' | 'createdAt'> },

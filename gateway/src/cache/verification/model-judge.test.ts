@@ -1,7 +1,7 @@
 /** Questions of which the base model is asked whether they ask for the same. */
 import { pino } from 'pino';
-import { beforeEach, expect, test } from 'vitest';
-import { MemoryDocuments } from '../../../../test/support/memory-documents.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type CacheStore, openCacheStore } from '../../../../test/support/cache-store.ts';
 import { GREEDY } from '../../../../test/support/sampling.ts';
 import type { BackendEvent, BackendModel, BackendRequest } from '../../backends/backend.ts';
 import { StartingBackend } from '../../backends/starting.ts';
@@ -56,6 +56,7 @@ const VECTORS: Readonly<Record<string, readonly number[]>> = {
   'plain again': [0.995, 0.1],
   'plain once more': [0.995, -0.1],
   judged: [0.8, 0.6],
+  'something else': [-1, 0],
 };
 
 const ANSWER: StoredAnswer = {
@@ -74,19 +75,24 @@ const METRICS: CacheMetrics = {
   reported: () => {},
 };
 
+let store: CacheStore;
 let backend: SayingBackend;
 let cache: AnswerCache;
 
-beforeEach(() => {
+beforeEach(async () => {
+  store = await openCacheStore();
   backend = new SayingBackend(new StartingBackend());
   const logger = pino({ level: 'silent' });
   const near = { similarityThreshold: 0.5, strictness: 0, adaptive: null };
-  const categories = new CategoryTable({ plain: near, judged: { ...near, askModel: true } });
-  const examples = ['plain', 'judged'].map((name) => ({
-    category: categories.get(name),
-    vectors: [vectorOf(name)],
+  const categories = new CategoryTable({
+    plain: { ...near, examples: ['plain'] },
+    judged: { ...near, examples: ['judged'], askModel: true },
+  });
+  const known = [...categories.all()].map(({ name, examples }) => ({
+    ...{ name, examples },
+    vectors: [vectorOf(name in VECTORS ? name : 'something else')],
   }));
-  categories.setClassifier(new Classifier(examples, categories.get('general')));
+  categories.setClassifier(new Classifier(known));
   const embedder = {
     model: { width: 2, maxTokens: 100, vocabSize: 10, digest: 'd' },
     embed: async ({ inputs: [text] }: { inputs: readonly [string] }) => [
@@ -95,7 +101,7 @@ beforeEach(() => {
   };
   cache = new AnswerCache({
     ...{ categories, verifier: null, exactBytes: 1 << 20, metrics: METRICS, logger },
-    documents: new MemoryDocuments(),
+    documents: store.documents,
     embedder: new QuestionEmbedder({ embedder: embedder as never, mostMilliseconds: 1_000, logger }),
     judge: new ModelJudge(() => backend),
     now: () => 1_000_000,
@@ -105,8 +111,10 @@ beforeEach(() => {
     schedule: (work) => void setImmediate(work),
     onWarning: () => {},
   });
-  cache.setVectors({ index, encoder: 'd' });
+  cache.kept.setVectors({ index, encoder: 'd' });
 });
+
+afterEach(() => store.close());
 
 function vectorOf(text: string): Float32Array {
   return new Float32Array(VECTORS[text]!);

@@ -23,6 +23,7 @@ const filterFields = {
 };
 
 export const purgeBody = z.strictObject({
+  id: optional(text(MOST_NAME), 'This entry only.'),
   ...filterFields,
   all: optional(z.boolean(), 'Has to be said where nothing else is: all that you may.', false),
   dry_run: optional(z.boolean(), 'Only tells how much it would be.', false),
@@ -47,6 +48,7 @@ export function cacheBody(host: CacheHost, tenant: string | null): object {
     tenant,
     /** Equal questions only, or similar ones too; those as soon as the embedding model is there. */
     finds: vectors === null ? 'exact' : 'similar',
+    embedding: host.embedding === null ? null : { state: host.embedding },
     since: seconds(host.startedAt),
     ...sizeOf(host, tenant),
     in_memory: isWhole ? answers : null,
@@ -73,11 +75,11 @@ function sizeOf({ cache, categories }: CacheHost, tenant: string | null) {
 }
 
 function categoryStatus(
-  { cache, categories, quality }: CacheHost,
+  { cache, categories, quality, embedding }: CacheHost,
   category: Category,
   tenant: string | null,
 ): object {
-  const { name, enabled, maxEntries, maxBytes } = category;
+  const { name, enabled, examples, maxEntries, maxBytes } = category;
   const effective = categories.effective(category);
   const { thresholdOffset, relaxation } = categories.adjustment(name);
   const books = cache.economics.of(name, tenant);
@@ -85,6 +87,7 @@ function categoryStatus(
   return {
     name,
     enabled,
+    recognized: embedding !== null && examples.length > 0,
     similarity_threshold: effective.similarityThreshold,
     verify_from: effective.verifyFrom,
     strictness: effective.strictness,

@@ -46,7 +46,7 @@ export interface AdminCacheDeps extends CacheDeps {
  * | `GET /entries?tenant=&model=&root=&category=&tag=&questions=true` | the newest first |
  * | `GET /entries/{id}?questions=true`, `DELETE /entries/{id}` | |
  * | `POST /entries/{id}/report` | an answer was wrong: that counts, and it is taken out |
- * | `POST /purge` | the same filters, or `all`, and perhaps `dry_run` |
+ * | `POST /purge` | the same filters or an `id`, or `all`, and perhaps `dry_run` |
  * | `GET /categories` | as they are configured |
  * | `POST /classify` | `text`: which category a question would be of |
  */
@@ -65,15 +65,15 @@ export function adminCache(deps: AdminCacheDeps): Hono<GatewayEnv> {
     ofStore(async () => {
       assertQuery(c, ['questions']);
       const { cache } = host();
-      const entry = entryOf(c, host());
+      const entry = await entryOf(c, host());
       const question = asksForQuestions(c) ? await cache.questionOf(entry.id) : undefined;
       return c.json(entryBody(entry, question));
     }),
   );
   app.delete('/entries/:id', (c) =>
     ofStore(async () => {
-      const { id, tenant, model, category } = entryOf(c, host());
-      await host().cache.remove([id], 'purged');
+      const { id, tenant, model, category } = await entryOf(c, host());
+      await host().cache.kept.remove([id], 'purged');
       await told(c, 'cache.remove', `cache:${id}`, { tenant, model, category });
       return c.json({ id, deleted: true });
     }),
@@ -91,13 +91,13 @@ export function adminCache(deps: AdminCacheDeps): Hono<GatewayEnv> {
       const body = parse(purgeBody, await readJsonBody(c, BODY_LIMIT_BYTES));
       const { dry_run: dryRun, all, ...given } = body;
       const filter = filterOf(c, given);
-      const isFiltered = FILTERS.some((field) => given[field] != null);
+      const isFiltered = Object.values(given).some((value) => value != null);
       if (all && isFiltered) throw invalidValue('all', 'it is for what no filter is given for.');
       if (!all && !isFiltered) throw missing('all');
       const { cache } = host();
       const isDryRun = dryRun ?? false;
-      if (isDryRun) return c.json(purgedBody(await cache.purge(filter, true), isDryRun));
-      const purged = await cache.purge(filter, false).catch(async (error: unknown) => {
+      if (isDryRun) return c.json(purgedBody(await cache.kept.purge(filter, true), isDryRun));
+      const purged = await cache.kept.purge(filter, false).catch(async (error: unknown) => {
         // What was in memory is gone.
         await told(c, 'cache.purge', 'cache', { ...filter, complete: false });
         throw error;
@@ -174,11 +174,10 @@ function filterOf(
 }
 
 /** @throws ApiError cache_entry_not_found, also for another tenant's */
-function entryOf(c: Context<GatewayEnv>, { cache }: CacheHost): ListedHead {
+async function entryOf(c: Context<GatewayEnv>, { cache }: CacheHost): Promise<ListedHead> {
   const id = c.req.param('id') ?? '';
-  const scope = scopeOf(c);
-  const entry = cache.entry(id);
-  if (entry === null || (scope !== null && entry.tenant !== scope)) throw entryNotFound(id);
+  const entry = await cache.head(id, scopeOf(c));
+  if (entry === null) throw entryNotFound(id);
   return entry;
 }
 

@@ -51,7 +51,7 @@ export function adminTenants(deps: TenancyDeps & Pick<GatewayDeps, 'cache'>): Ho
     // Nobody can find them any more, and they are not ours to keep. While their store is away they wait for their time to end.
     await deps
       .cache()
-      ?.cache.purge({ tenant }, false)
+      ?.cache.kept.purge({ tenant }, false)
       .catch((error: unknown) =>
         deps.logger.warn({ err: error, tenant }, 'cached answers of a removed tenant stay until they expire'),
       );
