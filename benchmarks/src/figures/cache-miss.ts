@@ -53,7 +53,7 @@ function figure(name: string, description: string, value: (cost: MissCost) => nu
 
 async function measure(count: number): Promise<MissCost> {
   const { entries, others } = await cachedQuestions(count);
-  const embedder = await startEmbedder(1);
+  const embedder = await startEmbedder(2);
   const setting = await openCacheSetting(embedder);
   try {
     await fillCache(setting, embedder, entries, others);

@@ -6,7 +6,7 @@ import type { CacheMetrics } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable, Effective } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
-import type { DocumentStore, EntryFilter, ListedHead } from './documents/document-store.ts';
+import type { DocumentBody, DocumentStore, EntryFilter, ListedHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
 import { Entries, type Entry, isEntryId } from './entries.ts';
 import type { CacheDocument, StoredAnswer } from './entry.ts';
@@ -294,7 +294,7 @@ export class AnswerCache {
   #isVerified(
     { text }: Question,
     embedding: Embedding,
-    { question, signature }: CacheDocument,
+    { question, signature }: DocumentBody,
     similarity: number,
     strictness: number,
   ): boolean {
@@ -309,7 +309,7 @@ export class AnswerCache {
   }
 
   /** @param until when it has to be known, by `performance.now()` */
-  async #isJudgedSame(asked: Question, { question }: CacheDocument, until: number): Promise<boolean> {
+  async #isJudgedSame(asked: Question, { question }: DocumentBody, until: number): Promise<boolean> {
     const { text, tenant, weight, cacheSalt } = asked;
     if (text === null || question === null) return false;
     const { judge, metrics } = this.#options;
@@ -402,10 +402,10 @@ export class AnswerCache {
   }
 
   /** By id, what of them is in the store. */
-  async #read(entries: readonly Entry[]): Promise<ReadonlyMap<string, CacheDocument>> {
+  async #read(entries: readonly Entry[]): Promise<ReadonlyMap<string, DocumentBody>> {
     const ids = entries.map(({ id }) => id);
     if (ids.length === 0) return new Map();
-    const documents = await this.kept.tried(() => this.#options.documents.getAll(ids));
+    const documents = await this.kept.tried(() => this.#options.documents.bodies(ids));
     if (documents === undefined) return new Map();
     // Somebody else has removed the others.
     for (const id of ids) if (!documents.has(id)) this.kept.dropped(id);

@@ -326,8 +326,10 @@ export const configSchema = z
       .describe("Type of the embedding model's weights in memory"),
     embeddingThreads: count
       .max(64)
-      .default(1)
-      .describe('Threads of the embedding model, beside those of the base model'),
+      .default(2)
+      .describe(
+        'Threads of the embedding model, beside those of the base model; at most as many as there are processors',
+      ),
     embeddingStart: z
       .enum(['first-use', 'start'])
       .default('first-use')

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { createEmbedder } from '@polylora/engine';
 import type { EncoderOptions } from '../backends/encoder.ts';
@@ -13,9 +14,10 @@ export function createEncoder(
   logger: Logger,
   say: (line: string) => void,
 ): EncoderOptions | null {
-  const { embeddingModel: model, embeddingWeights: weights, embeddingThreads: threads } = config;
+  const { embeddingModel: model, embeddingWeights: weights } = config;
   if (model === NO_EMBEDDING_MODEL || (config.upstream !== null && config.cache !== 'semantic')) return null;
   const { home, hubToken } = config;
+  const threads = Math.min(config.embeddingThreads, availableParallelism());
   // The person at the terminal waits for it at the start; later it is an event like others.
   const onProgress =
     config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);

@@ -86,8 +86,9 @@ impl Task for OpenEncoder {
 
 fn open(library: &str, graph: &str, compute: &std::sync::Arc<Compute>) -> ort::Result<Session> {
     session_builder(library, compute.threads)?
-        // Threads that spin between operators take the engine's cores.
-        .with_intra_op_spinning(false)?
+        // A text has a hundred short operators, at each of which another thread would have to be woken; between texts it sleeps.
+        .with_intra_op_spinning(true)?
+        .with_config_entry("session.force_spinning_stop", "1")?
         .with_operators(encoder_domain(compute)?)?
         .commit_from_file(graph)
 }

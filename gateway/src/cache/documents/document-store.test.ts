@@ -10,6 +10,7 @@ import {
   listed,
   NOW,
 } from '../../../../test/support/documents.ts';
+import type { CacheDocument } from '../entry.ts';
 import type { DocumentStore, EntryFilter } from './document-store.ts';
 
 describeStores('documents', (tested) => {
@@ -33,6 +34,24 @@ describeStores('documents', (tested) => {
       expect(await other.get(one.id)).toEqual(one);
     }
     expect(await store.get('none')).toBeNull();
+  });
+
+  it('gives what several are answered by at once, those that are there', async () => {
+    const [written, gone, unwritten] = [document(), document({ signature: null }), document()];
+    await Promise.all([store.put(written), store.put(gone)]);
+    const bodyOf = ({ question, signature, answer }: CacheDocument) => ({ question, signature, answer });
+    const other = await tested.another();
+    const ids = [written.id, gone.id, unwritten.id, 'none'];
+    expect(await other.bodies(ids)).toEqual(
+      new Map([written, gone].map((one) => [one.id, bodyOf(one)] as const)),
+    );
+    const put = store.put(unwritten);
+    await store.remove([gone.id]);
+    const found = await store.bodies(ids);
+    expect([...found.keys()].sort()).toEqual([written.id, unwritten.id].sort());
+    for (const one of [written, unwritten]) expect(found.get(one.id)).toMatchObject(bodyOf(one));
+    expect(await store.bodies([])).toEqual(new Map());
+    await put;
   });
 
   it('keeps a vector so that no cosine changes', async () => {

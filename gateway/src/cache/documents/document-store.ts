@@ -15,6 +15,9 @@ export interface ListedHead extends EntryHead {
   readonly hits: number;
 }
 
+/** What is read of a document when it is found. */
+export type DocumentBody = Pick<CacheDocument, 'question' | 'signature' | 'answer'>;
+
 /** A head as it lies in the store, with what the index needs. */
 export interface StoredHead extends ListedHead {
   readonly vector: Float32Array | null;
@@ -48,8 +51,8 @@ export interface DocumentStore {
   put(document: CacheDocument): Promise<void>;
   /** null where there is none any more. Finds what is put and not yet written. */
   get(id: string): Promise<CacheDocument | null>;
-  /** The same of several, read at once: by id, those that are there. */
-  getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>>;
+  /** What an answer is given by, of several read at once: by id, of those that are there. */
+  bodies(ids: readonly string[]): Promise<ReadonlyMap<string, DocumentBody>>;
   remove(ids: readonly string[]): Promise<void>;
   /** Entries that match, newest first; `before` is the last of the page before, which may be gone. */
   find(

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { CacheDocument, EntryHead } from '../entry.ts';
-import type { ListedHead } from './document-store.ts';
+import type { DocumentBody, ListedHead } from './document-store.ts';
 
 const KEY_BYTES = 16;
 
@@ -31,6 +31,13 @@ export function listedHead(head: string, hits: number): ListedHead {
   return { ...(JSON.parse(head) as EntryHead), hits };
 }
 
+export function storedBody(body: string, signature: Uint8Array | null): DocumentBody {
+  return {
+    ...(JSON.parse(body) as Pick<CacheDocument, 'question' | 'answer'>),
+    signature: signature === null ? null : new Uint8Array(signature),
+  };
+}
+
 export function storedDocument(
   head: string,
   body: string,
@@ -39,9 +46,8 @@ export function storedDocument(
 ): CacheDocument {
   return {
     ...(JSON.parse(head) as EntryHead),
-    ...(JSON.parse(body) as Pick<CacheDocument, 'question' | 'answer'>),
+    ...storedBody(body, signature),
     vector: vectorOf(vector),
-    signature: signature === null ? null : new Uint8Array(signature),
   };
 }
 

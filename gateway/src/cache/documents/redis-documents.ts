@@ -5,8 +5,24 @@ import { Redis } from 'ioredis';
 import type { Logger } from '../../logging.ts';
 import type { CacheDocument, EntryHead } from '../entry.ts';
 import { Availability } from './availability.ts';
-import type { DocumentChange, DocumentStore, EntryFilter, ListedHead, StoredHead } from './document-store.ts';
-import { bodyText, headText, keyOf, listedHead, storedDocument, vectorBytes, vectorOf } from './encoding.ts';
+import type {
+  DocumentBody,
+  DocumentChange,
+  DocumentStore,
+  EntryFilter,
+  ListedHead,
+  StoredHead,
+} from './document-store.ts';
+import {
+  bodyText,
+  headText,
+  keyOf,
+  listedHead,
+  storedBody,
+  storedDocument,
+  vectorBytes,
+  vectorOf,
+} from './encoding.ts';
 import { CHANGES, FIND, FORGET, HEADS, HIT, LAST, PUT, REMOVE } from './redis-scripts.ts';
 import { WriteQueue } from './write-queue.ts';
 
@@ -92,23 +108,28 @@ export class RedisDocuments implements DocumentStore {
   }
 
   async get(id: string): Promise<CacheDocument | null> {
-    return (await this.getAll([id])).get(id) ?? null;
+    const unwritten = this.#queue.find([id]).found.get(id);
+    if (unwritten !== undefined) return unwritten;
+    const [head = null, body = null, vector = null, signature = null] = await this.#availability.read(() =>
+      this.#redis.hmgetBuffer(this.#entryKey(id), 'head', 'body', 'vector', 'signature'),
+    );
+    if (head === null || body === null) return null;
+    return storedDocument(String(head), String(body), something(vector), something(signature));
   }
 
-  async getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>> {
+  async bodies(ids: readonly string[]): Promise<ReadonlyMap<string, DocumentBody>> {
     const { found, missing } = this.#queue.find(ids);
     if (missing.length === 0) return found;
-    const fields = ['head', 'body', 'vector', 'signature'] as const;
     // Asked at once, they go in one piece.
     const entries = await this.#availability.read(() =>
-      Promise.all(missing.map((id) => this.#redis.hmgetBuffer(this.#entryKey(id), ...fields))),
+      Promise.all(missing.map((id) => this.#redis.hmgetBuffer(this.#entryKey(id), 'body', 'signature'))),
     );
+    const bodies = new Map<string, DocumentBody>(found);
     for (const [index, id] of missing.entries()) {
-      const [head = null, body = null, vector = null, signature = null] = entries[index] ?? [];
-      if (head === null || body === null) continue;
-      found.set(id, storedDocument(String(head), String(body), something(vector), something(signature)));
+      const [body = null, signature = null] = entries[index] ?? [];
+      if (body !== null) bodies.set(id, storedBody(String(body), something(signature)));
     }
-    return found;
+    return bodies;
   }
 
   async remove(ids: readonly string[]): Promise<void> {

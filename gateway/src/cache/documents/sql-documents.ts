@@ -10,8 +10,24 @@ import {
 import type { Logger } from '../../logging.ts';
 import type { CacheDocument, EntryHead } from '../entry.ts';
 import { Availability } from './availability.ts';
-import type { DocumentChange, DocumentStore, EntryFilter, ListedHead, StoredHead } from './document-store.ts';
-import { bodyText, headText, keyOf, listedHead, storedDocument, vectorBytes, vectorOf } from './encoding.ts';
+import type {
+  DocumentBody,
+  DocumentChange,
+  DocumentStore,
+  EntryFilter,
+  ListedHead,
+  StoredHead,
+} from './document-store.ts';
+import {
+  bodyText,
+  headText,
+  keyOf,
+  listedHead,
+  storedBody,
+  storedDocument,
+  vectorBytes,
+  vectorOf,
+} from './encoding.ts';
 import { CACHE_MIGRATIONS } from './sql-migrations.ts';
 import type { CacheTables } from './sql-tables.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -91,24 +107,20 @@ export class SqlDocuments implements DocumentStore {
   }
 
   async get(id: string): Promise<CacheDocument | null> {
-    return (await this.getAll([id])).get(id) ?? null;
+    const unwritten = this.#queue.find([id]).found.get(id);
+    if (unwritten !== undefined) return unwritten;
+    const row = await this.#availability.read(() =>
+      this.#bodies([id]).select(['entry.head', 'entry.vector']).executeTakeFirst(),
+    );
+    return row === undefined ? null : storedDocument(row.head, row.body, row.vector, row.signature);
   }
 
-  async getAll(ids: readonly string[]): Promise<ReadonlyMap<string, CacheDocument>> {
+  async bodies(ids: readonly string[]): Promise<ReadonlyMap<string, DocumentBody>> {
     const { found, missing } = this.#queue.find(ids);
     if (missing.length === 0) return found;
-    const rows = await this.#availability.read(() =>
-      this.#database.reading
-        .selectFrom('cache_entry as entry')
-        .innerJoin('cache_body as body', 'body.sequence', 'entry.sequence')
-        .select(['entry.id', 'entry.head', 'entry.vector', 'body.body', 'body.signature'])
-        .where('entry.id', 'in', missing)
-        .execute(),
-    );
-    for (const { id, head, body, vector, signature } of rows) {
-      found.set(id, storedDocument(head, body, vector, signature));
-    }
-    return found;
+    const rows = await this.#availability.read(() => this.#bodies(missing).execute());
+    const stored = rows.map(({ id, body, signature }) => [id, storedBody(body, signature)] as const);
+    return new Map<string, DocumentBody>([...found, ...stored]);
   }
 
   async remove(ids: readonly string[]): Promise<void> {
@@ -238,6 +250,14 @@ export class SqlDocuments implements DocumentStore {
     await this.#queue.after(async () => {});
     await this.#availability.close();
     await destroyed(this.#database);
+  }
+
+  #bodies(ids: readonly string[]) {
+    return this.#database.reading
+      .selectFrom('cache_entry as entry')
+      .innerJoin('cache_body as body', 'body.sequence', 'entry.sequence')
+      .select(['entry.id', 'body.body', 'body.signature'])
+      .where('entry.id', 'in', ids);
   }
 
   async #put(documents: readonly CacheDocument[]): Promise<void> {

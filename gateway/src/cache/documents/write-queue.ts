@@ -62,7 +62,7 @@ export class WriteQueue {
 
   /** Those that are not yet written, and the ids of the others. */
   find(ids: readonly string[]): {
-    readonly found: Map<string, CacheDocument>;
+    readonly found: ReadonlyMap<string, CacheDocument>;
     readonly missing: readonly string[];
   } {
     const found = new Map<string, CacheDocument>();

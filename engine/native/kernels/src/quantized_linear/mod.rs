@@ -140,6 +140,11 @@ impl QuantizedLinear<'_> {
             let count = kernel.panels.min(panels.end - panel);
             for first in (0..groups).step_by(chunk) {
                 let range = first..groups.min(first + chunk);
+                let next = if range.end < groups {
+                    range.len() * self.group * PANEL
+                } else {
+                    kernel.panels * PANEL * self.k - first * self.group * PANEL
+                };
                 let column = (panel - panels.start) * PANEL;
                 // SAFETY: the assertions above bound the tile's panels, rows, groups and outputs.
                 unsafe {
@@ -151,6 +156,7 @@ impl QuantizedLinear<'_> {
                         rows.start,
                         out.as_mut_ptr().add(column),
                         stride,
+                        next,
                         beside,
                     );
                     kernel.run(&tile, rows.len(), count);

@@ -10,6 +10,10 @@ use super::{PANEL, QuantizedLinear, QuantizedRows, portable};
 use crate::prefetch::FetchQueue;
 use crate::simd::Variant;
 
+/// How many bytes of weights ahead of their use to ask for. A panel is too short a stream for the processor's own
+/// prefetching: weights that come from memory arrive a third faster so (Zen 3).
+const AHEAD: usize = 2048;
+
 /// Groups from one portion of what is fetched beside to the next.
 pub(super) const FETCH_GROUPS: usize = 4;
 
@@ -32,12 +36,17 @@ pub(super) struct Tile<'a> {
     pub(super) row_groups: usize,
     pub(super) out: *mut f32,
     pub(super) stride: usize,
+    /// How many bytes of weights ahead of their use to ask for.
+    pub(super) ahead: usize,
+    /// The same for all rows but the first ones: these find the tile's weights in the first-level cache, and have time to ask for the
+    /// next tile's.
+    next: usize,
     /// What to fetch meanwhile.
     pub(super) beside: &'a FetchQueue,
 }
 
 impl<'a> Tile<'a> {
-    /// The tile that begins at a panel and row, with its outputs at `out`.
+    /// The tile that begins at a panel and row, with its outputs at `out`. The weights of the next one lie `next` bytes further.
     ///
     /// # Safety
     /// These must lie inside the weights and rows.
@@ -49,6 +58,7 @@ impl<'a> Tile<'a> {
         row: usize,
         out: *mut f32,
         stride: usize,
+        next: usize,
         beside: &'a FetchQueue,
     ) -> Self {
         let (group, all) = (weights.group, weights.k / weights.group);
@@ -70,6 +80,8 @@ impl<'a> Tile<'a> {
                 row_groups: all,
                 out,
                 stride,
+                ahead: AHEAD,
+                next,
                 beside,
             }
         }
@@ -99,6 +111,7 @@ impl<'a> Tile<'a> {
                 x_scales: self.x_scales.add(row * self.row_groups),
                 x_starts: self.x_starts.add(row * self.row_groups),
                 out: self.out.add(row * self.stride),
+                ahead: if row == 0 { self.ahead } else { self.next },
                 ..*self
             }
         }

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::{AHEAD, scale_and_add, starts};
+use super::{scale_and_add, starts};
 use crate::prefetch::prefetch;
 
 /// # Safety
@@ -34,7 +34,7 @@ unsafe fn kernel<const R: usize>(tile: &Tile<'_>) {
             let codes = tile.codes.add(g * tile.group * PANEL);
             let x = tile.x.add(2 * g * tile.group);
             for i in (0..tile.group).step_by(QUAD) {
-                prefetch(codes.wrapping_add(i * PANEL + AHEAD));
+                prefetch(codes.wrapping_add(i * PANEL + tile.ahead));
                 let weights = codes.add(i * PANEL).cast::<__m256i>();
                 let [low, high] = [_mm256_loadu_si256(weights), _mm256_loadu_si256(weights.add(1))];
                 let evens = [_mm256_and_si256(low, even), _mm256_and_si256(high, even)];

@@ -5,7 +5,6 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::AHEAD;
 use crate::prefetch::prefetch;
 
 /// With eight rows, sixteen sums, two steps of weights and a broadcast are in registers.
@@ -42,7 +41,7 @@ unsafe fn kernel<const R: usize, const P: usize>(tile: &Tile<'_>) {
                 let mut weights = [_mm512_setzero_si512(); P];
                 for (p, weights) in weights.iter_mut().enumerate() {
                     let codes = codes.add(p * tile.panel_codes + step * PANEL);
-                    prefetch(codes.wrapping_add(AHEAD));
+                    prefetch(codes.wrapping_add(tile.ahead));
                     *weights = _mm512_loadu_si512(codes.cast());
                 }
                 for (r, dots) in dots.iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::super::tile::{Tile, by_rows};
 use super::super::{PANEL, QUAD};
-use super::{AHEAD, scale_and_add, starts};
+use super::{scale_and_add, starts};
 use crate::prefetch::prefetch;
 
 /// # Safety
@@ -30,7 +30,7 @@ unsafe fn kernel<const R: usize>(tile: &Tile<'_>) {
             let codes = tile.codes.add(g * tile.group * PANEL);
             let x = tile.x.add(g * tile.group);
             for step in (0..tile.group).step_by(QUAD) {
-                prefetch(codes.wrapping_add(step * PANEL + AHEAD));
+                prefetch(codes.wrapping_add(step * PANEL + tile.ahead));
                 let weights = codes.add(step * PANEL).cast::<__m256i>();
                 let weights = [_mm256_loadu_si256(weights), _mm256_loadu_si256(weights.add(1))];
                 for (r, dots) in dots.iter_mut().enumerate() {

@@ -9,10 +9,6 @@ use std::arch::x86_64::*;
 use super::PANEL;
 use super::tile::Tile;
 
-/// How many bytes of weights ahead of their use to ask for. A panel is too short a stream for the processor's own
-/// prefetching: weights that come from memory arrive a third faster so (Zen 3).
-const AHEAD: usize = 2048;
-
 /// Where the sums of a group start.
 ///
 /// # Safety
