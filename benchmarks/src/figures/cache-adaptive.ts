@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DEFAULT_CATEGORIES } from '../../../gateway/dist/cache/categories/defaults.js';
 import { alternate } from '../alternate.ts';
 import { askCached } from '../cache/cached-chat.ts';
 import { LABELLED_PAIRS } from '../cache/labelled-pairs.ts';
@@ -77,6 +78,9 @@ export const cacheAdaptive: Figure = {
   },
 };
 
+/** What answers are kept as: it has short times, which a run of minutes can show. */
+const CATEGORY = 'time-sensitive';
+
 /** `targetFalseHitRate` of the category. */
 const MOST_WRONG = 0.05;
 
@@ -145,15 +149,16 @@ function rankOf(weights: readonly number[], number: number): number {
 async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-adaptive-'));
   const config = join(folder, 'polylora.yaml');
-  // The built-in category for what is right for minutes, in a day that is shorter.
-  const [ttl, most] = [300 / TIME_SCALE, 600 / TIME_SCALE];
+  // The built-in category of what is right for minutes, in a day that is shorter; all else of it is as it is.
+  const { adaptive, ttlSeconds } = DEFAULT_CATEGORIES.get(CATEGORY)!;
+  const bounds = { ...adaptive!, mostTtlSeconds: adaptive!.mostTtlSeconds / TIME_SCALE };
   writeFileSync(
     config,
-    `cacheCategories:
-  general:
-    ttlSeconds: ${ttl}
-    adaptive: ${isAdaptive ? `{ leastSimilarityThreshold: 0.8, leastStrictness: 0.8, mostTtlSeconds: ${most} }` : 'null'}
-`,
+    JSON.stringify({
+      cacheCategories: {
+        [CATEGORY]: { ttlSeconds: ttlSeconds / TIME_SCALE, adaptive: isAdaptive ? bounds : null },
+      },
+    }),
   );
   const gateway = await startGateway([
     ...['--cache', 'semantic', '--cache-lookup-ms', '1000', '--config', config],
@@ -176,7 +181,7 @@ async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> 
           milliseconds,
         } = await askCached(gateway.url, text, {
           maxTokens: MAX_TOKENS,
-          category: 'general',
+          category: CATEGORY,
         });
         if (status !== 200) throw new Error(`status ${status}`);
         times.push(milliseconds);

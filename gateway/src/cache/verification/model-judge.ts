@@ -5,6 +5,8 @@ import { Cancellation } from '../../cancellation.ts';
 import { ApiError } from '../../errors.ts';
 
 /** Longer questions are not asked about: nobody would wait for it. */
+/** In less no model has read two questions. */
+const LEAST_MILLISECONDS = 20;
 const MOST_CHARACTERS = 2_000;
 
 /** For whom it is: the prompt has both questions in it, and its prefix is found by whoever may know them. */
@@ -34,7 +36,7 @@ export class ModelJudge {
     const backend = this.#backend();
     const { base } = backend;
     if (!backend.ready || base === null || a.length + b.length > MOST_CHARACTERS) return false;
-    if (mostMilliseconds <= 0) return false;
+    if (mostMilliseconds < LEAST_MILLISECONDS) return false;
     const cancellation = new Cancellation();
     const timer = setTimeout(
       () => cancellation.cancel(new ApiError('client_closed_request', 'It took too long.')),
