@@ -1,27 +1,22 @@
 /** GPTCache, outside the product: installed for the benchmark alone. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { run } from '../command.ts';
-import { modelHome, ROOT } from '../paths.ts';
+import { ROOT } from '../paths.ts';
 import { installStep } from '../peers/install-step.ts';
+import type { EmbeddedText } from './question-vectors.ts';
 
-const PACKAGES = [
-  'gptcache==0.1.44',
-  'faiss-cpu==1.15.1',
-  'onnxruntime==1.32.0',
-  'tokenizers==0.23.3',
-  'sqlalchemy',
-];
+const PACKAGES = ['gptcache==0.1.44', 'faiss-cpu==1.15.1', 'sqlalchemy'];
 const SCRIPT = join(ROOT, 'benchmarks', 'python', 'gptcache_lookups.py');
 
 export interface GptCacheAsked {
-  /** Of the embedding model's preparation, which both sides compute by. */
-  readonly encoderDigest: string;
-  readonly entries: readonly string[];
-  readonly asked: readonly string[];
-  readonly pairs: readonly (readonly [string, string])[];
+  readonly entries: readonly EmbeddedText[];
+  readonly asked: readonly EmbeddedText[];
+  readonly pairs: readonly (readonly [EmbeddedText, EmbeddedText])[];
 }
 
 export interface GptCacheAnswered {
@@ -32,7 +27,7 @@ export interface GptCacheAnswered {
 }
 
 /** Fills a GPTCache and asks it. @throws Error where it cannot be installed, or fails */
-export async function askGptCache({ encoderDigest, ...asked }: GptCacheAsked): Promise<GptCacheAnswered> {
+export async function askGptCache({ entries, asked, pairs }: GptCacheAsked): Promise<GptCacheAnswered> {
   const folder = await installStep('gptcache', PACKAGES, async (into) => {
     const logFile = join(into, 'install.log');
     await run('python3', ['-m', 'venv', '--clear', into], { logFile });
@@ -45,8 +40,18 @@ export async function askGptCache({ encoderDigest, ...asked }: GptCacheAsked): P
     env: { ...process.env, OMP_NUM_THREADS: '1', PIP_NO_INDEX: '1' },
   });
   const [answered, complaints] = [text(child.stdout), text(child.stderr)];
-  child.stdin.end(JSON.stringify({ encoder: join(modelHome(), 'prepared', encoderDigest), ...asked }));
-  const [status] = await once(child, 'close');
-  if (status !== 0) throw new Error(`GPTCache ended with status ${status}:\n${await complaints}`);
-  return JSON.parse(await answered) as GptCacheAnswered;
+  const directory = mkdtempSync(join(tmpdir(), 'polylora-gptcache-'));
+  try {
+    const vectors = join(directory, 'vectors.f32');
+    const all = [...entries, ...asked, ...pairs.flat()];
+    writeFileSync(vectors, Buffer.concat(all.map(({ vector }) => Buffer.from(vector.slice().buffer))));
+    const textsOf = (list: readonly EmbeddedText[]) => list.map(({ text }) => text);
+    const input = { entries: textsOf(entries), asked: textsOf(asked), pairs: pairs.map(textsOf), vectors };
+    child.stdin.end(JSON.stringify(input));
+    const [status] = await once(child, 'close');
+    if (status !== 0) throw new Error(`GPTCache ended with status ${status}:\n${await complaints}`);
+    return JSON.parse(await answered) as GptCacheAnswered;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
