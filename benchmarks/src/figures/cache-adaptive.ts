@@ -26,7 +26,7 @@ const CAPACITY_STREAMS = 32;
  * Times of the category are divided by it: a TTL of minutes shows in a run of minutes, and what is asked in one is what one category is asked
  * of a server that many share, so that most of it has to be computed, and the engine is overloaded behind the cache as well.
  */
-const TIME_SCALE = 100;
+const TIME_SCALE = 300;
 
 interface Run {
   /** Requests that the engine computed. */

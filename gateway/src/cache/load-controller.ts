@@ -40,8 +40,8 @@ const SECONDS_UP = 2;
 const SECONDS_DOWN = 10;
 /** A prompt's tokens are read together, an answer's are made one by one: so many take as long as one, about. */
 const PROMPT_TOKENS = 16;
-/** How much longer than by itself an answer takes beside others: what is beyond was waiting. */
-const BESIDE_OTHERS = 2;
+/** How much longer than by itself an answer takes beside others in a batch that is full and well: what is beyond was waiting. */
+const BESIDE_OTHERS = 4;
 /** Milliseconds for a token before any answer has come: slower than most backends are. */
 const FIRST_PACE = 50;
 const FASTEST_PACE = 0.01;
@@ -52,8 +52,8 @@ const PACE_HALF_LIFE_MILLISECONDS = 10 * 60_000;
  * Watches how long requests wait for the backend to begin with them, those that still wait as well. Above the target the categories
  * that allow it go towards their bounds, the faster the more it is; below it they come back slowly.
  *
- * How long a request waited the embedded engine tells. Of another server it is what its answer took beyond what such an answer takes: by the
- * fastest that was seen lately, for each token, and some more for what runs beside it.
+ * How long a request waited is what its answer took beyond what such an answer takes: by the fastest that was seen lately, for each token,
+ * and some more for what runs beside it; or how long it was queued, which the embedded engine tells, where that was longer.
  */
 export class LoadController {
   readonly #options: LoadControllerOptions;
@@ -104,7 +104,11 @@ export class LoadController {
         this.#see(endedAt - sentAt - (queuedMilliseconds ?? 0), tokensOf(work), endedAt);
         const seen = begunAt === null ? work : { ...work, completionTokens: 0 };
         const took = (begunAt ?? endedAt) - sentAt;
-        this.#add(queuedMilliseconds ?? this.#beyond(took, tokensOf(seen), endedAt), endedAt);
+        const slow = this.#beyond(took, tokensOf(seen), endedAt);
+        // An engine that lets many in at once has no queue: there it shows in how long each takes.
+        const whole = this.#beyond(endedAt - sentAt, tokensOf(work), endedAt);
+        const wait = queuedMilliseconds === null ? slow : Math.max(queuedMilliseconds, whole);
+        this.#add(wait, endedAt);
       },
       failed: () => this.#waiting.delete(waiting),
     };
