@@ -10,7 +10,7 @@ import { drawMeanings, inWords } from './questions.ts';
 const SEED = 1;
 /** Questions of each of the two kinds that are asked. */
 const ASKED = 1_000;
-/** In one request, so that there are enough of equal length for full batches. */
+/** In one request. */
 const TOGETHER = 2_048;
 
 /** A text and its embedding, of length 1. */

@@ -14,7 +14,7 @@ import type { Figure } from './figure.ts';
 const ROUNDS = 3;
 const SECONDS = 60;
 const QUICK_SECONDS = 30;
-/** Until the controller has seen the load; the same on both sides. */
+/** Of each answer. */
 const MAX_TOKENS = 48;
 /** What is asked how often: as 1 ÷ rank. */
 const ZIPF = 1;
@@ -84,8 +84,7 @@ export const cacheAdaptive: Figure = {
 /** What answers are kept as: it has short times, which a run of minutes can show. */
 const CATEGORY = 'time-sensitive';
 
-/** `targetFalseHitRate` of the category. */
-const MOST_WRONG = 0.05;
+const MOST_WRONG = DEFAULT_CATEGORIES.get(CATEGORY)!.targetFalseHitRate;
 
 function sum(runs: readonly Run[], key: 'similarHits' | 'falseHits'): number {
   return runs.reduce((total, run) => total + run[key], 0);

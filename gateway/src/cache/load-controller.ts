@@ -102,12 +102,11 @@ export class LoadController {
         this.#waiting.delete(waiting);
         const endedAt = now();
         this.#see(endedAt - sentAt - (queuedMilliseconds ?? 0), tokensOf(work), endedAt);
-        const seen = begunAt === null ? work : { ...work, completionTokens: 0 };
-        const took = (begunAt ?? endedAt) - sentAt;
-        const slow = this.#beyond(took, tokensOf(seen), endedAt);
-        // An engine that lets many in at once has no queue: there it shows in how long each takes.
-        const whole = this.#beyond(endedAt - sentAt, tokensOf(work), endedAt);
-        const wait = queuedMilliseconds === null ? slow : Math.max(queuedMilliseconds, whole);
+        const wait =
+          queuedMilliseconds === null
+            ? this.#beyondSeen(sentAt, begunAt, endedAt, work)
+            : // An engine that lets many in at once has no queue: there it shows in how long each takes.
+              Math.max(queuedMilliseconds, this.#beyond(endedAt - sentAt, tokensOf(work), endedAt));
         this.#add(wait, endedAt);
       },
       failed: () => this.#waiting.delete(waiting),
@@ -155,6 +154,12 @@ export class LoadController {
     if (this.#pace === null) return FIRST_PACE;
     const { milliseconds, at } = this.#pace;
     return milliseconds * 2 ** ((now - at) / PACE_HALF_LIFE_MILLISECONDS);
+  }
+
+  /** Until something was seen of it, or all of what comes whole. */
+  #beyondSeen(sentAt: number, begunAt: number | null, endedAt: number, work: Work): number {
+    if (begunAt === null) return this.#beyond(endedAt - sentAt, tokensOf(work), endedAt);
+    return this.#beyond(begunAt - sentAt, tokensOf({ ...work, completionTokens: 0 }), endedAt);
   }
 
   /** What of some milliseconds was more than so many tokens take. */

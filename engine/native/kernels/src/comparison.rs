@@ -102,25 +102,12 @@ impl Comparison {
             return Err(format!("{} values are no networks of {shape:?}", tensors.len()));
         }
         let members = tensors.chunks_exact(each).map(|tensors| {
-            let mut rest = tensors;
-            let mut take = |count: usize| {
-                let (taken, after) = rest.split_at(count);
-                rest = after;
-                taken
-            };
-            let mut layer = |outputs: usize, inputs: usize| {
-                let weight = take(outputs * inputs);
-                Layer::new(weight, take(outputs))
-            };
-            let project = layer(d, width);
-            let key = Layer::new(take(d * d), &vec![0.0; d]);
-            let sharpness = take(1)[0];
-            let mut layer = |outputs: usize, inputs: usize| {
-                let weight = take(outputs * inputs);
-                Layer::new(weight, take(outputs))
-            };
-            let (compare, combine) = (layer(hidden, compared), layer(hidden, combined));
-            Member { project, key, sharpness, compare, combine, output: layer(1, hidden) }
+            let mut rest = Rest(tensors);
+            let project = rest.layer(d, width);
+            let key = Layer::new(rest.take(d * d), &vec![0.0; d]);
+            let sharpness = rest.take(1)[0];
+            let (compare, combine) = (rest.layer(hidden, compared), rest.layer(hidden, combined));
+            Member { project, key, sharpness, compare, combine, output: rest.layer(1, hidden) }
         });
         Ok(Self { shape, version, members: members.collect(), variant })
     }
@@ -282,6 +269,23 @@ impl Comparison {
             }
         }
         (mean, most)
+    }
+}
+
+/// Tensors that are still to be taken.
+struct Rest<'a>(&'a [f32]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, count: usize) -> &'a [f32] {
+        let (taken, rest) = self.0.split_at(count);
+        self.0 = rest;
+        taken
+    }
+
+    /// Weight and bias.
+    fn layer(&mut self, outputs: usize, inputs: usize) -> Layer {
+        let weight = self.take(outputs * inputs);
+        Layer::new(weight, self.take(outputs))
     }
 }
 
