@@ -1,7 +1,7 @@
 import { GrammarCompiler, type Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
-import { normalized } from './embedding/pooling.ts';
+import { normalized } from './normalized.ts';
 import { EventQueue } from './event-queue.ts';
 import { GrammarCache, type GrammarLease } from './grammar/grammar-cache.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';

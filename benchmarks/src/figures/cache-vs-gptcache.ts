@@ -25,7 +25,7 @@ export const cacheVsGptcache: Figure = {
     const embedder = await startEmbedder(1);
     const embeddings = new Map<string, Embedding>();
     const embed = async (text: string) => {
-      const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', tokenStates: true });
+      const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', signature: true });
       embeddings.set(text, embedding!);
       return { text, vector: embedding!.vector };
     };

@@ -43,12 +43,12 @@ function failure(error: unknown): Failure {
 
 async function open(options: EmbedderOptions): Promise<void> {
   const onProgress = inLines((line) => send({ type: 'progress', line }));
-  const { model: source, home, hubToken, weights, threads } = options;
+  const { model: source, home, hubToken, weights, threads, comparison } = options;
   const prepared = await prepareEncoder({ source, home, hubToken, weights, onProgress });
   const { name, digest, width, maxTokens, vocabSize } = prepared;
   const info: EncoderInfo = { name, digest, width, maxTokens, vocabSize };
   const text = new EncoderText(new Tokenizer(await readFile(prepared.tokenizerFile)), info);
-  const session = await EncoderSession.open(prepared, threads);
+  const session = await EncoderSession.open({ ...prepared, threads, comparison });
   serve(session, text);
   send({ type: 'ready', info });
 }
@@ -106,10 +106,13 @@ async function accept(text: EncoderText, id: number, request: EmbedRequest): Pro
 function runBatch(session: EncoderSession, batch: readonly WaitingInput[]): void {
   const started = performance.now();
   try {
-    const wantsStates = batch.some(({ request }) => pending.get(request)?.request.tokenStates);
+    const requests = batch.map(({ request }) => pending.get(request)?.request);
     const encoded = session.run(
       batch.map(({ ids }) => ids),
-      wantsStates,
+      {
+        states: requests.some((request) => request?.tokenStates === true),
+        signatures: requests.some((request) => request?.signature === true),
+      },
     );
     const seconds = (performance.now() - started) / 1000;
     const tokens = batch.reduce((sum, { ids }) => sum + ids.length, 0);
@@ -117,11 +120,12 @@ function runBatch(session: EncoderSession, batch: readonly WaitingInput[]): void
     for (const [place, { request, index, ids }] of batch.entries()) {
       const waiting = pending.get(request);
       if (waiting === undefined) continue;
-      const { vector, tokenStates } = encoded[place]!;
+      const { vector, tokenStates, signature } = encoded[place]!;
       waiting.embeddings[index] = {
         vector,
         tokenIds: Uint32Array.from(ids),
         tokenStates: waiting.request.tokenStates ? tokenStates : null,
+        signature: waiting.request.signature ? signature : null,
       };
       waiting.left -= 1;
       if (waiting.left === 0) finish(request, waiting);

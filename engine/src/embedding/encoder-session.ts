@@ -1,46 +1,59 @@
-import { Encoder } from '@polylora/engine-native';
+import { Encoder, type TokenComparison } from '@polylora/engine-native';
 import { ortLibrary } from '../ort-library.ts';
 import type { Pooling } from './encoder.ts';
-import { pool } from './pooling.ts';
+import { readTokenComparison } from './token-comparison.ts';
+import type { Embedding } from './types.ts';
 
-/** What came of one text. */
-export interface Encoded {
-  readonly vector: Float32Array;
-  /** null where they were not asked for. */
-  readonly tokenStates: Float32Array | null;
+/** What came of one text; null what was not asked for. */
+export type Encoded = Pick<Embedding, 'vector' | 'tokenStates' | 'signature'>;
+
+export interface EncoderSessionOptions {
+  readonly graphFile: string;
+  readonly width: number;
+  readonly pooling: Pooling;
+  readonly threads: number;
+  /** File of the networks that sign texts; null: none. */
+  readonly comparison: string | null;
 }
 
 /** An encoder's graph in ONNX Runtime. */
 export class EncoderSession {
   readonly #encoder: Encoder;
   readonly #width: number;
-  readonly #pooling: Pooling;
+  readonly #comparison: TokenComparison | null;
 
-  private constructor(encoder: Encoder, width: number, pooling: Pooling) {
+  private constructor(encoder: Encoder, width: number, comparison: TokenComparison | null) {
     this.#encoder = encoder;
     this.#width = width;
-    this.#pooling = pooling;
+    this.#comparison = comparison;
   }
 
-  static async open(
-    { graphFile, width, pooling }: { graphFile: string; width: number; pooling: Pooling },
-    threads: number,
-  ): Promise<EncoderSession> {
-    const encoder = await Encoder.open({ ortLibrary: ortLibrary(), graph: graphFile, threads });
-    return new EncoderSession(encoder, width, pooling);
+  static async open(options: EncoderSessionOptions): Promise<EncoderSession> {
+    const { graphFile, width, pooling, threads, comparison } = options;
+    const encoder = await Encoder.open({ ortLibrary: ortLibrary(), graph: graphFile, threads, pooling });
+    const loaded = comparison === null ? null : readTokenComparison(comparison);
+    // Of other states nothing can be told.
+    return new EncoderSession(encoder, width, loaded?.width === width ? loaded.networks : null);
   }
 
   /** Runs texts together, on the thread that calls it. */
-  run(texts: readonly (readonly number[])[], tokenStates: boolean): Encoded[] {
+  run(
+    texts: readonly (readonly number[])[],
+    parts: { readonly states: boolean; readonly signatures: boolean },
+  ): Encoded[] {
+    const width = this.#width;
     const lengths = Uint32Array.from(texts, (ids) => ids.length);
-    const { last, early } = this.#encoder.run(Uint32Array.from(texts.flat()), lengths, tokenStates);
-    let begin = 0;
-    return texts.map(({ length }) => {
-      const end = begin + length * this.#width;
-      const vector = pool(last.subarray(begin, end), this.#width, this.#pooling);
-      const encoded = { vector, tokenStates: early?.slice(begin, end) ?? null };
-      begin = end;
-      return encoded;
+    const ids = Uint32Array.from(texts.flat());
+    const { vectors, states, signatures } = this.#encoder.run(ids, lengths, parts, this.#comparison);
+    let token = 0;
+    return texts.map(({ length }, place) => {
+      const begin = token;
+      token += length;
+      return {
+        vector: vectors.slice(place * width, (place + 1) * width),
+        tokenStates: states?.slice(begin * width, token * width) ?? null,
+        signature: signatures?.[place] ?? null,
+      };
     });
   }
 }

@@ -11,6 +11,8 @@ export interface EmbedderOptions {
   readonly hubToken: string | null;
   readonly weights: ModelInfo['weights'];
   readonly threads: number;
+  /** File of the networks that compare texts by their tokens, for signatures; null: there are none. */
+  readonly comparison: string | null;
 }
 
 export type ToWorker =

@@ -10,8 +10,10 @@ export interface EmbedRequest {
    * which `'model'` stands for. null: a text that is longer than the model's limit is refused.
    */
   readonly truncate: number | 'model' | null;
-  /** Give each token's own state after the first layers, too. */
-  readonly tokenStates: boolean;
+  /** Give each token's own state after the first layers, too: a kilobyte and a half for a token. */
+  readonly tokenStates?: boolean;
+  /** Give the signature, too. */
+  readonly signature?: boolean;
   /** Nobody waits for it: others come first. */
   readonly background?: boolean;
 }
@@ -22,6 +24,11 @@ export interface Embedding {
   readonly tokenIds: Uint32Array;
   /** `[tokens, width]`, after the first layers: about the token itself more than about the text. null where it was not asked for. */
   readonly tokenStates: Float32Array | null;
+  /**
+   * What is kept of the text's tokens to compare it with others (`TokenComparison`). null where it was not asked for, there are no
+   * tokens, or the embedder has no networks for its states.
+   */
+  readonly signature: Uint8Array | null;
 }
 
 export interface EncoderInfo {

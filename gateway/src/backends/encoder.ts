@@ -76,7 +76,7 @@ export class EncoderBackend extends WrappedBackend {
     const { truncate } = request;
     try {
       const background = request.scheduling.priority === 'batch';
-      const asked = { inputs, truncate, tokenStates: false, background };
+      const asked = { inputs, truncate, background };
       const embedded = await this.#options.embedder.embed(asked, cancellation.signal);
       return embedded.map(({ vector, tokenIds }) => ({ vector, promptTokens: tokenIds.length }));
     } catch (error) {

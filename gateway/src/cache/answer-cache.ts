@@ -356,11 +356,9 @@ export class AnswerCache {
     answer: StoredAnswer,
     computeSeconds: number,
   ): Omit<CacheDocument, 'id'> {
-    const { verifier, now } = this.#options;
-    const createdAt = now();
+    const createdAt = this.#options.now();
     const ttl = Math.min(ttlSeconds ?? category.ttlSeconds, category.ttlSeconds);
-    const signature =
-      verifier === null || embedding === null || text === null ? null : verifier.sign(embedding);
+    const signature = embedding?.signature ?? null;
     const vector = this.#vectors === null ? null : (embedding?.vector ?? null);
     const bytes =
       Buffer.byteLength(JSON.stringify(answer)) +

@@ -217,7 +217,7 @@ export class CacheHost {
     if (embedder === null) return null;
     await this.#embedding?.tried;
     if (!this.categories.isReady) return null;
-    const asked = { inputs: [text], truncate: 'model', tokenStates: false, background: true } as const;
+    const asked = { inputs: [text], truncate: 'model', background: true } as const;
     const [embedding] = await embedder.embed(asked);
     return embedding === undefined ? null : this.categories.classify(embedding.vector);
   }

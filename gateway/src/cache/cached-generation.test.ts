@@ -177,7 +177,7 @@ function embedding() {
     model: { width: 2, maxTokens: 100, vocabSize: 10, digest: 'd' },
     embed: async () => {
       embedded.count += 1;
-      return [{ vector: new Float32Array([1, 0]), tokenIds: [1], tokenStates: null }];
+      return [{ vector: new Float32Array([1, 0]), tokenIds: [1], tokenStates: null, signature: null }];
     },
   };
   const logger = pino({ level: 'silent' });
@@ -460,7 +460,7 @@ it('what is made for somebody who is not welcome any more is not kept', async ()
 });
 
 it('nothing is kept as long as nobody can tell its category', async () => {
-  const embedding = { vector: new Float32Array(4), tokenIds: [1], tokenStates: null };
+  const embedding = { vector: new Float32Array(4), tokenIds: [1], tokenStates: null, signature: null };
   const embedder = {
     model: { width: 4, maxTokens: 100, vocabSize: 10, digest: 'd' },
     embed: async () => [embedding],

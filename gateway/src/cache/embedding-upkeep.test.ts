@@ -68,7 +68,7 @@ afterEach(() => upkeep.close());
 const ready = () => expect.poll(() => categories.isClassifierCurrent, { timeout: 20_000 }).toBe(true);
 
 async function categoryOf(text: string): Promise<string> {
-  const [embedding] = await real.embed({ inputs: [text], truncate: 'model', tokenStates: false });
+  const [embedding] = await real.embed({ inputs: [text], truncate: 'model' });
   return categories.of(embedding?.vector ?? null).name;
 }
 

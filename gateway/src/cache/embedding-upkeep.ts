@@ -104,7 +104,7 @@ export class EmbeddingUpkeep {
   async #examplesOf({ name, examples }: Category): Promise<EmbeddedExamples> {
     const before = this.#embedded.get(name);
     if (before !== undefined && isSameList(before.examples, examples)) return before;
-    const asked = { inputs: examples, truncate: 'model', tokenStates: false, background: true } as const;
+    const asked = { inputs: examples, truncate: 'model', background: true } as const;
     const made = await this.#options.embedder.embed(asked);
     const embedded = { name, examples, vectors: made.map(({ vector }) => vector) };
     this.#embedded.set(name, embedded);

@@ -32,7 +32,7 @@ export class QuestionEmbedder {
     });
     const abort = new AbortController();
     try {
-      const made = embedder.embed({ inputs: [text], truncate: 'model', tokenStates: true }, abort.signal);
+      const made = embedder.embed({ inputs: [text], truncate: 'model', signature: true }, abort.signal);
       const embeddings = await Promise.race([made, tooLate]);
       if (embeddings === null) {
         made.catch(() => {});

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Embedder } from '@polylora/engine';
 import type { Backend } from '../backends/backend.ts';
 import { CacheHost } from '../cache/cache-host.ts';
 import type { CacheMetrics } from '../cache/cache-metrics.ts';
 import { openDocuments } from '../cache/documents/open.ts';
 import { VectorIndex } from '../cache/vector-index/vector-index.ts';
-import { loadVerifier } from '../cache/verification/load.ts';
+import { isVerifiedModel, TokenVerifier, VERIFIED_MODEL } from '../cache/verification/token-verifier.ts';
 import type { Verifier } from '../cache/verification/verifier.ts';
 import type { LiveConfig } from '../config/live-config.ts';
 import type { Logger } from '../logging.ts';
@@ -81,11 +81,8 @@ function warnOfUnrecognized({ categories }: CacheHost, logger: Logger): void {
   );
 }
 
-/** The model whose token states verification was trained on; by another's it would tell anything. */
-const VERIFIED_MODEL = 'all-MiniLM-L6-v2';
-
 function verifierFor(embeddingModel: string, logger: Logger): Verifier | null {
-  if (basename(embeddingModel).replace(/@.*$/, '') === VERIFIED_MODEL) return loadVerifier();
+  if (isVerifiedModel(embeddingModel)) return new TokenVerifier();
   logger.warn(
     `similar questions are verified by ${VERIFIED_MODEL} alone: with another embedding model only categories with 'strictness: 0' answer them, by their threshold`,
   );

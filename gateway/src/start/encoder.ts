@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { createEmbedder } from '@polylora/engine';
 import type { EncoderOptions } from '../backends/encoder.ts';
+import { COMPARISON_FILE, isVerifiedModel } from '../cache/verification/token-verifier.ts';
 import { type Config, NO_EMBEDDING_MODEL } from '../config/schema.ts';
 import type { Logger } from '../logging.ts';
 
@@ -21,7 +22,8 @@ export function createEncoder(
   // The person at the terminal waits for it at the start; later it is an event like others.
   const onProgress =
     config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
-  const embedder = createEmbedder({ model, home, hubToken, weights, threads, onProgress });
+  const comparison = config.cache === 'semantic' && isVerifiedModel(model) ? COMPARISON_FILE : null;
+  const embedder = createEmbedder({ model, home, hubToken, weights, threads, comparison, onProgress });
   const name = basename(model).replace(/@.*$/, '');
   return { embedder, name, startedAt: Math.floor(Date.now() / 1000), logger };
 }

@@ -17,6 +17,7 @@ const embedder = createEmbedder({
   hubToken: null,
   weights: 'int8',
   threads: 1,
+  comparison: null,
   onProgress: console.error,
 });
 const { width } = await embedder.load();

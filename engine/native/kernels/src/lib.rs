@@ -21,6 +21,7 @@ pub mod nearest;
 pub mod norm;
 pub mod parallel;
 pub mod pool;
+pub mod pooling;
 pub mod prefetch;
 pub mod quantized_linear;
 pub mod row_norms;

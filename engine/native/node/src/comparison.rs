@@ -1,6 +1,6 @@
 //! Networks that compare texts token by token, for JavaScript.
 
-use napi::bindgen_prelude::{Error, Float32Array, Result, Status, Uint8Array, Uint32Array};
+use napi::bindgen_prelude::{Error, Float32Array, Result, Status, Uint8Array};
 use napi_derive::napi;
 use polylora_kernels::comparison;
 use polylora_kernels::simd::Variant;
@@ -46,18 +46,18 @@ impl TokenComparison {
         Ok(Self(comparison::Comparison::new(shape, &tensors, version, variant).map_err(invalid)?))
     }
 
-    /// What is kept of a text to compare it: of its tokens' ids and states `[ids, width]`. Throws where there are none, or not
-    /// as many states.
-    #[napi]
-    pub fn sign(&self, ids: Uint32Array, states: Float32Array) -> Result<Uint8Array> {
-        Ok(self.0.sign(&ids, &states).map_err(invalid)?.into())
-    }
-
     /// The probability that two texts ask for the same, by their signatures and `extra` numbers of the pair; the same whichever
     /// comes first. null: one was signed with other weights. Throws where there are not as many numbers.
     #[napi]
     pub fn compare(&self, a: Uint8Array, b: Uint8Array, extra: Float32Array) -> Result<Option<f64>> {
         self.0.compare(&a, &b, &extra).map_err(invalid)
+    }
+}
+
+impl TokenComparison {
+    /// What is kept of a text to compare it, as [`comparison::Comparison::sign`].
+    pub fn sign(&self, ids: &[u32], states: &[f32]) -> std::result::Result<Vec<u8>, String> {
+        self.0.sign(ids, states)
     }
 }
 

@@ -92,7 +92,7 @@ export class QualityLoop {
     const [left, right] = [textOf(a), textOf(b)];
     if (left === right) return true;
     if (left === '' || right === '') return false;
-    const asked = { inputs: [left, right], truncate: 'model', tokenStates: false, background: true } as const;
+    const asked = { inputs: [left, right], truncate: 'model', background: true } as const;
     const [first, second] = await this.#options.embedder.embed(asked);
     return dot(first!.vector, second!.vector) >= SAME_ANSWER;
   }

@@ -96,7 +96,7 @@ beforeEach(async () => {
   const embedder = {
     model: { width: 2, maxTokens: 100, vocabSize: 10, digest: 'd' },
     embed: async ({ inputs: [text] }: { inputs: readonly [string] }) => [
-      { vector: vectorOf(text), tokenIds: [1], tokenStates: null },
+      { vector: vectorOf(text), tokenIds: [1], tokenStates: null, signature: null },
     ],
   };
   cache = new AnswerCache({

@@ -3,13 +3,12 @@ import type { Embedding } from '@polylora/engine';
 /** A question as verification compares it. */
 export interface Probe {
   readonly text: string;
+  /** With its signature. */
   readonly embedding: Embedding;
 }
 
 /** Tells of two questions that are near each other whether they ask for the same. */
 export interface Verifier {
-  /** What is kept of a question, so that later ones can be compared with it. */
-  sign(embedding: Embedding): Uint8Array;
   /** @returns the probability that `candidate`'s answer answers the probe, as estimated */
   verify(
     probe: Probe,
