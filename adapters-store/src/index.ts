@@ -1,4 +1,4 @@
-export type { Kysely, Migration, Selectable, Transaction } from 'kysely';
+export type { CompiledQuery, Kysely, Migration, Selectable, Transaction } from 'kysely';
 export { type BlobStore, StorageError, type StorageErrorCode, storageError } from './blobs/blob-store.ts';
 export { DirectoryBlobs } from './blobs/directory-blobs.ts';
 export { AdapterError, type AdapterErrorCode, type AdapterIssue } from './errors.ts';

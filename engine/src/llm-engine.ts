@@ -1,7 +1,6 @@
 import { GrammarCompiler, type Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
-import { normalized } from './normalized.ts';
 import { EventQueue } from './event-queue.ts';
 import { GrammarCache, type GrammarLease } from './grammar/grammar-cache.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
@@ -10,6 +9,7 @@ import { ExpectedSaving } from './memory/eviction.ts';
 import { prefixRoot } from './memory/prefix-root.ts';
 import type { PreparedModel } from './model/prepare.ts';
 import type { ModelRunner, NextToken, SequenceOutput, StepOutput } from './model-runner.ts';
+import { normalized } from './normalized.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
 import { CostModel } from './scheduling/cost-model.ts';
 import { type Schedule, Scheduler } from './scheduling/scheduler.ts';

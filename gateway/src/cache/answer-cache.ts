@@ -17,7 +17,7 @@ import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder } from './question-embedder.ts';
 import { tokensOf } from './stored-answer.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
-import type { Verifier } from './verification/verifier.ts';
+import type { Probe, Verifier } from './verification/verifier.ts';
 
 const MIXTURE = 'mixture:';
 /** Candidates whose documents are read and verified, the nearest first. */
@@ -196,10 +196,14 @@ export class AnswerCache {
       const same = await this.#exact(question, controls);
       if (same !== null) return same;
     }
-    const [embedding, earlier] = await Promise.all([
+    const embedded = Promise.all([
       this.#embed(question.text),
       named === null ? this.#embed(question.earlier) : null,
     ]);
+    const isSought = controls.reads && question.mayBeSimilar;
+    // Meanwhile: here there is nothing else to do.
+    const probe = isSought ? this.#readForVerification(question.text) : null;
+    const [embedding, earlier] = await embedded;
     const isRead = embedding !== null && (question.earlier === null || earlier !== null);
     const isKnown = named !== null || (isRead && categories.isReady);
     if (!isKnown && this.#options.embedder !== null)
@@ -210,7 +214,7 @@ export class AnswerCache {
     // What was cut is not what was asked.
     const whole = !question.mayBeSimilar || embedding?.isCut ? null : embedding;
     if (controls.reads && whole !== null) {
-      const similar = await this.#similar(question, controls, category, whole);
+      const similar = await this.#similar(question, controls, category, whole, probe);
       if (similar !== null) return similar;
     }
     return { kind: 'miss', category, embedding: whole };
@@ -243,6 +247,7 @@ export class AnswerCache {
     controls: CacheControls,
     category: Category,
     embedding: Embedding,
+    probe: Probe | null,
   ): Promise<Hit | null> {
     const { now, categories } = this.#options;
     const effective = categories.effective(category);
@@ -272,7 +277,7 @@ export class AnswerCache {
       const needed = Math.max(effective.strictness, own.strictness);
       const asksModel = category.askModel || this.categoryOf(entry).askModel;
       const isSame =
-        this.#isVerified(question, embedding, document, similarity, needed) &&
+        this.#isVerified(probe, embedding, document, similarity, needed) &&
         (!asksModel || (await this.#isJudgedSame(question, document, judgedUntil)));
       if (!isSame) {
         this.economics.rejected({ tenant: question.tenant, category: category.name });
@@ -291,8 +296,12 @@ export class AnswerCache {
       : Math.min(similarityThreshold, verifyFrom);
   }
 
+  #readForVerification(text: string | null): Probe | null {
+    return text === null ? null : (this.#options.verifier?.read(text) ?? null);
+  }
+
   #isVerified(
-    { text }: Question,
+    probe: Probe | null,
     embedding: Embedding,
     { question, signature }: DocumentBody,
     similarity: number,
@@ -300,9 +309,10 @@ export class AnswerCache {
   ): boolean {
     const { verifier } = this.#options;
     if (strictness === 0) return true;
-    if (verifier === null || text === null || question === null || signature === null) return false;
+    if (verifier === null || probe === null || question === null || signature === null) return false;
     const started = performance.now();
-    const probability = verifier.verify({ text, embedding }, { text: question, signature }, similarity);
+    const candidate = { text: question, signature };
+    const probability = verifier.verify(probe, embedding.signature, candidate, similarity);
     const isSame = probability >= strictness;
     this.#options.metrics.verified('verifier', isSame, (performance.now() - started) / 1000);
     return isSame;

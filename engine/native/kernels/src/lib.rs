@@ -30,4 +30,5 @@ pub mod simd;
 pub mod sparse;
 pub mod step;
 pub mod swiglu;
+pub mod team;
 mod wide;

@@ -1,5 +1,7 @@
 //! Runs a text encoder's graph: the napi face of ONNX Runtime for embedding models.
 
+use std::sync::Arc;
+
 use napi::bindgen_prelude::{
     AsyncTask, Env, Error, Float32Array, Result, Status, Task, Uint8Array, Uint32Array,
 };
@@ -7,6 +9,7 @@ use napi_derive::napi;
 use ort::session::Session;
 use ort::value::Tensor;
 use polylora_kernels::pooling::{Pooling, pool};
+use polylora_kernels::team::Team;
 
 use crate::comparison::TokenComparison;
 use crate::operators::{Compute, encoder_domain};
@@ -47,6 +50,7 @@ pub struct EncodedTexts {
 #[napi]
 pub struct Encoder {
     session: Session,
+    compute: Arc<Compute>,
     pooling: Pooling,
 }
 
@@ -84,6 +88,8 @@ impl Encoder {
             "positions" => tensor(positions)?,
             "lengths" => tensor(wide(&lengths))?,
         ];
+        // Between texts its threads sleep.
+        let _awake = self.compute.team.as_ref().map(Team::stay_awake);
         let outputs = self.session.run(inputs).map_err(failure)?;
         let states = |name: &str| -> Result<&[f32]> {
             Ok(outputs[name].try_extract_tensor::<f32>().map_err(failure)?.1)
@@ -136,9 +142,9 @@ impl Task for OpenEncoder {
             "cls" => Pooling::First,
             other => return Err(failure(format!("no pooling '{other}'"))),
         };
-        let compute = Compute::new(*threads).map_err(failure)?;
+        let compute = Compute::with_team(*threads).map_err(failure)?;
         let session = open(ort_library, graph, &compute).map_err(failure)?;
-        Ok(Encoder { session, pooling })
+        Ok(Encoder { session, compute, pooling })
     }
 
     fn resolve(&mut self, _: Env, encoder: Encoder) -> Result<Encoder> {
@@ -146,11 +152,8 @@ impl Task for OpenEncoder {
     }
 }
 
-fn open(library: &str, graph: &str, compute: &std::sync::Arc<Compute>) -> ort::Result<Session> {
+fn open(library: &str, graph: &str, compute: &Arc<Compute>) -> ort::Result<Session> {
     session_builder(library, compute.threads)?
-        // A text has a hundred short operators, at each of which another thread would have to be woken; between texts it sleeps.
-        .with_intra_op_spinning(true)?
-        .with_config_entry("session.force_spinning_stop", "1")?
         .with_operators(encoder_domain(compute)?)?
         .commit_from_file(graph)
 }

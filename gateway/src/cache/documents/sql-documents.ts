@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type CacheDatabase,
+  type CompiledQuery,
   isPostgres,
   type Kysely,
   migrateBeside,
@@ -48,6 +49,12 @@ export interface SqlDocumentsOptions {
   readonly logger: Logger;
 }
 
+interface BodyRow {
+  readonly id: string;
+  readonly body: string;
+  readonly signature: Uint8Array | null;
+}
+
 /** Of an entry, or null of one that is gone. */
 interface ChangeRow {
   readonly sequence: number;
@@ -69,6 +76,8 @@ export class SqlDocuments implements DocumentStore {
   readonly #location: string;
   readonly #availability: Availability;
   readonly #queue = new WriteQueue((documents) => this.#put(documents));
+  /** For so many bodies. */
+  readonly #queries = new Map<number, CompiledQuery<BodyRow>>();
   #database: CacheDatabase<CacheTables>;
 
   private constructor(database: CacheDatabase<CacheTables>, { location, logger }: SqlDocumentsOptions) {
@@ -118,7 +127,9 @@ export class SqlDocuments implements DocumentStore {
   async bodies(ids: readonly string[]): Promise<ReadonlyMap<string, DocumentBody>> {
     const { found, missing } = this.#queue.find(ids);
     if (missing.length === 0) return found;
-    const rows = await this.#availability.read(() => this.#bodies(missing).execute());
+    const { rows } = await this.#availability.read(() =>
+      this.#database.reading.executeQuery<BodyRow>({ ...this.#bodiesQuery(missing), parameters: missing }),
+    );
     const stored = rows.map(({ id, body, signature }) => [id, storedBody(body, signature)] as const);
     return new Map<string, DocumentBody>([...found, ...stored]);
   }
@@ -250,6 +261,13 @@ export class SqlDocuments implements DocumentStore {
     await this.#queue.after(async () => {});
     await this.#availability.close();
     await destroyed(this.#database);
+  }
+
+  /** To write a query down takes longer than SQLite takes to answer it. */
+  #bodiesQuery(ids: readonly string[]): CompiledQuery<BodyRow> {
+    const known = this.#queries.get(ids.length) ?? this.#bodies(ids).compile();
+    this.#queries.set(ids.length, known);
+    return known;
   }
 
   #bodies(ids: readonly string[]) {

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Embedding, readTokenComparison } from '@polylora/engine';
+import { readTokenComparison } from '@polylora/engine';
 import type { Probe, Verifier } from './verifier.ts';
-import { readWording, type Wording } from './wording.ts';
+import { readWording } from './wording.ts';
 import { wordingFeatures } from './wording-features.ts';
 
 /** The networks' weights, half a megabyte. Beside the sources: what is compiled has the same way there. */
@@ -25,26 +25,22 @@ const AS_GOOD_AS_SURE = 0.99;
 /** Compares questions by their tokens' states after the first layers of all-MiniLM-L6-v2, and by their wording. */
 export class TokenVerifier implements Verifier {
   readonly #comparison = readTokenComparison(COMPARISON_FILE).networks;
-  /** By a question's embedding: it is compared with several. */
-  readonly #wordings = new WeakMap<Embedding, Wording>();
+
+  read(text: string): Probe {
+    return { text, wording: readWording(text) };
+  }
 
   verify(
-    { text, embedding }: Probe,
+    { text, wording }: Probe,
+    signature: Uint8Array | null,
     candidate: { readonly text: string; readonly signature: Uint8Array },
     similarity: number,
   ): number {
     if (text === candidate.text) return SURE;
-    if (embedding.signature === null) return 0;
+    if (signature === null) return 0;
     if (plain(text) === plain(candidate.text)) return AS_GOOD_AS_SURE;
-    const wording = wordingFeatures(this.#wording(text, embedding), readWording(candidate.text));
-    const extra = Float32Array.of(...wording, similarity);
-    return this.#comparison.compare(embedding.signature, candidate.signature, extra) ?? 0;
-  }
-
-  #wording(text: string, embedding: Embedding): Wording {
-    const known = this.#wordings.get(embedding) ?? readWording(text);
-    this.#wordings.set(embedding, known);
-    return known;
+    const extra = Float32Array.of(...wordingFeatures(wording, readWording(candidate.text)), similarity);
+    return this.#comparison.compare(signature, candidate.signature, extra) ?? 0;
   }
 }
 

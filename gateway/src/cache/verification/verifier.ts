@@ -1,17 +1,22 @@
-import type { Embedding } from '@polylora/engine';
+import type { Wording } from './wording.ts';
 
-/** A question as verification compares it. */
+/** A question as it was read, to be compared with several. */
 export interface Probe {
   readonly text: string;
-  /** With its signature. */
-  readonly embedding: Embedding;
+  readonly wording: Wording;
 }
 
 /** Tells of two questions that are near each other whether they ask for the same. */
 export interface Verifier {
-  /** @returns the probability that `candidate`'s answer answers the probe, as estimated */
+  /** Needs no embedding, so that it can be done while one is made. */
+  read(text: string): Probe;
+  /**
+   * @param signature of the probe; null: it has none
+   * @returns the probability that `candidate`'s answer answers the probe, as estimated
+   */
   verify(
     probe: Probe,
+    signature: Uint8Array | null,
     candidate: { readonly text: string; readonly signature: Uint8Array },
     similarity: number,
   ): number;

@@ -11,7 +11,9 @@ use polylora_kernels::quantized_linear::{QuantizedLinear, panels};
 use polylora_kernels::step::RowOrder;
 
 use super::state::Constant;
-use super::{Compute, ExecutorState, MODULES, OrtThreads, attribute, float_attribute, optional, required};
+use super::{
+    Compute, ExecutorState, MODULES, OperatorThreads, attribute, float_attribute, optional, required,
+};
 
 /// What linear layers share.
 #[derive(Clone)]
@@ -174,7 +176,7 @@ impl Layer {
                 &plain
             }
         };
-        let threads = OrtThreads { context, threads: self.compute.threads };
+        let threads = OperatorThreads { context, compute: &self.compute };
         let mut scratch = self.compute.scratch.lock().expect("no operator panicked before");
         layer.forward(x, order, out, &mut scratch.linear, self.compute.variant, &threads);
         Ok(())

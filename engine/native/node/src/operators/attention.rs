@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
 use polylora_kernels::attention::{AttentionShape, HeadNorm, paged_attention as attend};
 
-use super::{ExecutorState, OrtThreads, attribute, float_attribute, optional, required};
+use super::{ExecutorState, OperatorThreads, attribute, float_attribute, optional, required};
 
 pub fn paged_attention<'a>(
     context: &KernelContext<'a>,
@@ -44,7 +44,7 @@ pub fn paged_attention<'a>(
             .output(0, [step.rows(), shape.heads * shape.head_dim])?
             .ok_or_else(|| ort::Error::new("no output"))?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
-        let threads = OrtThreads { context, threads: state.compute.threads };
+        let threads = OperatorThreads { context, compute: &state.compute };
         let (pool, variant) = (&state.pool, state.compute.variant);
         let scratch = &mut state.compute.scratch.lock().expect("no operator panicked before").attention;
         attend(shape, layer, qkv, norm, &step, pool, scratch, out, variant, &threads);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
 use polylora_kernels::encoder_attention::EncoderAttention;
 
-use super::{Compute, OrtThreads, attribute, float_attribute, required};
+use super::{Compute, OperatorThreads, attribute, float_attribute, required};
 
 /// `qkv`, and the texts' `lengths`, with attributes `heads`, `head_dim` and `scale`.
 pub fn encoder_attention<'a>(
@@ -30,7 +30,7 @@ pub fn encoder_attention<'a>(
         }
         let mut out = context.output(0, [rows, width])?.ok_or_else(|| ort::Error::new("no output"))?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
-        let threads = OrtThreads { context, threads: compute.threads };
+        let threads = OperatorThreads { context, compute: &compute };
         attention.forward(qkv, &lengths, out, compute.variant, &threads);
         Ok(())
     }))

@@ -16,6 +16,7 @@ use ort::operator::{
 };
 use ort::value::{Shape, TensorElementType, ValueRef, ValueType};
 use polylora_kernels::parallel::Parallel;
+use polylora_kernels::team::Team;
 
 use adapted_linear::LinearState;
 pub use sample::{SampleJob, SampleOutcome};
@@ -191,21 +192,23 @@ fn operator<S: Clone, const IN_PLACE: bool>(
     CustomOperator { name, inputs, output: TensorElementType::Float32, shape, factory, state, compute }
 }
 
-/// ONNX Runtime's own thread pool.
-struct OrtThreads<'a> {
+/// The operators' own team, or ONNX Runtime's thread pool.
+struct OperatorThreads<'a> {
     context: &'a ComputeContext,
-    threads: usize,
+    compute: &'a Compute,
 }
 
 // SAFETY: `KernelContext_ParallelFor` may be called from the thread that runs the kernel, which is the only one
 // that calls `for_each`; the pointer inside is not otherwise used by other threads.
-unsafe impl Sync for OrtThreads<'_> {}
+unsafe impl Sync for OperatorThreads<'_> {}
 
-// SAFETY: `KernelContext_ParallelFor` calls back once for each index and returns when all calls have; so does the
-// loop.
-unsafe impl Parallel for OrtThreads<'_> {
+// SAFETY: `KernelContext_ParallelFor` calls back once for each index and returns when all calls have; so do a
+// team and the loop.
+unsafe impl Parallel for OperatorThreads<'_> {
     fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync)) {
-        if items <= 1 || self.threads <= 1 {
+        if let Some(team) = &self.compute.team {
+            team.for_each(items, work);
+        } else if items <= 1 || self.compute.threads <= 1 {
             (0..items).for_each(work);
         } else {
             self.context.par_for(items, 0, work).expect("ONNX Runtime runs the parallel loop");
@@ -213,7 +216,7 @@ unsafe impl Parallel for OrtThreads<'_> {
     }
 
     fn threads(&self) -> usize {
-        self.threads
+        self.compute.team.as_ref().map_or(self.compute.threads, Team::threads)
     }
 }
 

@@ -7,7 +7,7 @@ use ort::operator::{BoxedKernel, ComputeContext, KernelContext};
 use polylora_kernels::parallel::{Parallel, Shared};
 use polylora_kernels::sampling::{Sampled, Scratch, score};
 
-use super::{ExecutorState, OrtThreads, required};
+use super::{ExecutorState, OperatorThreads, required};
 use crate::grammar::{Chooser, Unchosen};
 
 /// What to do with a row of logits, or with some that follow each other.
@@ -62,7 +62,7 @@ pub fn sample<'a>(_: &KernelContext<'a>, state: &Arc<ExecutorState>) -> ort::Res
         outcomes.clear();
         outcomes.resize(jobs.len(), Vec::new());
         let results = Shared::new(outcomes);
-        let threads = OrtThreads { context, threads: state.compute.threads };
+        let threads = OperatorThreads { context, compute: &state.compute };
         threads.for_each(jobs.len(), &|index| {
             let job = &jobs[index];
             let logits = &logits[(ends[index] - job.rows()) * vocab..ends[index] * vocab];

@@ -12,6 +12,7 @@ use polylora_kernels::quantized_linear::QuantizedLinear;
 use polylora_kernels::row_norms::{LowRank, row_norms, square_norms};
 use polylora_kernels::simd::Variant;
 use polylora_kernels::step::Step;
+use polylora_kernels::team::Team;
 
 use super::sample::{SampleJob, SampleOutcome};
 
@@ -28,6 +29,8 @@ pub struct Compute {
     pub variant: Variant,
     /// Threads of the session, the calling one included.
     pub threads: usize,
+    /// In place of the session's threads.
+    pub team: Option<Team>,
     pub scratch: Mutex<Scratch>,
     /// Time that operators have taken since the step began.
     pub operator_nanoseconds: AtomicU64,
@@ -37,9 +40,22 @@ impl Compute {
     /// # Errors
     /// When the environment asks for a variant that cannot run here.
     pub fn new(threads: u32) -> Result<Arc<Self>, String> {
+        Self::with(threads.max(1) as usize, None)
+    }
+
+    /// For a session of one thread, whose operators have a team of so many.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn with_team(threads: u32) -> Result<Arc<Self>, String> {
+        Self::with(1, Some(Team::new(threads.max(1) as usize)))
+    }
+
+    fn with(threads: usize, team: Option<Team>) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
             variant: Variant::detect()?,
-            threads: threads.max(1) as usize,
+            threads,
+            team,
             scratch: Mutex::default(),
             operator_nanoseconds: AtomicU64::default(),
         }))
