@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startGateway } from '../http/gateway.ts';
 import { type Load, runLoad } from '../http/load.ts';
-import { scrapeCounter } from '../http/scrape.ts';
+import { scrapeMetric } from '../http/scrape.ts';
 import { benchmarkCache } from '../paths.ts';
 import { type AdapterFleet, writeAdapterFleet } from './adapter-fleet.ts';
 import type { FleetResult } from './adapter-report.ts';
@@ -63,8 +63,8 @@ async function measure(
       model: names[chosen[client * load.requestsPerClient + request] ?? 0],
     }),
   };
-  const before = await scrapeCounter(url, 'polylora_adapter_loads_total');
+  const before = await scrapeMetric(url, 'polylora_adapter_loads_total');
   const completions = await runLoad(target, load, seed);
-  const loads = (await scrapeCounter(url, 'polylora_adapter_loads_total')) - before;
+  const loads = (await scrapeMetric(url, 'polylora_adapter_loads_total')) - before;
   return { completions, loads, distinct: new Set(chosen).size };
 }

@@ -230,9 +230,27 @@ export function drawMeanings(count: number, random: Random): number[] {
   return [...drawn];
 }
 
+/** A meaning that differs from another in one word. */
+export function otherIn(meaning: number, random: Random): number {
+  const intent = intentOf(meaning);
+  const { slots } = INTENTS[intent]!;
+  const changed = random.below(slots.length);
+  // Of a number whose digits are the slots' words, the first slot's least.
+  const place = slots.slice(0, changed).reduce((product, { length }) => product * length, 1);
+  const { length } = slots[changed]!;
+  const within = meaning - BEGINNINGS[intent]!;
+  const word = Math.floor(within / place) % length;
+  const other = (word + 1 + random.below(length - 1)) % length;
+  return meaning + (other - word) * place;
+}
+
+function intentOf(meaning: number): number {
+  return BEGINNINGS.findLastIndex((beginning) => beginning <= meaning);
+}
+
 /** A meaning in words. @param wording the n-th of those that there are, from the start again after the last */
 export function inWords(meaning: number, wording: number): string {
-  const intent = BEGINNINGS.findLastIndex((beginning) => beginning <= meaning);
+  const intent = intentOf(meaning);
   const { wordings, slots } = INTENTS[intent]!;
   let rest = meaning - BEGINNINGS[intent]!;
   const chosen = slots.map((slot) => {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writeAdapterFleet } from '../adapters/adapter-fleet.ts';
 import { streamCompletion } from '../http/completion-stream.ts';
 import { startGateway } from '../http/gateway.ts';
-import { scrapeCounter } from '../http/scrape.ts';
+import { scrapeMetric } from '../http/scrape.ts';
 import { randomPrompt } from '../http/token-prompt.ts';
 import { benchmarkCache } from '../paths.ts';
 import type { Figure } from './figure.ts';
@@ -102,8 +102,8 @@ export const soak: Figure = {
       const window = Math.max(1, Math.floor(memory.length * 0.1));
       const warm = Math.floor(memory.length * WARM_UP);
       const [early, late] = [mean(memory.slice(warm, warm + window)), mean(memory.slice(-window))];
-      const loads = await scrapeCounter(gateway.url, 'polylora_adapter_loads_total');
-      const preemptions = await scrapeCounter(gateway.url, 'vllm:num_preemptions_total');
+      const loads = await scrapeMetric(gateway.url, 'polylora_adapter_loads_total');
+      const preemptions = await scrapeMetric(gateway.url, 'vllm:num_preemptions_total');
       return {
         value: late / early,
         details: [

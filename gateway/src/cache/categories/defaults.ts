@@ -40,7 +40,7 @@ export const GENERAL: Category = {
   maxTemperature: 1,
   multiTurn: true,
   priority: 1,
-  adaptive: { leastSimilarityThreshold: 0.84, leastStrictness: 0.65, mostTtlSeconds: 3 * DAY },
+  adaptive: { leastSimilarityThreshold: 0.84, leastStrictness: 0.72, mostTtlSeconds: 3 * DAY },
   checkedShare: 0.02,
   targetFalseHitRate: 0.05,
   autoTune: false,
@@ -57,18 +57,18 @@ const BUILT_IN: Readonly<Record<string, Partial<Category>>> = {
     strictness: 0.8,
     ttlSeconds: 7 * DAY,
     priority: 2,
-    adaptive: { leastSimilarityThreshold: 0.9, leastStrictness: 0.65, mostTtlSeconds: 14 * DAY },
+    adaptive: { leastSimilarityThreshold: 0.9, leastStrictness: 0.75, mostTtlSeconds: 14 * DAY },
   },
   factual: {
     similarityThreshold: 0.88,
     ttlSeconds: 7 * DAY,
     priority: 1.5,
-    adaptive: { leastSimilarityThreshold: 0.85, leastStrictness: 0.65, mostTtlSeconds: 14 * DAY },
+    adaptive: { leastSimilarityThreshold: 0.85, leastStrictness: 0.72, mostTtlSeconds: 14 * DAY },
   },
   support: {
     similarityThreshold: 0.85,
     ttlSeconds: DAY,
-    adaptive: { leastSimilarityThreshold: 0.81, leastStrictness: 0.65, mostTtlSeconds: 3 * DAY },
+    adaptive: { leastSimilarityThreshold: 0.81, leastStrictness: 0.72, mostTtlSeconds: 3 * DAY },
   },
   chat: {
     similarityThreshold: 0.8,
@@ -76,7 +76,7 @@ const BUILT_IN: Readonly<Record<string, Partial<Category>>> = {
     maxTemperature: 0.7,
     multiTurn: false,
     priority: 0.5,
-    adaptive: { leastSimilarityThreshold: 0.78, leastStrictness: 0.65, mostTtlSeconds: DAY },
+    adaptive: { leastSimilarityThreshold: 0.78, leastStrictness: 0.72, mostTtlSeconds: DAY },
   },
   math: {
     similarityThreshold: 0.95,
@@ -95,7 +95,7 @@ const BUILT_IN: Readonly<Record<string, Partial<Category>>> = {
     similarityThreshold: 0.9,
     ttlSeconds: 5 * 60,
     priority: 0.5,
-    adaptive: { leastSimilarityThreshold: 0.9, leastStrictness: 0.65, mostTtlSeconds: 10 * 60 },
+    adaptive: { leastSimilarityThreshold: 0.9, leastStrictness: 0.72, mostTtlSeconds: 10 * 60 },
   },
   medical: {
     enabled: false,
