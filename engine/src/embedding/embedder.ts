@@ -20,6 +20,7 @@ interface Thread {
   readonly worker: Worker;
   readonly ready: Promise<EncoderInfo>;
   readonly calls: Map<number, Call>;
+  isReady: boolean;
 }
 
 /** Makes an embedder; nothing is fetched or loaded before it is asked for something. */
@@ -63,7 +64,8 @@ class WorkerEmbedder implements Embedder {
     this.#waiting += inputs;
     try {
       const thread = this.#started();
-      await thread.ready;
+      // At once where it can be: what the caller does meanwhile takes no time of it.
+      if (!thread.isReady) await thread.ready;
       signal?.throwIfAborted();
       return await this.#call(thread, request, signal);
     } finally {
@@ -128,9 +130,15 @@ class WorkerEmbedder implements Embedder {
         calls.clear();
       });
     });
-    // Whoever waits for it is told; where nobody does, that is no fault of the process.
-    ready.catch(() => {});
-    return { worker, ready, calls };
+    const thread: Thread = { worker, ready, calls, isReady: false };
+    ready.then(
+      () => {
+        thread.isReady = true;
+      },
+      // Whoever waits for it is told; where nobody does, that is no fault of the process.
+      () => {},
+    );
+    return thread;
   }
 
   #call(thread: Thread, request: EmbedRequest, signal?: AbortSignal): Promise<readonly Embedding[]> {

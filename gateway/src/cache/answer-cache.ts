@@ -14,7 +14,7 @@ import { ExactAnswers } from './exact-answers.ts';
 import { freshSeconds, staleSeconds } from './freshness.ts';
 import { type Amount, KeptEntries, type Vectors } from './kept-entries.ts';
 import type { BypassReason, Question } from './question.ts';
-import type { QuestionEmbedder } from './question-embedder.ts';
+import type { QuestionEmbedder, QuestionEmbedding } from './question-embedder.ts';
 import { tokensOf } from './stored-answer.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
 import type { Probe, Verifier } from './verification/verifier.ts';
@@ -196,13 +196,14 @@ export class AnswerCache {
       const same = await this.#exact(question, controls);
       if (same !== null) return same;
     }
+    const verifier = question.mayBeSimilar ? this.#options.verifier : null;
     const embedded = Promise.all([
-      this.#embed(question.text),
-      named === null ? this.#embed(question.earlier) : null,
+      this.#embed(question.text, { signature: verifier !== null }),
+      named === null ? this.#embed(question.earlier, { signature: false }) : null,
     ]);
-    const isSought = controls.reads && question.mayBeSimilar;
+    const isSought = controls.reads && this.#vectors !== null;
     // Meanwhile: here there is nothing else to do.
-    const probe = isSought ? this.#readForVerification(question.text) : null;
+    const probe = isSought && question.text !== null ? (verifier?.read(question.text) ?? null) : null;
     const [embedding, earlier] = await embedded;
     const isRead = embedding !== null && (question.earlier === null || earlier !== null);
     const isKnown = named !== null || (isRead && categories.isReady);
@@ -296,10 +297,6 @@ export class AnswerCache {
       : Math.min(similarityThreshold, verifyFrom);
   }
 
-  #readForVerification(text: string | null): Probe | null {
-    return text === null ? null : (this.#options.verifier?.read(text) ?? null);
-  }
-
   #isVerified(
     probe: Probe | null,
     embedding: Embedding,
@@ -309,7 +306,7 @@ export class AnswerCache {
   ): boolean {
     const { verifier } = this.#options;
     if (strictness === 0) return true;
-    if (verifier === null || probe === null || question === null || signature === null) return false;
+    if (verifier === null || probe === null || question === null) return false;
     const started = performance.now();
     const candidate = { text: question, signature };
     const probability = verifier.verify(probe, embedding.signature, candidate, similarity);
@@ -329,11 +326,11 @@ export class AnswerCache {
     return isSame;
   }
 
-  async #embed(text: string | null): Promise<(Embedding & { readonly isCut: boolean }) | null> {
+  async #embed(text: string | null, options: { signature: boolean }): Promise<QuestionEmbedding | null> {
     const { embedder, metrics } = this.#options;
     if (embedder === null || text === null) return null;
     const started = performance.now();
-    const embedding = await embedder.embed(text);
+    const embedding = await embedder.embed(text, options);
     metrics.embedded(embedding !== null, (performance.now() - started) / 1000);
     return embedding;
   }

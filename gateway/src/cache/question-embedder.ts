@@ -20,8 +20,8 @@ export class QuestionEmbedder {
     this.#options = options;
   }
 
-  /** null: not in time, or it cannot be made. */
-  async embed(text: string): Promise<QuestionEmbedding | null> {
+  /** null: not in time, or it cannot be made. @param options whether it is wanted with a signature */
+  async embed(text: string, { signature }: { signature: boolean }): Promise<QuestionEmbedding | null> {
     const { embedder, mostMilliseconds } = this.#options;
     const model = embedder.model;
     // Loading takes seconds, which nobody waits for here.
@@ -32,7 +32,7 @@ export class QuestionEmbedder {
     });
     const abort = new AbortController();
     try {
-      const made = embedder.embed({ inputs: [text], truncate: 'model', signature: true }, abort.signal);
+      const made = embedder.embed({ inputs: [text], truncate: 'model', signature }, abort.signal);
       const embeddings = await Promise.race([made, tooLate]);
       if (embeddings === null) {
         made.catch(() => {});

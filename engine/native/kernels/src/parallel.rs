@@ -1,5 +1,5 @@
-//! How a kernel spreads its work: the caller brings the threads, so that ONNX Runtime's own pool is used and
-//! nothing is oversubscribed.
+//! How a kernel spreads its work: the caller brings the threads (ONNX Runtime's own pool, or a [team](crate::team)), so that nothing is
+//! oversubscribed.
 
 /// Runs independent work items on some threads.
 ///

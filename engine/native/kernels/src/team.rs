@@ -4,6 +4,7 @@
 //! queues, would take as long as the loop.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
@@ -19,23 +20,31 @@ const NEXT_JOB: u64 = OPEN << 1;
 /// Looks at the door before others get the processor, which may be the thread that the job waits for.
 const LOOKS: u32 = 4_000;
 
-/// A loop that is shared out: on the stack of who called for it, which waits until nobody is at it.
+/// A loop that is shared out: on the stack of who called for it, who waits until nobody is at it.
 struct Job<'a> {
     work: &'a (dyn Fn(usize) + Sync),
     items: usize,
     next: AtomicUsize,
-    /// The first helper's panic.
+    /// The first.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Job<'_> {
+    /// Does items as long as there are some. A panic is kept for who called: it must neither end a helper, nor leave it counted.
     fn run(&self) {
-        loop {
-            let item = self.next.fetch_add(1, Relaxed);
-            if item >= self.items {
-                return;
+        let items = || {
+            loop {
+                let item = self.next.fetch_add(1, Relaxed);
+                if item >= self.items {
+                    return;
+                }
+                (self.work)(item);
             }
-            (self.work)(item);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(items)) {
+            // Nobody is to begin another.
+            self.next.store(self.items, Relaxed);
+            self.panic.lock().expect("nothing panics with it").get_or_insert(panic);
         }
     }
 }
@@ -44,8 +53,8 @@ struct State {
     door: AtomicU64,
     /// The job behind the open door.
     job: AtomicPtr<Job<'static>>,
-    /// Whether jobs are to be expected, so that helpers stay awake.
-    is_awake: AtomicBool,
+    /// How many expect jobs, so that helpers stay awake.
+    awake: AtomicUsize,
     is_over: AtomicBool,
 }
 
@@ -63,29 +72,28 @@ pub struct Awake<'a>(&'a Team);
 impl Team {
     /// Of so many threads, the calling one included.
     ///
-    /// # Panics
+    /// # Errors
     /// When the operating system gives no more threads.
-    pub fn new(threads: usize) -> Self {
+    pub fn new(threads: usize) -> io::Result<Self> {
         let state = Arc::new(State {
             door: AtomicU64::new(0),
             job: AtomicPtr::new(std::ptr::null_mut()),
-            is_awake: AtomicBool::new(false),
+            awake: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
-        let helper = |_| {
-            let state = state.clone();
-            std::thread::Builder::new()
-                .name("polylora-team".into())
-                .spawn(move || state.help())
-                .expect("the operating system gives a thread")
-        };
-        let helpers = (1..threads).map(helper).collect();
-        Self { state, helpers, used: Mutex::new(()) }
+        // Where one cannot be started, the others end with the team.
+        let mut team = Self { state, helpers: Vec::new(), used: Mutex::new(()) };
+        for _ in 1..threads {
+            let state = team.state.clone();
+            let helper = std::thread::Builder::new().name("polylora-team".into());
+            team.helpers.push(helper.spawn(move || state.help())?);
+        }
+        Ok(team)
     }
 
     /// Wakes the helpers. Jobs are done without it as well, by the calling thread alone.
     pub fn stay_awake(&self) -> Awake<'_> {
-        self.state.is_awake.store(true, SeqCst);
+        self.state.awake.fetch_add(1, SeqCst);
         self.helpers.iter().for_each(|helper| helper.thread().unpark());
         Awake(self)
     }
@@ -93,7 +101,7 @@ impl Team {
 
 impl Drop for Awake<'_> {
     fn drop(&mut self) {
-        self.0.state.is_awake.store(false, SeqCst);
+        self.0.state.awake.fetch_sub(1, SeqCst);
     }
 }
 
@@ -102,8 +110,7 @@ impl Drop for Team {
         self.state.is_over.store(true, SeqCst);
         for helper in self.helpers.drain(..) {
             helper.thread().unpark();
-            // A job's panic was handed to who called for it.
-            let _ = helper.join();
+            helper.join().expect("a helper does not panic");
         }
     }
 }
@@ -113,7 +120,7 @@ impl State {
     fn help(&self) {
         let mut seen = 0;
         while !self.is_over.load(Acquire) {
-            if !self.is_awake.load(Acquire) {
+            if self.awake.load(Acquire) == 0 {
                 std::thread::park();
                 continue;
             }
@@ -139,22 +146,13 @@ impl State {
             door = now;
         }
         // SAFETY: who called for the job waits until nobody is inside.
-        let job = unsafe { &*self.job.load(Acquire) };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run())) {
-            // Nobody else is to begin an item.
-            job.next.store(job.items, Relaxed);
-            job.panic.lock().expect("nothing panics with it").get_or_insert(panic);
-        }
+        unsafe { &*self.job.load(Acquire) }.run();
         self.door.fetch_sub(1, Release);
     }
-}
 
-/// Closes the door, and waits for those inside.
-struct Closing<'a>(&'a State);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        let mut door = self.0.door.fetch_and(!OPEN, AcqRel) & !OPEN;
+    /// Closes the door, and waits for those inside.
+    fn close(&self) {
+        let mut door = self.door.fetch_and(!OPEN, AcqRel) & !OPEN;
         let mut looks = 0;
         while door & INSIDE != 0 {
             looks += 1;
@@ -162,14 +160,15 @@ impl Drop for Closing<'_> {
                 std::thread::yield_now();
             }
             std::hint::spin_loop();
-            door = self.0.door.load(Acquire);
+            door = self.door.load(Acquire);
         }
     }
 }
 
-// SAFETY: the counter gives each item out once; `Closing` waits, also when an item panics, until no helper is at the job, and none
-// can join it after that.
+// SAFETY: the counter gives each item out once; also when an item panics, it is waited until no helper is at the job, and none can
+// join it after that.
 unsafe impl Parallel for Team {
+    /// `work` must not call the same team: it would wait for itself.
     fn for_each(&self, items: usize, work: &(dyn Fn(usize) + Sync)) {
         if items <= 1 || self.helpers.is_empty() {
             return (0..items).for_each(work);
@@ -180,10 +179,8 @@ unsafe impl Parallel for Team {
         current.store(std::ptr::from_ref(&job).cast_mut().cast(), Release);
         let closed = door.load(Relaxed);
         door.store((closed + NEXT_JOB) | OPEN, Release);
-        {
-            let _closing = Closing(&self.state);
-            job.run();
-        }
+        job.run();
+        self.state.close();
         if let Some(panic) = job.panic.into_inner().expect("nothing panics with it") {
             resume_unwind(panic);
         }
@@ -209,7 +206,7 @@ mod tests {
     #[test]
     fn each_item_is_done_once_awake_or_not() {
         for threads in [1, 2, 5] {
-            let team = Team::new(threads);
+            let team = Team::new(threads).unwrap();
             for round in 0..2_000 {
                 let awake = (round % 3 != 0).then(|| team.stay_awake());
                 let items = round % 7;
@@ -221,7 +218,7 @@ mod tests {
 
     #[test]
     fn all_threads_take_part() {
-        let team = Team::new(3);
+        let team = Team::new(3).unwrap();
         let _awake = team.stay_awake();
         let inside = AtomicUsize::new(0);
         team.for_each(3, &|_| {
@@ -234,7 +231,7 @@ mod tests {
 
     #[test]
     fn several_callers_take_turns() {
-        let team = Team::new(2);
+        let team = Team::new(2).unwrap();
         let _awake = team.stay_awake();
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -245,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_team_goes_on() {
-        let team = Team::new(2);
+        let team = Team::new(2).unwrap();
         let _awake = team.stay_awake();
         for panicking in 0..4 {
             let failed = catch_unwind(AssertUnwindSafe(|| {

@@ -63,7 +63,7 @@ impl Encoder {
     }
 
     /// Runs texts, whose token ids are given one after the other; `lengths` are their numbers of tokens. It takes the
-    /// calling thread. Throws where there are not as many ids, a text has none or is too long, an id is unknown, or `comparison` is
+    /// calling thread. Throws where there are no texts, not as many ids, a text has none or is too long, an id is unknown, or `comparison` is
     /// for states of another width. States stay on this side of the border where only signatures are asked for: they are
     /// thirty kilobytes for a question, and would have JavaScript's memory collected every second.
     #[napi]
@@ -74,8 +74,8 @@ impl Encoder {
         parts: EncodedParts,
         comparison: Option<&TokenComparison>,
     ) -> Result<EncodedTexts> {
-        if lengths.contains(&0) {
-            return Err(failure("a text without tokens"));
+        if lengths.is_empty() || lengths.contains(&0) {
+            return Err(failure("no text, or one without tokens"));
         }
         let positions: Vec<i64> = lengths.iter().flat_map(|length| 0..i64::from(*length)).collect();
         if positions.len() != ids.len() {
@@ -88,9 +88,11 @@ impl Encoder {
             "positions" => tensor(positions)?,
             "lengths" => tensor(wide(&lengths))?,
         ];
-        // Between texts its threads sleep.
-        let _awake = self.compute.team.as_ref().map(Team::stay_awake);
-        let outputs = self.session.run(inputs).map_err(failure)?;
+        // Before and after, what is done is not shared out.
+        let awake = self.compute.team.as_ref().map(Team::stay_awake);
+        let outputs = self.session.run(inputs);
+        drop(awake);
+        let outputs = outputs.map_err(failure)?;
         let states = |name: &str| -> Result<&[f32]> {
             Ok(outputs[name].try_extract_tensor::<f32>().map_err(failure)?.1)
         };

@@ -50,8 +50,12 @@ describeStores('documents', (tested) => {
     const found = await store.bodies(ids);
     expect([...found.keys()].sort()).toEqual([written.id, unwritten.id].sort());
     for (const one of [written, unwritten]) expect(found.get(one.id)).toMatchObject(bodyOf(one));
-    expect(await store.bodies([])).toEqual(new Map());
     await put;
+    for (const { id } of [written, unwritten, written])
+      expect([...(await other.bodies([id])).keys()]).toEqual([id]);
+    expect([...(await other.bodies(['none', unwritten.id])).keys()]).toEqual([unwritten.id]);
+    expect([...(await other.bodies([written.id, 'none'])).keys()]).toEqual([written.id]);
+    expect(await store.bodies([])).toEqual(new Map());
   });
 
   it('keeps a vector so that no cosine changes', async () => {

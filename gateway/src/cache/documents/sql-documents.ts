@@ -263,7 +263,7 @@ export class SqlDocuments implements DocumentStore {
     await destroyed(this.#database);
   }
 
-  /** To write a query down takes longer than SQLite takes to answer it. */
+  /** To write a query down takes longer than SQLite takes to answer it. Ids of entries need nothing done to them before they are sent. */
   #bodiesQuery(ids: readonly string[]): CompiledQuery<BodyRow> {
     const known = this.#queries.get(ids.length) ?? this.#bodies(ids).compile();
     this.#queries.set(ids.length, known);

@@ -33,12 +33,12 @@ export class TokenVerifier implements Verifier {
   verify(
     { text, wording }: Probe,
     signature: Uint8Array | null,
-    candidate: { readonly text: string; readonly signature: Uint8Array },
+    candidate: { readonly text: string; readonly signature: Uint8Array | null },
     similarity: number,
   ): number {
     if (text === candidate.text) return SURE;
-    if (signature === null) return 0;
     if (plain(text) === plain(candidate.text)) return AS_GOOD_AS_SURE;
+    if (signature === null || candidate.signature === null) return 0;
     const extra = Float32Array.of(...wordingFeatures(wording, readWording(candidate.text)), similarity);
     return this.#comparison.compare(signature, candidate.signature, extra) ?? 0;
   }

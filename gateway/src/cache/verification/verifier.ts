@@ -11,13 +11,13 @@ export interface Verifier {
   /** Needs no embedding, so that it can be done while one is made. */
   read(text: string): Probe;
   /**
-   * @param signature of the probe; null: it has none
+   * @param signature of the probe; without one, as where there are no tokens, only equal texts are the same
    * @returns the probability that `candidate`'s answer answers the probe, as estimated
    */
   verify(
     probe: Probe,
     signature: Uint8Array | null,
-    candidate: { readonly text: string; readonly signature: Uint8Array },
+    candidate: { readonly text: string; readonly signature: Uint8Array | null },
     similarity: number,
   ): number;
 }

@@ -46,9 +46,10 @@ impl Compute {
     /// For a session of one thread, whose operators have a team of so many.
     ///
     /// # Errors
-    /// As above.
+    /// As above, and when the operating system gives no more threads.
     pub fn with_team(threads: u32) -> Result<Arc<Self>, String> {
-        Self::with(1, Some(Team::new(threads.max(1) as usize)))
+        let team = Team::new(threads.max(1) as usize).map_err(|error| format!("a thread: {error}"))?;
+        Self::with(1, Some(team))
     }
 
     fn with(threads: usize, team: Option<Team>) -> Result<Arc<Self>, String> {
