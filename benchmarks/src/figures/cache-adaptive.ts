@@ -31,6 +31,8 @@ const CAPACITY_SECONDS = 8;
 const CAPACITY_STREAMS = 32;
 /** What answers are kept as: the same questions in many words, and answers that are good for a day. */
 const CATEGORY = 'support';
+/** Of its similar hits. */
+const MOST_WRONG = DEFAULT_CATEGORIES.get(CATEGORY)!.targetFalseHitRate;
 /** Its day is so long here. A longer TTL saves what is asked again after the shorter one: that shows over some TTLs. */
 const DAY_SECONDS = 20;
 const TIME_SCALE = 86_400 / DAY_SECONDS;
@@ -89,9 +91,6 @@ export const cacheAdaptive: Figure = {
     return { value: rateOfWrong > MOST_WRONG ? Number.POSITIVE_INFINITY : ratio.median, details };
   },
 };
-
-/** Of the category. */
-const MOST_WRONG = DEFAULT_CATEGORIES.get(CATEGORY)!.targetFalseHitRate;
 
 function sum(runs: readonly Run[], key: 'similarHits' | 'falseHits'): number {
   return runs.reduce((total, run) => total + run[key], 0);
