@@ -8,7 +8,7 @@ it('another meaning is the same question but for one word', () => {
     const other = otherIn(meaning, random);
     const [one, two] = [inWords(meaning, 0), inWords(other, 0)];
     expect(two).not.toBe(one);
-    // What both begin and end with is all but one word, or one phrase.
+    // Most of what stays is at the beginning and at the end; a word may come near either.
     let begin = 0;
     while (one[begin] === two[begin]) begin += 1;
     let end = 0;

@@ -160,15 +160,11 @@ describe('twice the load that can be carried', () => {
         const after = await peak(PEAK_SECONDS);
         goodputs.push(tokensPerSecond / Math.min(before, after));
         expect(refused).toBeGreaterThan(0.1 * asked);
-        // Of what was answered in the same time, so that it does not depend on how fast the machine is. Where that was little, one
-        // answer that ended just within the time, or just after it, is a part of a share that counts.
-        const answered = (tokensPerSecond * SECONDS) / TOKENS;
-        for (const [tenant, share] of shares) {
-          const answer = ALL_WEIGHTS / ((WEIGHTS.get(tenant) ?? 0) * answered);
+        // Of what was answered in the same time, so that it does not depend on how fast the machine is.
+        for (const [tenant, share] of shares)
           expect(Math.abs(share - 1), `${tenant} got ${share} of its share`).toBeLessThan(
-            FURTHEST_FROM_SHARE + answer,
+            FURTHEST_FROM_SHARE,
           );
-        }
       }
       expect(Math.max(...goodputs), `of the peak: ${goodputs}`).toBeGreaterThanOrEqual(LEAST_AT_ALL);
     },

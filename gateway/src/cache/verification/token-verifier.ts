@@ -5,7 +5,7 @@ import type { Probe, Verifier } from './verifier.ts';
 import { readWording } from './wording.ts';
 import { wordingFeatures } from './wording-features.ts';
 
-/** The networks' weights, half a megabyte. Beside the sources: what is compiled has the same way there. */
+/** The networks' weights, a quarter of a megabyte. Beside the sources: what is compiled has the same way there. */
 export const COMPARISON_FILE = fileURLToPath(
   new URL('../../../src/cache/verification/weights.bin', import.meta.url),
 );
