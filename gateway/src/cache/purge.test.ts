@@ -1,25 +1,15 @@
 /** What is taken out of the answer cache, and what is told of that. */
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ANSWER, controls, question } from '../../../test/support/cache-question.ts';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
-import type { BackendModel } from '../backends/backend.ts';
 import { AnswerCache } from './answer-cache.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
 import { CategoryTable } from './categories/category-table.ts';
-import { type CacheControls, readControls } from './controls.ts';
 import { StoreUnavailable } from './documents/document-store.ts';
 import type { StoredAnswer } from './entry.ts';
 import type { Question } from './question.ts';
 import { ModelJudge } from './verification/model-judge.ts';
-
-const ANSWER: StoredAnswer = {
-  choices: [
-    {
-      ...{ text: 'Yes.', toolCalls: [], reason: 'stop', stopReason: null },
-      usage: { promptTokens: 3, completionTokens: 2, cachedPromptTokens: 0 },
-    },
-  ],
-};
 
 const OWN = {
   small: { maxEntries: 2 },
@@ -62,27 +52,6 @@ beforeEach(async () => {
 });
 
 afterEach(() => store.close());
-
-const controls = (fields: object = {}): CacheControls => readControls({ cache: fields }, () => undefined);
-
-function question(text: string, tenant = 'acme', model = 'base'): Question {
-  const partition = `${tenant} ${model}`;
-  return {
-    ...{
-      server: 'test',
-      tenant,
-      weight: 1,
-      cacheSalt: null,
-      partition,
-      exactKey: `${partition} ${text}`,
-      text,
-      earlier: null,
-      mayBeSimilar: true,
-    },
-    ...{ temperature: 0, isMultiTurn: false },
-    model: { id: model, root: `root of ${model}`, mixture: null } as BackendModel,
-  };
-}
 
 async function keep(asked: Question, fields: { category?: string; tags?: string[] } = {}) {
   const category = new CategoryTable(OWN).get(fields.category ?? 'general');

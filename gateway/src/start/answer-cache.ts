@@ -6,11 +6,12 @@ import { CacheHost } from '../cache/cache-host.ts';
 import type { CacheMetrics } from '../cache/cache-metrics.ts';
 import { openDocuments } from '../cache/documents/open.ts';
 import { VectorIndex } from '../cache/vector-index/vector-index.ts';
-import { isVerifiedModel, TokenVerifier, VERIFIED_MODEL } from '../cache/verification/token-verifier.ts';
+import { TokenVerifier, VERIFIED_MODEL } from '../cache/verification/token-verifier.ts';
 import type { Verifier } from '../cache/verification/verifier.ts';
 import type { LiveConfig } from '../config/live-config.ts';
 import type { Logger } from '../logging.ts';
 import type { SteadyClock } from '../steady-clock.ts';
+import { encoderName } from './encoder.ts';
 
 /** Between two slices of work at the index, each of a millisecond. */
 const INDEXING_PAUSE_MILLISECONDS = 5;
@@ -82,7 +83,7 @@ function warnOfUnrecognized({ categories }: CacheHost, logger: Logger): void {
 }
 
 function verifierFor(embeddingModel: string, logger: Logger): Verifier | null {
-  if (isVerifiedModel(embeddingModel)) return new TokenVerifier();
+  if (encoderName(embeddingModel) === VERIFIED_MODEL) return new TokenVerifier();
   logger.warn(
     `similar questions are verified by ${VERIFIED_MODEL} alone: with another embedding model only categories with 'strictness: 0' answer them, by their threshold`,
   );

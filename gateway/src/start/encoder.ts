@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { createEmbedder } from '@polylora/engine';
 import type { EncoderOptions } from '../backends/encoder.ts';
-import { COMPARISON_FILE, isVerifiedModel } from '../cache/verification/token-verifier.ts';
+import { COMPARISON_FILE, VERIFIED_MODEL } from '../cache/verification/token-verifier.ts';
 import { type Config, NO_EMBEDDING_MODEL } from '../config/schema.ts';
 import type { Logger } from '../logging.ts';
 
@@ -22,8 +22,13 @@ export function createEncoder(
   // The person at the terminal waits for it at the start; later it is an event like others.
   const onProgress =
     config.embeddingStart === 'start' ? say : (line: string) => logger.info({ embeddingModel: model }, line);
-  const comparison = config.cache === 'semantic' && isVerifiedModel(model) ? COMPARISON_FILE : null;
+  const name = encoderName(model);
+  const comparison = config.cache === 'semantic' && name === VERIFIED_MODEL ? COMPARISON_FILE : null;
   const embedder = createEmbedder({ model, home, hubToken, weights, threads, comparison, onProgress });
-  const name = basename(model).replace(/@.*$/, '');
   return { embedder, name, startedAt: Math.floor(Date.now() / 1000), logger };
+}
+
+/** What an embedding model is called by clients. @param model a directory, a hub id with or without a revision, or a name */
+export function encoderName(model: string): string {
+  return basename(model).replace(/@.*$/, '');
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isVerifiedModel, TokenVerifier } from './token-verifier.ts';
+import { TokenVerifier } from './token-verifier.ts';
 
 it('needs no signature for what is plainly equal', () => {
   const verifier = new TokenVerifier();
@@ -11,16 +11,4 @@ it('needs no signature for what is plainly equal', () => {
     }
   }
   expect(verifier.verify(probe, null, { text: 'What is the area of Norway?', signature: null }, 1)).toBe(0);
-});
-
-it('knows the model whose states it compares, wherever it is from', () => {
-  const names = [
-    'all-MiniLM-L6-v2',
-    'sentence-transformers/all-MiniLM-L6-v2@abc',
-    '/models/all-MiniLM-L6-v2',
-  ];
-  for (const name of names) expect(isVerifiedModel(name), name).toBe(true);
-  for (const name of ['all-MiniLM-L12-v2', '/models/all-MiniLM-L6-v2-ours', 'none']) {
-    expect(isVerifiedModel(name), name).toBe(false);
-  }
 });

@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readTokenComparison } from '@polylora/engine';
 import type { Probe, Verifier } from './verifier.ts';
@@ -12,11 +11,6 @@ export const COMPARISON_FILE = fileURLToPath(
 
 /** The model whose token states verification was trained on; by another's it would tell anything. */
 export const VERIFIED_MODEL = 'all-MiniLM-L6-v2';
-
-/** @param model a directory, a hub id with or without a revision, or a name */
-export function isVerifiedModel(model: string): boolean {
-  return basename(model).replace(/@.*$/, '') === VERIFIED_MODEL;
-}
 
 /** Of the same text, and of one that differs in capitals, blanks and the mark at its end. */
 const SURE = 1;
