@@ -6,7 +6,7 @@ import { StartingBackend } from './backends/starting.ts';
 import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger } from './logging.ts';
-import { Metrics } from './metrics.ts';
+import { Metrics } from './metrics/metrics.ts';
 import { operationsOf } from './openapi/document.ts';
 import { OPERATIONS } from './openapi/operations.ts';
 import type { GatewayDeps } from './routes/deps.ts';

@@ -7,7 +7,7 @@ import { ApiError } from './errors.ts';
 import { PROMPT_ERRORS } from './generation.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight } from './in-flight.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { EmbeddingRequest } from './openai/embedding-request.ts';
 import { embeddingList } from './openai/embedding-response.ts';
 import { promptCounter } from './prompt-counter.ts';

@@ -8,7 +8,7 @@ import type { Cancellation } from './cancellation.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */

@@ -14,7 +14,7 @@ import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
-import { Metrics } from '../../gateway/src/metrics.ts';
+import { Metrics } from '../../gateway/src/metrics/metrics.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
 import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';

@@ -11,7 +11,7 @@ import { StartingBackend } from '../backends/starting.ts';
 import { ApiError } from '../errors.ts';
 import { InFlight } from '../in-flight.ts';
 import { createLogger } from '../logging.ts';
-import { Metrics } from '../metrics.ts';
+import { Metrics } from '../metrics/metrics.ts';
 import { SteadyClock } from '../steady-clock.ts';
 import { openTenants } from '../tenants/tenants-host.ts';
 import { type BatchRecord, isFinished } from './batch-record.ts';

@@ -14,7 +14,7 @@ import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { Logger } from '../logging.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { readEmbeddingRequest } from '../openai/embedding-request.ts';
 import { type JsonObject, unsupported } from '../openai/fields.ts';
 import { readScheduling } from '../openai/scheduling.ts';

@@ -7,7 +7,7 @@ import { until } from '../../../test/support/gateway.ts';
 import { HAS_REDIS, startRedis } from '../../../test/support/redis.ts';
 import type { BackendModel } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
-import { Metrics } from '../metrics.ts';
+import { Metrics } from '../metrics/metrics.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { SteadyClock } from '../steady-clock.ts';
 import { CacheHost, type CacheSettings } from './cache-host.ts';

@@ -12,7 +12,7 @@ import { WrappedBackend } from '../backends/wrapped.ts';
 import { ApiError } from '../errors.ts';
 import type { Client } from '../http/client.ts';
 import { InFlight } from '../in-flight.ts';
-import { Metrics } from '../metrics.ts';
+import { Metrics } from '../metrics/metrics.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { type CachedAnswer, CachedGeneration } from './cached-generation.ts';
 import { CategoryTable } from './categories/category-table.ts';

@@ -7,7 +7,7 @@ import type { Access } from '../access/access.ts';
 import type { AnswerOrigin } from '../cache/cached-generation.ts';
 import { ApiError, toApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { afterwards } from './afterwards.ts';
 
 /** What the routes leave for the access log. Nothing in it comes from the client unchecked. */

@@ -5,7 +5,7 @@ import type { BatchService } from '../batches/batch-service.ts';
 import type { CacheHost } from '../cache/cache-host.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { ResponseStore } from '../responses/response-store.ts';
 import type { SteadyClock } from '../steady-clock.ts';
 import type { TenantsHost } from '../tenants/tenants-host.ts';

@@ -21,7 +21,7 @@ import { generateWhole, startGeneration } from '../../generation.ts';
 import { clientOfSignal } from '../../http/client.ts';
 import { InFlight } from '../../in-flight.ts';
 import { createLogger } from '../../logging.ts';
-import { Metrics } from '../../metrics.ts';
+import { Metrics } from '../../metrics/metrics.ts';
 import type { BackendRequest } from '../backend.ts';
 import { UpstreamHttp } from './http.ts';
 import { UpstreamBackend } from './upstream.ts';

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbedderStats, Times } from '@polylora/engine';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Backend, BackendEvent, BackendStats } from './backends/backend.ts';
-import type { CacheHost } from './cache/cache-host.ts';
+import type { Backend, BackendEvent, BackendStats } from '../backends/backend.ts';
+import type { CacheHost } from '../cache/cache-host.ts';
 import { CACHE_GAUGES, CacheMeter } from './cache-meter.ts';
-import { METRICS, type MetricKey } from './metric-definitions.ts';
+import { METRICS, type MetricKey } from './definitions.ts';
 import { SequenceMeter, type SequenceMetrics } from './sequence-meter.ts';
 
 export type KeysOf<Kind> = {

@@ -1,4 +1,4 @@
-import type { BackendEvent } from './backends/backend.ts';
+import type { BackendEvent } from '../backends/backend.ts';
 
 type CounterName = 'promptTokens' | 'generationTokens';
 type HistogramName =

@@ -1,6 +1,6 @@
-import type { CacheHost } from './cache/cache-host.ts';
-import type { CacheMetrics, LookupResult, RemovalReason } from './cache/cache-metrics.ts';
-import { breakEvenHitRate } from './cache/economics.ts';
+import type { CacheHost } from '../cache/cache-host.ts';
+import type { CacheMetrics, LookupResult, RemovalReason } from '../cache/cache-metrics.ts';
+import { breakEvenHitRate } from '../cache/economics.ts';
 import type { KeysOf } from './metrics.ts';
 
 type Labels = Record<string, string>;
