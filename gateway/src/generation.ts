@@ -9,6 +9,7 @@ import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics/metrics.ts';
+import type { Measured } from './metrics/sequence-meter.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
@@ -128,7 +129,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
     requests.map((request, choice) =>
       metrics.observe(
         backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
-        isAwaited(request),
+        measuredOf(model, request),
       ),
     ),
     cancellation,
@@ -163,7 +164,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   }
   const { requests, cancellation, meter, end, leave } = await admit(options);
   const ask = async (request: BackendRequest, choice: number) => {
-    const sequence = metrics.sequence(isAwaited(request));
+    const sequence = metrics.sequence(measuredOf(model, request));
     try {
       const whole = await answer.call(backend, model, request, cancellation, (computed) =>
         meter.begin(choice, computed),
@@ -192,8 +193,10 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   }
 }
 
-function isAwaited({ scheduling }: BackendRequest): boolean {
-  return scheduling.priority !== 'batch';
+/** What is measured of a sequence. */
+function measuredOf(model: BackendModel, { scheduling }: BackendRequest): Measured {
+  const { tenant, priority } = scheduling;
+  return { tenant, model, isAwaited: priority !== 'batch', traceId: null };
 }
 
 /** Names the field that a prompt came from, where that cannot be used. */

@@ -34,6 +34,7 @@ import { openCache } from './start/answer-cache.ts';
 import { startEmbedded } from './start/embedded.ts';
 import { createEncoder } from './start/encoder.ts';
 import { SteadyClock } from './steady-clock.ts';
+import { NANOS } from './tenants/limits.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
 
 /** The only window that OpenAI offers. */
@@ -207,9 +208,13 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     responses = stored;
     if (config.auth === 'keys') {
       const secret = await secretKey();
-      const host = await openTenants({ database, secret, redis: config.redis, clock, logger });
+      const host = await openTenants({
+        ...{ database, secret, redis: config.redis, clock, logger },
+        onCharged: (tenant, money) => metrics.countSpend(tenant, money / NANOS),
+      });
       opened.push(() => host.close());
       tenants = host;
+      metrics.setBudgets((names) => host.admission.budgetShares(names));
       host.prices.configure(live.current.prices);
       live.onReload((reload) => {
         if (reload.kind === 'applied') host.prices.configure(reload.config.prices);
@@ -254,6 +259,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     throw error;
   }
   if (encoder !== null) metrics.setEncoder(() => encoder.embedder.stats());
+  metrics.watchProcess(backend.computer, { models: config.home, store: storeDirectory, data: dataDirectory });
   metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
   const models = await backend.models(OPERATOR);

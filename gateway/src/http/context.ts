@@ -86,7 +86,10 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     const { status } = c.res;
     const route = routePattern(matchedRoutes(c));
     const { method } = c.req;
-    metrics.countHttp(route, method, status);
+    const code = c.error === undefined ? null : toApiError(c.error).code;
+    const { tenant = null } = c.get('log');
+    const seconds = (performance.now() - started) / 1000;
+    metrics.countHttp({ route, method, status, seconds, tenant, code });
     const tell = (ended: number) => {
       const line = {
         requestId,

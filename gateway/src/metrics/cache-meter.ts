@@ -1,20 +1,10 @@
 import type { CacheHost } from '../cache/cache-host.ts';
 import type { CacheMetrics, LookupResult, RemovalReason } from '../cache/cache-metrics.ts';
 import { breakEvenHitRate } from '../cache/economics.ts';
-import type { KeysOf } from './metrics.ts';
-
-type Labels = Record<string, string>;
-
-/** Where the measurements go. */
-export interface CacheMeterOptions {
-  readonly count: (key: KeysOf<'counter'>, value: number, labels: Labels) => void;
-  readonly observe: (key: KeysOf<'histogram'>, value: number, labels: Labels) => void;
-  readonly set: (key: KeysOf<'gauge'>, value: number, labels?: Labels) => void;
-  readonly follow: (key: KeysOf<'counter'>, total: number, labels: Labels) => void;
-}
+import type { Instruments, KeysOf } from './instruments.ts';
 
 /** Gauges that say what the cache holds, and how it is. */
-export const CACHE_GAUGES = [
+const CACHE_GAUGES = [
   'cacheBreakEven',
   'cacheEntries',
   'cacheBytes',
@@ -38,74 +28,79 @@ const NO_CATEGORY = '-';
 
 /** Measures the answer cache: what it tells as it happens, and how it is when metrics are asked for. */
 export class CacheMeter implements CacheMetrics {
-  readonly #options: CacheMeterOptions;
+  readonly #instruments: Instruments;
 
-  constructor(options: CacheMeterOptions) {
-    this.#options = options;
+  constructor(instruments: Instruments) {
+    this.#instruments = instruments;
   }
 
   looked(result: LookupResult, category: string | null, seconds: number | null): void {
-    const { count, observe } = this.#options;
+    const instruments = this.#instruments;
     const labels = { result, category: category ?? NO_CATEGORY };
-    count('cacheLookups', 1, labels);
-    if (seconds !== null) observe('cacheLookupTime', seconds, labels);
+    instruments.count('cacheLookups', 1, labels);
+    if (seconds !== null) instruments.observe('cacheLookupTime', seconds, labels);
   }
 
   embedded(isMade: boolean, seconds: number): void {
-    this.#options.observe('cacheEmbeddingTime', seconds, { outcome: isMade ? 'made' : 'late' });
+    this.#instruments.observe('cacheEmbeddingTime', seconds, { outcome: isMade ? 'made' : 'late' });
   }
 
   verified(by: 'verifier' | 'model', isSame: boolean, seconds: number): void {
-    this.#options.observe('cacheVerificationTime', seconds, { by, outcome: isSame ? 'same' : 'different' });
+    this.#instruments.observe('cacheVerificationTime', seconds, { by, outcome: isSame ? 'same' : 'different' });
   }
 
   removed(reason: RemovalReason, entries: number): void {
-    if (entries > 0) this.#options.count('cacheEvictions', entries, { reason });
+    if (entries > 0) this.#instruments.count('cacheEvictions', entries, { reason });
   }
 
   reported(category: string): void {
-    this.#options.count('cacheReports', 1, { category });
+    this.#instruments.count('cacheReports', 1, { category });
+  }
+
+  /** Without a cache, and of categories that are gone, there is nothing to tell. */
+  forget(): void {
+    for (const key of CACHE_GAUGES) this.#instruments.clear(key);
   }
 
   /** How the cache is now. */
   read(host: CacheHost): void {
-    const { set } = this.#options;
+    const instruments = this.#instruments;
     const { cache, load } = host;
     const { answers, vectors } = cache;
-    set('cacheAnswers', answers.entries);
-    set('cacheAnswerBytes', answers.bytes);
+    instruments.set('cacheAnswers', answers.entries);
+    instruments.set('cacheAnswerBytes', answers.bytes);
     if (vectors !== null) {
-      set('cacheIndexEntries', vectors.entries);
-      set('cacheIndexBytes', vectors.bytes);
+      instruments.set('cacheIndexEntries', vectors.entries);
+      instruments.set('cacheIndexBytes', vectors.bytes);
     }
-    set('cacheRelaxation', load.relaxation);
-    set('cacheWait', load.waitMilliseconds / 1000);
-    set('cacheStoreUp', host.isStoreUp ? 1 : 0);
-    set('cacheFlights', host.flights);
+    instruments.set('cacheRelaxation', load.relaxation);
+    instruments.set('cacheWait', load.waitMilliseconds / 1000);
+    instruments.set('cacheStoreUp', host.isStoreUp ? 1 : 0);
+    instruments.set('cacheFlights', host.flights);
     for (const name of host.categories.names) this.#readCategory(host, name);
   }
 
   #readCategory({ cache, categories, quality }: CacheHost, category: string): void {
-    const { set, follow } = this.#options;
+    const instruments = this.#instruments;
     const { entries, bytes } = cache.usage(category);
-    set('cacheEntries', entries, { category });
-    set('cacheBytes', bytes, { category });
+    instruments.set('cacheEntries', entries, { category });
+    instruments.set('cacheBytes', bytes, { category });
     const { similarityThreshold, strictness, ttlSeconds } = categories.effective(categories.get(category));
-    set('cacheThreshold', similarityThreshold, { category });
-    set('cacheStrictness', strictness, { category });
-    set('cacheTtl', ttlSeconds, { category });
+    instruments.set('cacheThreshold', similarityThreshold, { category });
+    instruments.set('cacheStrictness', strictness, { category });
+    instruments.set('cacheTtl', ttlSeconds, { category });
     const books = cache.economics.of(category);
-    follow('cacheSavedTokens', books.promptTokensSaved, { category, kind: 'prompt' });
-    follow('cacheSavedTokens', books.completionTokensSaved, { category, kind: 'completion' });
-    follow('cacheSavedSeconds', books.computeSecondsSaved, { category });
-    follow('cacheRejections', books.rejected, { category });
+    instruments.follow('cacheSavedTokens', books.promptTokensSaved, { category, kind: 'prompt' });
+    instruments.follow('cacheSavedTokens', books.completionTokensSaved, { category, kind: 'completion' });
+    instruments.follow('cacheSavedSeconds', books.computeSecondsSaved, { category });
+    instruments.follow('cacheRejections', books.rejected, { category });
     const breakEven = breakEvenHitRate(books);
-    if (breakEven !== null) set('cacheBreakEven', breakEven, { category });
+    if (breakEven !== null) instruments.set('cacheBreakEven', breakEven, { category });
     const found = quality?.estimate(category) ?? null;
-    set('cacheChecks', found?.checked ?? 0, { category });
+    instruments.set('cacheChecks', found?.checked ?? 0, { category });
     if (found === null || found.checked === 0) return;
-    set('cacheFalseHits', found.rate, { category, bound: 'estimate' });
-    set('cacheFalseHits', found.low, { category, bound: 'low' });
-    set('cacheFalseHits', found.high, { category, bound: 'high' });
+    instruments.set('cacheFalseHits', found.rate, { category, bound: 'estimate' });
+    instruments.set('cacheFalseHits', found.low, { category, bound: 'low' });
+    instruments.set('cacheFalseHits', found.high, { category, bound: 'high' });
   }
 }

@@ -7,7 +7,10 @@ interface MetricDefinition {
   readonly help: string;
   /** Label names; every label has few values, whatever clients send. */
   readonly labels: readonly string[];
+  /** Of a histogram; absent where the engine counts, which then says what they are. */
   readonly buckets?: readonly number[];
+  /** Whether buckets have the id of a trace that fell into them, as OpenMetrics' exemplars. */
+  readonly exemplars?: boolean;
 }
 
 /** vLLM's buckets, so that its dashboards work. */
@@ -34,6 +37,11 @@ const LOOKUP_SECONDS = [
 const VERIFICATION_SECONDS = [
   0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2,
 ];
+
+/** Of series that there are many of. */
+const FEW_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** From what a route of the gateway's takes by itself to what an answer may. */
+const ROUTE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
 const MODEL = ['model_name'] as const;
 const CATEGORY = ['category'] as const;
@@ -105,6 +113,7 @@ export const METRICS = {
     help: 'From a sequence’s arrival to its first token.',
     labels: MODEL,
     buckets: FIRST_TOKEN_SECONDS,
+    exemplars: true,
   },
   interToken: {
     kind: 'histogram',
@@ -126,6 +135,7 @@ export const METRICS = {
     help: 'From a sequence’s arrival to its end, for each finished sequence.',
     labels: MODEL,
     buckets: REQUEST_SECONDS,
+    exemplars: true,
   },
   promptLength: {
     kind: 'histogram',
@@ -177,6 +187,58 @@ export const METRICS = {
     help: 'From a sequence’s arrival to its first step, for each finished sequence.',
     labels: MODEL,
     buckets: REQUEST_SECONDS,
+    exemplars: true,
+  },
+  prefillTime: {
+    kind: 'histogram',
+    name: 'vllm:request_prefill_time_seconds',
+    help: 'From a sequence’s first step to its first token, for each finished sequence.',
+    labels: MODEL,
+    buckets: REQUEST_SECONDS,
+  },
+  decodeTime: {
+    kind: 'histogram',
+    name: 'vllm:request_decode_time_seconds',
+    help: 'From a sequence’s first token to its last, for each finished sequence.',
+    labels: MODEL,
+    buckets: REQUEST_SECONDS,
+  },
+  inferenceTime: {
+    kind: 'histogram',
+    name: 'vllm:request_inference_time_seconds',
+    help: 'From a sequence’s first step to its last token, for each finished sequence.',
+    labels: MODEL,
+    buckets: REQUEST_SECONDS,
+  },
+  steps: {
+    kind: 'counter',
+    name: 'polylora_steps_total',
+    help: 'Steps of the engine: each computes one batch.',
+    labels: [],
+  },
+  stepSeconds: {
+    kind: 'counter',
+    name: 'polylora_step_seconds_total',
+    help: 'Time in steps by what took it: our operators by their kind, and `graph`, which is all else of ONNX Runtime’s graph.',
+    labels: ['kernel'],
+  },
+  stepTokens: {
+    kind: 'histogram',
+    name: 'vllm:iteration_tokens_total',
+    help: 'Tokens that a step computes, of prompts and of answers together.',
+    labels: MODEL,
+  },
+  stepSequences: {
+    kind: 'histogram',
+    name: 'polylora_batch_sequences',
+    help: 'Sequences in a step.',
+    labels: [],
+  },
+  stepAdapters: {
+    kind: 'histogram',
+    name: 'polylora_batch_adapters',
+    help: 'Distinct adapters in a step.',
+    labels: [],
   },
   prefixEvictions: {
     kind: 'counter',
@@ -208,6 +270,55 @@ export const METRICS = {
     help: 'Sequences of a tenant that run or wait. The twenty tenants with the most; the others’ together as `other`.',
     labels: ['tenant'],
   },
+  tenantWeight: {
+    kind: 'gauge',
+    name: 'polylora_tenant_weight',
+    help: 'Weight of a tenant with work: its share against others’.',
+    labels: ['tenant'],
+  },
+  tenantRequests: {
+    kind: 'counter',
+    name: 'polylora_tenant_requests_total',
+    help: 'A tenant’s HTTP requests by how they ended: `ok`, `limited` (429), `refused` (another 4xx), `left` (499: the client did not wait) or `failed` (5xx). The fifty most active tenants; the others’ together as `other`, here and in all that follow.',
+    labels: ['tenant', 'outcome'],
+  },
+  tenantLimited: {
+    kind: 'counter',
+    name: 'polylora_tenant_limited_total',
+    help: 'A tenant’s requests that a limit or a budget was in the way of, by the error’s code.',
+    labels: ['tenant', 'code'],
+  },
+  tenantPromptTokens: {
+    kind: 'counter',
+    name: 'polylora_tenant_prompt_tokens_total',
+    help: 'Prompt tokens of a tenant’s accepted sequences.',
+    labels: ['tenant'],
+  },
+  tenantGenerationTokens: {
+    kind: 'counter',
+    name: 'polylora_tenant_generation_tokens_total',
+    help: 'Tokens generated for a tenant.',
+    labels: ['tenant'],
+  },
+  tenantFirstToken: {
+    kind: 'histogram',
+    name: 'polylora_tenant_first_token_seconds',
+    help: 'From the arrival of a tenant’s sequence to its first token.',
+    labels: ['tenant'],
+    buckets: FEW_SECONDS,
+  },
+  tenantSpend: {
+    kind: 'counter',
+    name: 'polylora_tenant_spend_total',
+    help: 'What a tenant’s requests cost by the price list, in the currency’s unit.',
+    labels: ['tenant'],
+  },
+  tenantBudgetUsed: {
+    kind: 'gauge',
+    name: 'polylora_tenant_budget_used_ratio',
+    help: 'How much of a tenant’s budget is spent, from 0 to 1: of the one that is used the most, as of two seconds ago. Tenants that have a budget and series of their own.',
+    labels: ['tenant'],
+  },
   grammarsCached: {
     kind: 'gauge',
     name: 'polylora_grammars_cached',
@@ -226,40 +337,16 @@ export const METRICS = {
     help: 'Sequences whose grammar was compiled already, or being compiled.',
     labels: [],
   },
-  grammarCompileBuckets: {
-    kind: 'counter',
-    name: 'polylora_grammar_compile_seconds_bucket',
-    help: 'Grammars that were compiled or refused within `le` seconds; for `histogram_quantile`.',
-    labels: ['le'],
-  },
-  grammarCompileSeconds: {
-    kind: 'counter',
-    name: 'polylora_grammar_compile_seconds_sum',
-    help: 'Time in which grammars were compiled.',
+  grammarCompileTime: {
+    kind: 'histogram',
+    name: 'polylora_grammar_compile_seconds',
+    help: 'How long it took to compile a grammar, or to refuse it.',
     labels: [],
   },
-  grammarCompileCount: {
-    kind: 'counter',
-    name: 'polylora_grammar_compile_seconds_count',
-    help: 'Grammars that were compiled or refused.',
-    labels: [],
-  },
-  maskBuckets: {
-    kind: 'counter',
-    name: 'polylora_grammar_mask_seconds_bucket',
-    help: 'Masks (which tokens a grammar allows next) that took no longer than `le` seconds; for `histogram_quantile`.',
-    labels: ['le'],
-  },
-  maskSeconds: {
-    kind: 'counter',
-    name: 'polylora_grammar_mask_seconds_sum',
-    help: 'Time in which masks were computed, beside the steps of the model.',
-    labels: [],
-  },
-  maskCount: {
-    kind: 'counter',
-    name: 'polylora_grammar_mask_seconds_count',
-    help: 'Masks that were computed: one for each token of a constrained sequence.',
+  maskTime: {
+    kind: 'histogram',
+    name: 'polylora_grammar_mask_seconds',
+    help: 'How long a mask took (which tokens a grammar allows next), beside the steps of the model: one for each token of a constrained sequence.',
     labels: [],
   },
   maskWait: {
@@ -273,6 +360,37 @@ export const METRICS = {
     name: 'polylora_adapter_loads_total',
     help: 'Times an adapter’s weights were read into the pool.',
     labels: [],
+  },
+  adapterLoadTime: {
+    kind: 'histogram',
+    name: 'polylora_adapter_load_seconds',
+    help: 'How long it took to read an adapter’s weights into the pool.',
+    labels: [],
+  },
+  adapterLoadFailures: {
+    kind: 'counter',
+    name: 'polylora_adapter_load_failures_total',
+    help: 'Times an adapter could not be read into the pool.',
+    labels: [],
+  },
+  adapterSequences: {
+    kind: 'counter',
+    name: 'polylora_adapter_sequences_total',
+    help: 'Sequences that ended, by adapter (or the base model’s name; `mixture` where several are mixed). The fifty most active; the others’ together as `other`.',
+    labels: ['lora_name'],
+  },
+  adapterTokens: {
+    kind: 'counter',
+    name: 'polylora_adapter_generation_tokens_total',
+    help: 'Tokens generated by adapter, as with its sequences.',
+    labels: ['lora_name'],
+  },
+  adapterFirstToken: {
+    kind: 'histogram',
+    name: 'polylora_adapter_first_token_seconds',
+    help: 'From a sequence’s arrival to its first token by adapter, as with its sequences.',
+    labels: ['lora_name'],
+    buckets: FEW_SECONDS,
   },
   batchLines: {
     kind: 'counter',
@@ -487,6 +605,37 @@ export const METRICS = {
     name: 'polylora_http_requests_total',
     help: 'HTTP requests by the pattern of their route (`unmatched` where there is none), method and status.',
     labels: ['route', 'method', 'status'],
+  },
+  httpTime: {
+    kind: 'histogram',
+    name: 'polylora_http_request_seconds',
+    help: 'From an HTTP request’s arrival to its answer’s head, by route: of an answer that is not streamed, the whole.',
+    labels: ['route'],
+    buckets: ROUTE_SECONDS,
+  },
+  errors: {
+    kind: 'counter',
+    name: 'polylora_errors_total',
+    help: 'HTTP requests that were refused or failed, by the error’s code (docs/errors.md). What fails in the middle of a stream is counted too.',
+    labels: ['code'],
+  },
+  diskFree: {
+    kind: 'gauge',
+    name: 'polylora_disk_free_bytes',
+    help: 'What is free where the server keeps things: `models`, `store` (adapters and, with SQLite, the database) and `data` (files, batches, the cache).',
+    labels: ['directory'],
+  },
+  diskSize: {
+    kind: 'gauge',
+    name: 'polylora_disk_size_bytes',
+    help: 'How large the file system is that they are on.',
+    labels: ['directory'],
+  },
+  buildInfo: {
+    kind: 'gauge',
+    name: 'polylora_build_info',
+    help: '1; the labels say which version this is, on which Node, and who computes: `engine` or `upstream`.',
+    labels: ['version', 'node', 'backend'],
   },
 } as const satisfies Record<string, MetricDefinition>;
 

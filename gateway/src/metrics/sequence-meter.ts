@@ -1,26 +1,33 @@
-import type { BackendEvent } from '../backends/backend.ts';
-
-type CounterName = 'promptTokens' | 'generationTokens';
-type HistogramName =
-  | 'firstToken'
-  | 'interToken'
-  | 'perOutputToken'
-  | 'endToEnd'
-  | 'promptLength'
-  | 'generationLength'
-  | 'queueTime';
+import type { BackendEvent, BackendModel } from '../backends/backend.ts';
+import type { AdapterMeter } from './adapter-meter.ts';
+import type { Instruments, Labels } from './instruments.ts';
+import type { TenantMeter } from './tenant-meter.ts';
 
 /** Where a sequence's measurements go. */
-export interface SequenceMetrics {
-  count(name: CounterName, value: number): void;
-  observe(name: HistogramName, value: number): void;
-  countFinished(reason: string): void;
+export interface SequenceMeters {
+  readonly instruments: Instruments;
+  readonly tenants: TenantMeter;
+  readonly adapters: AdapterMeter;
+  /** The labels of all that is about the model, as of now. */
+  readonly model: () => Labels;
+}
+
+/** What is measured. */
+export interface Measured {
+  readonly tenant: string;
+  readonly model: Pick<BackendModel, 'id' | 'mixture'>;
+  /** Whether somebody waits for it: otherwise its latencies say nothing of what users see. */
+  readonly isAwaited: boolean;
+  /** null: there is no trace of it. */
+  readonly traceId: string | null;
 }
 
 /** Measures one sequence by its events. A sequence that ends without one that says how was left by its client. */
 export class SequenceMeter {
-  readonly #metrics: SequenceMetrics;
-  readonly #isAwaited: boolean;
+  readonly #meters: SequenceMeters;
+  readonly #measured: Measured;
+  /** What its model is called in series. */
+  readonly #adapter: string;
   readonly #arrived = performance.now();
   #previous = this.#arrived;
   #first: number | null = null;
@@ -29,10 +36,10 @@ export class SequenceMeter {
   #reason = 'abort';
   #queued = 0;
 
-  /** @param isAwaited whether somebody waits for it: otherwise its latencies say nothing of what users see */
-  constructor(metrics: SequenceMetrics, isAwaited: boolean) {
-    this.#metrics = metrics;
-    this.#isAwaited = isAwaited;
+  constructor(meters: SequenceMeters, measured: Measured) {
+    this.#meters = meters;
+    this.#measured = measured;
+    this.#adapter = meters.adapters.begin(measured.model);
   }
 
   /** @param at when it came; null where it was not told as it happened */
@@ -55,34 +62,53 @@ export class SequenceMeter {
   }
 
   end(): void {
-    const metrics = this.#metrics;
-    metrics.countFinished(this.#reason);
+    const { instruments, tenants, adapters, model } = this.#meters;
+    const { isAwaited, tenant, traceId } = this.#measured;
+    const labels = model();
+    instruments.count('finished', 1, { ...labels, finished_reason: this.#reason });
+    adapters.end(this.#adapter, this.#tokens);
+    if (this.#tokens > 0) tenants.tokens(tenant, 'generation', this.#tokens);
     if (this.#reason !== 'stop' && this.#reason !== 'length') return;
-    metrics.observe('promptLength', this.#promptTokens ?? 0);
-    metrics.observe('generationLength', this.#tokens);
-    if (!this.#isAwaited) return;
-    metrics.observe('endToEnd', (performance.now() - this.#arrived) / 1000);
-    metrics.observe('queueTime', this.#queued);
-    if (this.#first !== null && this.#tokens > 1) {
-      metrics.observe('perOutputToken', (this.#previous - this.#first) / 1000 / (this.#tokens - 1));
-    }
+    instruments.observe('promptLength', this.#promptTokens ?? 0, labels);
+    instruments.observe('generationLength', this.#tokens, labels);
+    if (!isAwaited) return;
+    instruments.observe('endToEnd', (performance.now() - this.#arrived) / 1000, labels, traceId);
+    instruments.observe('queueTime', this.#queued, labels, traceId);
+    if (this.#first === null) return;
+    const waited = (this.#first - this.#arrived) / 1000;
+    const decoded = (this.#previous - this.#first) / 1000;
+    const prefilled = Math.max(0, waited - this.#queued);
+    instruments.observe('prefillTime', prefilled, labels);
+    instruments.observe('decodeTime', decoded, labels);
+    instruments.observe('inferenceTime', prefilled + decoded, labels);
+    if (this.#tokens > 1) instruments.observe('perOutputToken', decoded / (this.#tokens - 1), labels);
   }
 
   #countPrompt(tokens: number): void {
     this.#promptTokens = tokens;
-    this.#metrics.count('promptTokens', tokens);
+    this.#meters.instruments.count('promptTokens', tokens, this.#meters.model());
+    this.#meters.tenants.tokens(this.#measured.tenant, 'prompt', tokens);
   }
 
   #seeTokens(tokens: number, at: number | null): void {
+    const { instruments, model } = this.#meters;
     this.#tokens += tokens;
-    this.#metrics.count('generationTokens', tokens);
+    instruments.count('generationTokens', tokens, model());
     if (at === null) return;
     const seconds = (at - this.#previous) / 1000;
-    if (this.#isAwaited && this.#first === null) this.#metrics.observe('firstToken', seconds);
-    else if (this.#isAwaited) {
-      for (let i = 0; i < tokens; i++) this.#metrics.observe('interToken', seconds / tokens);
+    if (this.#measured.isAwaited) {
+      if (this.#first === null) this.#seeFirst(seconds);
+      else for (let i = 0; i < tokens; i++) instruments.observe('interToken', seconds / tokens, model());
     }
     this.#first ??= at;
     this.#previous = at;
+  }
+
+  #seeFirst(seconds: number): void {
+    const { instruments, tenants, adapters, model } = this.#meters;
+    const { tenant, traceId } = this.#measured;
+    instruments.observe('firstToken', seconds, model(), traceId);
+    tenants.firstToken(tenant, seconds);
+    adapters.firstToken(this.#adapter, seconds);
   }
 }
