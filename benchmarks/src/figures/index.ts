@@ -20,6 +20,7 @@ import { gatewayVsPeers } from './gateway-vs-peers.ts';
 import { grammarCost, grammarMaskTime } from './grammar-cost.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
 import { overload } from './overload.ts';
+import { metricsCost } from './metrics-cost.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
 import { prefixReuse } from './prefix-reuse.ts';
@@ -85,4 +86,5 @@ export const FIGURES: readonly Figure[] = [
   cacheAdaptive,
   cacheIsolation,
   cacheVsGptcache,
+  metricsCost,
 ];

@@ -64,7 +64,7 @@ function documentOf(values: Partial<CacheDocument> & Pick<CacheDocument, 'id'>):
   };
 }
 
-const rendered = async () => (await metrics.render(new StartingBackend())).text;
+const rendered = () => metrics.render(new StartingBackend(), 'text');
 
 describe('a report', () => {
   it('takes out an entry of its tenant, and counts once', async () => {
@@ -175,6 +175,6 @@ it('tells in metrics how it is now', async () => {
 });
 
 it('without a cache there are no gauges of one', async () => {
-  const { text } = await new Metrics(new Registry()).render(new StartingBackend());
+  const text = await new Metrics(new Registry()).render(new StartingBackend(), 'text');
   expect(text).not.toMatch(/^polylora_cache_(?!\w+_total)/m);
 });

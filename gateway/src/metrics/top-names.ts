@@ -61,9 +61,12 @@ export class TopNames {
     return this.#takesPlace(name, reached, now) ? name : OTHER;
   }
 
-  /** What a name is called, without counting it. */
+  /** What a name is called, without counting it; where there is room for its series it has them from now on. */
   peek(name: string): string {
-    return this.#own.has(name) ? name : OTHER;
+    if (this.#own.has(name)) return name;
+    if (this.#own.size >= this.#options.most) return OTHER;
+    this.#own.set(name, 0);
+    return name;
   }
 
   #count(name: string, score: number): number {
