@@ -1,4 +1,3 @@
-import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
@@ -23,7 +22,7 @@ function startingGateway(
   const app = createApp({
     backend: () => backend,
     inFlight,
-    metrics: new Metrics(new Registry()),
+    metrics: new Metrics(),
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,

@@ -7,7 +7,6 @@ import {
   readSecretKey,
 } from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
-import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
 import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
 import { type StoreHost, stagingOf } from './adapters/store-host.ts';
@@ -66,7 +65,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const config = live.current;
   const logger = createLogger(config.logLevel);
   for (const warning of unknownVariables(process.env)) logger.warn(warning);
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   const clock = new SteadyClock();
   const inFlight = new InFlight({
     running: config.maxRunning,

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '@polylora/adapters-store';
-import { Registry } from 'prom-client';
 import { KeyAuthenticator } from '../../gateway/src/access/authenticator.ts';
 import { openStore, type StoreHost, stagingOf } from '../../gateway/src/adapters/store-host.ts';
 import { createApp } from '../../gateway/src/app.ts';
@@ -82,7 +81,7 @@ export async function openApp({
     isReserved: () => false,
     mostUploads: { uploads: 4, bytes: 1 << 20 },
   });
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   const inFlight = new InFlight({ running: 600, queued: 0 });
   const batches = await BatchService.open({
     ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger, clock },

@@ -1,4 +1,3 @@
-import { Registry } from 'prom-client';
 import type { Backend, BackendStats } from '../../../gateway/dist/backends/backend.js';
 import { LIMIT_CODES } from '../../../gateway/dist/metrics/tenant-meter.js';
 import { Metrics } from '../../../gateway/dist/metrics/metrics.js';
@@ -95,7 +94,7 @@ function costOnGateway(rounds: number): Promise<Spread> {
 
 /** A scrape of a server that many tenants with many adapters have used, each of whom has met every limit. */
 async function measureScrape() {
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   metrics.setModel('SmolLM2-135M-Instruct', 64);
   metrics.watchProcess('engine', { models: '/', store: '/', data: '/' });
   const tenants = Array.from({ length: TENANTS }, (_, i) => `tenant-of-customer-${i}`);

@@ -1,4 +1,3 @@
-import { Registry } from 'prom-client';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { BackendEvent } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
@@ -10,7 +9,7 @@ const ASKED = { route: '/v1/chat/completions', method: 'POST', seconds: 0.02 };
 
 let metrics: Metrics;
 beforeEach(() => {
-  metrics = new Metrics(new Registry());
+  metrics = new Metrics();
   metrics.setModel('base', 4);
 });
 

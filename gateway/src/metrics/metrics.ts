@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbedderStats } from '@polylora/engine';
-import { collectDefaultMetrics, type Registry } from 'prom-client';
+import { collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'prom-client';
 import type { Backend, BackendEvent } from '../backends/backend.ts';
 import type { CacheHost } from '../cache/cache-host.ts';
 import { VERSION } from '../version.ts';
@@ -47,9 +47,10 @@ async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> 
   }
 }
 
-/** The gateway's metrics in a registry of the caller's. */
+/** The gateway's metrics. */
 export class Metrics {
-  readonly #registry: Registry;
+  /** It lets exemplars in, whatever is asked for in the end. */
+  readonly #registry = new Registry<OpenMetricsContentType>();
   readonly #instruments: Instruments;
   readonly #engine: EngineMeter;
   readonly #tenants: TenantMeter;
@@ -63,11 +64,11 @@ export class Metrics {
   readonly cache: CacheMeter;
   #cacheHost: CacheHost | null = null;
 
-  constructor(registry: Registry) {
-    this.#registry = registry;
+  constructor() {
     const model = () => this.#model;
     const now = () => performance.now();
-    const instruments = new Instruments(registry, model);
+    this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+    const instruments = new Instruments(this.#registry, model);
     this.#instruments = instruments;
     this.#engine = new EngineMeter(instruments, model);
     this.#tenants = new TenantMeter(instruments, now);
