@@ -4,6 +4,8 @@ import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
+import { LiveMeter } from './live/live-meter.ts';
+import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { operationsOf } from './openapi/document.ts';
@@ -19,9 +21,11 @@ function startingGateway(
   const backend = new StartingBackend(computer);
   const authenticator = new OpenAuthenticator(null);
   const inFlight = new InFlight({ running: 4, queued: 0 });
+  const [meter, clock] = [new LiveMeter(), new SteadyClock()];
   const app = createApp({
     backend: () => backend,
     inFlight,
+    live: { meter, sampler: new LiveSampler({ backend: () => backend, inFlight, meter, clock }) },
     metrics: new Metrics(),
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
@@ -29,7 +33,7 @@ function startingGateway(
     responses: () => null,
     cache: () => null,
     hasCache: false,
-    clock: new SteadyClock(),
+    clock,
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,

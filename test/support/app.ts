@@ -12,6 +12,8 @@ import { WrappedBackend } from '../../gateway/src/backends/wrapped.ts';
 import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
+import { LiveMeter } from '../../gateway/src/live/live-meter.ts';
+import { LiveSampler } from '../../gateway/src/live/live-sampler.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics/metrics.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
@@ -98,8 +100,11 @@ export async function openApp({
     ...{ database, clock, logger },
     limits: { bytesPerTenant: 100_000, seconds: 1000 },
   });
+  const meter = new LiveMeter();
+  const sampler = new LiveSampler({ backend: () => backend, inFlight, meter, clock });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
+    live: { meter, sampler },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
     tenants: () => tenants,
@@ -147,6 +152,7 @@ export async function openApp({
       return { status: response.status, headers: response.headers, json, text };
     },
     async close() {
+      sampler.close();
       responses.close();
       await batches.stop();
       await store.close();

@@ -15,7 +15,7 @@ import { VectorIndex } from '../../../gateway/dist/cache/vector-index/vector-ind
 import { ModelJudge } from '../../../gateway/dist/cache/verification/model-judge.js';
 import { TokenVerifier } from '../../../gateway/dist/cache/verification/token-verifier.js';
 import { createLogger } from '../../../gateway/dist/logging.js';
-import { Metrics } from '../../../gateway/dist/metrics.js';
+import { Metrics } from '../../../gateway/dist/metrics/metrics.js';
 import { SteadyClock } from '../../../gateway/dist/steady-clock.js';
 import { GREEDY } from '../greedy.ts';
 import { ONE_TENANT } from '../local-engine.ts';

@@ -1,6 +1,6 @@
 import type { Backend, BackendStats } from '../../../gateway/dist/backends/backend.js';
-import { LIMIT_CODES } from '../../../gateway/dist/metrics/tenant-meter.js';
 import { Metrics } from '../../../gateway/dist/metrics/metrics.js';
+import { LIMIT_CODES } from '../../../gateway/dist/metrics/tenant-meter.js';
 import { alternate } from '../alternate.ts';
 import { withGatewaySetting } from '../gateway/setting.ts';
 import { startGateway } from '../http/gateway.ts';
@@ -108,7 +108,10 @@ async function measureScrape() {
       const sequence = metrics.sequence({ tenant, model, isAwaited: true, traceId: null });
       sequence.see({ type: 'start', promptTokens: 10, promptText: null }, performance.now());
       sequence.see({ type: 'delta', text: 'a', tokens: 1, logprobs: null }, performance.now());
-      sequence.see({ type: 'finish', reason: 'stop', stopReason: null, usage: USAGE, queuedSeconds: 0 }, null);
+      sequence.see(
+        { type: 'finish', reason: 'stop', stopReason: null, usage: USAGE, queuedSeconds: 0 },
+        null,
+      );
       sequence.end();
     }
     metrics.countSpend(tenant, 0.01);
@@ -138,19 +141,46 @@ const USAGE = { promptTokens: 10, completionTokens: 1, cachedPromptTokens: 0 };
 function statsOf(tenants: readonly string[]): Partial<BackendStats> {
   const buckets = Array.from({ length: 12 }, (_, i) => ({ le: 2 ** i, count: i * 100 }));
   const distribution = { count: 1_200, sum: 1e5, buckets };
-  const times = { count: 1_200, seconds: 10, buckets: buckets.map(({ le, count }) => ({ seconds: le, count })) };
+  const times = {
+    count: 1_200,
+    seconds: 10,
+    buckets: buckets.map(({ le, count }) => ({ seconds: le, count })),
+  };
   const adapters = tenants.flatMap((tenant) => Array.from({ length: 4 }, (_, i) => `${tenant}/adapter-${i}`));
   return {
-    ...{ running: 64, waiting: 436, pagesTotal: 10_000, pagesKv: 4_000, pagesPrefix: 3_000, pagesAdapter: 2_000 },
-    ...{ residentAdapters: adapters, runningAdapters: adapters.slice(0, 64), waitingAdapters: adapters.slice(64, 500) },
-    ...{ stepsTotal: 1, stepSecondsTotal: 1, operatorSecondsTotal: 1, promptTokensTotal: 1, generationTokensTotal: 1 },
-    ...{ draftedTokensTotal: 1, acceptedTokensTotal: 1, preemptionsTotal: 1, adapterLoadsTotal: 1, restartsTotal: 0 },
+    ...{
+      running: 64,
+      waiting: 436,
+      pagesTotal: 10_000,
+      pagesKv: 4_000,
+      pagesPrefix: 3_000,
+      pagesAdapter: 2_000,
+    },
+    ...{
+      residentAdapters: adapters,
+      runningAdapters: adapters.slice(0, 64),
+      waitingAdapters: adapters.slice(64, 500),
+    },
+    ...{
+      stepsTotal: 1,
+      stepSecondsTotal: 1,
+      operatorSecondsTotal: 1,
+      promptTokensTotal: 1,
+      generationTokensTotal: 1,
+    },
+    ...{
+      draftedTokensTotal: 1,
+      acceptedTokensTotal: 1,
+      preemptionsTotal: 1,
+      adapterLoadsTotal: 1,
+      restartsTotal: 0,
+    },
     ...{ adapterEvictionsTotal: { kv: 1, adapter: 1, removed: 1, failed: 1 }, prefixEvictionsTotal: 1 },
     ...{ prefixQueriesTotal: 1, prefixHitsTotal: 1, grammarsCached: 1, grammarBytes: 1, grammarHitsTotal: 1 },
     ...{ grammarCompilations: times, masks: times, maskWaitSecondsTotal: 1, adapterLoads: times },
     ...{ stepTokens: distribution, stepSequences: distribution, stepAdapters: distribution },
     stepSecondsByKernel: { attention: 1, linear: 1, graph: 1 } as never,
     adapterLoadFailuresTotal: 0,
-    tenants: tenants.map((tenant, i) => ({ tenant, weight: 1, counter: i, live: i % 7 })),
+    tenants: tenants.map((tenant, i) => ({ tenant, weight: 1, counter: i, live: i % 7, running: i % 2 })),
   };
 }

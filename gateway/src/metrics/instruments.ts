@@ -1,4 +1,11 @@
-import { Counter, Gauge, Histogram, type Metric, type OpenMetricsContentType, type Registry } from 'prom-client';
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  type Metric,
+  type OpenMetricsContentType,
+  type Registry,
+} from 'prom-client';
 import { METRICS, type MetricKey } from './definitions.ts';
 import { type ExpositionFormat, expose, type Family } from './exposition.ts';
 import { type Distribution, FollowedHistogram } from './followed-histogram.ts';

@@ -26,7 +26,13 @@ const FINISH: BackendEvent = {
 
 /** A sequence of three tokens. */
 function run(fields: Partial<Measured> = {}): void {
-  const sequence = metrics.sequence({ tenant: 'acme', model: MODEL, isAwaited: true, traceId: null, ...fields });
+  const sequence = metrics.sequence({
+    tenant: 'acme',
+    model: MODEL,
+    isAwaited: true,
+    traceId: null,
+    ...fields,
+  });
   sequence.see({ type: 'start', promptTokens: 7, promptText: null }, performance.now());
   sequence.see(delta(1), performance.now());
   sequence.see(delta(2), performance.now());
@@ -61,7 +67,8 @@ describe('metrics', () => {
   });
 
   it('have a mixture under one name, whatever is in it', async () => {
-    for (const weight of [0.1, 0.2]) run({ model: { id: `${weight}*a`, mixture: [{ digest: 'a', weight }] } });
+    for (const weight of [0.1, 0.2])
+      run({ model: { id: `${weight}*a`, mixture: [{ digest: 'a', weight }] } });
     expect(await lines('polylora_adapter_sequences_total')).toEqual([
       'polylora_adapter_sequences_total{lora_name="mixture"} 2',
     ]);
@@ -89,7 +96,13 @@ describe('metrics', () => {
     const outcome = (name: string, count: number) =>
       `polylora_tenant_requests_total{tenant="acme",outcome="${name}"} ${count}`;
     expect(await lines('polylora_tenant_requests_total')).toEqual([
-      ...[outcome('ok', 1), outcome('refused', 1), outcome('limited', 2), outcome('left', 1), outcome('failed', 1)],
+      ...[
+        outcome('ok', 1),
+        outcome('refused', 1),
+        outcome('limited', 2),
+        outcome('left', 1),
+        outcome('failed', 1),
+      ],
     ]);
     expect(await lines('polylora_tenant_limited_total')).toEqual([
       'polylora_tenant_limited_total{tenant="acme",code="rate_limit_exceeded"} 1',
