@@ -16,6 +16,13 @@ import { type BudgetShares, TenantMeter } from './tenant-meter.ts';
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
+/** Sums of what is told by type as well, which are called as if they were counters. */
+const MISNAMED = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+] as const;
+
 /** How long a scrape waits for the backend: monitoring must not go blind with it. */
 const STATS_MILLISECONDS = 1_000;
 
@@ -93,6 +100,7 @@ export class Metrics {
   /** What is told of the process, which there is one of. @param directories where it keeps things, by what they are called in series */
   watchProcess(backend: Backend['computer'], directories: Readonly<Record<string, string>>): void {
     collectDefaultMetrics({ register: this.#registry });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
     this.#directories = directories;
     this.#instruments.set('buildInfo', 1, { version: VERSION, node: process.version, backend });
   }
