@@ -29,7 +29,6 @@ interface Running {
   end(): Promise<void>;
 }
 
-
 /** Starts a request, and resolves once it has had its first token. */
 async function begin(id: string, request: Ask): Promise<Running> {
   const leave = new AbortController();
@@ -120,7 +119,8 @@ describe('the page map', () => {
       scheduling: { tenant: 'acme' },
     });
     const shared = await look();
-    const both = (owner: PageOwner) => owner.kind === 'kv' && owner.request === 'of-acme' && owner.users === 2;
+    const both = (owner: PageOwner) =>
+      owner.kind === 'kv' && owner.request === 'of-acme' && owner.users === 2;
     expect(pagesOf(shared, both)).toBeGreaterThanOrEqual(4);
     expect(shared.owners).toContainEqual({ kind: 'adapter', digest, pinned: false, users: 2 });
 
