@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { Dashboard } from './dashboard/dashboard.ts';
 import { ApiError } from './errors.ts';
+import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger } from './logging.ts';
 import { Metrics } from './metrics.ts';
@@ -29,12 +31,15 @@ function startingGateway(
     allowPriority: false,
     responses: () => null,
     cache: () => null,
-    hasCache: false,
+    cacheMode: 'off',
     clock: new SteadyClock(),
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
+    sessions: () => null,
+    proxies: new Proxies([]),
+    dashboard: new Dashboard('/nonexistent'),
     tenants: () => null,
     database: () => null,
     checksKeys: false,
