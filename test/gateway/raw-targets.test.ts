@@ -101,7 +101,6 @@ const TARGETS = [
   '/admin%2fsession',
   '//admin/session',
   '//admin/assets/x',
-  '/admin/adapters//../v1/tenants',
   '//key/list',
   '/KEY/list',
   '//metrics',
