@@ -250,7 +250,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     if (config.cache !== 'off') {
       const embedder = encoder?.embedder ?? null;
       const opening = await openCache({
-        ...{ live, embedder, dataDirectory, clock, logger },
+        ...{ live, embedder, dataDirectory, database, clock, logger },
         metrics: metrics.cache,
         backend: () => backend,
       });
