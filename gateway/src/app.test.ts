@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { Dashboard } from './dashboard/dashboard.ts';
 import { ApiError } from './errors.ts';
+import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
 import { LiveMeter } from './live/live-meter.ts';
 import { LiveSampler } from './live/live-sampler.ts';
@@ -32,12 +34,15 @@ function startingGateway(
     allowPriority: false,
     responses: () => null,
     cache: () => null,
-    hasCache: false,
+    cacheMode: 'off',
     clock,
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
+    sessions: () => null,
+    proxies: new Proxies([]),
+    dashboard: new Dashboard('/nonexistent'),
     tenants: () => null,
     database: () => null,
     checksKeys: false,

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { TrieRouter } from 'hono/router/trie-router';
 import { administratorsOnly, authenticate, operatorsOnly } from './access/authenticate.ts';
+import { DASHBOARD, PAGE, SESSION_PATH } from './dashboard/paths.ts';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
@@ -18,11 +19,13 @@ import { asksAboutItself, litellmKeys } from './routes/admin/litellm.ts';
 import { adminLive } from './routes/admin/live.ts';
 import { adminPool } from './routes/admin/pool.ts';
 import { adminPrices } from './routes/admin/prices.ts';
+import { beginSessionRoute, endSessionRoute, sessionRoute } from './routes/admin/session.ts';
 import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { reportAnswerRoute } from './routes/cache.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
+import { dashboardAssetRoute, dashboardRoute } from './routes/dashboard.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { docsFileRoute, docsRoute, openApiRoute } from './routes/docs.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
@@ -54,7 +57,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.use('*', requestContext(deps.logger, deps.metrics, deps.live.meter));
 
   if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));
-  app.use('*', authenticate(deps.authenticator));
+  app.use('*', authenticate(deps));
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
@@ -84,6 +87,15 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
+  // Before what asks for an administrator's key.
+  const page = dashboardRoute(deps.dashboard);
+  for (const path of [DASHBOARD, `${DASHBOARD}/:page{${PAGE}}`]) app.get(path, page).all(notAllowed('GET'));
+  app.get(`${DASHBOARD}/assets/:file`, dashboardAssetRoute(deps.dashboard)).all(notAllowed('GET'));
+  app
+    .get(SESSION_PATH, sessionRoute(deps))
+    .post(beginSessionRoute(deps))
+    .delete(endSessionRoute(deps))
+    .all(notAllowed('DELETE, GET, POST'));
   const administrators = administratorsOnly(deps.authenticator);
   app.use('/admin/*', administrators);
   app.use('/key/*', (c, next) => (asksAboutItself(c) ? next() : administrators(c, next)));

@@ -9,6 +9,7 @@ import {
 import { parseSecretKey } from '@polylora/adapters-store/options';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
 import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
+import { Sessions } from './access/sessions.ts';
 import { type StoreHost, stagingOf } from './adapters/store-host.ts';
 import { UNLIMITED } from './admission/admission.ts';
 import { createApp } from './app.ts';
@@ -22,8 +23,10 @@ import { BatchHost } from './batches/batch-host.ts';
 import type { CacheHost } from './cache/cache-host.ts';
 import type { LiveConfig, Reload } from './config/live-config.ts';
 import { unknownVariables } from './config/load.ts';
-import type { Config } from './config/schema.ts';
+import { addressesOf, type Config } from './config/schema.ts';
+import { Dashboard } from './dashboard/dashboard.ts';
 import { ApiError } from './errors.ts';
+import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
 import { LiveMeter } from './live/live-meter.ts';
 import { LiveSampler } from './live/live-sampler.ts';
@@ -91,6 +94,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   // Where keys are not checked there is nothing to wait for.
   let authenticator: Authenticator | null =
     config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
+  let sessions = null as Sessions | null;
   let tenants = null as TenantsHost | null;
   let metadata = null as Database | null;
   let responses = null as ResponseStore | null;
@@ -149,7 +153,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
     responses: () => responses,
     cache: () => cache,
-    hasCache: config.cache !== 'off',
+    cacheMode: config.cache,
     clock,
     batches: () => batches.service,
     get fileLimitBytes() {
@@ -159,6 +163,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
+    sessions: () => sessions,
+    proxies: new Proxies(addressesOf(config.trustedProxies)),
+    dashboard: new Dashboard(),
     tenants: () => tenants,
     database: () => metadata,
     checksKeys: config.auth === 'keys',
@@ -196,6 +203,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const encoder = createEncoder(config, logger, say);
   try {
     if (encoder !== null) opened.push(() => encoder.embedder.close());
+    // Without a key there is nobody who could sign in.
+    if (config.auth === 'keys' || config.operatorKey !== null)
+      sessions = new Sessions(await secretKey(), () => clock.now());
     if (config.embeddingStart === 'start') await encoder?.embedder.load();
     const database = await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
     opened.push(() => database.destroy());
@@ -250,7 +260,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     if (config.cache !== 'off') {
       const embedder = encoder?.embedder ?? null;
       const opening = await openCache({
-        ...{ live, embedder, dataDirectory, clock, logger },
+        ...{ live, embedder, dataDirectory, database, clock, logger },
         metrics: metrics.cache,
         backend: () => backend,
       });

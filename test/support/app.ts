@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '@polylora/adapters-store';
 import { KeyAuthenticator } from '../../gateway/src/access/authenticator.ts';
+import { Sessions } from '../../gateway/src/access/sessions.ts';
 import { openStore, type StoreHost, stagingOf } from '../../gateway/src/adapters/store-host.ts';
 import { createApp } from '../../gateway/src/app.ts';
 import type { Backend } from '../../gateway/src/backends/backend.ts';
@@ -11,6 +12,8 @@ import { StartingBackend } from '../../gateway/src/backends/starting.ts';
 import { WrappedBackend } from '../../gateway/src/backends/wrapped.ts';
 import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
+import { Dashboard } from '../../gateway/src/dashboard/dashboard.ts';
+import { Proxies } from '../../gateway/src/http/proxies.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { LiveMeter } from '../../gateway/src/live/live-meter.ts';
 import { LiveSampler } from '../../gateway/src/live/live-sampler.ts';
@@ -46,6 +49,14 @@ export interface TestAppOptions {
   readonly corsOrigins?: readonly string[];
   readonly clock?: SteadyClock;
   readonly cache?: CacheHost;
+  /** The configuration's. */
+  readonly operatorKey?: string;
+  readonly secret?: Buffer;
+  /** One that another gateway may have, too. Without it one of its own. */
+  readonly databaseFile?: string;
+  /** Where the dashboard is built. Without it it is not. */
+  readonly dashboardDirectory?: string;
+  readonly trustedProxies?: readonly string[];
 }
 
 /** Takes no requests, and knows that there are no models: for what is asked beside them. */
@@ -65,11 +76,17 @@ export async function openApp({
   corsOrigins = [],
   clock = new SteadyClock(),
   cache,
+  operatorKey = OPERATOR_KEY,
+  secret = Buffer.alloc(32, 9),
+  databaseFile,
+  dashboardDirectory,
+  trustedProxies = [],
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
-  const database = await openDatabase(join(folder, 'polylora.db'));
-  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), clock, logger });
-  const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, OPERATOR_KEY);
+  const database = await openDatabase(databaseFile ?? join(folder, 'polylora.db'));
+  const tenants = await openTenants({ database, secret, clock, logger });
+  const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, operatorKey);
+  const sessions = new Sessions(secret, () => clock.now());
   const limits = { maxBytes: 1 << 20, maxRank: 8 };
   const store = await openStore({
     ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, clock, logger },
@@ -78,7 +95,7 @@ export async function openApp({
       hubUrl: 'https://hub.invalid',
       hosts: ['hub.invalid'],
       hubToken: () => null,
-      secretKey: async () => Buffer.alloc(32, 9),
+      secretKey: async () => secret,
     },
     isReserved: () => false,
     mostUploads: { uploads: 4, bytes: 1 << 20 },
@@ -107,6 +124,9 @@ export async function openApp({
     live: { meter, sampler },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
+    sessions: () => sessions,
+    proxies: new Proxies(trustedProxies),
+    dashboard: new Dashboard(dashboardDirectory ?? join(folder, 'dashboard')),
     tenants: () => tenants,
     database: () => database,
     checksKeys: true,
@@ -116,7 +136,7 @@ export async function openApp({
     batches: () => batches,
     responses: () => responses,
     cache: () => cache ?? null,
-    hasCache: cache !== undefined,
+    cacheMode: cache === undefined ? 'off' : cache.isSemantic ? 'semantic' : 'exact',
     clock,
     adminAdapters: {
       store: () => store.store,

@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Database, openDatabase } from '@polylora/adapters-store';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
@@ -10,6 +14,7 @@ import { Metrics } from '../metrics/metrics.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { SteadyClock } from '../steady-clock.ts';
 import { CacheHost, type CacheSettings } from './cache-host.ts';
+import { StoredCategories } from './categories/stored-categories.ts';
 import { type DocumentStore, StoreUnavailable } from './documents/document-store.ts';
 import { openDocuments } from './documents/open.ts';
 import type { CacheDocument } from './entry.ts';
@@ -17,11 +22,15 @@ import type { CacheDocument } from './entry.ts';
 let store: CacheStore;
 let metrics: Metrics;
 let host: CacheHost;
+let folder: string;
+let database: Database;
 let cacheCategories: CacheSettings['cacheCategories'];
 let categories: Pick<CacheSettings, 'cacheModelCategories' | 'cacheRouteCategories'>;
 
 beforeEach(async () => {
   store = await openCacheStore();
+  folder = await mkdtemp(join(tmpdir(), 'polylora-host-'));
+  database = await openDatabase(join(folder, 'polylora.db'));
   metrics = new Metrics();
   categories = { cacheModelCategories: {}, cacheRouteCategories: {} };
   cacheCategories = {};
@@ -35,17 +44,20 @@ beforeEach(async () => {
 afterEach(async () => {
   await host.close();
   await store.close();
+  await database.destroy();
+  await rm(folder, { recursive: true });
 });
 
-function open(documents: DocumentStore = store.documents): Promise<CacheHost> {
+async function open(documents: DocumentStore = store.documents): Promise<CacheHost> {
   return CacheHost.open({
+    stored: await StoredCategories.open({ database, now: Date.now, logger: pino({ level: 'silent' }) }),
     ...{ documents, embedder: null, verifier: null, exactBytes: 1 << 20, lookupMilliseconds: 100 },
     createIndex: () => {
       throw new Error('nothing similar is looked for');
     },
     server: 'test',
     backend: () => new StartingBackend(),
-    settings: () => ({ cacheCategories, ...categories, cacheTargetQueueMs: 500 }),
+    settings: () => ({ cacheCategories, ...categories, cacheTargetQueueMs: 500, logPrompts: 'no' }),
     clock: new SteadyClock(),
     metrics: metrics.cache,
     logger: pino({ level: 'silent' }),

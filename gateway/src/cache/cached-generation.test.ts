@@ -13,7 +13,7 @@ import type { Client } from '../http/client.ts';
 import { InFlight } from '../in-flight.ts';
 import { Metrics } from '../metrics/metrics.ts';
 import { AnswerCache } from './answer-cache.ts';
-import { type CachedAnswer, CachedGeneration } from './cached-generation.ts';
+import { type CachedAnswer, CachedGeneration, type GivenAnswer } from './cached-generation.ts';
 import { CategoryTable } from './categories/category-table.ts';
 import { readControls } from './controls.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
@@ -60,6 +60,8 @@ let metrics: Metrics;
 let now: number;
 /** Requests of which the load controller was told. */
 let sent: number;
+/** Answers that were given again. */
+let hits: GivenAnswer[];
 /** Whether whoever asks may go on doing so. */
 let isWelcome: boolean;
 
@@ -70,6 +72,7 @@ beforeEach(async () => {
   metrics = new Metrics();
   now = 1_000_000;
   sent = 0;
+  hits = [];
   ({ cache, generation } = open());
 });
 
@@ -98,6 +101,7 @@ function open(embedder: QuestionEmbedder | null = null) {
   const made = new CachedGeneration({
     ...{ cache: answers, server: 'test', metrics: metrics.cache, logger },
     onSimilar: () => {},
+    onHit: (given) => void hits.push(given),
     onSent: () => {
       sent += 1;
       return { begun: () => {}, ended: () => {}, failed: () => {} };
@@ -153,6 +157,7 @@ async function ask(
     controls: readControls({ cache: cacheFields }, () => undefined),
     isSeeded: false,
     isStreamed: true,
+    requestId: `req_${requests}`,
     isStillWelcome: async () => isWelcome,
   });
   let text = '';

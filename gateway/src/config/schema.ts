@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { categoryName, categorySchema } from '../cache/categories/category-schema.ts';
 import { DEFAULT_CATEGORIES } from '../cache/categories/defaults.ts';
 import { CACHED_ROUTES } from '../cache/controls.ts';
+import { Proxies } from '../http/proxies.ts';
 import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
 
 /** An option that may be left unset and then is null. */
@@ -23,6 +24,11 @@ export function hostsOf(value: string): string[] {
   return value.split(',');
 }
 
+/** Addresses as they are written in one option; none where it is unset. */
+export function addressesOf(value: string | null): string[] {
+  return value === null ? [] : value.split(',').map((address) => address.trim());
+}
+
 /** A URL with the protocol of the example, or its secure variant. */
 function url(example: string) {
   const protocol = example.startsWith('http') ? /^https?$/ : /^rediss?$/;
@@ -38,6 +44,15 @@ const HUB = 'https://huggingface.co';
 function isAllowlist(value: string): boolean {
   try {
     new Allowlist(hostsOf(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function areAddresses(value: string): boolean {
+  try {
+    new Proxies(addressesOf(value));
     return true;
   } catch {
     return false;
@@ -301,6 +316,14 @@ export const configSchema = z
         'Expected origins such as https://app.example, parted by commas',
       ),
     ).describe('Origins whose pages may ask from a browser, parted by commas (unset: none)'),
+    trustedProxies: unset(
+      text.refine(
+        areAddresses,
+        'Expected addresses or networks such as 10.0.0.1 and 10.0.0.0/8, parted by commas',
+      ),
+    ).describe(
+      'Addresses of proxies before the server, parted by commas, whose x-forwarded-for and x-forwarded-proto are believed (unset: nobody is)',
+    ),
     logPrompts: z
       .enum(['yes', 'no'])
       .default('no')

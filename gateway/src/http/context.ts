@@ -39,6 +39,8 @@ export interface GatewayEnv {
     headers: Record<string, string> | null;
     log: RequestLog;
     access: Access;
+    /** Whether it came with a session in the place of a key: it is an administrator's then. */
+    hasSession?: true;
     /** Tells when what was used is known, which a stream does in the end. */
     ending?: Ending;
   };
@@ -164,7 +166,8 @@ function setHeaders(c: Context<GatewayEnv>, headers: Readonly<Record<string, str
 
 /** The pattern of the route that answered: the last that is not for all paths. */
 function routePattern(routes: readonly { readonly path: string }[]): string {
-  return routes.findLast(({ path }) => !path.endsWith('*'))?.path ?? 'unmatched';
+  const { path = 'unmatched' } = routes.findLast(({ path }) => !path.endsWith('*')) ?? {};
+  return path.startsWith('/admin/') ? path.replace(/\{[^}]*\}$/, '') : path;
 }
 
 /** Of a client's mistake the code alone is logged: its message may quote the request. */

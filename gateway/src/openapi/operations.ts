@@ -13,6 +13,7 @@ import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
 import { CACHE_OPERATIONS } from './cache-operations.ts';
 import { LIVE_OPERATIONS } from './live-operations.ts';
+import { DASHBOARD_OPERATIONS } from './dashboard-operations.ts';
 import type { Operation } from './operation.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
@@ -313,4 +314,5 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   ...TENANT_OPERATIONS,
   ...CACHE_OPERATIONS,
   ...LIVE_OPERATIONS,
+  ...DASHBOARD_OPERATIONS,
 };

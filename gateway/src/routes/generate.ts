@@ -56,6 +56,7 @@ export function generateRoute(
       controls: cache.controls(body, model, route, (name) => c.req.header(name)),
       isSeeded: body.seed != null,
       isStreamed: chunks !== null,
+      requestId: c.get('requestId'),
       isStillWelcome: () => isStillWelcome(principal, deps),
     });
     c.get('log').cache = answer.origin;
