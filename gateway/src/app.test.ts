@@ -9,6 +9,7 @@ import { createLogger } from './logging.ts';
 import { Metrics } from './metrics.ts';
 import { operationsOf } from './openapi/document.ts';
 import { OPERATIONS } from './openapi/operations.ts';
+import { RecentRequests } from './requests/recent-requests.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { SteadyClock } from './steady-clock.ts';
 
@@ -24,6 +25,8 @@ function startingGateway(
     backend: () => backend,
     inFlight,
     metrics: new Metrics(new Registry()),
+    requests: new RecentRequests(),
+    tracing: null,
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,

@@ -14,6 +14,7 @@ import { adminImports } from './routes/admin/imports.ts';
 import { adminKeys } from './routes/admin/keys.ts';
 import { asksAboutItself, litellmKeys } from './routes/admin/litellm.ts';
 import { adminPrices } from './routes/admin/prices.ts';
+import { adminRequests } from './routes/admin/requests.ts';
 import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { reportAnswerRoute } from './routes/cache.ts';
@@ -47,7 +48,7 @@ const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>({ router: new RememberingRouter(new TrieRouter()) });
-  app.use('*', requestContext(deps.logger, deps.metrics));
+  app.use('*', requestContext(deps));
 
   if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));
   app.use('*', authenticate(deps.authenticator));
@@ -89,6 +90,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/admin/v1/audit', adminAudit(deps.database));
   app.route('/admin/v1/prices', adminPrices(deps));
   app.route('/admin/v1/cache', adminCache(deps));
+  app.route('/admin/v1/requests', adminRequests(deps));
   app.route('/admin/v1/tenants', adminTenants(deps));
   app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));

@@ -10,6 +10,7 @@ import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
 import type { Metrics } from './metrics.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
+import type { RequestRecord } from './requests/request-record.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
 export interface ChoiceEvent {
@@ -37,6 +38,8 @@ export interface GenerationOptions {
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
+  /** Of the request over HTTP that it is for; null or absent: there is none. */
+  readonly record?: RequestRecord | null;
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
@@ -122,17 +125,21 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, metrics } = options;
+  const { backend, model, metrics, record = null } = options;
   const { requests, cancellation, meter, end, close } = await admit(options);
   const merged = mergeChoices(
-    requests.map((request, choice) =>
+    sent(options, requests).map((request, choice) =>
       metrics.observe(
         backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
         isAwaited(request),
+        record?.traceId,
       ),
     ),
     cancellation,
-    (choice, event) => meter.take(choice, event),
+    (choice, event) => {
+      meter.take(choice, event);
+      record?.timeline.take(event);
+    },
   );
   try {
     const first = await untilOutput(merged, requests.length);
@@ -149,7 +156,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
  * @throws ApiError when one fails; the others are then aborted
  */
 export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
-  const { backend, model, metrics } = options;
+  const { backend, model, metrics, record = null } = options;
   const { answer } = backend;
   const events: ChoiceEvent[] = [];
   if (answer === null) {
@@ -163,7 +170,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   }
   const { requests, cancellation, meter, end, leave } = await admit(options);
   const ask = async (request: BackendRequest, choice: number) => {
-    const sequence = metrics.sequence(isAwaited(request));
+    const sequence = metrics.sequence(isAwaited(request), record?.traceId);
     try {
       const whole = await answer.call(backend, model, request, cancellation, (computed) =>
         meter.begin(choice, computed),
@@ -172,6 +179,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
         // When its tokens came is not known.
         sequence.see(event, null);
         meter.take(choice, event);
+        record?.timeline.take(event, true);
       }
       cancellation.throwIfCancelled();
       return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
@@ -179,7 +187,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
       sequence.end();
     }
   };
-  const answers = requests.map(ask);
+  const answers = sent(options, requests).map(ask);
   try {
     return (await Promise.all(answers)).flat();
   } catch (error) {
@@ -190,6 +198,15 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   } finally {
     end();
   }
+}
+
+/** Takes down that the requests are handed over, with what another server is told of their trace. */
+function sent(
+  { backend, record = null }: GenerationOptions,
+  requests: readonly BackendRequest[],
+): readonly BackendRequest[] {
+  const traceHeaders = record?.send(backend.computer) ?? null;
+  return traceHeaders === null ? requests : requests.map((request) => ({ ...request, traceHeaders }));
 }
 
 function isAwaited({ scheduling }: BackendRequest): boolean {

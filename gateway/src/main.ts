@@ -28,6 +28,7 @@ import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics.ts';
+import { RecentRequests } from './requests/recent-requests.ts';
 import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { openCache } from './start/answer-cache.ts';
@@ -35,6 +36,7 @@ import { startEmbedded } from './start/embedded.ts';
 import { createEncoder } from './start/encoder.ts';
 import { SteadyClock } from './steady-clock.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
+import type { Tracing } from './tracing/tracing.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
@@ -67,6 +69,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   for (const warning of unknownVariables(process.env)) logger.warn(warning);
   const metrics = new Metrics(new Registry());
   const clock = new SteadyClock();
+  const requests = new RecentRequests();
+  const tracing = await tracingOf(config, logger);
   const inFlight = new InFlight({
     running: config.maxRunning,
     get queued() {
@@ -134,6 +138,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     backend: () => backend,
     inFlight,
     metrics,
+    requests,
+    tracing,
     logger,
     get requestBodyLimitBytes() {
       return live.current.requestBodyLimitBytes;
@@ -186,6 +192,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const closeAll = async () => {
     await batches.stop();
     for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
+    await tracing?.close();
   };
   const encoder = createEncoder(config, logger, say);
   try {
@@ -273,6 +280,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const stop = async () => {
     logger.info('stopping');
     live.close();
+    requests.close();
     const { drainSeconds } = live.current;
     const deadline = performance.now() + drainSeconds * 1000;
     // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
@@ -285,6 +293,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** What makes traces, where the configuration wants them: else nothing of it is even loaded. */
+async function tracingOf(config: Config, logger: Logger): Promise<Tracing | null> {
+  const { tracesEndpoint: endpoint, tracesHeaders: headers, tracesSampleRatio: ratio, upstream } = config;
+  if (endpoint === null) return null;
+  const { openOtlpTracing } = await import('./tracing/otlp.ts');
+  return openOtlpTracing({ endpoint, headers, ratio, upstream, logger });
 }
 
 /** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */

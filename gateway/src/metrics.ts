@@ -137,9 +137,14 @@ export class Metrics {
    * Passes a sequence's events on and measures them; leaving early counts as an abort.
    * @param isAwaited whether somebody waits for it: offline work is counted, and left out of all latencies, which would
    *   otherwise say nothing of what users see
+   * @param traceId of the request's trace, where that is sampled; null else
    */
-  async *observe(events: AsyncIterable<BackendEvent>, isAwaited = true): AsyncGenerator<BackendEvent> {
-    const sequence = this.sequence(isAwaited);
+  async *observe(
+    events: AsyncIterable<BackendEvent>,
+    isAwaited = true,
+    traceId: string | null = null,
+  ): AsyncGenerator<BackendEvent> {
+    const sequence = this.sequence(isAwaited, traceId);
     try {
       for await (const event of events) {
         sequence.see(event, performance.now());
@@ -151,8 +156,8 @@ export class Metrics {
   }
 
   /** What measures a sequence from now on, for one who tells it of its events. */
-  sequence(isAwaited = true): SequenceMeter {
-    return new SequenceMeter(this.#sequences, isAwaited);
+  sequence(isAwaited = true, traceId: string | null = null): SequenceMeter {
+    return new SequenceMeter(this.#sequences, isAwaited, traceId);
   }
 
   /** Everything in Prometheus' text format, with the backend's state as of now. */

@@ -13,7 +13,8 @@ type HistogramName =
 /** Where a sequence's measurements go. */
 export interface SequenceMetrics {
   count(name: CounterName, value: number): void;
-  observe(name: HistogramName, value: number): void;
+  /** @param traceId of the request's trace, where that is sampled; null else */
+  observe(name: HistogramName, value: number, traceId: string | null): void;
   countFinished(reason: string): void;
 }
 
@@ -21,6 +22,7 @@ export interface SequenceMetrics {
 export class SequenceMeter {
   readonly #metrics: SequenceMetrics;
   readonly #isAwaited: boolean;
+  readonly #traceId: string | null;
   readonly #arrived = performance.now();
   #previous = this.#arrived;
   #first: number | null = null;
@@ -29,10 +31,14 @@ export class SequenceMeter {
   #reason = 'abort';
   #queued = 0;
 
-  /** @param isAwaited whether somebody waits for it: otherwise its latencies say nothing of what users see */
-  constructor(metrics: SequenceMetrics, isAwaited: boolean) {
+  /**
+   * @param isAwaited whether somebody waits for it: otherwise its latencies say nothing of what users see
+   * @param traceId of the request's trace, where that is sampled; null else
+   */
+  constructor(metrics: SequenceMetrics, isAwaited: boolean, traceId: string | null = null) {
     this.#metrics = metrics;
     this.#isAwaited = isAwaited;
+    this.#traceId = traceId;
   }
 
   /** @param at when it came; null where it was not told as it happened */
@@ -55,17 +61,20 @@ export class SequenceMeter {
   }
 
   end(): void {
-    const metrics = this.#metrics;
-    metrics.countFinished(this.#reason);
+    this.#metrics.countFinished(this.#reason);
     if (this.#reason !== 'stop' && this.#reason !== 'length') return;
-    metrics.observe('promptLength', this.#promptTokens ?? 0);
-    metrics.observe('generationLength', this.#tokens);
+    this.#observe('promptLength', this.#promptTokens ?? 0);
+    this.#observe('generationLength', this.#tokens);
     if (!this.#isAwaited) return;
-    metrics.observe('endToEnd', (performance.now() - this.#arrived) / 1000);
-    metrics.observe('queueTime', this.#queued);
+    this.#observe('endToEnd', (performance.now() - this.#arrived) / 1000);
+    this.#observe('queueTime', this.#queued);
     if (this.#first !== null && this.#tokens > 1) {
-      metrics.observe('perOutputToken', (this.#previous - this.#first) / 1000 / (this.#tokens - 1));
+      this.#observe('perOutputToken', (this.#previous - this.#first) / 1000 / (this.#tokens - 1));
     }
+  }
+
+  #observe(name: HistogramName, value: number): void {
+    this.#metrics.observe(name, value, this.#traceId);
   }
 
   #countPrompt(tokens: number): void {
@@ -78,9 +87,9 @@ export class SequenceMeter {
     this.#metrics.count('generationTokens', tokens);
     if (at === null) return;
     const seconds = (at - this.#previous) / 1000;
-    if (this.#isAwaited && this.#first === null) this.#metrics.observe('firstToken', seconds);
+    if (this.#isAwaited && this.#first === null) this.#observe('firstToken', seconds);
     else if (this.#isAwaited) {
-      for (let i = 0; i < tokens; i++) this.#metrics.observe('interToken', seconds / tokens);
+      for (let i = 0; i < tokens; i++) this.#observe('interToken', seconds / tokens);
     }
     this.#first ??= at;
     this.#previous = at;

@@ -15,9 +15,11 @@ import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics.ts';
+import { RecentRequests } from '../../gateway/src/requests/recent-requests.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
 import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
+import type { Tracing } from '../../gateway/src/tracing/tracing.ts';
 import { OPERATOR_KEY } from './operator-key.ts';
 import { SHAPE } from './store-model.ts';
 
@@ -45,6 +47,9 @@ export interface TestAppOptions {
   readonly corsOrigins?: readonly string[];
   readonly clock?: SteadyClock;
   readonly cache?: CacheHost;
+  readonly requests?: RecentRequests;
+  readonly tracing?: Tracing | null;
+  readonly logPrompts?: boolean;
 }
 
 /** Takes no requests, and knows that there are no models: for what is asked beside them. */
@@ -64,6 +69,9 @@ export async function openApp({
   corsOrigins = [],
   clock = new SteadyClock(),
   cache,
+  requests = new RecentRequests(),
+  tracing = null,
+  logPrompts = false,
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(join(folder, 'polylora.db'));
@@ -101,13 +109,13 @@ export async function openApp({
   });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
+    ...{ requests, tracing, logPrompts },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
     tenants: () => tenants,
     database: () => database,
     checksKeys: true,
     corsOrigins,
-    logPrompts: false,
     openMetrics: false,
     batches: () => batches,
     responses: () => responses,

@@ -4,6 +4,7 @@ import type {
   FinishReason,
   MixturePart,
   Prompt,
+  RequestTiming,
   SamplingParams,
   SchedulingParams,
   TokenLogprobs,
@@ -48,6 +49,9 @@ export interface Account {
   readonly promptCacheKey: string | null;
 }
 
+/** Headers of W3C's Trace Context. */
+export type TraceHeaders = Readonly<Record<string, string>>;
+
 export interface BackendRequest {
   /** Unique among running requests. */
   readonly id: string;
@@ -58,6 +62,8 @@ export interface BackendRequest {
   readonly echo: boolean;
   /** null or absent where the client says nothing of it. */
   readonly account?: Account | null;
+  /** Of the trace that it belongs to, for another server; null or absent: none. */
+  readonly traceHeaders?: TraceHeaders | null;
 }
 
 /** Texts of which vectors are wanted. */
@@ -70,6 +76,8 @@ export interface BackendEmbedding {
   readonly scheduling: SchedulingParams;
   /** As in an `Account`. */
   readonly user?: string | null;
+  /** As in a `BackendRequest`. */
+  readonly traceHeaders?: TraceHeaders | null;
 }
 
 /** What became of a text. */
@@ -95,6 +103,8 @@ export type BackendEvent =
       readonly logprobs: readonly TokenLogprobs[] | null;
       /** Absent where there are none. */
       readonly toolCalls?: readonly ToolCallDelta[];
+      /** With the first token, where the backend measures it. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'finish';
@@ -103,6 +113,8 @@ export type BackendEvent =
       readonly usage: Usage;
       /** From its arrival to its first step. */
       readonly queuedSeconds: number;
+      /** Where nothing is generated. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'error';

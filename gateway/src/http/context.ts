@@ -8,6 +8,10 @@ import type { AnswerOrigin } from '../cache/cached-generation.ts';
 import { ApiError, toApiError } from '../errors.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
+import type { RecentRequests } from '../requests/recent-requests.ts';
+import { FOLLOWED_ROUTES, type RequestRecord } from '../requests/request-record.ts';
+import type { SteadyClock } from '../steady-clock.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { afterwards } from './afterwards.ts';
 
 /** What the routes leave for the access log. Nothing in it comes from the client unchecked. */
@@ -24,6 +28,8 @@ export interface RequestLog {
   usage?: { readonly prompt_tokens: number; readonly completion_tokens: number };
   /** A hash of the user that the client names. */
   user?: string;
+  /** Where its trace is sampled. */
+  trace_id?: string;
 }
 
 /** Hono's types for the values that a request carries. */
@@ -40,6 +46,10 @@ export interface GatewayEnv {
     access: Access;
     /** Tells when what was used is known, which a stream does in the end. */
     ending?: Ending;
+    /** Of a request that computes something. */
+    record?: RequestRecord;
+    /** Tells when the last of a stream is out, or its client has left. */
+    streaming?: Ending;
   };
 }
 
@@ -69,8 +79,18 @@ const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 /** Ids from clients and proxies that are safe to log and to send back. */
 const SANE_ID = /^[\w.:-]{1,128}$/;
 
-/** Gives each request an id, each response OpenAI's headers, and writes a log line and a count for it. */
-export function requestContext(logger: Logger, metrics: Metrics) {
+export interface ContextDeps {
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly requests: RecentRequests;
+  /** null: nobody traces. */
+  readonly tracing: Tracing | null;
+  readonly clock: SteadyClock;
+}
+
+/** Gives each request an id, each response OpenAI's headers, and writes a log line and a count for it; follows those that compute something. */
+export function requestContext(deps: ContextDeps) {
+  const { logger, metrics, requests } = deps;
   return createMiddleware<GatewayEnv>(async (c, next) => {
     const started = performance.now();
     const given = c.req.header('x-request-id');
@@ -80,6 +100,7 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     c.set('started', started);
     c.set('headers', { 'x-request-id': requestId, 'openai-version': OPENAI_VERSION });
     c.set('log', {});
+    const record = followed(c, deps);
     await next();
     setHeaders(c, headersOf(c));
 
@@ -101,14 +122,44 @@ export function requestContext(logger: Logger, metrics: Metrics) {
       else if (PROBES.has(route)) logger.debug(line, 'request');
       else logger.info(line, 'request');
     };
+    const endAfterwards = (ended: RequestRecord) => {
+      // By now, and not when there is time for it.
+      ended.timeline.end();
+      afterwards(() => requests.end(ended));
+    };
     const tellAfterwards = () => {
       const ended = performance.now();
       afterwards(() => tell(ended));
+      if (record === null) return;
+      record.status = status;
+      if (c.error !== undefined) record.fail(toApiError(c.error).code);
+      const streaming = c.get('streaming');
+      if (streaming === undefined) endAfterwards(record);
+      else streaming.onEnd(() => endAfterwards(record));
     };
     const ending = c.get('ending');
     if (ending === undefined) tellAfterwards();
     else ending.onEnd(tellAfterwards);
   });
+}
+
+/** Begins to follow a request, where it computes something. */
+function followed(c: Context<GatewayEnv>, { requests, tracing, clock }: ContextDeps): RequestRecord | null {
+  const { method, path } = c.req;
+  if (method !== 'POST' || !FOLLOWED_ROUTES.has(path)) return null;
+  const [requestId, arrived] = [c.get('requestId'), c.get('started')];
+  const record = requests.arrive({ requestId, at: clock.now(), arrived, method, route: path });
+  c.set('record', record);
+  if (tracing !== null) {
+    const client = { traceparent: c.req.header('traceparent'), tracestate: c.req.header('tracestate') };
+    const trace = tracing.begin(record, client);
+    record.trace = trace;
+    if (trace.isSampled) {
+      record.traceId = trace.traceId;
+      c.get('log').trace_id = trace.traceId;
+    }
+  }
+  return record;
 }
 
 /** Adds to what the answer's head will say, whatever it is made by. */

@@ -13,6 +13,7 @@ import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
 import { CACHE_OPERATIONS } from './cache-operations.ts';
 import type { Operation } from './operation.ts';
+import { REQUEST_OPERATIONS } from './request-operations.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
 const generated = { ...modelFields, ...schedulingFields, ...cacheFields };
@@ -311,4 +312,5 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /docs/:file': { ...health, summary: "The viewer's files" },
   ...TENANT_OPERATIONS,
   ...CACHE_OPERATIONS,
+  ...REQUEST_OPERATIONS,
 };

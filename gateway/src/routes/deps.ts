@@ -6,9 +6,11 @@ import type { CacheHost } from '../cache/cache-host.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics.ts';
+import type { RecentRequests } from '../requests/recent-requests.ts';
 import type { ResponseStore } from '../responses/response-store.ts';
 import type { SteadyClock } from '../steady-clock.ts';
 import type { TenantsHost } from '../tenants/tenants-host.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { AdminAdaptersDeps } from './admin/adapters.ts';
 import type { RuntimeLoraDeps } from './runtime-lora.ts';
 
@@ -18,6 +20,10 @@ export interface GatewayDeps {
   readonly backend: () => Backend;
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
+  /** Requests that run, and the last that ended. */
+  readonly requests: RecentRequests;
+  /** Makes traces of requests; null: there are none. */
+  readonly tracing: Tracing | null;
   readonly logger: Logger;
   /** Largest request body. */
   readonly requestBodyLimitBytes: number;
