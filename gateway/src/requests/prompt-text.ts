@@ -10,7 +10,12 @@ export function promptText(prompts: readonly Prompt[]): string {
     if (text.length > MOST_CHARACTERS) break;
     text += (text === '' ? '' : '\n\n') + textOf(prompt);
   }
-  return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text;
+  return text.length > MOST_CHARACTERS ? `${copied(text.slice(0, MOST_CHARACTERS))}…` : copied(text);
+}
+
+/** A part of a text keeps all of it in memory, and this is kept for long. */
+function copied(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 function textOf(prompt: Prompt): string {
@@ -20,6 +25,8 @@ function textOf(prompt: Prompt): string {
     case 'tokens':
       return `[${prompt.ids.slice(0, MOST_CHARACTERS).join(', ')}]`;
     case 'chat':
-      return prompt.messages.map(({ role, content }) => `${role}: ${content}`).join('\n');
+      return prompt.messages
+        .map(({ role, content }) => `${role}: ${content.slice(0, MOST_CHARACTERS)}`)
+        .join('\n');
   }
 }

@@ -39,8 +39,8 @@ export class Timeline {
   #last: number | null = null;
   #ended: number | null = null;
   #timing: RequestTiming | null = null;
-  /** Of the choices that came to their end, in that order. */
-  readonly finishReasons: FinishReason[] = [];
+  /** With spaces between, so that the usual one costs nothing. */
+  #finishReasons = '';
 
   /** @param arrived by `performance.now()` */
   constructor(arrived: number) {
@@ -64,6 +64,11 @@ export class Timeline {
 
   get endedAt(): number | null {
     return this.#ended;
+  }
+
+  /** Of the choices that came to their end, in that order. */
+  get finishReasons(): readonly FinishReason[] {
+    return this.#finishReasons === '' ? [] : (this.#finishReasons.split(' ') as FinishReason[]);
   }
 
   /** The answer cache is asked from now on. */
@@ -105,7 +110,7 @@ export class Timeline {
     } else if (event.type === 'finish') {
       this.#last = performance.now();
       this.#timing ??= event.timing ?? null;
-      this.finishReasons.push(event.reason);
+      this.#finishReasons += this.#finishReasons === '' ? event.reason : ` ${event.reason}`;
     } else if (event.type === 'error') {
       this.#last = performance.now();
     }

@@ -30,14 +30,9 @@ export function answerStream(
     generation.close();
     streaming.end();
   };
-  return c.body(bodyOf(untilEnd(frames, streaming), leave), 200, EVENT_STREAM_HEADERS);
-}
-
-/** Frames, and word of their end. */
-async function* untilEnd(frames: AsyncGenerator<string>, streaming: Ending): AsyncGenerator<string> {
-  try {
-    yield* frames;
-  } finally {
-    streaming.end();
-  }
+  return c.body(
+    bodyOf(frames, leave, () => streaming.end()),
+    200,
+    EVENT_STREAM_HEADERS,
+  );
 }

@@ -127,6 +127,8 @@ describe('the spans of a request', () => {
       'http.request.method': 'POST',
       'http.route': '/v1/chat/completions',
       'http.response.status_code': 200,
+      'url.path': '/v1/chat/completions',
+      'url.scheme': 'http',
       'gen_ai.request.model': 'acme/support',
       'polylora.request.id': 'req_1',
       'polylora.tenant': 'acme',

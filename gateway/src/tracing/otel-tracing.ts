@@ -30,6 +30,8 @@ import {
   ATTR_SERVICE_INSTANCE_ID,
   ATTR_SERVICE_NAME,
   ATTR_SERVICE_VERSION,
+  ATTR_URL_PATH,
+  ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions';
 import type { TraceHeaders } from '../backends/backend.ts';
 import { ERRORS } from '../errors.ts';
@@ -126,7 +128,13 @@ class OtelRequestTrace implements RequestTrace {
     this.#tools = tools;
     const { method, route, at } = record;
     const parent = tools.propagator.extract(ROOT_CONTEXT, client, GETTER);
-    const attributes = { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_HTTP_ROUTE]: route };
+    const attributes = {
+      [ATTR_HTTP_REQUEST_METHOD]: method,
+      [ATTR_HTTP_ROUTE]: route,
+      // Paths that are followed have nothing of the client's in them.
+      [ATTR_URL_PATH]: route,
+      [ATTR_URL_SCHEME]: 'http',
+    };
     const options = { kind: SpanKind.SERVER, startTime: hrTime(at), attributes };
     this.#server = tools.tracer.startSpan(`${method} ${route}`, options, parent);
     this.traceId = this.#server.spanContext().traceId;

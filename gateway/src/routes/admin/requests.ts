@@ -4,17 +4,15 @@ import { choiceValue, invalidValue } from '../../openai/fields.ts';
 import { bodyOf, EVENT_STREAM_HEADERS } from '../../openai/sse.ts';
 import type { RecentRequests } from '../../requests/recent-requests.ts';
 import { FOLLOWED_ROUTES, type RequestRecord, STATES } from '../../requests/request-record.ts';
-import type { RequestWatch } from '../../requests/request-watch.ts';
 import { tenantNotFound } from '../../tenants/tenants.ts';
 import type { TenantsHost } from '../../tenants/tenants-host.ts';
+import { liveFrames } from './live-frames.ts';
 import { assertQuery, queryInteger } from './paging.ts';
 import { scopeOf } from './tenancy.ts';
 
 const PAGE = { min: 1, max: 1_000 } as const;
 const USUAL_PAGE = 50;
 const ID = /^r(\d{1,15})$/;
-/** Between two signs of life: proxies take a connection that is silent for a minute for dead. */
-const QUIET_MILLISECONDS = 15_000;
 
 export interface AdminRequestsDeps {
   readonly requests: RecentRequests;
@@ -71,30 +69,6 @@ export function adminRequests(deps: AdminRequestsDeps): Hono<GatewayEnv> {
     );
   });
   return app;
-}
-
-/** @param isStillWelcome asked at each sign of life: who may not look any more does not go on */
-async function* liveFrames(
-  watch: RequestWatch,
-  isStillWelcome: () => Promise<boolean>,
-): AsyncGenerator<string> {
-  try {
-    // At once: a browser takes the stream for open with its first byte.
-    yield ': live\n\n';
-    let asked = performance.now();
-    for (;;) {
-      const events = await watch.next(QUIET_MILLISECONDS);
-      if (events === null) return;
-      if (performance.now() - asked >= QUIET_MILLISECONDS) {
-        asked = performance.now();
-        // Where nobody can tell, he may come again when somebody can.
-        if (!(await isStillWelcome().catch(() => false))) return;
-      }
-      yield events === '' ? ':\n\n' : events;
-    }
-  } finally {
-    watch.close();
-  }
 }
 
 function requestBody(record: RequestRecord, showsPrompt: boolean): object {
