@@ -31,6 +31,7 @@ import {
   type ModelInfo,
   type PageMap,
   type Prompt,
+  type RequestTiming,
   type TokenText,
 } from './types.ts';
 
@@ -46,6 +47,8 @@ interface Request {
   readonly output: OutputProcessor;
   readonly events: EventQueue<GenerationEvent>;
   readonly grammar: GrammarLease | null;
+  /** When it waited for its adapter to be read, in the loop's seconds; null: it did not. */
+  adapterLoad: { readonly from: number; readonly until: number } | null;
   /** Its last event is out; its pages and sampler may still be in use by a run. */
   ended: boolean;
   /** It ended by itself: its length says something about others'. */
@@ -353,11 +356,12 @@ export class LlmEngine implements Engine {
       this.#eosTokenIds,
       this.#tools.reader(request),
     );
-    const accepted = {
+    const accepted: Request = {
       sequence,
       output,
       events: new EventQueue<GenerationEvent>(),
       grammar,
+      adapterLoad: null,
       ended: false,
       complete: false,
     };
@@ -496,7 +500,7 @@ export class LlmEngine implements Engine {
     if (pooled !== null) request.events.push({ type: 'pooled', vector: normalized(pooled) });
     if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
       this.#totals.promptTokens += sequence.prompt.length;
-      request.events.push(request.output.finish('length', null));
+      request.events.push({ ...request.output.finish('length', null), timing: timingOf(request) });
       this.#end(request);
       return;
     }
@@ -524,6 +528,10 @@ export class LlmEngine implements Engine {
     this.#totals.generationTokens++;
     sequence.output.push(next.token);
     const accepted = output.accept(next);
+    const [first] = accepted;
+    if (sequence.output.length === 1 && first?.type === 'delta') {
+      accepted[0] = { ...first, timing: timingOf(request) };
+    }
     for (const event of accepted) events.push(event);
     if (accepted.length > 1) {
       request.complete = true;
@@ -539,10 +547,16 @@ export class LlmEngine implements Engine {
       await assertUnchanged(adapter.weights);
       await this.#runner.loadAdapter(load, adapter.weights, adapter.layout);
       await assertUnchanged(adapter.weights);
-      const seconds = now() - started;
+      const until = now();
+      const seconds = until - started;
       this.#scheduler.costs.loaded(load.pages.length, seconds);
       this.#scheduler.adapterLoaded(load.digest);
       this.#totals.adapterLoads.observe(seconds);
+      for (const request of this.#requests.values()) {
+        const { adapter, began, arrived } = request.sequence;
+        if (adapter !== load.digest || began !== null) continue;
+        request.adapterLoad = { from: Math.max(started, arrived), until };
+      }
     } catch (error) {
       this.#totals.adapterLoadFailures++;
       this.#scheduler.adapterFailed(load.digest);
@@ -616,6 +630,20 @@ export class LlmEngine implements Engine {
     this.#leaving.delete(digest);
     this.#adapters.delete(digest);
   }
+}
+
+/** How a request began, at its first token. */
+function timingOf({ sequence: { arrived, began }, adapterLoad }: Request): RequestTiming {
+  const first = now();
+  const from = began ?? first;
+  return {
+    queuedSeconds: from - arrived,
+    adapterLoad:
+      adapterLoad === null
+        ? null
+        : { afterSeconds: adapterLoad.from - arrived, seconds: adapterLoad.until - adapterLoad.from },
+    prefillSeconds: first - from,
+  };
 }
 
 /** Why a step has no token for a request, by the code in its place. */

@@ -331,6 +331,18 @@ export interface Usage {
   readonly cachedPromptTokens: number;
 }
 
+/**
+ * How long the beginning of a request took, in seconds. Durations by the clock of the process that ran it: another's tells nothing of them.
+ */
+export interface RequestTiming {
+  /** From its arrival to its first step. */
+  readonly queuedSeconds: number;
+  /** When in that time its adapter was read, from its arrival, and for how long it waited for that; null: it was there, or none is asked for. */
+  readonly adapterLoad: { readonly afterSeconds: number; readonly seconds: number } | null;
+  /** From its first step to its first token, or to its end where it has none. */
+  readonly prefillSeconds: number;
+}
+
 /** `tool_calls`: it ended by itself, and called tools. */
 export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
 
@@ -352,6 +364,8 @@ export type GenerationEvent =
       readonly logprobs: readonly TokenLogprobs[] | null;
       /** Absent where there are none. */
       readonly toolCalls?: readonly ToolCallDelta[];
+      /** With the first token. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'finish';
@@ -361,6 +375,8 @@ export type GenerationEvent =
       readonly usage: Usage;
       /** From its arrival to its first step. */
       readonly queuedSeconds: number;
+      /** Where it generates nothing, so that no first token can tell. */
+      readonly timing?: RequestTiming;
     }
   /** Ends the request in place of `finish`. */
   | {

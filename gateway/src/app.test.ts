@@ -12,6 +12,7 @@ import { createLogger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { operationsOf } from './openapi/document.ts';
 import { OPERATIONS } from './openapi/operations.ts';
+import { RecentRequests } from './requests/recent-requests.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { SteadyClock } from './steady-clock.ts';
 
@@ -29,6 +30,8 @@ function startingGateway(
     inFlight,
     live: { meter, sampler: new LiveSampler({ backend: () => backend, inFlight, meter, clock }) },
     metrics: new Metrics(),
+    requests: new RecentRequests(),
+    tracing: null,
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,

@@ -20,6 +20,7 @@ import { adminLive } from './routes/admin/live.ts';
 import { adminPool } from './routes/admin/pool.ts';
 import { adminPrices } from './routes/admin/prices.ts';
 import { beginSessionRoute, endSessionRoute, sessionRoute } from './routes/admin/session.ts';
+import { adminRequests } from './routes/admin/requests.ts';
 import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { reportAnswerRoute } from './routes/cache.ts';
@@ -54,7 +55,7 @@ const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>({ router: new RememberingRouter(new TrieRouter()) });
-  app.use('*', requestContext(deps.logger, deps.metrics, deps.live.meter));
+  app.use('*', requestContext(deps));
 
   if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));
   app.use('*', authenticate(deps));
@@ -109,6 +110,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/admin/v1/audit', adminAudit(deps.database));
   app.route('/admin/v1/prices', adminPrices(deps));
   app.route('/admin/v1/cache', adminCache(deps));
+  app.route('/admin/v1/requests', adminRequests(deps));
   app.route('/admin/v1/tenants', adminTenants(deps));
   app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));

@@ -12,6 +12,7 @@ import type { LiveMeter, LiveRequest } from './live/live-meter.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Measured } from './metrics/sequence-meter.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
+import type { RequestRecord } from './requests/request-record.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
 export interface ChoiceEvent {
@@ -41,6 +42,8 @@ export interface GenerationOptions {
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
+  /** Of the request over HTTP that it is for; null or absent: there is none. */
+  readonly record?: RequestRecord | null;
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
@@ -130,19 +133,20 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, metrics } = options;
+  const { backend, model, metrics, record = null } = options;
   const { requests, cancellation, meter, live, end, close } = await admit(options);
   const merged = mergeChoices(
-    requests.map((request, choice) =>
+    sent(options, requests).map((request, choice) =>
       metrics.observe(
         backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
-        measuredOf(model, request),
+        measuredOf(model, request, record),
       ),
     ),
     cancellation,
     (choice, event) => {
       meter.take(choice, event);
       live?.see(choice, event, true);
+      record?.timeline.take(event);
     },
   );
   try {
@@ -160,7 +164,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
  * @throws ApiError when one fails; the others are then aborted
  */
 export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
-  const { backend, model, metrics } = options;
+  const { backend, model, metrics, record = null } = options;
   const { answer } = backend;
   const events: ChoiceEvent[] = [];
   if (answer === null) {
@@ -174,7 +178,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   }
   const { requests, cancellation, meter, live, end, leave } = await admit(options);
   const ask = async (request: BackendRequest, choice: number) => {
-    const sequence = metrics.sequence(measuredOf(model, request));
+    const sequence = metrics.sequence(measuredOf(model, request, record));
     try {
       const whole = await answer.call(backend, model, request, cancellation, (computed) =>
         meter.begin(choice, computed),
@@ -183,7 +187,8 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
         // When its tokens came is not known.
         sequence.see(event, null);
         meter.take(choice, event);
-        live?.see(choice, event, false);
+          live?.see(choice, event, false);
+          record?.timeline.take(event, true);
       }
       cancellation.throwIfCancelled();
       return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
@@ -191,7 +196,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
       sequence.end();
     }
   };
-  const answers = requests.map(ask);
+  const answers = sent(options, requests).map(ask);
   try {
     return (await Promise.all(answers)).flat();
   } catch (error) {
@@ -204,10 +209,23 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   }
 }
 
+/** Takes down that the requests are handed over, with what another server is told of their trace. */
+function sent(
+  { backend, record = null }: GenerationOptions,
+  requests: readonly BackendRequest[],
+): readonly BackendRequest[] {
+  const traceHeaders = record?.send(backend.computer) ?? null;
+  return traceHeaders === null ? requests : requests.map((request) => ({ ...request, traceHeaders }));
+}
+
 /** What is measured of a sequence. */
-function measuredOf(model: BackendModel, { scheduling }: BackendRequest): Measured {
+function measuredOf(
+  model: BackendModel,
+  { scheduling }: BackendRequest,
+  record: RequestRecord | null,
+): Measured {
   const { tenant, priority } = scheduling;
-  return { tenant, model, isAwaited: priority !== 'batch', traceId: null };
+  return { tenant, model, isAwaited: priority !== 'batch', traceId: record?.traceId ?? null };
 }
 
 /** Names the field that a prompt came from, where that cannot be used. */

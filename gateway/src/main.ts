@@ -32,6 +32,7 @@ import { LiveMeter } from './live/live-meter.ts';
 import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
+import { RecentRequests } from './requests/recent-requests.ts';
 import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { openCache } from './start/answer-cache.ts';
@@ -40,6 +41,7 @@ import { createEncoder } from './start/encoder.ts';
 import { SteadyClock } from './steady-clock.ts';
 import { NANOS } from './tenants/limits.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
+import type { Tracing } from './tracing/tracing.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
@@ -72,6 +74,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   for (const warning of unknownVariables(process.env)) logger.warn(warning);
   const metrics = new Metrics();
   const clock = new SteadyClock();
+  const requests = new RecentRequests();
+  const tracing = await tracingOf(config, logger);
   const inFlight = new InFlight({
     running: config.maxRunning,
     get queued() {
@@ -144,6 +148,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     inFlight,
     metrics,
     live: { meter, sampler },
+    requests,
+    tracing,
     logger,
     get requestBodyLimitBytes() {
       return live.current.requestBodyLimitBytes;
@@ -199,6 +205,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const closeAll = async () => {
     await batches.stop();
     for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
+    await tracing?.close();
   };
   const encoder = createEncoder(config, logger, say);
   try {
@@ -294,6 +301,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const stop = async () => {
     logger.info('stopping');
     live.close();
+    requests.close();
     const { drainSeconds } = live.current;
     const deadline = performance.now() + drainSeconds * 1000;
     // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
@@ -308,6 +316,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** What makes traces, where the configuration wants them: else nothing of it is even loaded. */
+async function tracingOf(config: Config, logger: Logger): Promise<Tracing | null> {
+  const { tracesEndpoint: endpoint, tracesHeaders: headers, tracesSampleRatio: ratio, upstream } = config;
+  if (endpoint === null) return null;
+  const { openOtlpTracing } = await import('./tracing/otlp.ts');
+  return openOtlpTracing({ endpoint, headers, ratio, upstream, logger });
 }
 
 /** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */

@@ -19,9 +19,11 @@ import { LiveMeter } from '../../gateway/src/live/live-meter.ts';
 import { LiveSampler } from '../../gateway/src/live/live-sampler.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics/metrics.ts';
+import { RecentRequests } from '../../gateway/src/requests/recent-requests.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
 import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
+import type { Tracing } from '../../gateway/src/tracing/tracing.ts';
 import { OPERATOR_KEY } from './operator-key.ts';
 import { SHAPE } from './store-model.ts';
 
@@ -57,6 +59,9 @@ export interface TestAppOptions {
   /** Where the dashboard is built. Without it it is not. */
   readonly dashboardDirectory?: string;
   readonly trustedProxies?: readonly string[];
+  readonly requests?: RecentRequests;
+  readonly tracing?: Tracing | null;
+  readonly logPrompts?: boolean;
 }
 
 /** Takes no requests, and knows that there are no models: for what is asked beside them. */
@@ -81,6 +86,9 @@ export async function openApp({
   databaseFile,
   dashboardDirectory,
   trustedProxies = [],
+  requests = new RecentRequests(),
+  tracing = null,
+  logPrompts = false,
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
   const database = await openDatabase(databaseFile ?? join(folder, 'polylora.db'));
@@ -122,6 +130,7 @@ export async function openApp({
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
     live: { meter, sampler },
+    ...{ requests, tracing, logPrompts },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
     sessions: () => sessions,
@@ -131,7 +140,6 @@ export async function openApp({
     database: () => database,
     checksKeys: true,
     corsOrigins,
-    logPrompts: false,
     openMetrics: false,
     batches: () => batches,
     responses: () => responses,

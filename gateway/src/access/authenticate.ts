@@ -46,6 +46,8 @@ export function authenticate(deps: AccessDeps) {
       c.set('access', access);
       const { tenant, key } = access.principal;
       Object.assign(c.get('log'), key === null ? { tenant } : { tenant, key });
+      const record = c.get('record');
+      if (record !== undefined) Object.assign(record, { tenant, key });
     }
     await next();
   });

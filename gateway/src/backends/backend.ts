@@ -5,6 +5,7 @@ import type {
   MixturePart,
   PageMap,
   Prompt,
+  RequestTiming,
   SamplingParams,
   SchedulingParams,
   TokenLogprobs,
@@ -49,6 +50,9 @@ export interface Account {
   readonly promptCacheKey: string | null;
 }
 
+/** Headers of W3C's Trace Context. */
+export type TraceHeaders = Readonly<Record<string, string>>;
+
 export interface BackendRequest {
   /** Unique among running requests. */
   readonly id: string;
@@ -59,6 +63,8 @@ export interface BackendRequest {
   readonly echo: boolean;
   /** null or absent where the client says nothing of it. */
   readonly account?: Account | null;
+  /** Of the trace that it belongs to, for another server; null or absent: none. */
+  readonly traceHeaders?: TraceHeaders | null;
 }
 
 /** Texts of which vectors are wanted. */
@@ -71,6 +77,8 @@ export interface BackendEmbedding {
   readonly scheduling: SchedulingParams;
   /** As in an `Account`. */
   readonly user?: string | null;
+  /** As in a `BackendRequest`. */
+  readonly traceHeaders?: TraceHeaders | null;
 }
 
 /** What became of a text. */
@@ -96,6 +104,8 @@ export type BackendEvent =
       readonly logprobs: readonly TokenLogprobs[] | null;
       /** Absent where there are none. */
       readonly toolCalls?: readonly ToolCallDelta[];
+      /** With the first token, where the backend measures it. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'finish';
@@ -104,6 +114,8 @@ export type BackendEvent =
       readonly usage: Usage;
       /** From its arrival to its first step. */
       readonly queuedSeconds: number;
+      /** Where nothing is generated. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'error';

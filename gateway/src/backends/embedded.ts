@@ -409,8 +409,9 @@ async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVec
 
 function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): RunEvent {
   if (event.type !== 'delta') return event;
-  const { type, text, logprobs, toolCalls, tokenIds } = event;
+  const { type, text, logprobs, toolCalls, tokenIds, timing } = event;
   const delta = { type, text, logprobs, tokens: tokenIds.length };
+  if (timing !== undefined) return { ...delta, timing, ...(toolCalls === undefined ? {} : { toolCalls }) };
   return toolCalls === undefined ? delta : { toolCalls, ...delta };
 }
 

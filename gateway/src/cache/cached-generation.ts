@@ -147,6 +147,7 @@ export class CachedGeneration {
     }
     const limit = new TimeLimit(generation);
     const hold = await RequestHold.of(generation);
+    generation.record?.timeline.lookUp();
     const asking = { ...request, generation: hold.generation, limit };
     try {
       // Who wants it made anew does not wait for another's.
@@ -206,6 +207,7 @@ export class CachedGeneration {
       if (client.hasLeft) throw new ApiError('client_closed_request', 'The client closed the request.');
       return failure;
     }
+    request.generation.record?.timeline.share();
     const { category, entry } = flight;
     if (category !== null) cache.economics.shared({ tenant, category });
     metrics.looked('hit_shared', category, null);
@@ -237,6 +239,7 @@ export class CachedGeneration {
     };
     try {
       const found = await cache.find(question, request.controls);
+      request.generation.record?.timeline.lookedUp();
       if (found.kind === 'hit') {
         land();
         const { entry } = found;
@@ -453,6 +456,7 @@ function unhurried(generation: GenerationOptions): GenerationOptions {
   return {
     ...generation,
     client: STAYS,
+    record: null,
     reserve: () => UNLIMITED,
     requests: generation.requests.map((request) => ({
       ...request,

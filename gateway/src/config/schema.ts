@@ -5,6 +5,7 @@ import { DEFAULT_CATEGORIES } from '../cache/categories/defaults.ts';
 import { CACHED_ROUTES } from '../cache/controls.ts';
 import { Proxies } from '../http/proxies.ts';
 import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
+import { parseExportHeaders } from '../tracing/export-headers.ts';
 
 /** An option that may be left unset and then is null. */
 function unset<T extends z.ZodType>(schema: T) {
@@ -207,6 +208,27 @@ export const configSchema = z
       .describe(
         'Who may read /metrics, which tells the names of tenants and adapters: operators, or everybody',
       ),
+    tracesEndpoint: unset(url('http://localhost:4318/v1/traces')).meta({
+      description:
+        'Where traces of requests are sent by OTLP over HTTP, such as http://localhost:4318/v1/traces (unset: none are made)',
+      // A URL may have a password in it.
+      secret: true,
+    }),
+    tracesSampleRatio: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .describe('Share of the traces that begin here that is sent; where a client began one, it has decided'),
+    tracesHeaders: unset(
+      text.refine(
+        (value) => parseExportHeaders(value) !== null,
+        'Expected headers such as authorization=Bearer abc, parted by commas',
+      ),
+    ).meta({
+      description: 'Headers that are sent with traces: name=value, parted by commas (unset: none)',
+      secret: true,
+    }),
     runtimeLoraRoot: unset(text).describe(
       "Directory from which vLLM's /v1/load_lora_adapter may load adapters, at an operator's wish (unset: off)",
     ),

@@ -15,6 +15,7 @@ import { CACHE_OPERATIONS } from './cache-operations.ts';
 import { LIVE_OPERATIONS } from './live-operations.ts';
 import { DASHBOARD_OPERATIONS } from './dashboard-operations.ts';
 import type { Operation } from './operation.ts';
+import { REQUEST_OPERATIONS } from './request-operations.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
 const generated = { ...modelFields, ...schedulingFields, ...cacheFields };
@@ -315,4 +316,5 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   ...CACHE_OPERATIONS,
   ...LIVE_OPERATIONS,
   ...DASHBOARD_OPERATIONS,
+  ...REQUEST_OPERATIONS,
 };

@@ -11,9 +11,11 @@ import type { LiveMeter } from '../live/live-meter.ts';
 import type { LiveSampler } from '../live/live-sampler.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { RecentRequests } from '../requests/recent-requests.ts';
 import type { ResponseStore } from '../responses/response-store.ts';
 import type { SteadyClock } from '../steady-clock.ts';
 import type { TenantsHost } from '../tenants/tenants-host.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { AdminAdaptersDeps } from './admin/adapters.ts';
 import type { CacheMode } from './admin/opened-cache.ts';
 import type { RuntimeLoraDeps } from './runtime-lora.ts';
@@ -26,6 +28,10 @@ export interface GatewayDeps {
   readonly metrics: Metrics;
   /** What is seen of the server live. */
   readonly live: { readonly meter: LiveMeter; readonly sampler: LiveSampler };
+  /** Requests that run, and the last that ended. */
+  readonly requests: RecentRequests;
+  /** Makes traces of requests; null: there are none. */
+  readonly tracing: Tracing | null;
   readonly logger: Logger;
   /** Largest request body. */
   readonly requestBodyLimitBytes: number;

@@ -10,6 +10,7 @@ import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import type { SchedulingOptions } from '../openai/scheduling.ts';
+import { promptText } from '../requests/prompt-text.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
@@ -31,7 +32,15 @@ export function generateRoute(
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
-    if (deps.logPrompts) c.get('log').prompts = [...new Set(requests.map(({ prompt }) => prompt))];
+    const prompts = deps.logPrompts ? [...new Set(requests.map(({ prompt }) => prompt))] : null;
+    if (prompts !== null) c.get('log').prompts = prompts;
+    const record = c.get('record');
+    if (record !== undefined) {
+      record.read({ ...logged, model: model.id, prompt: prompts === null ? null : promptText(prompts) });
+      const [first] = requests;
+      if (first !== undefined) record.trace?.ask({ sampling: first.sampling, isSeeded: body.seed != null });
+      deps.requests.begin(record);
+    }
     const generation = {
       backend,
       model,
@@ -42,6 +51,7 @@ export function generateRoute(
       live: deps.live.meter,
       client: clientOf(c),
       promptParam,
+      record: record ?? null,
     };
     const { chunks, events } = job;
     const cache = deps.cache();
@@ -60,6 +70,7 @@ export function generateRoute(
       isStillWelcome: () => isStillWelcome(principal, deps),
     });
     c.get('log').cache = answer.origin;
+    record?.origin(answer.origin);
     addHeaders(c, answer.headers);
     if (chunks === null) return jsonAnswer(c, await job.whole(await wholeOf(answer.generation)));
     return streamed(answer.generation, chunks);

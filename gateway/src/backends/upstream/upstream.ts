@@ -127,7 +127,8 @@ export class UpstreamBackend implements Backend {
     };
     try {
       const { path, body } = upstreamRequest(model, request, this.#telling, false);
-      const answer = await this.#http.post(path, body, cancellation, () => onSend?.(computed));
+      const send = () => onSend?.(computed);
+      const answer = await this.#http.post(path, body, cancellation, send, request.traceHeaders);
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
       const events = wholeAnswer(answer.body, request);
       for (const event of events)
@@ -155,7 +156,8 @@ export class UpstreamBackend implements Backend {
     let cancel = () => {};
     try {
       const { path, body } = upstreamRequest(model, request, this.#telling, true);
-      const answer = await this.#http.stream(path, body, cancellation, () => onSend?.(NOTHING_YET));
+      const send = () => onSend?.(NOTHING_YET);
+      const answer = await this.#http.stream(path, body, cancellation, send, request.traceHeaders);
       cancel = () => answer.body.cancel();
       if (answer.status !== 200) {
         yield this.#refused(failureOf({ ...answer, body: await failureBody(answer.body) }));
@@ -192,7 +194,7 @@ export class UpstreamBackend implements Backend {
     let failure: UpstreamFailure;
     try {
       const { path, body } = upstreamEmbedding(model, request, this.#telling);
-      const answer = await this.#http.post(path, body, cancellation, onSend);
+      const answer = await this.#http.post(path, body, cancellation, onSend, request.traceHeaders);
       if (answer.status === 200) return vectorsOf(answer.body, request);
       failure = this.#refused(failureOf(answer));
     } catch (error) {
