@@ -114,8 +114,13 @@ export class Metrics {
     const known = METHODS.has(method) ? method : 'other';
     this.#instruments.count('httpRequests', 1, { route, method: known, status: String(status) });
     this.#instruments.observe('httpTime', seconds, { route });
-    if (code !== null) this.#instruments.count('errors', 1, { code });
+    if (code !== null) this.countError(code);
     if (tenant !== null) this.#tenants.request(tenant, status, code);
+  }
+
+  /** Counts a failure by its code: also one in the middle of a stream, whose status was 200. */
+  countError(code: string): void {
+    this.#instruments.count('errors', 1, { code });
   }
 
   /** Counts a line of a batch that has its result. */

@@ -9,7 +9,7 @@ import type { GatewayDeps } from './deps.ts';
 /** Sends a generation as a stream of events, and closes it whatever happens. */
 export function answerStream(
   c: Context<GatewayEnv>,
-  { logger, live }: Pick<GatewayDeps, 'logger' | 'live'>,
+  { logger, live, metrics }: Pick<GatewayDeps, 'logger' | 'live' | 'metrics'>,
   generation: Generation,
   { chunks, events }: Pick<Job, 'events'> & { readonly chunks: NonNullable<Job['chunks']> },
 ): Response {
@@ -20,6 +20,7 @@ export function answerStream(
   const framesOf = events === 'named' ? namedEventFrames : eventFrames;
   const frames = framesOf(chunks(generation.events), (thrown) => {
     const { code, status } = toApiError(thrown);
+    metrics.countError(code);
     if (code !== 'client_closed_request') live.meter.failed(c.get('access').principal.tenant);
     record?.fail(code);
     // The status line was 200; this says how the stream ended.
