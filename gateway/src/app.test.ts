@@ -1,10 +1,11 @@
-import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
 import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
+import { LiveMeter } from './live/live-meter.ts';
+import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { operationsOf } from './openapi/document.ts';
@@ -20,17 +21,19 @@ function startingGateway(
   const backend = new StartingBackend(computer);
   const authenticator = new OpenAuthenticator(null);
   const inFlight = new InFlight({ running: 4, queued: 0 });
+  const [meter, clock] = [new LiveMeter(), new SteadyClock()];
   const app = createApp({
     backend: () => backend,
     inFlight,
-    metrics: new Metrics(new Registry()),
+    live: { meter, sampler: new LiveSampler({ backend: () => backend, inFlight, meter, clock }) },
+    metrics: new Metrics(),
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,
     responses: () => null,
     cache: () => null,
     hasCache: false,
-    clock: new SteadyClock(),
+    clock,
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,

@@ -6,13 +6,17 @@ import { errorResponse, type GatewayEnv, requestContext } from './http/context.t
 import { crossOrigin } from './http/cross-origin.ts';
 import { RememberingRouter } from './http/remembering-router.ts';
 import { withoutKeys } from './openai/fields.ts';
+import { adapterResidence } from './routes/admin/adapter-residence.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminAudit } from './routes/admin/audit.ts';
+import { adminBackends } from './routes/admin/backends.ts';
 import { adminCache } from './routes/admin/cache.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
 import { adminKeys } from './routes/admin/keys.ts';
 import { asksAboutItself, litellmKeys } from './routes/admin/litellm.ts';
+import { adminLive } from './routes/admin/live.ts';
+import { adminPool } from './routes/admin/pool.ts';
 import { adminPrices } from './routes/admin/prices.ts';
 import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
@@ -47,7 +51,7 @@ const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>({ router: new RememberingRouter(new TrieRouter()) });
-  app.use('*', requestContext(deps.logger, deps.metrics));
+  app.use('*', requestContext(deps.logger, deps.metrics, deps.live.meter));
 
   if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));
   app.use('*', authenticate(deps.authenticator));
@@ -86,6 +90,10 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
   for (const path of ['/admin/v1/prices/*', '/admin/v1/audit/*']) app.use(path, operatorsOnly());
+  for (const path of ['/admin/v1/pool/*', '/admin/v1/backends/*']) app.use(path, operatorsOnly());
+  app.route('/admin/v1/live', adminLive(deps));
+  app.route('/admin/v1/pool', adminPool(deps));
+  app.route('/admin/v1/backends', adminBackends(deps));
   app.route('/admin/v1/audit', adminAudit(deps.database));
   app.route('/admin/v1/prices', adminPrices(deps));
   app.route('/admin/v1/cache', adminCache(deps));
@@ -93,6 +101,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
+  app.route('/admin/v1/adapters', adapterResidence(deps));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
   app.get('/openapi.json', openApiRoute(app)).all(notAllowed('GET'));
   app.get('/docs', docsRoute()).all(notAllowed('GET'));

@@ -211,6 +211,16 @@ export const ERRORS = {
     retry: true,
     meaning: 'As many requests as `maxRunning` and `maxQueued` allow are in flight. See `retry-after`.',
   },
+  live_views_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning: 'As many live views of the server are open as there may be.',
+  },
+  no_page_pool: badRequest(
+    'Another server computes the answers (`upstream`), and this one has no memory of pages to tell of.',
+    404,
+  ),
   deadline_exceeded: {
     status: 429,
     type: 'rate_limit_error',

@@ -8,6 +8,7 @@ import type { Cancellation } from './cancellation.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
+import type { LiveMeter, LiveRequest } from './live/live-meter.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Measured } from './metrics/sequence-meter.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
@@ -35,6 +36,8 @@ export interface GenerationOptions {
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
+  /** Absent where nobody looks. */
+  readonly live?: LiveMeter;
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
@@ -54,6 +57,8 @@ interface Admitted {
   readonly cancellation: Cancellation;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
+  /** As well. */
+  readonly live: LiveRequest | null;
   /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
   end(): void;
   /** Ends whatever still runs. */
@@ -70,6 +75,8 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   const reservation = reserved instanceof Promise ? await reserved : reserved;
   const lease = acquired(options, reservation);
   const meter = new Meter(requests, asked.promptTokens);
+  const { tenant, priority } = schedulingOf(options);
+  const live = options.live?.request(tenant, priority !== 'batch') ?? null;
   const leave = () =>
     lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
   const stopListening = client.onLeave(leave);
@@ -89,7 +96,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   };
   return {
     requests: reservation.holdsTokens ? withinHold(model, requests) : requests,
-    ...{ cancellation: lease.cancellation, meter, end, leave, close },
+    ...{ cancellation: lease.cancellation, meter, live, end, leave, close },
   };
 }
 
@@ -124,7 +131,7 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
   const { backend, model, metrics } = options;
-  const { requests, cancellation, meter, end, close } = await admit(options);
+  const { requests, cancellation, meter, live, end, close } = await admit(options);
   const merged = mergeChoices(
     requests.map((request, choice) =>
       metrics.observe(
@@ -133,7 +140,10 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
       ),
     ),
     cancellation,
-    (choice, event) => meter.take(choice, event),
+    (choice, event) => {
+      meter.take(choice, event);
+      live?.see(choice, event, true);
+    },
   );
   try {
     const first = await untilOutput(merged, requests.length);
@@ -162,7 +172,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { requests, cancellation, meter, end, leave } = await admit(options);
+  const { requests, cancellation, meter, live, end, leave } = await admit(options);
   const ask = async (request: BackendRequest, choice: number) => {
     const sequence = metrics.sequence(measuredOf(model, request));
     try {
@@ -173,6 +183,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
         // When its tokens came is not known.
         sequence.see(event, null);
         meter.take(choice, event);
+        live?.see(choice, event, false);
       }
       cancellation.throwIfCancelled();
       return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));

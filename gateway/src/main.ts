@@ -7,7 +7,6 @@ import {
   readSecretKey,
 } from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
-import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
 import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
 import { type StoreHost, stagingOf } from './adapters/store-host.ts';
@@ -26,6 +25,8 @@ import { unknownVariables } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import { ApiError } from './errors.ts';
 import { InFlight } from './in-flight.ts';
+import { LiveMeter } from './live/live-meter.ts';
+import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { ResponseStore } from './responses/response-store.ts';
@@ -66,7 +67,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const config = live.current;
   const logger = createLogger(config.logLevel);
   for (const warning of unknownVariables(process.env)) logger.warn(warning);
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   const clock = new SteadyClock();
   const inFlight = new InFlight({
     running: config.maxRunning,
@@ -75,6 +76,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
   });
   let backend: Backend = new StartingBackend(config.upstream === null ? 'engine' : 'upstream');
+  const meter = new LiveMeter();
+  const sampler = new LiveSampler({ backend: () => backend, inFlight, meter, clock });
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   const limits: PushLimits = {
@@ -119,6 +122,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     // Nobody waits for it: it has no limits per minute.
     reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
+    live: meter,
     logger,
     clock,
     get concurrency() {
@@ -135,6 +139,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     backend: () => backend,
     inFlight,
     metrics,
+    live: { meter, sampler },
     logger,
     get requestBodyLimitBytes() {
       return live.current.requestBodyLimitBytes;
@@ -284,6 +289,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
     await batches.giveUp();
     await inFlight.drain(drainSeconds);
+    // They would go on for as long as anybody looks.
+    sampler.close();
     // The last bytes of the answers may still be on their way.
     await closeServer(server, Math.max(deadline - performance.now(), LAST_BYTES_MILLISECONDS));
     // Last, because uploads may have run until now.

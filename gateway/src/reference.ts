@@ -54,8 +54,11 @@ export function metricsPage(): string {
   });
   return `${GENERATED}
 # Metrics
-\`GET /metrics\` in Prometheus' text format. Metrics that vLLM has too carry vLLM's name, labels and buckets, so that its
-dashboards work. \`model_name\` is the base model's served name. A sequence is one answer to one prompt: a request with
+\`GET /metrics\` in Prometheus' text format, or in OpenMetrics for whoever asks for that (\`accept: application/openmetrics-text\`, as
+Prometheus does), with exemplars: the ids of traces, where there are any ([tracing](tracing.md)). Metrics that vLLM has too carry vLLM's name, labels and buckets, so that its
+dashboards work. Beside them stand \`process_*\` and \`nodejs_*\` of the process, as prom-client names them. Labels have few values, whatever clients send: of tenants and adapters the
+fifty most active have series of their own, and one that becomes twice as active as another takes its place, from 0. \`promtool check metrics\` finds nothing but vLLM's own names.
+\`model_name\` is the base model's served name. A sequence is one answer to one prompt: a request with
 \`n: 3\` counts three. Counters of the gateway's start at 0 with its process; those read from the engine go on across its
 restarts.
 

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '@polylora/adapters-store';
-import { Registry } from 'prom-client';
 import { KeyAuthenticator } from '../../gateway/src/access/authenticator.ts';
 import { openStore, type StoreHost, stagingOf } from '../../gateway/src/adapters/store-host.ts';
 import { createApp } from '../../gateway/src/app.ts';
@@ -13,6 +12,8 @@ import { WrappedBackend } from '../../gateway/src/backends/wrapped.ts';
 import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
+import { LiveMeter } from '../../gateway/src/live/live-meter.ts';
+import { LiveSampler } from '../../gateway/src/live/live-sampler.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics/metrics.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
@@ -82,7 +83,7 @@ export async function openApp({
     isReserved: () => false,
     mostUploads: { uploads: 4, bytes: 1 << 20 },
   });
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   const inFlight = new InFlight({ running: 600, queued: 0 });
   const batches = await BatchService.open({
     ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger, clock },
@@ -99,8 +100,11 @@ export async function openApp({
     ...{ database, clock, logger },
     limits: { bytesPerTenant: 100_000, seconds: 1000 },
   });
+  const meter = new LiveMeter();
+  const sampler = new LiveSampler({ backend: () => backend, inFlight, meter, clock });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
+    live: { meter, sampler },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
     tenants: () => tenants,
@@ -148,6 +152,7 @@ export async function openApp({
       return { status: response.status, headers: response.headers, json, text };
     },
     async close() {
+      sampler.close();
       responses.close();
       await batches.stop();
       await store.close();

@@ -19,6 +19,7 @@ import { gatewayThroughput } from './gateway-throughput.ts';
 import { gatewayVsPeers } from './gateway-vs-peers.ts';
 import { grammarCost, grammarMaskTime } from './grammar-cost.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
+import { metricsCost } from './metrics-cost.ts';
 import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
@@ -85,4 +86,5 @@ export const FIGURES: readonly Figure[] = [
   cacheAdaptive,
   cacheIsolation,
   cacheVsGptcache,
+  metricsCost,
 ];

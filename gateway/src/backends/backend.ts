@@ -3,6 +3,7 @@ import type {
   EngineStats,
   FinishReason,
   MixturePart,
+  PageMap,
   Prompt,
   SamplingParams,
   SchedulingParams,
@@ -124,6 +125,33 @@ export type OnSend = (computed: () => number) => void;
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
 export interface BackendStats extends EngineStats {
   readonly restartsTotal: number;
+  /** How many adapters there are in all, with those that nobody has asked for by a name. */
+  readonly adapterCounts: { readonly resident: number; readonly running: number };
+}
+
+/** What is in each page of the engine's pool, as its `PageMap`, and what its adapters are called. */
+export interface BackendPool extends PageMap {
+  /** A name of each adapter that has one, by its digest. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** What computes: this server's engine, or another server. */
+export interface Computer {
+  readonly id: string;
+  readonly kind: 'engine' | 'upstream';
+  readonly ready: boolean;
+  /** null until it is known. */
+  readonly model: string | null;
+  /** Of another server, without credentials. */
+  readonly url: string | null;
+  /** Of an engine: how often it died and was started again. */
+  readonly restarts: number | null;
+  /** Whether another server is asked: `open`, it is not, because it failed. null: it always is. */
+  readonly circuit: 'closed' | 'open' | 'half_open' | null;
+  /** Why it last was not ready, in words for its operator. */
+  readonly lastError: string | null;
+  /** Since when it is ready, or is not, in milliseconds since 1970. */
+  readonly since: number | null;
 }
 
 /** Calls throw an ApiError. */
@@ -184,5 +212,14 @@ export interface Backend {
   ): Promise<readonly BackendVector[]>;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;
+  /** null where the memory is another server's. @throws ApiError while it is not ready */
+  pool(): Promise<BackendPool | null>;
+  /**
+   * Keeps an adapter, as `find` gave it, in memory until the server stops, or lets it leave again.
+   * @throws ApiError adapter_does_not_fit, adapter_load_failed, adapters_elsewhere
+   */
+  pin(adapter: BackendModel, pinned: boolean): Promise<void>;
+  /** All that answers come from. */
+  readonly computers: readonly Computer[];
   close(): Promise<void>;
 }

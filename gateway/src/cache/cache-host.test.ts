@@ -1,5 +1,4 @@
 import { pino } from 'pino';
-import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
 import { startDoor } from '../../../test/support/door.ts';
@@ -23,7 +22,7 @@ let categories: Pick<CacheSettings, 'cacheModelCategories' | 'cacheRouteCategori
 
 beforeEach(async () => {
   store = await openCacheStore();
-  metrics = new Metrics(new Registry());
+  metrics = new Metrics();
   categories = { cacheModelCategories: {}, cacheRouteCategories: {} };
   cacheCategories = {};
   await Promise.all([
@@ -64,7 +63,7 @@ function documentOf(values: Partial<CacheDocument> & Pick<CacheDocument, 'id'>):
   };
 }
 
-const rendered = async () => (await metrics.render(new StartingBackend())).text;
+const rendered = () => metrics.render(new StartingBackend(), 'text');
 
 describe('a report', () => {
   it('takes out an entry of its tenant, and counts once', async () => {
@@ -175,6 +174,6 @@ it('tells in metrics how it is now', async () => {
 });
 
 it('without a cache there are no gauges of one', async () => {
-  const { text } = await new Metrics(new Registry()).render(new StartingBackend());
+  const text = await new Metrics().render(new StartingBackend(), 'text');
   expect(text).not.toMatch(/^polylora_cache_(?!\w+_total)/m);
 });

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Random } from '../../../benchmarks/src/simulation/random.ts';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
@@ -68,7 +67,7 @@ beforeEach(async () => {
   store = await openCacheStore();
   isWelcome = true;
   backend = new CountingBackend(new StartingBackend());
-  metrics = new Metrics(new Registry());
+  metrics = new Metrics();
   now = 1_000_000;
   sent = 0;
   ({ cache, generation } = open());

@@ -6,6 +6,7 @@ import { matchedRoutes } from 'hono/route';
 import type { Access } from '../access/access.ts';
 import type { AnswerOrigin } from '../cache/cached-generation.ts';
 import { ApiError, toApiError } from '../errors.ts';
+import type { LiveMeter } from '../live/live-meter.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { afterwards } from './afterwards.ts';
@@ -66,11 +67,19 @@ const OPENAI_VERSION = '2020-10-01';
 /** Routes that machines ask every few seconds. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 
+/** Routes that answer with text or vectors: their requests are those that are counted live. */
+const ANSWERING: ReadonlySet<string> = new Set([
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/embeddings',
+  '/v1/responses',
+]);
+
 /** Ids from clients and proxies that are safe to log and to send back. */
 const SANE_ID = /^[\w.:-]{1,128}$/;
 
 /** Gives each request an id, each response OpenAI's headers, and writes a log line and a count for it. */
-export function requestContext(logger: Logger, metrics: Metrics) {
+export function requestContext(logger: Logger, metrics: Metrics, live: LiveMeter) {
   return createMiddleware<GatewayEnv>(async (c, next) => {
     const started = performance.now();
     const given = c.req.header('x-request-id');
@@ -90,6 +99,9 @@ export function requestContext(logger: Logger, metrics: Metrics) {
     const { tenant = null } = c.get('log');
     const seconds = (performance.now() - started) / 1000;
     metrics.countHttp({ route, method, status, seconds, tenant, code });
+    if (method === 'POST' && ANSWERING.has(route)) {
+      live.answered(tenant, status, c.get('log').cache?.result ?? null);
+    }
     const tell = (ended: number) => {
       const line = {
         requestId,

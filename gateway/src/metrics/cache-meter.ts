@@ -46,7 +46,10 @@ export class CacheMeter implements CacheMetrics {
   }
 
   verified(by: 'verifier' | 'model', isSame: boolean, seconds: number): void {
-    this.#instruments.observe('cacheVerificationTime', seconds, { by, outcome: isSame ? 'same' : 'different' });
+    this.#instruments.observe('cacheVerificationTime', seconds, {
+      by,
+      outcome: isSame ? 'same' : 'different',
+    });
   }
 
   removed(reason: RemovalReason, entries: number): void {

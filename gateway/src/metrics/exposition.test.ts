@@ -18,7 +18,12 @@ const FAMILIES: readonly Family[] = [
       { metricName: 'polylora_seconds_count', value: 1 },
     ],
   },
-  { name: 'polylora_share', help: 'Share.', type: 'gauge', samples: [{ value: Number.NaN }, { value: Infinity }] },
+  {
+    name: 'polylora_share',
+    help: 'Share.',
+    type: 'gauge',
+    samples: [{ value: Number.NaN }, { value: Infinity }],
+  },
 ];
 
 describe('metrics as text', () => {
@@ -46,9 +51,7 @@ polylora_share +Inf
       '# TYPE polylora_requests counter',
       'polylora_requests_total{tenant="a\\"b\\\\c\\nd"} 3',
     ]);
-    expect(lines).toContain(
-      'polylora_seconds_bucket{le="0.5"} 1 # {trace_id="abc"} 0.25 1700000000.5',
-    );
+    expect(lines).toContain('polylora_seconds_bucket{le="0.5"} 1 # {trace_id="abc"} 0.25 1700000000.5');
     expect(lines.slice(-2)).toEqual(['# EOF', '']);
   });
 
@@ -56,7 +59,13 @@ polylora_share +Inf
     const prometheus =
       'application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
     expect(formatFor(prometheus)).toBe('openmetrics');
-    for (const accept of [undefined, '*/*', 'text/plain', 'text/plain, application/openmetrics-text;q=0.1', 'application/openmetrics-text;q=0'])
+    for (const accept of [
+      undefined,
+      '*/*',
+      'text/plain',
+      'text/plain, application/openmetrics-text;q=0.1',
+      'application/openmetrics-text;q=0',
+    ])
       expect(formatFor(accept), accept).toBe('text');
     expect(formatFor('Application/OpenMetrics-Text; version=1.0.0')).toBe('openmetrics');
   });

@@ -14,7 +14,8 @@ it('says what another process counted, and goes on where that begins anew', asyn
   const registry = new Registry();
   const histogram = new FollowedHistogram({ name: 'steps', help: 'Steps.' }, () => ({ model: 'm' }));
   registry.registerMetric(histogram as never);
-  const lines = async () => (await registry.metrics()).split('\n').filter((line) => line.startsWith('steps_'));
+  const lines = async () =>
+    (await registry.metrics()).split('\n').filter((line) => line.startsWith('steps_'));
   expect(await lines()).toEqual([
     'steps_bucket{model="m",le="+Inf"} 0',
     'steps_sum{model="m"} 0',

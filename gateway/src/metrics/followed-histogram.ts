@@ -71,6 +71,9 @@ function sumOf(a: Distribution, b: Distribution): Distribution {
   return {
     count: a.count + b.count,
     sum: a.sum + b.sum,
-    buckets: longer.buckets.map(({ le, count }, i) => ({ le, count: count + (other.buckets[i]?.count ?? 0) })),
+    buckets: longer.buckets.map(({ le, count }, i) => ({
+      le,
+      count: count + (other.buckets[i]?.count ?? 0),
+    })),
   };
 }

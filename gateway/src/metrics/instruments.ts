@@ -1,4 +1,11 @@
-import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
+import {
+  Counter,
+  Gauge,
+  Histogram,
+  type Metric,
+  type OpenMetricsContentType,
+  type Registry,
+} from 'prom-client';
 import { METRICS, type MetricKey } from './definitions.ts';
 import { type ExpositionFormat, expose, type Family } from './exposition.ts';
 import { type Distribution, FollowedHistogram } from './followed-histogram.ts';
@@ -11,7 +18,7 @@ export type Labels = Readonly<Record<string, string>>;
 
 /** Every declared metric, in a registry of the caller's. */
 export class Instruments {
-  readonly #registry: Registry;
+  readonly #registry: Registry<OpenMetricsContentType>;
   readonly #gauges = new Map<string, Gauge>();
   readonly #counters = new Map<string, Counter>();
   readonly #histograms = new Map<string, Histogram>();
@@ -21,7 +28,7 @@ export class Instruments {
   readonly #seen = new Map<string, number>();
 
   /** @param model the labels of all that is about the model, as of now */
-  constructor(registry: Registry, model: () => Labels) {
+  constructor(registry: Registry<OpenMetricsContentType>, model: () => Labels) {
     this.#registry = registry;
     for (const [key, definition] of Object.entries(METRICS)) {
       const { kind, name, help, labels } = definition;

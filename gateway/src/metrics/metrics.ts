@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbedderStats } from '@polylora/engine';
-import { collectDefaultMetrics, type Registry } from 'prom-client';
+import { collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'prom-client';
 import type { Backend, BackendEvent } from '../backends/backend.ts';
 import type { CacheHost } from '../cache/cache-host.ts';
 import { VERSION } from '../version.ts';
@@ -15,6 +15,13 @@ import { type BudgetShares, TenantMeter } from './tenant-meter.ts';
 
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Sums of what is told by type as well, which are called as if they were counters. */
+const MISNAMED = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+] as const;
 
 /** How long a scrape waits for the backend: monitoring must not go blind with it. */
 const STATS_MILLISECONDS = 1_000;
@@ -47,9 +54,10 @@ async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> 
   }
 }
 
-/** The gateway's metrics in a registry of the caller's. */
+/** The gateway's metrics. */
 export class Metrics {
-  readonly #registry: Registry;
+  /** It lets exemplars in, whatever is asked for in the end. */
+  readonly #registry = new Registry<OpenMetricsContentType>();
   readonly #instruments: Instruments;
   readonly #engine: EngineMeter;
   readonly #tenants: TenantMeter;
@@ -63,11 +71,11 @@ export class Metrics {
   readonly cache: CacheMeter;
   #cacheHost: CacheHost | null = null;
 
-  constructor(registry: Registry) {
-    this.#registry = registry;
+  constructor() {
     const model = () => this.#model;
     const now = () => performance.now();
-    const instruments = new Instruments(registry, model);
+    this.#registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+    const instruments = new Instruments(this.#registry, model);
     this.#instruments = instruments;
     this.#engine = new EngineMeter(instruments, model);
     this.#tenants = new TenantMeter(instruments, now);
@@ -92,6 +100,7 @@ export class Metrics {
   /** What is told of the process, which there is one of. @param directories where it keeps things, by what they are called in series */
   watchProcess(backend: Backend['computer'], directories: Readonly<Record<string, string>>): void {
     collectDefaultMetrics({ register: this.#registry });
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
     this.#directories = directories;
     this.#instruments.set('buildInfo', 1, { version: VERSION, node: process.version, backend });
   }

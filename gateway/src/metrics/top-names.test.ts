@@ -18,6 +18,10 @@ describe('names with series of their own', () => {
     expect([names.peek('a'), names.peek('c')]).toEqual(['a', OTHER]);
   });
 
+  it('have them as soon as they are spoken of, where there is room', () => {
+    expect(['a', 'b', 'c'].map((name) => names.peek(name))).toEqual(['a', 'b', OTHER]);
+  });
+
   it('lose them to one that is twice as active, and not for less', () => {
     for (let i = 0; i < 10; i++) names.label('a');
     for (let i = 0; i < 5; i++) names.label('b');

@@ -29,8 +29,10 @@ export class TopNames {
   readonly #options: TopNamesOptions;
   /** Score by name, of those that have series. */
   readonly #own = new Map<string, number>();
-  /** Of as many of the others; the least active makes place for a new one and leaves it its score, which then is too high at most. */
+  /** Of as many of the others; the least active makes place for a new one, which may have been as active as that before. */
   readonly #others = new Map<string, number>();
+  /** What of their scores may be others'. */
+  readonly #inherited = new Map<string, number>();
   #began: number;
   #swappedAt = Number.NEGATIVE_INFINITY;
 
@@ -61,21 +63,26 @@ export class TopNames {
     return this.#takesPlace(name, reached, now) ? name : OTHER;
   }
 
-  /** What a name is called, without counting it. */
+  /** What a name is called, without counting it; where there is room for its series it has them from now on. */
   peek(name: string): string {
-    return this.#own.has(name) ? name : OTHER;
+    if (this.#own.has(name)) return name;
+    if (this.#own.size >= this.#options.most) return OTHER;
+    this.#own.set(name, 0);
+    return name;
   }
 
+  /** @returns what it has reached by itself, at least */
   #count(name: string, score: number): number {
-    let before = this.#others.get(name);
-    if (before === undefined && this.#others.size >= this.#options.most) {
-      const [least, score] = leastOf(this.#others);
+    if (!this.#others.has(name) && this.#others.size >= this.#options.most) {
+      const [least, reached] = leastOf(this.#others);
       this.#others.delete(least);
-      before = score;
+      this.#inherited.delete(least);
+      this.#others.set(name, reached);
+      this.#inherited.set(name, reached);
     }
-    const reached = (before ?? 0) + score;
+    const reached = (this.#others.get(name) ?? 0) + score;
     this.#others.set(name, reached);
-    return reached;
+    return reached - (this.#inherited.get(name) ?? 0);
   }
 
   #takesPlace(name: string, score: number, now: number): boolean {
@@ -85,6 +92,7 @@ export class TopNames {
     this.#swappedAt = now;
     this.#own.delete(least);
     this.#others.delete(name);
+    this.#inherited.delete(name);
     this.#own.set(name, score);
     this.#options.onRemoved(least);
     return true;
@@ -93,7 +101,7 @@ export class TopNames {
   #factor(now: number): number {
     const factor = 2 ** ((now - this.#began) / HALF_LIFE_MILLISECONDS);
     if (factor < LARGEST_FACTOR) return factor;
-    for (const scores of [this.#own, this.#others])
+    for (const scores of [this.#own, this.#others, this.#inherited])
       for (const [name, score] of scores) scores.set(name, score / factor);
     this.#began = now;
     return 1;

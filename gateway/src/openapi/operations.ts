@@ -12,6 +12,7 @@ import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/to
 import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
 import { CACHE_OPERATIONS } from './cache-operations.ts';
+import { LIVE_OPERATIONS } from './live-operations.ts';
 import type { Operation } from './operation.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
@@ -311,4 +312,5 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /docs/:file': { ...health, summary: "The viewer's files" },
   ...TENANT_OPERATIONS,
   ...CACHE_OPERATIONS,
+  ...LIVE_OPERATIONS,
 };

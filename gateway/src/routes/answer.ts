@@ -3,13 +3,13 @@ import { toApiError } from '../errors.ts';
 import type { Generation } from '../generation.ts';
 import type { GatewayEnv } from '../http/context.ts';
 import type { Job } from '../jobs/job.ts';
-import type { Logger } from '../logging.ts';
 import { bodyOf, EVENT_STREAM_HEADERS, eventFrames, namedEventFrames } from '../openai/sse.ts';
+import type { GatewayDeps } from './deps.ts';
 
 /** Sends a generation as a stream of events, and closes it whatever happens. */
 export function answerStream(
   c: Context<GatewayEnv>,
-  logger: Logger,
+  { logger, live }: Pick<GatewayDeps, 'logger' | 'live'>,
   generation: Generation,
   { chunks, events }: Pick<Job, 'events'> & { readonly chunks: NonNullable<Job['chunks']> },
 ): Response {
@@ -17,6 +17,7 @@ export function answerStream(
   const framesOf = events === 'named' ? namedEventFrames : eventFrames;
   const frames = framesOf(chunks(generation.events), (thrown) => {
     const { code, status } = toApiError(thrown);
+    if (code !== 'client_closed_request') live.meter.failed(c.get('access').principal.tenant);
     // The status line was 200; this says how the stream ended.
     if (status >= 500) logger.error({ requestId, code, err: thrown }, 'stream failed');
     else logger.info({ requestId, code }, 'stream ended early');

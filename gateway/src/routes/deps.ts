@@ -4,6 +4,8 @@ import type { Backend } from '../backends/backend.ts';
 import type { BatchService } from '../batches/batch-service.ts';
 import type { CacheHost } from '../cache/cache-host.ts';
 import type { InFlight } from '../in-flight.ts';
+import type { LiveMeter } from '../live/live-meter.ts';
+import type { LiveSampler } from '../live/live-sampler.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ResponseStore } from '../responses/response-store.ts';
@@ -18,6 +20,8 @@ export interface GatewayDeps {
   readonly backend: () => Backend;
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
+  /** What is seen of the server live. */
+  readonly live: { readonly meter: LiveMeter; readonly sampler: LiveSampler };
   readonly logger: Logger;
   /** Largest request body. */
   readonly requestBodyLimitBytes: number;

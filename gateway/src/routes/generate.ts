@@ -39,13 +39,14 @@ export function generateRoute(
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
+      live: deps.live.meter,
       client: clientOf(c),
       promptParam,
     };
     const { chunks, events } = job;
     const cache = deps.cache();
     const streamed = (answer: Generation, write: NonNullable<typeof chunks>) =>
-      answerStream(c, deps.logger, answer, { chunks: write, ...(events === undefined ? {} : { events }) });
+      answerStream(c, deps, answer, { chunks: write, ...(events === undefined ? {} : { events }) });
     if (cache === null) {
       if (chunks === null) return jsonAnswer(c, await job.whole(await generateWhole(generation)));
       return streamed(await startGeneration(generation), chunks);

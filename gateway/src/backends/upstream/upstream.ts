@@ -1,4 +1,5 @@
 import type { Cancellation } from '../../cancellation.ts';
+import { ApiError } from '../../errors.ts';
 import type { Logger } from '../../logging.ts';
 import { unsupported } from '../../openai/fields.ts';
 import type {
@@ -8,6 +9,7 @@ import type {
   BackendModel,
   BackendRequest,
   BackendVector,
+  Computer,
   OnSend,
 } from '../backend.ts';
 import { apiErrorOf } from '../failure.ts';
@@ -65,13 +67,19 @@ export class UpstreamBackend implements Backend {
   readonly #logger: Logger;
   readonly #pace = new Pace();
   readonly #key: string | null;
+  readonly #url: string;
+  #lastError: string | null = null;
+  #since = Date.now();
 
   constructor({ url, key, prefixes, priorities, secret, mostAnswerBytes, logger }: UpstreamOptions) {
     this.#http = new UpstreamHttp(url, key, mostAnswerBytes);
     this.#key = key;
+    const { origin, pathname } = new URL(url);
+    this.#url = `${origin}${pathname}`;
     this.#telling = { prefixes, priorities, pseudonyms: new Pseudonyms(secret) };
     this.#logger = logger;
     this.#models = new UpstreamModels(this.#http, (isThere, reason) => {
+      this.#since = Date.now();
       if (isThere) logger.info({ upstream: this.#http.origin }, 'upstream is there');
       else this.#tell(reason ?? '', 'upstream does not answer');
     });
@@ -199,6 +207,32 @@ export class UpstreamBackend implements Backend {
     return null;
   }
 
+  async pool(): Promise<null> {
+    return null;
+  }
+
+  async pin(): Promise<never> {
+    const message = 'The answers come from another server, which has the adapters. Pin them there.';
+    throw new ApiError('adapters_elsewhere', message);
+  }
+
+  get computers(): readonly Computer[] {
+    return [
+      {
+        id: 'upstream',
+        kind: 'upstream',
+        ready: this.ready,
+        model: this.base?.id ?? null,
+        url: this.#url,
+        restarts: null,
+        // It is asked whatever became of the requests before.
+        circuit: null,
+        lastError: this.#lastError,
+        since: this.#since,
+      },
+    ];
+  }
+
   async close(): Promise<void> {
     this.#models.close();
     await this.#http.close();
@@ -218,7 +252,8 @@ export class UpstreamBackend implements Backend {
   }
 
   #tell(reason: string, what: string): void {
-    this.#logger.error({ upstream: this.#http.origin, reason: this.#withoutKey(reason) }, what);
+    this.#lastError = this.#withoutKey(reason);
+    this.#logger.error({ upstream: this.#http.origin, reason: this.#lastError }, what);
   }
 
   /** What a client is told of what was thrown; why is for the log. */
