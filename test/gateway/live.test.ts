@@ -6,6 +6,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UpstreamBackend } from '../../gateway/src/backends/upstream/upstream.ts';
 import { createLogger } from '../../gateway/src/logging.ts';
+import { LIVE_OPERATIONS } from '../../gateway/src/openapi/live-operations.ts';
 import { createHttpServer, listen } from '../../gateway/src/server.ts';
 import { openApp } from '../support/app.ts';
 import { FIXTURES } from '../support/engine.ts';
@@ -62,6 +63,11 @@ async function ask(
   return { status: response.status, json: await response.json() };
 }
 
+/** It is what the API's document says, and has nothing besides. */
+function documented(operation: string, part: 'answer' | 'events', value: unknown): void {
+  expect(LIVE_OPERATIONS[operation]?.[part]?.schema.parse(value)).toEqual(value);
+}
+
 /** Starts an answer that does not end by itself before it is left; resolves at its first piece. */
 async function begin(key: string, model: string): Promise<{ leave(): void }> {
   const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: key, maxRetries: 0 });
@@ -102,6 +108,8 @@ describe('the live stream', () => {
       const [history] = live.events;
       expect(history).toMatchObject({ event: 'history', data: { data: expect.any(Array) } });
       expect(history!.data.data.length).toBeLessThanOrEqual(300);
+      documented('GET /admin/v1/live', 'events', history!.data);
+      documented('GET /admin/v1/live', 'events', snapshot);
       expect(snapshot).toMatchObject({
         ready: true,
         in_flight: expect.any(Number),
@@ -208,6 +216,7 @@ describe('the pool', () => {
         pool = (await ask(OPERATOR_KEY, 'GET', 'pool')).json;
         return has(pool, 'kv').length > 0;
       });
+      documented('GET /admin/v1/pool', 'answer', pool);
       expect(pool.owners[0]).toEqual({ kind: 'free' });
       expect(has(pool, 'kv')).toMatchObject([{ tenant: 'acme', adapter: ADAPTER, requests: 1 }]);
       expect(has(pool, 'kv')[0].request).toMatch(/^cmpl-/);
@@ -258,6 +267,7 @@ describe('the pool', () => {
 describe('backends', () => {
   it('tells how the engine is', async () => {
     const { json } = await ask(OPERATOR_KEY, 'GET', 'backends');
+    documented('GET /admin/v1/backends', 'answer', json);
     expect(json).toMatchObject({
       has_more: false,
       data: [

@@ -163,6 +163,19 @@ describe('LiveSampler', () => {
     expect(stuck).toBe(1);
   });
 
+  it('waits at its end for nobody who does not read', async () => {
+    const left: string[] = [];
+    const { view } = sampler.open(null, () => left.push('reads'));
+    sampler.open(null, () => left.push('does not read'));
+    for (let second = 0; second < 3; second++) {
+      vi.advanceTimersByTime(1000);
+      expect(await view.next()).not.toBeNull();
+    }
+    sampler.close();
+    expect(left).toEqual(['does not read']);
+    expect(await view.next()).toBeNull();
+  });
+
   it('has room for a hundred readers, and for another where one has left', () => {
     const views = Array.from({ length: 100 }, () => sampler.open(null, () => {}).view);
     expect(() => sampler.assertRoom()).toThrow('as many as there may be');
