@@ -91,7 +91,11 @@ export class LiveSampler {
     this.#closed = true;
     clearInterval(this.#timer);
     for (const { views } of [this.#everyone, ...this.#tenants.values()]) {
-      for (const view of [...views.keys()]) view.end();
+      for (const [view, onStuck] of [...views]) {
+        view.end();
+        // It would not read that this is the end, either.
+        if (view.isBehind) onStuck();
+      }
     }
   }
 

@@ -4,8 +4,8 @@ import type { Snapshot } from './snapshot.ts';
 const MOST_MISSED = 30;
 
 /**
- * What one reader has yet to be sent: the newest snapshot and no other, however slow it is. One that takes none for half a minute is
- * let go of.
+ * What one reader has yet to be sent: the newest snapshot and no other, however slow it is. One that takes none for half a minute, as
+ * its connection is full, is let go of.
  */
 export class LiveView {
   readonly #onEnd: (view: LiveView) => void;
@@ -38,6 +38,11 @@ export class LiveView {
     const newest = this.#hasEnded ? null : this.#newest;
     this.#newest = null;
     return newest;
+  }
+
+  /** Whether it has left snapshots lying. */
+  get isBehind(): boolean {
+    return this.#missed > 0;
   }
 
   end(): void {

@@ -17,7 +17,7 @@ type LiveDeps = Pick<GatewayDeps, 'live' | 'tenants'>;
  * `GET /admin/v1/live`: a stream of events. First `history`, `{"data": [...]}` with a snapshot of each of the last seconds, then
  * a `snapshot` each second: of the whole server for an operator, of its own requests for a tenant's administrator.
  *
- * Who reads slowly misses snapshots, and who reads nothing for half a minute is cut off. The stream ends when the key that it was
+ * Who reads slowly misses snapshots, and who takes none for half a minute is cut off. The stream ends when the key that it was
  * asked for with does not hold any more, after an hour, and when the server stops.
  */
 export function adminLive(deps: LiveDeps): Hono<GatewayEnv> {

@@ -198,7 +198,16 @@ fn operator<S: Clone, const IN_PLACE: bool>(
     kernel: KernelOf<S>,
 ) -> CustomOperator<S, IN_PLACE> {
     let (state, compute) = (state.clone(), compute.clone());
-    CustomOperator { name, inputs, output: TensorElementType::Float32, shape, factory, kernel, state, compute }
+    CustomOperator {
+        name,
+        inputs,
+        output: TensorElementType::Float32,
+        shape,
+        factory,
+        kernel,
+        state,
+        compute,
+    }
 }
 
 /// The operators' own team, or ONNX Runtime's thread pool.
