@@ -228,13 +228,17 @@ describe('a preview', () => {
     expect((await preview({}, 'acme')).lookups).toBe(lookups);
   });
 
-  it('leaves out what is gone, what was looked for in other categories, and what wanted nothing similar', async () => {
+  it('leaves out what is gone, what was looked for in other categories, what wanted nothing similar, and what must not be kept', async () => {
     const cache = open(new TokenVerifier());
     await ask(cache, KEPT[0]!, 'general');
     await ask(cache, 'How can I reset my password?', 'general');
     await ask(cache, KEPT[0]!, 'loose', 'globex');
     const strictly = controls({ category: 'general', 'similarity-threshold': 1 });
     await cache.find(question('How could I reset my password?'), strictly);
+    await cache.find(
+      question('How would I reset my password?'),
+      controls({ category: 'general', 'no-store': true }),
+    );
     const preview = () => cache.review.preview(categories.get('general'), {}, null);
     expect(await preview()).toEqual({ lookups: 2, hitsNow: 1, hitsThen: 1 });
     await cache.find(
