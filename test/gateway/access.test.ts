@@ -391,6 +391,8 @@ describe("another tenant's ids", () => {
       ['adapter', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/adapters/${id}/pin`],
       ['adapter', keys.otherAdmin, 'PUT', (id) => `/admin/v1/prices/${id}`, { input: 1, output: 1 }],
       ['adapter', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/prices/${id}`],
+      ['tenant', keys.otherAdmin, 'PUT', (id) => `/admin/v1/cache/categories/${id}`, { enabled: false }],
+      ['tenant', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/cache/categories/${id}`],
       ['tenant', keys.otherAdmin, 'PATCH', (id) => `/admin/v1/tenants/${id}`, { weight: 2 }],
       ['tenant', keys.otherAdmin, 'DELETE', (id) => `/admin/v1/tenants/${id}`],
       ['upload', keys.otherAdmin, 'GET', (id) => `/admin/v1/adapters/imports/${id}`],
@@ -412,6 +414,8 @@ describe("another tenant's ids", () => {
       ...['/admin/:page', '/admin/assets/:file'],
       // `cache-admin.test.ts`
       ...['/v1/cache/entries/', '/admin/v1/cache/entries/'],
+      // Categories are all tenants' (`cache-review.test.ts`).
+      '/admin/v1/cache/categories/:name/preview',
     ];
     const isAsked = ({ method, path }: { method: string; path: string }) => {
       const pattern = new RegExp(`^${path.replaceAll(/:\w+(\{.+?\})?/g, '[^/]+')}$`);

@@ -287,7 +287,9 @@ export class AnswerCache {
     const threshold = Math.max(leastSimilarity(effective, hasVerifier), controls.similarityThreshold);
     // 1 asks for the same question, which an embedding cannot tell.
     if (this.#vectors === null || threshold >= 1) return null;
-    this.#lookups.push({ at: now(), question, controls, category: category.name, embedding });
+    // What must not be kept is not remembered either.
+    if (controls.stores)
+      this.#lookups.push({ at: now(), question, controls, category: category.name, embedding });
     const candidates = this.#vectors.index.search(question.partition, embedding.vector, {
       threshold,
       k: MOST_CANDIDATES,

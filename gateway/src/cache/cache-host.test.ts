@@ -104,6 +104,43 @@ describe('a report', () => {
   });
 });
 
+describe('a category that an administrator sets', () => {
+  const of = (each: CacheHost, name: string) => {
+    const { strictness, priority, ttlSeconds } = each.categories.get(name);
+    return { strictness, priority, ttlSeconds, source: each.sourceOf(name) };
+  };
+
+  it('is over that of the configuration, which counts again without it', async () => {
+    cacheCategories = { code: { strictness: 0.6, priority: 7 } };
+    host.configure();
+    const configured = { strictness: 0.6, priority: 7, ttlSeconds: 7 * 86_400, source: 'file' };
+    expect(of(host, 'code')).toEqual(configured);
+    await host.setCategory('code', { strictness: 0.5 }, 'operator');
+    expect(of(host, 'code')).toEqual({ ...configured, strictness: 0.5, source: 'api' });
+    // A reload of the configuration leaves it.
+    cacheCategories = { code: { strictness: 0.6, priority: 8 } };
+    host.configure();
+    expect(of(host, 'code')).toEqual({ ...configured, strictness: 0.5, priority: 8, source: 'api' });
+    expect(await host.resetCategory('code', 'operator')).toBe(true);
+    expect(of(host, 'code')).toEqual({ ...configured, priority: 8 });
+    expect(await host.resetCategory('code', 'operator')).toBe(false);
+  });
+
+  it('reaches another server of the database by itself, and what it switches off goes there, too', async () => {
+    const other = await open();
+    try {
+      await host.setCategory('code', { enabled: false }, 'operator');
+      await until(() => !other.categories.get('code').enabled && other.cache.size === 0);
+      expect(await store.ids()).toEqual([]);
+      await host.setCategory('mine', { priority: 3 }, 'operator');
+      await until(() => other.categories.has('mine'));
+      expect(of(other, 'mine')).toMatchObject({ priority: 3, source: 'api' });
+    } finally {
+      await other.close();
+    }
+  });
+});
+
 it('a category is what the request says, then the model, then the route', () => {
   const model = { id: 'acme/sql', parent: 'base', mixture: null } as BackendModel;
   const header = () => undefined;
