@@ -22,6 +22,15 @@ export interface AdapterFiles {
   readonly parent: string | null;
 }
 
+export interface UploadOptions {
+  /** For whom an operator acts; null: for itself. */
+  readonly tenant: string | null;
+  readonly onProgress: (progress: UploadProgress) => void;
+  readonly signal: AbortSignal;
+  /** How small parts may be. */
+  readonly leastPartBytes?: number;
+}
+
 export interface UploadProgress {
   readonly stage: 'reading' | 'sending' | 'checking';
   readonly sentBytes: number;
@@ -30,22 +39,18 @@ export interface UploadProgress {
 
 /**
  * Sends the files and has them checked; goes on by itself after up to five failures of the connection in a row.
- * @param tenant for whom an operator acts; null: for itself
  * @throws ApiError such as `adapter_invalid`, whose message says what is wrong with the files
  */
 export async function uploadAdapter(
-  files: AdapterFiles,
-  tenant: string | null,
-  onProgress: (progress: UploadProgress) => void,
-  signal: AbortSignal,
+  { weights, ...about }: AdapterFiles,
+  { tenant, onProgress, signal, leastPartBytes = LEAST_PART_BYTES }: UploadOptions,
 ): Promise<Release> {
-  const { weights, ...about } = files;
   const bytes = weights.size;
   onProgress({ stage: 'reading', sentBytes: 0, bytes });
   const sha256 = await sha256Of(weights);
   const body = { ...about, bytes, ...(sha256 === null ? {} : { sha256 }) };
   const upload = await ask<Upload>('POST', withQuery(UPLOADS, { tenant }), { body, signal });
-  const part = partBytes(bytes, upload.max_chunk_bytes);
+  const part = partBytes(bytes, { least: leastPartBytes, most: upload.max_chunk_bytes });
   let offset = upload.offset;
   for (let failures = 0; offset < bytes; ) {
     onProgress({ stage: 'sending', sentBytes: offset, bytes });
@@ -64,8 +69,11 @@ export async function uploadAdapter(
 }
 
 /** How much is sent at once of so many bytes. */
-export function partBytes(bytes: number, most: number): number {
-  return Math.min(most, MOST_PART_BYTES, Math.max(LEAST_PART_BYTES, Math.ceil(bytes / PARTS)));
+export function partBytes(
+  bytes: number,
+  { least = LEAST_PART_BYTES, most }: { readonly least?: number; readonly most: number },
+): number {
+  return Math.min(most, MOST_PART_BYTES, Math.max(least, Math.ceil(bytes / PARTS)));
 }
 
 async function sendPart(

@@ -1,7 +1,7 @@
 import type { ApiError } from '../api/client.ts';
 
 /** What to do, by the stable code; what is not here is said by the message alone. */
-const ADVICE: Readonly<Record<string, string>> = {
+export const ADVICE: Readonly<Record<string, string>> = {
   network: 'Check that the gateway runs and that this machine reaches it, then try again.',
   dashboard: 'This is a mistake in the dashboard. Reload the page; if it happens again, please report it.',
   session_required: 'Sign in again.',

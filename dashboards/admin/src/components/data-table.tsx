@@ -49,7 +49,7 @@ export function DataTable<T>({ caption, columns, rows, keyOf }: DataTableProps<T
                   </th>
                 ) : (
                   <td key={title} {...CELL} data-label={title} class={isNumber ? 'number' : undefined}>
-                    {cell(row)}
+                    <div class="cell">{cell(row)}</div>
                   </td>
                 ),
               )}

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 
-export const THEMES = ['system', 'light', 'dark'] as const;
+const THEMES = ['system', 'light', 'dark'] as const;
 export type Theme = (typeof THEMES)[number];
 
 const STORED = 'polylora-theme';
@@ -45,9 +45,20 @@ export function useColoursVersion(): number {
   return version;
 }
 
-/** The value of one of the theme's variables, such as `--accent`. */
+let probe: HTMLElement | null = null;
+
+/** One of the theme's colours, such as `--accent`, as a canvas takes it: `rgb(31, 95, 191)`. */
 export function themeColour(variable: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+  // A variable's own value is its text, with both themes' colours; what it comes to is seen where it is used.
+  probe ??= document.body.appendChild(document.createElement('i'));
+  probe.hidden = true;
+  probe.style.color = `var(${variable})`;
+  return getComputedStyle(probe).color;
+}
+
+/** The same colour, so much of it seen through. @param alpha 0 to 1 */
+export function translucent(colour: string, alpha: number): string {
+  return colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`);
 }
 
 function storedTheme(): Theme {

@@ -44,7 +44,6 @@ export function Shell({ session, signOut }: ShellProps) {
           {session.server.model ?? ''}
         </p>
         <p class="topbar-who">{who}</p>
-        <ThemeSwitch />
         <button type="button" class="button" disabled={isBusy} onClick={() => void run(signOut)}>
           Sign out
         </button>
@@ -60,11 +59,14 @@ export function Shell({ session, signOut }: ShellProps) {
             </li>
           ))}
         </ul>
-        <p class="navigation-foot">
-          {who}
-          <br />
-          Version {session.server.version}
-        </p>
+        <div class="navigation-foot">
+          <ThemeSwitch />
+          <p>
+            {who}
+            <br />
+            Version {session.server.version}
+          </p>
+        </div>
       </nav>
       <main id="main" tabIndex={-1}>
         <CurrentPage path={path} />

@@ -1,21 +1,20 @@
-import { THEMES, type Theme, useTheme } from '../hooks/theme.ts';
+import { SelectField } from '../components/fields.tsx';
+import { type Theme, useTheme } from '../hooks/theme.ts';
 
-const NAMES: Readonly<Record<Theme, string>> = { system: 'As the system', light: 'Light', dark: 'Dark' };
+const NAMES: readonly { readonly value: Theme; readonly label: string }[] = [
+  { value: 'system', label: 'As the system has' },
+  { value: 'light', label: 'Light' },
+  { value: 'dark', label: 'Dark' },
+];
 
 export function ThemeSwitch() {
   const [theme, choose] = useTheme();
   return (
-    <select
-      class="theme-switch"
-      aria-label="Colours"
+    <SelectField
+      label="Colours"
       value={theme}
-      onChange={(event) => choose(event.currentTarget.value as Theme)}
-    >
-      {THEMES.map((name) => (
-        <option key={name} value={name} selected={name === theme}>
-          {NAMES[name]}
-        </option>
-      ))}
-    </select>
+      onInput={(chosen) => choose(chosen as Theme)}
+      options={NAMES}
+    />
   );
 }

@@ -2,8 +2,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { NONE } from '../../format/numbers.ts';
+import { clock } from '../../format/times.ts';
 import { useElementWidth } from '../../hooks/element-width.ts';
-import { themeColour, useColoursVersion } from '../../hooks/theme.ts';
+import { themeColour, translucent, useColoursVersion } from '../../hooks/theme.ts';
 import 'uplot/dist/uPlot.min.css';
 import './chart.css';
 
@@ -104,7 +105,7 @@ function optionsFor({ width, lines, show, isStacked }: Drawn): uPlot.Options {
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 70, size: 30, values: (_plot, ticks) => ticks.map((tick) => clock(tick * 1_000)) },
       { ...axis, size: 62, space: 34, values: (_plot, ticks) => ticks.map((tick) => show(tick)) },
     ],
     series: [
@@ -116,7 +117,7 @@ function optionsFor({ width, lines, show, isStacked }: Drawn): uPlot.Options {
           stroke,
           width: 2,
           points: { show: false },
-          ...(isStacked ? { fill: `${stroke}b0` } : {}),
+          ...(isStacked ? { fill: translucent(stroke, 0.7) } : {}),
         };
       }),
     ],

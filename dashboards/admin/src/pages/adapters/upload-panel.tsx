@@ -63,7 +63,7 @@ export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPa
         note: note.trim() === '' ? null : note.trim(),
         parent: null,
       };
-      const made = await uploadAdapter(files, tenant, setProgress, abort.signal);
+      const made = await uploadAdapter(files, { tenant, onProgress: setProgress, signal: abort.signal });
       setRelease(made);
       setChosen(NOTHING);
       setConfig('');

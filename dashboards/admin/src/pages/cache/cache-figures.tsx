@@ -23,7 +23,8 @@ export function CacheFigures({ status }: { readonly status: CacheStatus }) {
         {
           label: 'Finds',
           value: embedding === null ? <Badge>equal questions</Badge> : EMBEDDING[embedding.state],
-          about: embedding?.state === 'failing' ? 'the log says why' : `counted ${relative(status.since)} on`,
+          about:
+            embedding?.state === 'failing' ? 'the log says why' : `counts began ${relative(status.since)}`,
         },
         { label: 'Entries', value: count(status.entries), about: bytes(status.bytes) },
         {
@@ -42,7 +43,7 @@ export function CacheFigures({ status }: { readonly status: CacheStatus }) {
               {
                 label: 'Queue',
                 value: milliseconds(load.wait_ms),
-                about: `relaxes from ${milliseconds(load.target_ms)} on: ${percent(load.relaxation, 0)}`,
+                about: `thresholds relaxed ${percent(load.relaxation, 0)}`,
               },
             ]),
         ...(store === null

@@ -51,7 +51,9 @@ export function Explain() {
           </div>
         </form>
       </Panel>
-      <div role="status">{explanation !== null && <Explained explanation={explanation} />}</div>
+      <div class="explained" role="status">
+        {explanation !== null && <Explained explanation={explanation} />}
+      </div>
     </>
   );
 }

@@ -87,13 +87,13 @@ function Now({ snapshot }: { readonly snapshot: Snapshot }) {
           ? []
           : [
               {
-                label: 'Adapters in memory',
+                label: 'Adapters loaded',
                 value: count(resident),
                 about: `${count(snapshot.running_adapters)} running`,
               },
             ]),
         {
-          label: 'Answered from the cache',
+          label: 'Cache hits',
           value: server.cache === 'off' ? 'off' : percent(hitRate, 0),
           about:
             server.cache === 'off' ? (

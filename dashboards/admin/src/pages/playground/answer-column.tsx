@@ -44,8 +44,10 @@ export function AnswerColumn({ answer, isBase, onStop }: AnswerColumnProps) {
           <dd>{count(progress?.tokens)}</dd>
         </div>
       </dl>
-      <div class="answer-text">{progress?.text}</div>
-      {error !== null && <ErrorNote error={error} />}
+      <div class="answer-text">
+        {progress?.text}
+        {error !== null && <ErrorNote error={error} />}
+      </div>
       <div class="spread answer-foot">
         <span class="small muted">
           {progress?.finishReason === 'length' && 'Cut at the most tokens. '}

@@ -1,7 +1,6 @@
 import { useState } from 'preact/hooks';
 import { ask as askApi } from '../../api/client.ts';
 import type { Model, Page as PageOf } from '../../api/types.ts';
-import { useAnnounce } from '../../components/announcer.tsx';
 import { Checkbox, TextArea, TextField } from '../../components/fields.tsx';
 import { Page } from '../../components/page.tsx';
 import { Empty, Loaded } from '../../components/states.tsx';
@@ -42,7 +41,7 @@ export function Playground() {
 function Comparison({ models }: { readonly models: readonly Model[] }) {
   const { query } = useLocation();
   const { server } = useSession();
-  const announce = useAnnounce();
+  const [said, setSaid] = useState('');
   const base = models.find(({ parent }) => parent === null)?.id ?? null;
   const adapters = models.filter(({ parent }) => parent !== null).map(({ id }) => id);
   const asked = query.get('adapter');
@@ -56,7 +55,7 @@ function Comparison({ models }: { readonly models: readonly Model[] }) {
   const [temperature, setTemperature] = useState('0');
   const [seed, setSeed] = useState('');
   const [usesCache, setUsesCache] = useState(false);
-  const { answers, isRunning, ask, stop } = useAnswers(announce);
+  const { answers, isRunning, ask, stop } = useAnswers(setSaid);
   const targets = [...(usesBase && base !== null ? [base] : []), ...chosen];
   const canAsk = targets.length > 0 && prompt.trim() !== '';
   const submit = () => {
@@ -148,6 +147,9 @@ function Comparison({ models }: { readonly models: readonly Model[] }) {
           </div>
         </div>
       </form>
+      <p class="unseen" role="status">
+        {said}
+      </p>
       <div class="answers">
         {answers.map((answer) => (
           <AnswerColumn

@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import type { PoolMap, PoolOwner } from '../../api/types.ts';
 import { DataTable } from '../../components/data-table.tsx';
 import { Empty } from '../../components/states.tsx';
@@ -10,10 +11,12 @@ interface Held {
   readonly pages: number;
 }
 
-const MOST_ROWS = 100;
+/** More are a long way to what is below on a small screen. */
+const FIRST_ROWS = 25;
 
 /** The same as the map, in words: who has how much. */
 export function OwnerTable({ map }: { readonly map: PoolMap }) {
+  const [showsAll, setShowsAll] = useState(false);
   const held: Held[] = pagesByOwner(map)
     .map((pages, index) => ({ key: `${index}`, owner: map.owners[index]!, pages }))
     .filter(({ owner, pages }) => owner.kind !== 'free' && pages > 0)
@@ -29,7 +32,7 @@ export function OwnerTable({ map }: { readonly map: PoolMap }) {
     <>
       <DataTable
         caption="Who has pages, the most first"
-        rows={held.slice(0, MOST_ROWS)}
+        rows={showsAll ? held : held.slice(0, FIRST_ROWS)}
         keyOf={({ key }) => key}
         columns={[
           { title: 'Owner', cell: ({ owner }) => ownerText(owner) },
@@ -46,8 +49,12 @@ export function OwnerTable({ map }: { readonly map: PoolMap }) {
           { title: 'Memory', isNumber: true, cell: ({ pages }) => bytes(pages * map.page_bytes) },
         ]}
       />
-      {held.length > MOST_ROWS && (
-        <p class="small muted">And {count(held.length - MOST_ROWS)} more owners with fewer pages.</p>
+      {held.length > FIRST_ROWS && (
+        <div class="more">
+          <button type="button" class="button" onClick={() => setShowsAll(!showsAll)}>
+            {showsAll ? 'Show the first only' : `Show all ${count(held.length)}`}
+          </button>
+        </div>
       )}
     </>
   );

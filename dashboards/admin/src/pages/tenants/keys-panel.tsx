@@ -84,7 +84,8 @@ function KeyTable({ keys, showsTenant, reload, onRotated }: KeyTableProps) {
             <>
               {alias ?? <code>{id}</code>}
               <div class="muted small">
-                {alias !== null && <code>{id}</code>} {secrets.map(({ prefix }) => `${prefix}…`).join(', ')}
+                {alias !== null && <code>{id}</code>}{' '}
+                <code>{secrets.map(({ prefix }) => `${prefix}…`).join(', ')}</code>
               </div>
             </>
           ),

@@ -12,15 +12,15 @@ import { useQueryParam } from '../../router/location.tsx';
 const DAYS = 30;
 const DAY_MS = 86_400_000;
 const GROUPS = [
-  { value: 'model', label: 'By model' },
-  { value: 'day', label: 'By day' },
-  { value: 'key', label: 'By key' },
+  { value: 'model', label: 'By model', title: 'Model' },
+  { value: 'day', label: 'By day', title: 'Day' },
+  { value: 'key', label: 'By key', title: 'Key' },
 ] as const;
 
 /** What was used in the last month. @param path of a tenant in the admin API */
 export function SpendPanel({ path }: { readonly path: string }) {
   const [chosen, setGroup] = useQueryParam('by');
-  const group = GROUPS.find(({ value }) => value === chosen)?.value ?? 'model';
+  const { value: group, title } = GROUPS.find(({ value }) => value === chosen) ?? GROUPS[0];
   const from = utcDay(Date.now() - DAYS * DAY_MS);
   const spend = useResource(`${path} ${group} ${from}`, (signal) =>
     ask<Pick<Page<SpendRow>, 'data'>>('GET', withQuery(`${path}/spend`, { from, by: group }), { signal }),
@@ -42,10 +42,7 @@ export function SpendPanel({ path }: { readonly path: string }) {
               rows={data}
               keyOf={(row) => row[group] ?? ''}
               columns={[
-                {
-                  title: GROUPS.find(({ value }) => value === group)!.label.slice(3),
-                  cell: (row) => row[group] ?? '',
-                },
+                { title, cell: (row) => row[group] ?? '' },
                 { title: 'Requests', isNumber: true, cell: ({ requests }) => count(requests) },
                 { title: 'Prompt tokens', isNumber: true, cell: (row) => count(row.prompt_tokens) },
                 { title: 'Of them cached', isNumber: true, cell: (row) => count(row.cached_tokens) },
