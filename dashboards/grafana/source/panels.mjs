@@ -362,18 +362,22 @@ export function dashboard({ uid, title, description, variables = [], sections })
     id += 1;
     made.withRow(new RowBuilder(section.title).id(id).gridPos({ x: 0, y, w: 24, h: 1 }));
     y += 1;
-    let x = 0;
-    let tallest = 0;
+    // How far down each column is taken.
+    const taken = new Array(24).fill(y);
     for (const { panel, width, height } of section.panels) {
-      if (x + width > 24) {
-        [x, y, tallest] = [0, y + tallest, 0];
-      }
       id += 1;
-      made.withPanel(/** @type {any} */ (panel).id(id).gridPos({ x, y, w: width, h: height }));
-      x += width;
-      tallest = Math.max(tallest, height);
+      const place = highestPlace(taken, width);
+      made.withPanel(/** @type {any} */ (panel).id(id).gridPos({ ...place, w: width, h: height }));
+      taken.fill(place.y + height, place.x, place.x + width);
     }
-    y += tallest;
+    y = Math.max(...taken);
   }
   return made.build();
+}
+
+/** Where a panel fits the furthest up, and there the furthest left. @param {number[]} taken @param {number} width */
+function highestPlace(taken, width) {
+  const starts = Array.from({ length: taken.length - width + 1 }, (_, x) => x);
+  const places = starts.map((x) => ({ x, y: Math.max(...taken.slice(x, x + width)) }));
+  return places.reduce((best, place) => (place.y < best.y ? place : best));
 }
