@@ -15,7 +15,7 @@ const NOT_WORDS = /[&|;<>$`*?]/;
 
 /** The files that Docker would send: those below a folder that its `.dockerignore` leaves. */
 export function contextFiles(root: string): string[] {
-  const ignored = dockerignore().add(readFileSync(join(root, '.dockerignore'), 'utf8'));
+  const ignored = dockerignore.default().add(readFileSync(join(root, '.dockerignore'), 'utf8'));
   const below = (folder: string): string[] =>
     readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
       const path = posix.join(folder, entry.name);
