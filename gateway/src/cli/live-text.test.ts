@@ -65,9 +65,10 @@ describe('the screen', () => {
     const own = { ...NOW, ready: false, pages: null, resident_adapters: null, tenants: [] };
     const lines = screenLines(own, [own], ORIGIN, { columns: 90, rows: 40 }, 'Gone.\u001b');
     expect(lines.slice(0, 2)).toEqual([
-      'polylora top  http://127.0.0.1:8080   2026-11-18T11:06:40Z   NOT READY',
+      'polylora top  http://127.0.0.1:8080   2026-11-18T11:06:40Z   NOT CONNECTED',
       'Gone.\\u001b',
     ]);
+    expect(screenLines(own, [own], ORIGIN, { columns: 90, rows: 40 })[0]).toMatch(/ {3}NOT READY$/);
     expect(lines.join('\n')).not.toMatch(/pages|adapters|TENANT/);
   });
 

@@ -19,7 +19,7 @@ export interface Screen {
 /**
  * A screen's lines, none of them wider than it, and no more than it has.
  * @param history the oldest first, with `now` last
- * @param notice said above the figures, where something is wrong
+ * @param notice said above the figures, where there are no newer ones and why
  */
 export function screenLines(
   now: SnapshotJson,
@@ -29,7 +29,7 @@ export function screenLines(
   notice: string | null = null,
 ): string[] {
   const lines = [
-    ...wrapped('polylora top', [origin, timeText(now.at), now.ready ? 'ready' : 'NOT READY'], columns),
+    ...wrapped('polylora top', [origin, timeText(now.at), stateOf(now, notice)], columns),
     ...(notice === null ? [] : [printable(notice)]),
     '',
     ...figures(now).flatMap(([label, cells]) => wrapped(label, cells, columns)),
@@ -39,6 +39,11 @@ export function screenLines(
     ...tenantLines(now),
   ];
   return lines.slice(0, Math.max(1, rows)).map((line) => line.slice(0, Math.max(1, columns)));
+}
+
+function stateOf({ ready }: SnapshotJson, notice: string | null): string {
+  if (notice !== null) return 'NOT CONNECTED';
+  return ready ? 'ready' : 'NOT READY';
 }
 
 function figures(now: SnapshotJson): [label: string, cells: string[]][] {

@@ -87,7 +87,9 @@ async function watch(client: AdminClient, open: () => LiveDisplay, leaving: Abor
       if (leaving.aborted) return;
       // One that was never there is another address than was meant.
       if (shown.display === null && problem !== null) throw problem;
-      shown.display?.say(`${problem?.message ?? 'The server ended the connection.'} Trying again ...`);
+      // The rest is about how to start one.
+      const [reason] = (problem?.message ?? 'The server ended the connection.').split('\n', 1);
+      shown.display?.say(`Trying again: ${reason}`);
       await sleep(RETRY_MILLISECONDS, undefined, { signal: leaving }).catch(() => {});
     }
   } finally {
