@@ -187,8 +187,8 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
         // When its tokens came is not known.
         sequence.see(event, null);
         meter.take(choice, event);
-          live?.see(choice, event, false);
-          record?.timeline.take(event, true);
+        live?.see(choice, event, false);
+        record?.timeline.take(event, true);
       }
       cancellation.throwIfCancelled();
       return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));

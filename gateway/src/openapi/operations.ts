@@ -12,8 +12,8 @@ import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/to
 import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
 import { CACHE_OPERATIONS } from './cache-operations.ts';
-import { LIVE_OPERATIONS } from './live-operations.ts';
 import { DASHBOARD_OPERATIONS } from './dashboard-operations.ts';
+import { LIVE_OPERATIONS } from './live-operations.ts';
 import type { Operation } from './operation.ts';
 import { REQUEST_OPERATIONS } from './request-operations.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
