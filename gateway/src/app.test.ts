@@ -157,6 +157,21 @@ describe('the app', () => {
     ]);
   });
 
+  it('has no dashboard where the admin API is off, and cookies of other servers make no difference', async () => {
+    const { app, post } = startingGateway();
+    const refused = await post('/admin/session', '{"key":"a key of some kind"}');
+    expect([refused.status, await refused.json()]).toMatchObject([
+      403,
+      { error: { code: 'admin_disabled' } },
+    ]);
+    for (const [path, status] of [
+      ['/v1/models', 503],
+      ['/admin/v1/keys', 403],
+      ['/admin/session', 401],
+    ] as const)
+      expect((await app.request(path, { headers: { cookie: 'polylora_session=x' } })).status).toBe(status);
+  });
+
   it("puts OpenAI's headers on every response, with the client's request id where it is sane", async () => {
     const { app } = startingGateway();
     const own = await app.request('/nope');

@@ -358,6 +358,101 @@ describe('the status', () => {
   });
 });
 
+describe('metrics and the log', () => {
+  it('tell what became of requests, by categories that are configured', async () => {
+    const lookups = (text: string, result: string) =>
+      series(text, `polylora_cache_lookups_total{result="${result}",category="factual"}`);
+    const before = await metrics();
+    const cache = { category: 'factual' };
+    for (let i = 0; i < 2; i++) await ask(user, 'counted', { cache });
+    await ask(user, 'counted', { cache: { ...cache, 'no-cache': true } });
+    await Promise.all([1, 2, 3].map(() => ask(user, 'shared', { cache, max_tokens: 40 })));
+    await ask(user, 'unsupported', { logprobs: true });
+    const after = await metrics();
+    const made = (result: string) => lookups(after, result) - lookups(before, result);
+    expect([made('hit_exact'), made('miss'), made('bypass'), made('hit_shared')]).toEqual([1, 2, 1, 2]);
+    expect(series(after, 'polylora_cache_lookups_total{result="bypass",category="-"}')).toBeGreaterThan(0);
+    expect(
+      series(after, 'polylora_cache_lookup_seconds_bucket{le="0.001",result="hit_exact"'),
+    ).toBeGreaterThan(0);
+    expect(series(after, 'polylora_cache_entries{category="factual"}')).toBe(2);
+    expect(series(after, 'polylora_cache_evictions_total{reason="replaced"}')).toBeGreaterThan(0);
+    expect(series(after, 'polylora_cache_evictions_total{reason="purged"}')).toBeGreaterThan(0);
+    expect(
+      series(after, 'polylora_cache_saved_tokens_total{category="factual",kind="completion"}'),
+    ).toBeGreaterThan(80);
+    expect(series(after, 'polylora_cache_store_up')).toBe(1);
+    expect(series(after, 'polylora_cache_ttl_seconds{category="factual"}')).toBe(604_800);
+    expect(after).not.toMatch(/^polylora_cache_index_entries /m);
+    expect(after).not.toMatch(/polylora_cache\w*\{[^}]*(acme|globex)/);
+  });
+
+  it('have it in the line of each request', async () => {
+    const logged = async (id: string, fields: object = {}) => {
+      await ask(user, 'a logged one', fields, { 'x-request-id': id });
+      const line = () => gateway.logs().find((each) => each.includes(`"${id}"`));
+      await until(() => line() !== undefined);
+      return JSON.parse(line() ?? '').cache;
+    };
+    expect(await logged('log-1')).toEqual({ result: 'miss', category: 'general' });
+    expect(await logged('log-2')).toEqual({ result: 'hit', level: 'exact', category: 'general' });
+    expect(await logged('log-3', { logprobs: true })).toEqual({ result: 'bypass' });
+  });
+});
+
+async function metrics(): Promise<string> {
+  const headers = { authorization: `Bearer ${OPERATOR_KEY}` };
+  return (await fetch(`${gateway.url}/metrics`, { headers })).text();
+}
+
+/** The sum of the series that begin with this. */
+function series(text: string, start: string): number {
+  const lines = text.split('\n').filter((line) => line.startsWith(start));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+}
+
+describe('polylora cache', () => {
+  async function run(args: readonly string[], key = OPERATOR_KEY) {
+    const env = { POLYLORA_URL: gateway.url, POLYLORA_OPERATOR_KEY: key };
+    const { exited, output } = launch(['cache', ...args], env);
+    return { status: await exited, ...output };
+  }
+
+  it('tells the status, lists, purges and reports', async () => {
+    await fill();
+    const status = await run(['status']);
+    expect(status).toMatchObject({ status: 0, stderr: '' });
+    expect(status.stdout).toMatch(/^entries +7 entries \(.* [k]?B\)$/m);
+    expect(status.stdout).toMatch(/^CATEGORY +ENTRIES +SIZE +THRESHOLD/m);
+    expect(status.stdout).toMatch(/^code +2 +.* 0\.920 +7 d/m);
+    expect(status.stdout).toMatch(/^medical \(off where it is named\) +0/m);
+    const entries = await run(['entries', '--category', 'general', '--questions']);
+    expect(entries.stdout.split('\n')).toHaveLength(5);
+    expect(entries.stdout).toContain(SECRET);
+    expect((await run(['entries', '--limit', '2'])).stdout).toMatch(
+      /^There are older ones: --after \d+\.[\w-]+$/m,
+    );
+    expect((await run(['entries'], other)).stdout.split('\n')).toHaveLength(3);
+
+    expect((await run(['purge', '--tag', 'docs', '--dry-run'])).stdout).toMatch(/^Would remove 4 entries \(/);
+    const asked = await run(['purge', '--tag', 'docs']);
+    expect(asked.status).toBe(2);
+    expect(asked.stderr).toMatch(/^Remove 4 entries \(.*\) from the cache\? .*--yes/);
+    expect((await run(['purge', '--tag', 'docs', '--yes'])).stdout).toMatch(/^Removed 4 entries \(/);
+    expect((await run(['purge', '--yes'])).status).toBe(2);
+    expect((await run(['purge', '--all', '--tag', 'docs', '--yes'])).status).toBe(2);
+
+    const { id } = await ask(user, 'two of code', { model: 'pirate', cache: { category: 'code' } });
+    const refused = await run(['report', id], other);
+    expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining('cache_entry_not_found')]);
+    expect((await run(['report', id])).stdout).toBe(`Reported ${id}: it is no answer any more.\n`);
+    expect((await run(['entries', '--category', 'code'])).stdout).toBe('There is no such entry.\n');
+    expect(JSON.parse((await run(['purge', '--all', '--yes', '--json'])).stdout)).toMatchObject({
+      entries: 2,
+    });
+  });
+});
+
 describe('hits', () => {
   const hits = async (key: string, query = '') =>
     (await call(key, 'GET', `admin/v1/cache/hits${query}`)).json.data;
@@ -503,101 +598,6 @@ describe('a category that an operator sets', () => {
   });
 });
 
-describe('metrics and the log', () => {
-  it('tell what became of requests, by categories that are configured', async () => {
-    const lookups = (text: string, result: string) =>
-      series(text, `polylora_cache_lookups_total{result="${result}",category="factual"}`);
-    const before = await metrics();
-    const cache = { category: 'factual' };
-    for (let i = 0; i < 2; i++) await ask(user, 'counted', { cache });
-    await ask(user, 'counted', { cache: { ...cache, 'no-cache': true } });
-    await Promise.all([1, 2, 3].map(() => ask(user, 'shared', { cache, max_tokens: 40 })));
-    await ask(user, 'unsupported', { logprobs: true });
-    const after = await metrics();
-    const made = (result: string) => lookups(after, result) - lookups(before, result);
-    expect([made('hit_exact'), made('miss'), made('bypass'), made('hit_shared')]).toEqual([1, 2, 1, 2]);
-    expect(series(after, 'polylora_cache_lookups_total{result="bypass",category="-"}')).toBeGreaterThan(0);
-    expect(
-      series(after, 'polylora_cache_lookup_seconds_bucket{le="0.001",result="hit_exact"'),
-    ).toBeGreaterThan(0);
-    expect(series(after, 'polylora_cache_entries{category="factual"}')).toBe(2);
-    expect(series(after, 'polylora_cache_evictions_total{reason="replaced"}')).toBeGreaterThan(0);
-    expect(series(after, 'polylora_cache_evictions_total{reason="purged"}')).toBeGreaterThan(0);
-    expect(
-      series(after, 'polylora_cache_saved_tokens_total{category="factual",kind="completion"}'),
-    ).toBeGreaterThan(80);
-    expect(series(after, 'polylora_cache_store_up')).toBe(1);
-    expect(series(after, 'polylora_cache_ttl_seconds{category="factual"}')).toBe(604_800);
-    expect(after).not.toMatch(/^polylora_cache_index_entries /m);
-    expect(after).not.toMatch(/polylora_cache\w*\{[^}]*(acme|globex)/);
-  });
-
-  it('have it in the line of each request', async () => {
-    const logged = async (id: string, fields: object = {}) => {
-      await ask(user, 'a logged one', fields, { 'x-request-id': id });
-      const line = () => gateway.logs().find((each) => each.includes(`"${id}"`));
-      await until(() => line() !== undefined);
-      return JSON.parse(line() ?? '').cache;
-    };
-    expect(await logged('log-1')).toEqual({ result: 'miss', category: 'general' });
-    expect(await logged('log-2')).toEqual({ result: 'hit', level: 'exact', category: 'general' });
-    expect(await logged('log-3', { logprobs: true })).toEqual({ result: 'bypass' });
-  });
-});
-
-async function metrics(): Promise<string> {
-  const headers = { authorization: `Bearer ${OPERATOR_KEY}` };
-  return (await fetch(`${gateway.url}/metrics`, { headers })).text();
-}
-
-/** The sum of the series that begin with this. */
-function series(text: string, start: string): number {
-  const lines = text.split('\n').filter((line) => line.startsWith(start));
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
-}
-
-describe('polylora cache', () => {
-  async function run(args: readonly string[], key = OPERATOR_KEY) {
-    const env = { POLYLORA_URL: gateway.url, POLYLORA_OPERATOR_KEY: key };
-    const { exited, output } = launch(['cache', ...args], env);
-    return { status: await exited, ...output };
-  }
-
-  it('tells the status, lists, purges and reports', async () => {
-    await fill();
-    const status = await run(['status']);
-    expect(status).toMatchObject({ status: 0, stderr: '' });
-    expect(status.stdout).toMatch(/^entries +7 entries \(.* [k]?B\)$/m);
-    expect(status.stdout).toMatch(/^CATEGORY +ENTRIES +SIZE +THRESHOLD/m);
-    expect(status.stdout).toMatch(/^code +2 +.* 0\.920 +7 d/m);
-    expect(status.stdout).toMatch(/^medical \(off where it is named\) +0/m);
-    const entries = await run(['entries', '--category', 'general', '--questions']);
-    expect(entries.stdout.split('\n')).toHaveLength(5);
-    expect(entries.stdout).toContain(SECRET);
-    expect((await run(['entries', '--limit', '2'])).stdout).toMatch(
-      /^There are older ones: --after \d+\.[\w-]+$/m,
-    );
-    expect((await run(['entries'], other)).stdout.split('\n')).toHaveLength(3);
-
-    expect((await run(['purge', '--tag', 'docs', '--dry-run'])).stdout).toMatch(/^Would remove 4 entries \(/);
-    const asked = await run(['purge', '--tag', 'docs']);
-    expect(asked.status).toBe(2);
-    expect(asked.stderr).toMatch(/^Remove 4 entries \(.*\) from the cache\? .*--yes/);
-    expect((await run(['purge', '--tag', 'docs', '--yes'])).stdout).toMatch(/^Removed 4 entries \(/);
-    expect((await run(['purge', '--yes'])).status).toBe(2);
-    expect((await run(['purge', '--all', '--tag', 'docs', '--yes'])).status).toBe(2);
-
-    const { id } = await ask(user, 'two of code', { model: 'pirate', cache: { category: 'code' } });
-    const refused = await run(['report', id], other);
-    expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining('cache_entry_not_found')]);
-    expect((await run(['report', id])).stdout).toBe(`Reported ${id}: it is no answer any more.\n`);
-    expect((await run(['entries', '--category', 'code'])).stdout).toBe('There is no such entry.\n');
-    expect(JSON.parse((await run(['purge', '--all', '--yes', '--json'])).stdout)).toMatchObject({
-      entries: 2,
-    });
-  });
-});
-
 describe('with an embedding model', () => {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-cache-semantic-'));
   let exact: Gateway;
@@ -612,6 +612,35 @@ describe('with an embedding model', () => {
     await gateway.stop();
     gateway = exact;
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("without keys the configuration's operator key alone signs in to the dashboard", async () => {
+    const signIn = (key: string) =>
+      fetch(`${gateway.url}/admin/session`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ key }),
+      });
+    expect((await signIn('mine')).status).toBe(401);
+    const answer = await signIn(OPERATOR_KEY);
+    const session = (await answer.json()) as Json;
+    expect(session).toMatchObject({
+      ...{ role: 'operator', tenant: null, key: null },
+      server: { checks_keys: false, cache: 'semantic', backend: 'engine', model: expect.any(String) },
+    });
+    const [cookie = ''] = (answer.headers.get('set-cookie') ?? '').split(';');
+    const purge = (headers: Record<string, string>) =>
+      fetch(`${gateway.url}/admin/v1/cache/purge`, {
+        method: 'POST',
+        headers: { cookie, 'content-type': 'application/json', ...headers },
+        body: '{"all":true,"dry_run":true}',
+      });
+    expect((await fetch(`${gateway.url}/admin/v1/cache`, { headers: { cookie } })).status).toBe(200);
+    expect((await purge({})).status).toBe(403);
+    expect((await purge({ 'x-csrf-token': session.csrf })).status).toBe(200);
+    expect((await fetch(`${gateway.url}/admin/v1/cache`, { headers: { cookie: `${cookie}x` } })).status).toBe(
+      401,
+    );
   });
 
   it('questions can be classified, and are found by what they ask for', async () => {

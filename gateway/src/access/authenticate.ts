@@ -23,7 +23,7 @@ const PUBLIC_PATHS: ReadonlySet<string> = new Set([
 export interface AccessDeps {
   /** null until keys can be looked up. */
   readonly authenticator: () => Authenticator | null;
-  /** Of people at the dashboard; null until the server's secret is read. */
+  /** Of people at the dashboard; null until the server's secret is read, and where nobody can sign in: a cookie is somebody else's then. */
   readonly sessions: () => Sessions | null;
 }
 
@@ -37,11 +37,13 @@ export function authenticate(deps: AccessDeps) {
     const { method, path } = c.req;
     if (!PUBLIC_PATHS.has(path) && !isOfDashboard(method, path)) {
       const authorization = c.req.header('authorization');
-      const session = authorization === undefined ? sessionText(c) : null;
+      const open = opened(deps.authenticator);
+      const sessions = deps.sessions();
+      const session = authorization === undefined && sessions !== null ? sessionText(c) : null;
       const found =
-        session === null
-          ? opened(deps.authenticator).client(authorization)
-          : accessOfSession(c, session, deps);
+        session === null || sessions === null
+          ? open.client(authorization)
+          : accessOfSession(c, session, sessions, open);
       const access = found instanceof Promise ? await found : found;
       c.set('access', access);
       const { tenant, key } = access.principal;
@@ -57,9 +59,10 @@ export function authenticate(deps: AccessDeps) {
 async function accessOfSession(
   c: Context<GatewayEnv>,
   text: string,
-  { authenticator, sessions }: AccessDeps,
+  sessions: Sessions,
+  authenticator: Authenticator,
 ): Promise<Access> {
-  const { session, access } = await signedIn(text, sessions(), opened(authenticator));
+  const { session, access } = await signedIn(text, sessions, authenticator);
   assertOwnPage(c, session);
   c.set('hasSession', true);
   return access;

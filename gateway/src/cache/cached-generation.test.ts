@@ -197,6 +197,21 @@ function embedding() {
   return embedded;
 }
 
+it('tells of each answer that is given again, and of none that is made', async () => {
+  await ask('Where is it?', { category: 'code' });
+  expect(hits).toEqual([]);
+  now += 5_000;
+  await ask('Where is it?');
+  const [kept] = await stored();
+  expect(hits).toMatchObject([
+    {
+      ...{ requestId: `req_${requests}`, level: 'exact', entryId: kept?.id, category: 'code', ageSeconds: 5 },
+      ...{ similarity: 1, probability: null, needed: { similarity: 1, strictness: 0 } },
+      question: { tenant: 'acme', text: 'Where is it?' },
+    },
+  ]);
+});
+
 describe('a stale answer', () => {
   it('is given to all who ask while a new one is made, which nobody waits for', async () => {
     const stale = { category: 'stale' };
