@@ -150,12 +150,18 @@ describe('a trace', () => {
         'gen_ai.usage.input_tokens': expect.any(Number),
       },
     });
-    const line = direct.logs().find((one) => one.includes(sent.traceId));
+    const isOfIt = (line: string) => line.includes(sent.traceId);
+    await until(() => direct.logs().some(isOfIt));
+    const line = direct.logs().find(isOfIt);
     expect(JSON.parse(line ?? '{}')).toMatchObject({
       trace_id: sent.traceId,
       msg: 'request',
       tenant: 'acme',
     });
+    const listed = await fetch(`${direct.url}/admin/v1/requests?limit=1`, {
+      headers: { authorization: `Bearer ${OPERATOR_KEY}` },
+    });
+    expect(await listed.json()).toMatchObject({ data: [{ trace_id: sent.traceId, model: 'adapter' }] });
   });
 
   it('of an answer that is there has no model in it', async () => {
