@@ -318,7 +318,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   return { url, stop };
 }
 
-/** What makes traces, where the configuration wants them: else nothing of it is even loaded. */
+/** What makes traces, where the configuration wants them: else the SDK for it is not even loaded. */
 async function tracingOf(config: Config, logger: Logger): Promise<Tracing | null> {
   const { tracesEndpoint: endpoint, tracesHeaders: headers, tracesSampleRatio: ratio, upstream } = config;
   if (endpoint === null) return null;

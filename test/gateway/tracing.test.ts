@@ -1,8 +1,10 @@
 /** Traces of real gateways on a real engine, as a collector gets them. */
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CollectedSpan, type Collector, startCollector } from '../support/collector.ts';
 import { FIXTURES } from '../support/engine.ts';
@@ -150,12 +152,18 @@ describe('a trace', () => {
         'gen_ai.usage.input_tokens': expect.any(Number),
       },
     });
-    const line = direct.logs().find((one) => one.includes(sent.traceId));
+    const isOfIt = (line: string) => line.includes(sent.traceId);
+    await until(() => direct.logs().some(isOfIt));
+    const line = direct.logs().find(isOfIt);
     expect(JSON.parse(line ?? '{}')).toMatchObject({
       trace_id: sent.traceId,
       msg: 'request',
       tenant: 'acme',
     });
+    const listed = await fetch(`${direct.url}/admin/v1/requests?limit=1`, {
+      headers: { authorization: `Bearer ${OPERATOR_KEY}` },
+    });
+    expect(await listed.json()).toMatchObject({ data: [{ trace_id: sent.traceId, model: 'adapter' }] });
   });
 
   it('of an answer that is there has no model in it', async () => {
@@ -297,3 +305,16 @@ it('a collector that is away costs nobody an answer, and is told of once', async
     expect(await gateway.stop()).toBe(0);
   }
 }, 120_000);
+
+it.each([
+  ['main.js', false],
+  ['tracing/otlp.js', true],
+])("%s of the server loads OpenTelemetry's SDK: %s", async (file, loads) => {
+  const code = `import { createRequire } from 'node:module';
+    await import(process.argv[1]);
+    const loaded = Object.keys(createRequire(process.argv[1]).cache);
+    console.log(loaded.length > 10, loaded.some((path) => /@opentelemetry.(sdk|exporter)/.test(path)));`;
+  const path = join(FIXTURES, '..', '..', 'gateway', 'dist', file);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code, path]);
+  expect(stdout.trim()).toBe(`true ${loads}`);
+});

@@ -12,6 +12,9 @@ import { ApiError } from '../errors.ts';
 import type { Client } from '../http/client.ts';
 import { InFlight } from '../in-flight.ts';
 import { Metrics } from '../metrics/metrics.ts';
+import { RecentRequests } from '../requests/recent-requests.ts';
+import type { RequestRecord } from '../requests/request-record.ts';
+import type { Timeline } from '../requests/timeline.ts';
 import { AnswerCache } from './answer-cache.ts';
 import { type CachedAnswer, CachedGeneration, type GivenAnswer } from './cached-generation.ts';
 import { CategoryTable } from './categories/category-table.ts';
@@ -118,12 +121,19 @@ interface Asking {
   readonly client?: Client;
   readonly timeoutSeconds?: number;
   readonly priority?: BackendRequest['scheduling']['priority'];
+  readonly record?: RequestRecord;
 }
 
 async function ask(
   content: string,
   cacheFields: object = {},
-  { reserve = () => UNLIMITED, client = { ...STAYS }, timeoutSeconds, priority = 'normal' }: Asking = {},
+  {
+    reserve = () => UNLIMITED,
+    client = { ...STAYS },
+    timeoutSeconds,
+    priority = 'normal',
+    record,
+  }: Asking = {},
 ): Promise<{ state: string; text: string }> {
   requests += 1;
   const request: BackendRequest = {
@@ -151,7 +161,7 @@ async function ask(
   const answer: CachedAnswer = await generation.answer({
     generation: {
       ...{ backend, model: MODEL, requests: [request], metrics, promptParam: 'messages' },
-      ...{ reserve, client },
+      ...{ reserve, client, record: record ?? null },
       inFlight: new InFlight({ running: 10, queued: 0 }),
     },
     controls: readControls({ cache: cacheFields }, () => undefined),
@@ -297,6 +307,28 @@ describe('who asks the same at the same time', () => {
     expect(cache.economics.of('general', 'acme')).toMatchObject({
       ...{ sharedHits: 2, misses: 1, promptTokensSaved: 6, completionTokensSaved: 4 },
     });
+  });
+
+  it('has the time with it counted to the cache, as has who finds it later', async () => {
+    const requests = new RecentRequests();
+    const arrival = { requestId: 'req_1', at: 1, method: 'POST', route: '/v1/chat/completions' };
+    const timed = async () => {
+      const record = requests.arrive({ ...arrival, arrived: performance.now() });
+      await ask('q', {}, { record });
+      requests.end(record);
+      return record.timeline;
+    };
+    const [first, joined] = (await Promise.all([timed(), timed()])) as [Timeline, Timeline];
+    const later = await timed();
+    const names = (timeline: Timeline) => timeline.phases().map(({ name }) => name);
+    expect(names(first).slice(0, 3)).toEqual(['admission', 'cache', 'prefill']);
+    expect(first.finishReasons).toEqual(['stop']);
+    expect([names(joined), names(later)]).toEqual([
+      ['admission', 'cache'],
+      ['admission', 'cache'],
+    ]);
+    expect(joined.phases().at(-1)?.until).toBe(joined.endedAt);
+    expect([joined.sentAt, later.sentAt]).toEqual([null, null]);
   });
 
   it('can report it, by the id under which it is kept', async () => {
