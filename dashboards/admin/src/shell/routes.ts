@@ -3,6 +3,8 @@ import type { Session } from '../api/types.ts';
 import type { Route } from '../router/router.ts';
 import { lazy, type PageComponent } from './lazy.tsx';
 
+const CACHE = lazy(async () => (await import('../pages/cache/cache.tsx')).Cache);
+
 export const ROUTES: readonly Route<PageComponent>[] = [
   { pattern: '/', value: lazy(async () => (await import('../pages/overview/overview.tsx')).Overview) },
   {
@@ -19,8 +21,8 @@ export const ROUTES: readonly Route<PageComponent>[] = [
     pattern: '/tenants/:id',
     value: lazy(async () => (await import('../pages/tenants/tenant-page.tsx')).TenantPage),
   },
-  { pattern: '/cache', value: lazy(async () => (await import('../pages/cache/cache.tsx')).Cache) },
-  { pattern: '/cache/:part', value: lazy(async () => (await import('../pages/cache/cache.tsx')).Cache) },
+  { pattern: '/cache', value: CACHE },
+  { pattern: '/cache/:part', value: CACHE },
   {
     pattern: '/requests',
     value: lazy(async () => (await import('../pages/requests/requests.tsx')).Requests),

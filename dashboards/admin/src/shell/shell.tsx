@@ -87,7 +87,8 @@ function CurrentPage({ path }: { readonly path: string }) {
     );
   }
   const { value: Component, params } = found;
-  return <Component key={JSON.stringify(params)} {...params} />;
+  // The page of another thing begins anew; another part of the same page does not.
+  return <Component key={params.name ?? params.id} {...params} />;
 }
 
 function isWithin(path: string, item: string): boolean {

@@ -19,7 +19,9 @@ import { UploadPanel } from './upload-panel.tsx';
 /** The adapters that whoever is signed in, or the tenant an operator acts for, may see. */
 export function Adapters() {
   const isOperator = useIsOperator();
-  const { tenant: own } = useSession();
+  const session = useSession();
+  // An operator may use any name.
+  const own = isOperator ? null : session.tenant;
   const [tenant, setTenant] = useQueryParam('tenant');
   const [isUploading, setIsUploading] = useState(false);
   const adapters = usePages<AdapterHead>(

@@ -33,7 +33,12 @@ export function Overview() {
       }
       actions={<ConnectionNote connection={connection} />}
     >
-      {history === null ? (
+      {history === null && connection === 'lost' ? (
+        <Empty title="No live figures">
+          The server does not send them now. It is asked again by itself, and they appear here as soon as it
+          answers.
+        </Empty>
+      ) : history === null ? (
         <Loading rows={12} label="Waiting for the first figures" />
       ) : latest === undefined ? (
         <Empty title="No figures yet">The server has just started: they come within a second or two.</Empty>

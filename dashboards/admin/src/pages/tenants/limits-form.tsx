@@ -1,3 +1,4 @@
+import { useState } from 'preact/hooks';
 import { TextField } from '../../components/fields.tsx';
 import { BUDGETS, COUNTS, type LimitTexts } from './limit-fields.ts';
 import './tenants.css';
@@ -7,8 +8,9 @@ interface LimitsFieldsProps {
   readonly onInput: (texts: LimitTexts) => void;
 }
 
-/** The fields of limits; what is left empty is not limited. */
+/** The fields of limits, folded away where there are none; what is left empty is not limited. */
 export function LimitsFields({ texts, onInput }: LimitsFieldsProps) {
+  const [wasOpen] = useState(() => Object.values(texts).some((text) => text !== ''));
   const field = (name: string, label: string, isMoney = false) => (
     <TextField
       key={name}
@@ -22,10 +24,11 @@ export function LimitsFields({ texts, onInput }: LimitsFieldsProps) {
     />
   );
   return (
-    <>
+    <details class="limits" open={wasOpen}>
+      <summary>Limits and budgets</summary>
       <fieldset>
         <legend>Limits</legend>
-        <div class="limit-fields">{COUNTS.map(({ field: name, label }) => field(name, label))}</div>
+        <div class="limit-fields four">{COUNTS.map(({ field: name, label }) => field(name, label))}</div>
       </fieldset>
       <fieldset>
         <legend>Budgets</legend>
@@ -34,6 +37,6 @@ export function LimitsFields({ texts, onInput }: LimitsFieldsProps) {
         </div>
         <p class="hint">Days and months are in UTC. Money needs prices: what has no price costs nothing.</p>
       </fieldset>
-    </>
+    </details>
   );
 }
