@@ -58,6 +58,8 @@ export interface CacheStatus extends Size {
 /** A category as it is configured. */
 export interface Category {
   readonly name: string;
+  /** By whom: `api` is what was set here. */
+  readonly source: 'api' | 'file' | 'built-in';
   readonly enabled: boolean;
   readonly similarity_threshold: number;
   readonly verify_from: number;

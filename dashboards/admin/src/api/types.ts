@@ -128,7 +128,10 @@ export interface Phase {
 export type RequestState = 'running' | 'done' | 'failed' | 'aborted';
 
 export interface RequestEntry {
+  /** Of the entry. */
   readonly id: string;
+  /** What the answer's head has. */
+  readonly request_id: string;
   readonly at: number;
   readonly state: RequestState;
   readonly method: string;

@@ -50,6 +50,7 @@ describe('bytes', () => {
 describe('milliseconds', () => {
   test.each([
     [0, '0 ms'],
+    [0.04, '0 ms'],
     [0.84, '0.8 ms'],
     [9.96, '10 ms'],
     [240.4, '240 ms'],

@@ -33,7 +33,7 @@ export function bytes(value: number | null | undefined): string {
 /** 0.8 ms, 240 ms, 1.24 s, 2 min 5 s */
 export function milliseconds(value: number | null | undefined): string {
   if (value == null) return NONE;
-  if (value === 0) return '0 ms';
+  if (value < 0.05) return '0 ms';
   if (value < 9.95) return `${value.toFixed(1)} ms`;
   if (value < 999.5) return `${Math.round(value)} ms`;
   if (value < 59_950) return `${(value / 1_000).toFixed(value < 9_995 ? 2 : 1)} s`;

@@ -52,6 +52,7 @@ export function Adapters() {
             value={tenant}
             onInput={setTenant}
             none="The operator"
+            without="operator"
             hint="Its adapters are shown, and uploads are its own."
           />
         </div>

@@ -136,7 +136,7 @@ function CategoryTable({ categories, onOpen }: CategoryTableProps) {
           title: 'Wrong hits',
           isNumber: true,
           cell: ({ false_hits: wrong }) =>
-            wrong === null ? (
+            wrong === null || wrong.checked === 0 ? (
               <span class="muted">not checked</span>
             ) : (
               <>

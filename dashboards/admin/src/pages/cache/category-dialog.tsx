@@ -2,10 +2,12 @@ import { useState } from 'preact/hooks';
 import type { Category, CategoryStatus } from '../../api/cache-types.ts';
 import { ask, pathOf } from '../../api/client.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
+import { ConfirmDialog } from '../../components/confirm-dialog.tsx';
 import { Dialog } from '../../components/dialog.tsx';
 import { Checkbox, Slider, TextField } from '../../components/fields.tsx';
 import { ErrorNote } from '../../components/states.tsx';
 import { useAction } from '../../hooks/action.ts';
+import { categoryBody } from './category-values.ts';
 import { PreviewNote } from './preview-note.tsx';
 
 interface CategoryDialogProps {
@@ -27,34 +29,26 @@ export function CategoryDialog({ category, now, onClose, onDone }: CategoryDialo
   const [verifyFrom, setVerifyFrom] = useState(category.verify_from);
   const [strictness, setStrictness] = useState(category.strictness);
   const [ttl, setTtl] = useState(`${category.ttl_seconds}`);
-  const save = useAction();
-  const revert = useAction();
+  const [isReverting, setIsReverting] = useState(false);
+  const { isBusy, error, run } = useAction();
   const end = (message: string) => {
     announce(message);
     onDone();
     onClose();
   };
+  const values = { similarity_threshold: threshold, verify_from: verifyFrom, strictness };
   const onSubmit = (event: Event) => {
     event.preventDefault();
-    const body = {
-      enabled: isEnabled,
-      similarity_threshold: threshold,
-      verify_from: verifyFrom,
-      strictness,
-      ttl_seconds: Number(ttl),
-    };
-    void save.run(async () => {
+    const body = categoryBody(category, { enabled: isEnabled, ...values, ttl_seconds: Number(ttl) });
+    void run(async () => {
       await ask('PUT', path, { body });
       end(`${name} is changed, at every server of the database.`);
     });
   };
-  const onRevert = () =>
-    void revert.run(async () => {
-      await ask('DELETE', path);
-      end(`${name} is as it is configured again.`);
-    });
-  const error = save.error ?? revert.error;
-  const values = { similarity_threshold: threshold, verify_from: verifyFrom, strictness };
+  const revert = async () => {
+    await ask('DELETE', path);
+    end(`What was set of ${name} here is taken back.`);
+  };
   return (
     <Dialog title={`Category ${name}`} onClose={onClose} isWide>
       <form class="stack" onSubmit={onSubmit}>
@@ -100,19 +94,36 @@ export function CategoryDialog({ category, now, onClose, onDone }: CategoryDialo
         <PreviewNote path={path} values={values} />
         {error !== null && <ErrorNote error={error} />}
         <div class="spread">
-          <button type="button" class="button" disabled={revert.isBusy} onClick={onRevert}>
-            Back to the configuration
-          </button>
+          {category.source === 'api' ? (
+            <button type="button" class="button" onClick={() => setIsReverting(true)}>
+              Take back …
+            </button>
+          ) : (
+            <span />
+          )}
           <div class="actions">
             <button type="button" class="button" onClick={onClose}>
               Cancel
             </button>
-            <button type="submit" class="button primary" disabled={save.isBusy}>
-              {save.isBusy ? 'Saving …' : 'Save'}
+            <button type="submit" class="button primary" disabled={isBusy}>
+              {isBusy ? 'Saving …' : 'Save'}
             </button>
           </div>
         </div>
       </form>
+      {isReverting && (
+        <ConfirmDialog
+          title={`Take back what was set of ${name}?`}
+          action="Take it back"
+          onConfirm={revert}
+          onClose={() => setIsReverting(false)}
+        >
+          <p>
+            What the configuration says of it counts again. A category that was made here is removed, with its
+            examples.
+          </p>
+        </ConfirmDialog>
+      )}
     </Dialog>
   );
 }

@@ -22,6 +22,7 @@ export function NewCategoryDialog({ isRecognizing, onClose, onDone }: NewCategor
   const [examples, setExamples] = useState('');
   const [ttl, setTtl] = useState('3600');
   const [threshold, setThreshold] = useState(0.88);
+  const [verifyFrom, setVerifyFrom] = useState(0.72);
   const [strictness, setStrictness] = useState(0.75);
   const { isBusy, error, run } = useAction();
   const lines = examples
@@ -33,6 +34,8 @@ export function NewCategoryDialog({ isRecognizing, onClose, onDone }: NewCategor
     event.preventDefault();
     const body = {
       similarity_threshold: threshold,
+      // Said with the similarity, which counts for both where it is said alone.
+      verify_from: verifyFrom,
       strictness,
       ttl_seconds: Number(ttl),
       ...(lines.length === 0 ? {} : { examples: lines }),
@@ -85,6 +88,15 @@ export function NewCategoryDialog({ isRecognizing, onClose, onDone }: NewCategor
           min={0.5}
           step={0.005}
           show={(value) => value.toFixed(3)}
+        />
+        <Slider
+          label="Verified from"
+          value={verifyFrom}
+          onInput={setVerifyFrom}
+          min={0.5}
+          step={0.005}
+          show={(value) => value.toFixed(3)}
+          hint="Questions this near are looked at word by word."
         />
         <Slider
           label="Strictness"

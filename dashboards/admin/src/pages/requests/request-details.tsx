@@ -7,7 +7,7 @@ import { Waterfall } from './waterfall.tsx';
 
 /** All that is known of a request. */
 export function RequestDetails({ entry, now }: { readonly entry: RequestEntry; readonly now: number }) {
-  const { id, tenant, key, method, route, stream, cache, prompt, trace_id: trace } = entry;
+  const { request_id: id, tenant, key, method, route, stream, cache, prompt, trace_id: trace } = entry;
   return (
     <div class="request-details">
       <Waterfall entry={entry} now={now} />
@@ -20,7 +20,7 @@ export function RequestDetails({ entry, now }: { readonly entry: RequestEntry; r
               {tenant}
             </Link>,
           ],
-          ['Key', key === null ? 'none of the database' : <code key="key">{key}</code>],
+          ['Key', key === null ? 'the operator key of the configuration' : <code key="key">{key}</code>],
           ['Asked', `${method} ${route}${stream ? ', streamed' : ''}`],
           ['Status', statusText(entry)],
           ['Prompt', promptText(entry)],

@@ -62,7 +62,13 @@ export function KeyDialog({ tenant, onClose, onDone }: KeyDialogProps) {
     <Dialog title={tenant === null ? 'Create a key' : `Create a key of ${tenant}`} onClose={onClose} isWide>
       <form class="stack" onSubmit={onSubmit}>
         {tenant === null && (
-          <TenantSelect label="Tenant" value={whose} onInput={chooseTenant} none="The operator" />
+          <TenantSelect
+            label="Tenant"
+            value={whose}
+            onInput={chooseTenant}
+            none="The operator"
+            without="operator"
+          />
         )}
         <div class="row">
           <TextField label="Alias" value={alias} onInput={setAlias} hint="What it is for, such as web shop" />

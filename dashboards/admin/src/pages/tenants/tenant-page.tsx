@@ -19,6 +19,9 @@ import { SpendPanel } from './spend-panel.tsx';
 import { TenantDialog } from './tenant-dialog.tsx';
 import { modelsText } from './tenants.tsx';
 
+/** Operators' own, which is always there. */
+const OPERATOR_TENANT = 'operator';
+
 /** One tenant: what it may use, what it used, its keys. */
 export function TenantPage({ id }: { readonly id: string }) {
   const isOperator = useIsOperator();
@@ -92,23 +95,27 @@ function Changes({ tenant, reload }: { readonly tenant: Tenant; readonly reload:
       <button type="button" class="button" onClick={() => setOpen('change')}>
         Change
       </button>
-      {blocked ? (
-        <button
-          type="button"
-          class="button"
-          disabled={isBusy}
-          onClick={() => void run(() => setBlocked(false))}
-        >
-          Unblock
-        </button>
-      ) : (
-        <button type="button" class="button" onClick={() => setOpen('block')}>
-          Block
-        </button>
+      {id !== OPERATOR_TENANT && (
+        <>
+          {blocked ? (
+            <button
+              type="button"
+              class="button"
+              disabled={isBusy}
+              onClick={() => void run(() => setBlocked(false))}
+            >
+              Unblock
+            </button>
+          ) : (
+            <button type="button" class="button" onClick={() => setOpen('block')}>
+              Block
+            </button>
+          )}
+          <button type="button" class="button danger" onClick={() => setOpen('delete')}>
+            Remove
+          </button>
+        </>
       )}
-      <button type="button" class="button danger" onClick={() => setOpen('delete')}>
-        Remove
-      </button>
       {open === 'change' && (
         <TenantDialog
           tenant={tenant}
