@@ -19,7 +19,8 @@ import {
 } from '../support/prometheus.ts';
 
 const TINY = join(FIXTURES, 'models', 'llama');
-const ADAPTERS = ['billing', 'support'];
+/** More than the pool has room for, so that they come and go. */
+const ADAPTERS = Array.from({ length: 24 }, (_, index) => `adapter-${index}`);
 
 /** Scraped every 15 s, and rules come every 30 s: for what is made of rules of rules that takes a while. */
 const DATA_SECONDS = 240;
@@ -29,10 +30,6 @@ const EMPTY: Readonly<Record<string, { readonly because: string; readonly parts:
   PolyloraNoTargets: {
     because: 'The server is scraped, and nothing is absent.',
     parts: ['up{job="polylora"}'],
-  },
-  'engine.json: Right guesses (A)': {
-    because: 'The tiny model’s answers are noise, in which nothing is guessed.',
-    parts: ['vllm:spec_decode_num_accepted_tokens_total', 'vllm:spec_decode_num_draft_tokens_total'],
   },
 };
 
@@ -53,17 +50,16 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
     writeFileSync(config, JSON.stringify({ maxQueued, cacheCategories: { factual: { checkedShare: 1 } } }));
 
   const clientOf = (tenant: string) =>
-    new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: keys[tenant] ?? '', maxRetries: 0 });
+    new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: keys[tenant] ?? 'plk_unknown', maxRetries: 0 });
 
   beforeAll(async () => {
-    for (const name of ADAPTERS)
-      cpSync(join(TINY, 'adapter'), join(home, 'adapters', name), { recursive: true });
+    for (const [index, name] of ADAPTERS.entries()) writeAdapter(join(home, 'adapters', name), index + 1);
     configure(256);
     gateway = await startGateway({
       auth: 'keys',
       adapters: join(home, 'adapters'),
       args: [
-        ...['--model', TINY, '--weights', 'f32', '--served-model-name', 'tiny', '--pool-megabytes', '64'],
+        ...['--model', TINY, '--weights', 'f32', '--served-model-name', 'tiny', '--pool-megabytes', '1'],
         ...['--threads', '1', '--embedding-threads', '1', '--embedding-start', 'start'],
         ...['--cache', 'semantic', '--cache-lookup-ms', '2000'],
         ...['--config', config, '--data-directory', join(home, 'data'), '--log-level', 'warn'],
@@ -120,15 +116,16 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
 
   /** Streams of adapters and of the base model. */
   const generate = (_: unknown, worker: number) =>
-    repeatedly(50, async (round) => {
-      const stream = await clientOf('acme').completions.create({
-        model: ['tiny', ...ADAPTERS][(round + worker) % 3] ?? 'tiny',
-        prompt: `the ${'very '.repeat(60)} long story ${round % 4}`,
-        max_tokens: 150,
-        stream: true,
-        temperature: 0,
-        ...({ ignore_eos: true, cache: { 'no-store': true } } as object),
-      });
+    repeatedly(100, async (round) => {
+      const stream = await clientOf('acme').completions.create(
+        {
+          model: ['tiny', ...ADAPTERS][(round + worker * 8) % 25] ?? 'tiny',
+          prompt: `the ${'very '.repeat(60)} long story ${round % 4}`,
+          ...{ max_tokens: 150, stream: true, temperature: 0 },
+          ...({ ignore_eos: true } as object),
+        },
+        { headers: { 'cache-control': 'no-cache, no-store' } },
+      );
       for await (const _chunk of stream);
     });
 
@@ -154,13 +151,18 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
 
   /** What does not work. */
   const refuse = () =>
-    repeatedly(1_000, () => {
+    repeatedly(1_000, async () => {
       const asked = { model: 'tiny', prompt: 'hello', max_tokens: 20 };
-      return Promise.allSettled([
+      await Promise.allSettled([
         ...[1, 2].map(() => clientOf('umbra').completions.create(asked)),
         clientOf('spent').completions.create(asked),
         clientOf('acme').completions.create({ ...asked, model: 'nobody' }),
         clientOf('nobody').completions.create(asked),
+        // Sooner than it can be.
+        clientOf('acme').completions.create({
+          ...{ ...asked, prompt: `as ${'long '.repeat(50)}as this` },
+          ...({ timeout: 0.001 } as object),
+        }),
       ]);
     });
 
@@ -307,4 +309,12 @@ function comparisonsTold(expr: string): string {
     .split(/(\{[^}]*\})/)
     .map((part) => (part.startsWith('{') ? part : part.replaceAll(/(==|>=|<=|>|<)/g, '$1 bool')))
     .join('');
+}
+
+/** The fixture's adapter, of a strength of its own. */
+function writeAdapter(directory: string, alpha: number): void {
+  cpSync(join(TINY, 'adapter'), directory, { recursive: true });
+  const file = join(directory, 'adapter_config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, lora_alpha: alpha }));
 }

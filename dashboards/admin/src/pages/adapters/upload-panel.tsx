@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { ApiError } from '../../api/client.ts';
+import { type ApiError, withQuery } from '../../api/client.ts';
 import type { Release } from '../../api/types.ts';
 import { type UploadProgress, uploadAdapter } from '../../api/upload.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
@@ -134,9 +134,16 @@ export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPa
         {release !== null && (
           <p class="note" role="status">
             <span>
-              <Link href={to('adapters', release.name)}>{release.name}</Link> is there as {release.release}:{' '}
-              {release.kind}, {bytes(release.bytes)}. Try it in the{' '}
-              <Link href={`/playground?adapter=${encodeURIComponent(release.name)}`}>playground</Link>.
+              <Link href={withQuery(to('adapters', release.name), { tenant })}>{release.name}</Link> is there as{' '}
+              {release.release}: {release.kind}, {bytes(release.bytes)}.{' '}
+              {tenant === null ? (
+                <>
+                  Try it in the{' '}
+                  <Link href={`/playground?adapter=${encodeURIComponent(release.name)}`}>playground</Link>.
+                </>
+              ) : (
+                `It is ${tenant}’s alone until it is shared: an administrator of ${tenant} can try it in the playground.`
+              )}
             </span>
           </p>
         )}
