@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -6,7 +7,6 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -71,8 +71,11 @@ describe('the steps of the Dockerfile in a clean directory', () => {
   let root: string;
   let app: string;
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'polylora-image-'));
-    // Whom the server runs as has to get here.
+    // The same each time, for Cargo builds anew what lies elsewhere; and where whom the server runs as gets to.
+    const checkout = createHash('sha256').update(ROOT).digest('hex').slice(0, 12);
+    folder = join(tmpdir(), `polylora-image-${checkout}`);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
     chmodSync(folder, 0o755);
     root = await buildStages(stages, { context: ROOT, folder });
     app = join(root, image.workdir);
