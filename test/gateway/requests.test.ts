@@ -135,7 +135,7 @@ describe('the list of requests', () => {
     expect([hit.cache, hit.completion_tokens, phasesOf(hit)]).toEqual(['exact', 0, ['admission', 'cache']]);
   });
 
-  it('has what was refused of somebody known, and nothing of nobody', async () => {
+  it('has what was refused, of nobody who is known for operators alone', async () => {
     expect((await ask('plk_nobody', BODY)).status).toBe(401);
     const unknown = await entryOf(await ask(keys.acme, { ...BODY, model: 'missing' }));
     expect(unknown).toMatchObject({
@@ -153,8 +153,12 @@ describe('the list of requests', () => {
       error_code: 'rate_limit_exceeded',
       model: 'llama',
     });
-    const { json } = await list(OPERATOR_KEY, '?limit=1000');
-    expect(json.data.filter(({ status }: Json) => status === 401)).toEqual([]);
+    const strangersOf = async (key: string) =>
+      (await list(key, '?limit=1000')).json.data.filter(({ status }: Json) => status === 401);
+    expect(await strangersOf(OPERATOR_KEY)).toMatchObject([
+      { tenant: null, key: null, state: 'failed', error_code: 'invalid_api_key' },
+    ]);
+    expect(await strangersOf(keys.otherAdmin)).toEqual([]);
   });
 
   it('is the newest first, in pages, by what it is asked for', async () => {
@@ -193,7 +197,7 @@ describe('the list of requests', () => {
     await entryOf(await ask(keys.other, BODY));
     const tenants = async (key: string, query = '') =>
       new Set((await list(key, query)).json.data.map(({ tenant }: Json) => tenant));
-    expect(await tenants(OPERATOR_KEY)).toEqual(new Set(['acme', 'other']));
+    expect(await tenants(OPERATOR_KEY)).toEqual(new Set(['acme', 'other', null]));
     expect(await tenants(keys.acmeAdmin)).toEqual(new Set(['acme']));
     expect(await tenants(keys.otherAdmin, '?tenant=other')).toEqual(new Set(['other']));
     const [foreign, none] = [

@@ -41,5 +41,7 @@ export async function accessibilityProblems(page: Page): Promise<string[]> {
 
 /** Whether a page is wider than its window, so that it is moved sideways. */
 export function isTooWide(page: Page): Promise<boolean> {
-  return page.evaluate<boolean>('document.documentElement.scrollWidth > document.documentElement.clientWidth');
+  return page.evaluate<boolean>(
+    'document.documentElement.scrollWidth > document.documentElement.clientWidth',
+  );
 }

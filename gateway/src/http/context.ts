@@ -76,8 +76,8 @@ export class Ending {
 
 const OPENAI_VERSION = '2020-10-01';
 
-/** Routes that machines ask every few seconds. */
-const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+/** Routes that machines ask every few seconds, or by the dozen: told of only where every detail is wanted. */
+const QUIET: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/admin/assets/:file']);
 
 /** Ids from clients and proxies that are safe to log and to send back. */
 const SANE_ID = /^[\w.:-]{1,128}$/;
@@ -127,7 +127,7 @@ export function requestContext(deps: ContextDeps) {
         ...cause(c.error),
       };
       if (status >= 500 && c.error !== undefined) logger.error(line, 'request failed');
-      else if (PROBES.has(route)) logger.debug(line, 'request');
+      else if (QUIET.has(route)) logger.debug(line, 'request');
       else logger.info(line, 'request');
     };
     const endAfterwards = (ended: RequestRecord) => {

@@ -18,7 +18,7 @@ const entry = z.object({
   route,
   status: z.int().nullable(),
   error_code: z.string().nullable(),
-  tenant: z.string(),
+  tenant: z.string().nullable(),
   key: z.string().nullable().meta({ description: "The key's id." }),
   model: z.string().nullable(),
   stream: z.boolean(),

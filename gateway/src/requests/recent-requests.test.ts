@@ -36,10 +36,14 @@ describe('the recent requests', () => {
     expect([kept.length, kept[0]?.number, kept.at(-1)?.number]).toEqual([1_000, 2_500, 1_501]);
   });
 
-  it('leave out those of which nobody knows whose they are', () => {
+  it('have the last of those of which nobody knows whose they are, which push out no others', () => {
     const requests = new RecentRequests();
-    requests.end(arrive(requests, null));
-    expect(requests.list(ALL, 10, null)).toEqual([]);
+    const known = arrive(requests);
+    requests.end(known);
+    for (let i = 0; i < 2_000; i++) requests.end(arrive(requests, null));
+    const all = requests.list(ALL, 5_000, null);
+    expect([all.length, all.at(-1)]).toEqual([101, known]);
+    expect(requests.list({ ...ALL, tenant: known.tenant }, 5_000, null)).toEqual([known]);
   });
 
   it('say how each ended', () => {

@@ -11,6 +11,8 @@ export interface RequestFilter {
 
 /** Requests that have ended and are still told of. */
 const MOST_ENDED = 1_000;
+/** Of those whose sender was not let in: anybody can send them, and they push out none of the others. */
+const MOST_REFUSED = 100;
 
 /** The requests of this server that run, and the last that have ended. In memory: what it has told is gone with the process. */
 export class RecentRequests {
@@ -18,6 +20,9 @@ export class RecentRequests {
   /** The last that have ended, in a ring. */
   readonly #ended: RequestRecord[] = [];
   #next = 0;
+  /** Those of nobody who is known, in another. */
+  readonly #refused: RequestRecord[] = [];
+  #nextRefused = 0;
   #count = 0;
   readonly #watches = new Set<RequestWatch>();
   #isClosed = false;
@@ -40,19 +45,23 @@ export class RecentRequests {
     this.#tell(record);
   }
 
-  /** A request has ended. One of which nobody knows whose it is, is nobody's to see. */
+  /** A request has ended. One of which nobody knows whose it is, is for those to see who see all. */
   end(record: RequestRecord): void {
     this.#running.delete(record);
     record.end();
-    if (record.tenant === null) return;
-    this.#ended[this.#next] = record;
-    this.#next = (this.#next + 1) % MOST_ENDED;
+    if (record.tenant === null) {
+      this.#refused[this.#nextRefused] = record;
+      this.#nextRefused = (this.#nextRefused + 1) % MOST_REFUSED;
+    } else {
+      this.#ended[this.#next] = record;
+      this.#next = (this.#next + 1) % MOST_ENDED;
+    }
     this.#tell(record);
   }
 
   /** The newest first. @param before only those that came before the one of this number */
   list(filter: RequestFilter, limit: number, before: number | null): RequestRecord[] {
-    const found = [...this.#running, ...this.#ended].filter(
+    const found = [...this.#running, ...this.#ended, ...this.#refused].filter(
       (record) => matches(record, filter) && (before === null || record.number < before),
     );
     return found.sort((a, b) => b.number - a.number).slice(0, limit);

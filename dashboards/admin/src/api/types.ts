@@ -138,7 +138,8 @@ export interface RequestEntry {
   readonly route: string;
   readonly status: number | null;
   readonly error_code: string | null;
-  readonly tenant: string;
+  /** null: nobody who is known. */
+  readonly tenant: string | null;
   readonly key: string | null;
   readonly model: string | null;
   readonly stream: boolean;

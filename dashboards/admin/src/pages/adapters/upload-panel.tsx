@@ -134,8 +134,8 @@ export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPa
         {release !== null && (
           <p class="note" role="status">
             <span>
-              <Link href={withQuery(to('adapters', release.name), { tenant })}>{release.name}</Link> is there as{' '}
-              {release.release}: {release.kind}, {bytes(release.bytes)}.{' '}
+              <Link href={withQuery(to('adapters', release.name), { tenant })}>{release.name}</Link> is there
+              as {release.release}: {release.kind}, {bytes(release.bytes)}.{' '}
               {tenant === null ? (
                 <>
                   Try it in the{' '}

@@ -16,11 +16,24 @@ export function RequestDetails({ entry, now }: { readonly entry: RequestEntry; r
           ['Id', <code key="id">{id}</code>],
           [
             'Tenant',
-            <Link key="tenant" href={to('tenants', tenant)}>
-              {tenant}
-            </Link>,
+            tenant === null ? (
+              'nobody who is known'
+            ) : (
+              <Link key="tenant" href={to('tenants', tenant)}>
+                {tenant}
+              </Link>
+            ),
           ],
-          ['Key', key === null ? 'the operator key of the configuration' : <code key="key">{key}</code>],
+          [
+            'Key',
+            tenant === null ? (
+              'none that holds'
+            ) : key === null ? (
+              'the operator key of the configuration'
+            ) : (
+              <code key="key">{key}</code>
+            ),
+          ],
           ['Asked', `${method} ${route}${stream ? ', streamed' : ''}`],
           ['Status', statusText(entry)],
           ['Prompt', promptText(entry)],

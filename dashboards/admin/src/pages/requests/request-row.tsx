@@ -32,7 +32,7 @@ export function RequestRow({ entry, now, showsTenant }: RequestRowProps) {
         <span class="request-what">
           <strong>{entry.model ?? entry.route}</strong>
           <span class="muted small">
-            {showsTenant && `${entry.tenant} · `}
+            {showsTenant && `${entry.tenant ?? 'nobody who is known'} · `}
             {entry.model !== null && entry.route}
           </span>
         </span>
