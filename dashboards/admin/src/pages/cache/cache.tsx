@@ -53,10 +53,12 @@ export function Cache({ part = '' }: { readonly part?: string }) {
             ))}
           </nav>
           {server.cache === 'exact' && (
-            <p class="note">
-              This server answers equal questions only and recognizes no categories. Similar ones need{' '}
-              <code>--cache semantic</code>.
-            </p>
+            <div class="note">
+              <p>
+                This server answers equal questions only and recognizes no categories. Similar ones need{' '}
+                <code>--cache semantic</code>.
+              </p>
+            </div>
           )}
           {shown === undefined ? <p>There is no such part.</p> : <shown.Component />}
         </>

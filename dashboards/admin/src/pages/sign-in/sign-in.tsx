@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { TextField } from '../../components/fields.tsx';
 import { ErrorNote } from '../../components/states.tsx';
 import { useAction } from '../../hooks/action.ts';
@@ -12,8 +12,11 @@ interface SignInProps {
 export function SignIn({ hasEnded, signIn }: SignInProps) {
   const [key, setKey] = useState('');
   const { isBusy, error, run } = useAction();
+  const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     document.title = 'Sign in · Polylora';
+    // There is nothing else to do here.
+    form.current?.querySelector('input')?.focus();
   }, []);
   const onSubmit = (event: Event) => {
     event.preventDefault();
@@ -32,7 +35,7 @@ export function SignIn({ hasEnded, signIn }: SignInProps) {
             to go on where you were.
           </p>
         )}
-        <form class="stack" onSubmit={onSubmit}>
+        <form ref={form} class="stack" onSubmit={onSubmit}>
           <TextField
             label="Operator or administrator key"
             type="password"

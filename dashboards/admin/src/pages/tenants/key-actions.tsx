@@ -4,6 +4,7 @@ import type { ApiKey } from '../../api/types.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
 import { ConfirmDialog } from '../../components/confirm-dialog.tsx';
 import { SelectField } from '../../components/fields.tsx';
+import { KeyDialog } from './key-dialog.tsx';
 
 interface KeyActionsProps {
   readonly apiKey: ApiKey;
@@ -25,12 +26,17 @@ export function KeyActions({ apiKey, reload, onRotated }: KeyActionsProps) {
   const name = alias ?? id;
   const path = `/admin/v1/keys/${id}`;
   const announce = useAnnounce();
-  const [open, setOpen] = useState<'rotate' | 'block' | 'revoke' | null>(null);
+  const [open, setOpen] = useState<'change' | 'rotate' | 'block' | 'revoke' | null>(null);
   const [overlap, setOverlap] = useState<string>('86400');
   const close = () => setOpen(null);
   const setBlocked = async () => {
     await ask('POST', `${path}/${blocked ? 'unblock' : 'block'}`);
     announce(blocked ? `${name} may be used again.` : `${name} is blocked.`);
+    reload();
+  };
+  const changed = () => {
+    close();
+    announce(`${name} is changed.`);
     reload();
   };
   const rotate = async () => {
@@ -41,7 +47,7 @@ export function KeyActions({ apiKey, reload, onRotated }: KeyActionsProps) {
     announce(`${name} is revoked.`);
     reload();
   };
-  const button = (action: 'rotate' | 'block' | 'revoke', text: string) => (
+  const button = (action: 'change' | 'rotate' | 'block' | 'revoke', text: string) => (
     <button
       type="button"
       class={action === 'revoke' ? 'button small danger' : 'button small'}
@@ -52,10 +58,14 @@ export function KeyActions({ apiKey, reload, onRotated }: KeyActionsProps) {
     </button>
   );
   return (
-    <div class="actions">
+    <div class="key-actions">
+      {button('change', 'Change')}
       {button('rotate', 'Rotate')}
       {button('block', blocked ? 'Unblock' : 'Block')}
       {button('revoke', 'Revoke')}
+      {open === 'change' && (
+        <KeyDialog apiKey={apiKey} tenant={apiKey.tenant} onClose={close} onDone={changed} />
+      )}
       {open === 'rotate' && (
         <ConfirmDialog
           title={`Rotate ${name}?`}

@@ -115,7 +115,7 @@ function KeyTable({ keys, showsTenant, reload, onRotated }: KeyTableProps) {
           cell: ({ id, limits }) => <SpendBars path={`/admin/v1/keys/${id}`} limits={limits} />,
         },
         {
-          title: 'Change',
+          title: 'Actions',
           cell: (key) => <KeyActions apiKey={key} reload={reload} onRotated={onRotated} />,
         },
       ]}
