@@ -222,6 +222,8 @@ export function history(look) {
     .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
     .showValue(VisibilityMode.Never)
     .rowHeight(0.85)
+    // It shows nothing at all where there are more points than it has room for.
+    .maxDataPoints(100)
     .legend(
       new VizLegendOptionsBuilder()
         .showLegend(true)
@@ -372,7 +374,11 @@ export function dashboard({ uid, title, description, variables = [], sections })
     }
     y = Math.max(...taken);
   }
-  return made.build();
+  const finished = made.build();
+  // Beside the variables, not in a menu, where the builders put them.
+  for (const shown of [...(finished.links ?? []), ...(finished.annotations.list ?? [])])
+    delete shown.placement;
+  return finished;
 }
 
 /** Where a panel fits the furthest up, and there the furthest left. @param {number[]} taken @param {number} width */
