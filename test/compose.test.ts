@@ -19,7 +19,7 @@ import { freePort } from '../benchmarks/src/http/free-port.ts';
 import { loadConfig } from '../gateway/src/config/load.ts';
 import { CONFIG_OPTIONS } from '../gateway/src/config/schema.ts';
 import { until } from './support/gateway.ts';
-import { HAS_REDIS } from './support/redis.ts';
+import { HAS_REDIS, REDIS_PROGRAM } from './support/redis.ts';
 import { trackedFiles } from './support/repository.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -268,7 +268,7 @@ describe('the passwords and keys', () => {
   it.skipIf(!HAS_REDIS)('let in the gateway to Redis, and nobody without (needs redis-server)', async () => {
     const port = await freePort();
     const conf = join(repository, 'secrets', 'redis.conf');
-    const server = spawn('redis-server', [conf, '--port', String(port), '--save', ''], { stdio: 'ignore' });
+    const server = spawn(REDIS_PROGRAM, [conf, '--port', String(port), '--save', ''], { stdio: 'ignore' });
     const file = join(repository, 'secrets', 'gateway', 'polylora.yml');
     const url = new URL(loadConfig([], { POLYLORA_CONFIG: file }).redis ?? '');
     const connect = (password?: string) =>

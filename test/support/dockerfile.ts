@@ -88,7 +88,12 @@ class StageBuilder implements Stage {
         });
         break;
       case 'RUN':
-        this.steps.push({ kind: 'run', words, caches: cachesOf(instruction), workdir: this.workdir });
+        this.steps.push({
+          kind: 'run',
+          words,
+          caches: cachesOf(instruction as JSONInstruction),
+          workdir: this.workdir,
+        });
         break;
       case 'ENV':
         for (const property of (instruction as Env).getProperties()) this.environment.set(...pair(property));
@@ -135,9 +140,10 @@ function jsonIn(instruction: Instruction): string[] {
   return JSON.parse(list) as string[];
 }
 
-function cachesOf(instruction: Instruction): string[] {
-  const mounts = (instruction.getRawArgumentsContent() ?? '').matchAll(
-    /--mount=type=cache,target=([^,\s]+)/g,
-  );
-  return [...mounts].map(([, target]) => target ?? '');
+function cachesOf(run: JSONInstruction): string[] {
+  return run.getFlags().flatMap((flag) => {
+    const targets = /^type=cache,target=([^,]+)/.exec(flag.getValue() ?? '');
+    if (targets?.[1] === undefined) throw new Error(`the tests do not know ${flag.toString()} of a step`);
+    return [targets[1]];
+  });
 }
