@@ -54,12 +54,23 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
 
   beforeAll(async () => {
     for (const [index, name] of ADAPTERS.entries()) writeAdapter(join(home, 'adapters', name), index + 1);
-    configure(256);
+    configure(4);
     gateway = await startGateway({
       auth: 'keys',
       adapters: join(home, 'adapters'),
       args: [
-        ...['--model', TINY, '--weights', 'f32', '--served-model-name', 'tiny', '--pool-megabytes', '1'],
+        ...[
+          '--model',
+          TINY,
+          '--weights',
+          'f32',
+          '--served-model-name',
+          'tiny',
+          '--pool-megabytes',
+          '1',
+          '--max-running',
+          '6',
+        ],
         ...['--threads', '1', '--embedding-threads', '1', '--embedding-start', 'start'],
         ...['--cache', 'semantic', '--cache-lookup-ms', '2000'],
         ...['--config', config, '--data-directory', join(home, 'data'), '--log-level', 'warn'],
@@ -158,18 +169,17 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
         clientOf('spent').completions.create(asked),
         clientOf('acme').completions.create({ ...asked, model: 'nobody' }),
         clientOf('nobody').completions.create(asked),
-        // Sooner than it can be.
-        clientOf('acme').completions.create({
-          ...{ ...asked, prompt: `as ${'long '.repeat(50)}as this` },
-          ...({ timeout: 0.001 } as object),
-        }),
+        // More at once than there is room for.
+        ...Array.from({ length: 16 }, () =>
+          clientOf('acme').completions.create({ ...asked, max_tokens: 100 }),
+        ),
       ]);
     });
 
   /** What is seldom done. */
   const administrate = () =>
     repeatedly(8_000, async (round) => {
-      configure(round % 2 === 0 ? 256 + round : 'many');
+      configure(round % 2 === 0 ? 4 + (round % 4) : 'many');
       const client = clientOf('acme');
       const lines = ['tiny', 'nobody'].map((model, line) =>
         JSON.stringify({
