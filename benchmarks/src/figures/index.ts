@@ -10,6 +10,7 @@ import { cacheMiss, cacheMissP99, cacheSearch } from './cache-miss.ts';
 import { cacheQuality } from './cache-quality.ts';
 import { cacheRecall } from './cache-recall.ts';
 import { cacheVsGptcache } from './cache-vs-gptcache.ts';
+import { dashboardSize } from './dashboard-size.ts';
 import { deltaCompression } from './delta-compression.ts';
 import { evictionVsLru } from './eviction-vs-lru.ts';
 import { fairness } from './fairness.ts';
@@ -87,4 +88,5 @@ export const FIGURES: readonly Figure[] = [
   cacheIsolation,
   cacheVsGptcache,
   metricsCost,
+  dashboardSize,
 ];
