@@ -293,7 +293,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   }
   // Beside its making: it is shown once, and what is made and not shown is of no use to anybody.
   const first = config.operatorKey === null ? ((await tenants?.keys.createFirst('start')) ?? null) : null;
-  say(readyBanner(url, models, { checksKeys: config.auth === 'keys', firstKey: first?.text ?? null }));
+  const checksKeys = config.auth === 'keys';
+  const hasDashboard = checksKeys || config.operatorKey !== null;
+  say(readyBanner(url, models, { checksKeys, hasDashboard, firstKey: first?.text ?? null }));
   logger.info({ url, models: models.map(({ id }) => id) }, 'ready');
   live.onReload((reload) => reloaded(reload, logger, metrics));
   await live.watch();

@@ -58,7 +58,7 @@ async function costOnEngine(rounds: number): Promise<Spread> {
       async measure() {
         const scraping = setInterval(() => void fetch(`${url}/metrics`), SCRAPE_MILLISECONDS);
         try {
-          const completions = await runLoad({ url, fields: () => ({}) }, WORKLOAD, ++seed);
+          const completions = await runLoad({ url, fields: () => ({ model: 'base' }) }, WORKLOAD, ++seed);
           return measureRates(completions).tokensPerSecond;
         } finally {
           clearInterval(scraping);

@@ -114,6 +114,15 @@ describe('metrics', () => {
     ]);
   });
 
+  it('count failures of a route from 0, as a first value is no increase', async () => {
+    metrics.countHttp({ ...ASKED, status: 200, tenant: 'acme', code: null });
+    const series = (status: number, count: number) =>
+      `polylora_http_requests_total{route="/v1/chat/completions",method="POST",status="${status}"} ${count}`;
+    expect(await lines('polylora_http_requests_total')).toEqual([
+      ...[series(500, 0), series(502, 0), series(503, 0), series(200, 1)],
+    ]);
+  });
+
   it('have series of fifty tenants, however many there are', async () => {
     for (let i = 0; i < 1_000; i++) {
       metrics.countHttp({ ...ASKED, status: 200, tenant: `t${i}`, code: null });

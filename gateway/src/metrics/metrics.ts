@@ -16,6 +16,9 @@ import { type BudgetShares, TenantMeter } from './tenant-meter.ts';
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
+/** What alerts count of routes. */
+const FAILURES = ['500', '502', '503'] as const;
+
 /** Sums of what is told by type as well, which are called as if they were counters. */
 const MISNAMED = [
   'nodejs_active_handles_total',
@@ -70,6 +73,8 @@ export class Metrics {
   /** Is told what the answer cache does. */
   readonly cache: CacheMeter;
   #cacheHost: CacheHost | null = null;
+  /** Methods and routes whose failures are counted from 0. */
+  readonly #prepared = new Set<string>();
 
   constructor() {
     const model = () => this.#model;
@@ -85,6 +90,7 @@ export class Metrics {
     };
     this.cache = new CacheMeter(instruments);
     this.cache.forget();
+    for (const result of ['applied', 'refused']) instruments.count('configReloads', 0, { result });
   }
 
   /**
@@ -112,10 +118,19 @@ export class Metrics {
 
   countHttp({ route, method, status, seconds, tenant, code }: AnsweredRequest): void {
     const known = METHODS.has(method) ? method : 'other';
+    this.#prepare(route, known);
     this.#instruments.count('httpRequests', 1, { route, method: known, status: String(status) });
     this.#instruments.observe('httpTime', seconds, { route });
     if (code !== null) this.countError(code);
     if (tenant !== null) this.#tenants.request(tenant, status, code);
+  }
+
+  /** A series' first value is no increase to Prometheus, so that a first burst of failures would not be seen. */
+  #prepare(route: string, method: string): void {
+    const key = `${method} ${route}`;
+    if (this.#prepared.has(key) || !route.startsWith('/v1/')) return;
+    this.#prepared.add(key);
+    for (const status of FAILURES) this.#instruments.count('httpRequests', 0, { route, method, status });
   }
 
   /** Counts a failure by its code: also one in the middle of a stream, whose status was 200. */
