@@ -1,7 +1,8 @@
 import type { EmbedderStats, Times } from '@polylora/engine';
 import type { BackendStats } from '../backends/backend.ts';
 import type { Distribution } from './followed-histogram.ts';
-import type { Instruments, KeysOf, Labels } from './instruments.ts';
+import type { Instruments, KeysOf } from './instruments.ts';
+import type { Labels } from './series.ts';
 import { OTHER } from './top-names.ts';
 
 /** Gauges that say what the backend holds. */

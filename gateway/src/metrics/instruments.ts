@@ -1,29 +1,20 @@
-import {
-  Counter,
-  Gauge,
-  Histogram,
-  type Metric,
-  type OpenMetricsContentType,
-  type Registry,
-} from 'prom-client';
+import { Gauge, type Metric, type OpenMetricsContentType, type Registry } from 'prom-client';
 import { METRICS, type MetricKey } from './definitions.ts';
 import { type ExpositionFormat, expose, type Family } from './exposition.ts';
 import { type Distribution, FollowedHistogram } from './followed-histogram.ts';
+import { CounterFamily, HistogramFamily, type Labels } from './series.ts';
 
 export type KeysOf<Kind> = {
   [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never;
 }[MetricKey];
 
-export type Labels = Readonly<Record<string, string>>;
-
 /** Every declared metric, in a registry of the caller's. */
 export class Instruments {
   readonly #registry: Registry<OpenMetricsContentType>;
   readonly #gauges = new Map<string, Gauge>();
-  readonly #counters = new Map<string, Counter>();
-  readonly #histograms = new Map<string, Histogram>();
+  readonly #counters = new Map<string, CounterFamily>();
+  readonly #histograms = new Map<string, HistogramFamily>();
   readonly #followed = new Map<string, FollowedHistogram>();
-  readonly #withExemplars = new Set<string>();
   /** What counters of others said last. */
   readonly #seen = new Map<string, number>();
 
@@ -32,19 +23,15 @@ export class Instruments {
     this.#registry = registry;
     for (const [key, definition] of Object.entries(METRICS)) {
       const { kind, name, help, labels } = definition;
-      const options = { name, help, labelNames: [...labels], registers: [registry] };
-      if (kind === 'gauge') this.#gauges.set(key, new Gauge(options));
-      else if (kind === 'counter') this.#counters.set(key, new Counter(options));
+      const options = { name, help, labelNames: [...labels] };
+      if (kind === 'gauge') this.#gauges.set(key, new Gauge({ ...options, registers: [registry] }));
+      else if (kind === 'counter') this.#counters.set(key, registered(registry, new CounterFamily(options)));
       else if ('buckets' in definition) {
-        const enableExemplars = 'exemplars' in definition;
-        if (enableExemplars) this.#withExemplars.add(key);
-        const buckets = [...definition.buckets];
-        this.#histograms.set(key, new Histogram({ ...options, buckets, enableExemplars }));
+        const histogram = new HistogramFamily(options, definition.buckets, 'exemplars' in definition);
+        this.#histograms.set(key, registered(registry, histogram));
       } else {
         const followed = new FollowedHistogram({ name, help }, labels.length === 0 ? () => ({}) : model);
-        this.#followed.set(key, followed);
-        // It has all that a registry asks of a metric.
-        registry.registerMetric(followed as unknown as Metric);
+        this.#followed.set(key, registered(registry, followed));
       }
     }
   }
@@ -61,17 +48,12 @@ export class Instruments {
   }
 
   count(key: KeysOf<'counter'>, value: number, labels: Labels): void {
-    this.#counters.get(key)?.inc(labels, value);
+    this.#counters.get(key)?.add(labels, value);
   }
 
   /** @param traceId of what took so long, where there is a trace of it */
   observe(key: KeysOf<'histogram'>, value: number, labels: Labels, traceId: string | null = null): void {
-    const histogram = this.#histograms.get(key);
-    if (!this.#withExemplars.has(key)) histogram?.observe(labels, value);
-    else {
-      const exemplarLabels = traceId === null ? {} : { trace_id: traceId };
-      histogram?.observe({ labels, value, exemplarLabels });
-    }
+    this.#histograms.get(key)?.observe(labels, value, traceId);
   }
 
   /** Takes out a series. */
@@ -103,4 +85,10 @@ export class Instruments {
       format,
     );
   }
+}
+
+/** Has prom-client's registry tell of a metric of ours, which has all that it asks of one. */
+function registered<T extends object>(registry: Registry<OpenMetricsContentType>, metric: T): T {
+  registry.registerMetric(metric as unknown as Metric);
+  return metric;
 }

@@ -1,6 +1,7 @@
 import type { BackendEvent, BackendModel } from '../backends/backend.ts';
 import type { AdapterMeter } from './adapter-meter.ts';
-import type { Instruments, Labels } from './instruments.ts';
+import type { Instruments } from './instruments.ts';
+import type { Labels } from './series.ts';
 import type { TenantMeter } from './tenant-meter.ts';
 
 /** Where a sequence's measurements go. */
