@@ -4,7 +4,7 @@ export default defineConfig({
   resolve: { conditions: ['polylora-source', 'node'] },
   ssr: { resolve: { conditions: ['polylora-source', 'node'] } },
   test: {
-    include: ['{engine,adapters-store,gateway}/**/src/**/*.test.ts', 'test/**/*.test.ts'],
+    include: ['{engine,adapters-store,gateway,dashboards}/**/src/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // An engine uses every core: two at once would only slow each other.

@@ -10,3 +10,6 @@ export const SETUP_CACHE = join(ROOT, '.cache', 'setup');
 export const RUST_WORKSPACE = join(ROOT, 'engine', 'native');
 export const NATIVE_PACKAGE = join(RUST_WORKSPACE, 'node');
 export const CLI = join(ROOT, 'gateway', 'dist', 'cli.js');
+
+/** The admin dashboard's web app, which the gateway serves. */
+export const DASHBOARD = join(ROOT, 'dashboards', 'admin');

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withLock } from './lock.mjs';
-import { CLI, NATIVE_PACKAGE, ROOT, RUST_WORKSPACE, SETUP_CACHE } from './paths.mjs';
+import { CLI, DASHBOARD, NATIVE_PACKAGE, ROOT, RUST_WORKSPACE, SETUP_CACHE } from './paths.mjs';
 import { checkPrerequisites, PrerequisitesMissing } from './prerequisites.mjs';
 import { CommandFailed, npm, runOrFail } from './run.mjs';
 import { digestOf, filesUnder, isCurrent, recordStamp } from './stamp.mjs';
@@ -42,6 +42,13 @@ const STEPS = [
       ),
     ],
     run: compileTypescript,
+  }),
+  stampedStep({
+    name: 'dashboard',
+    title: 'Building the dashboard',
+    inputs: dashboardInputs,
+    outputs: [join(DASHBOARD, 'dist', 'index.html')],
+    run: buildDashboard,
   }),
 ];
 
@@ -146,10 +153,10 @@ async function buildNative() {
 }
 
 function typescriptInputs() {
-  const packages = ['engine', 'adapters-store', 'gateway'].flatMap((name) =>
+  const packages = ['engine', 'adapters-store', 'gateway', 'dashboards'].flatMap((name) =>
     filesUnder(
       join(ROOT, name),
-      (file) => /(?<!\.test)\.ts$/.test(file) || /^(package|tsconfig)\.json$/.test(file),
+      (file) => /(?<!\.test)\.tsx?$/.test(file) || /^(package|tsconfig)\.json$/.test(file),
     ),
   );
   return [join(ROOT, 'tsconfig.json'), join(ROOT, 'tsconfig.base.json'), LOCK, ...packages];
@@ -157,6 +164,15 @@ function typescriptInputs() {
 
 async function compileTypescript() {
   await runOrFail(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+}
+
+function dashboardInputs() {
+  return [LOCK, ...filesUnder(DASHBOARD, (file) => !/\.test\.ts$|^tsconfig|\.md$/.test(file))];
+}
+
+async function buildDashboard() {
+  const cli = join(ROOT, 'node_modules', 'vite', 'bin', 'vite.js');
+  await runOrFail(process.execPath, [cli, 'build', '--logLevel', 'warn'], { cwd: DASHBOARD });
 }
 
 /**

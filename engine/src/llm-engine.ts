@@ -1,6 +1,7 @@
 import { GrammarCompiler, type Tokenizer } from '@polylora/engine-native';
 import { assertUnchanged } from './adapter-file.ts';
 import type { EngineOptions } from './config.ts';
+import { Counted } from './distribution.ts';
 import { EventQueue } from './event-queue.ts';
 import { GrammarCache, type GrammarLease } from './grammar/grammar-cache.ts';
 import type { AdapterLayout } from './memory/adapter-layout.ts';
@@ -11,6 +12,7 @@ import type { PreparedModel } from './model/prepare.ts';
 import type { ModelRunner, NextToken, SequenceOutput, StepOutput } from './model-runner.ts';
 import { normalized } from './normalized.ts';
 import { OutputProcessor, TokenTexts } from './output-processor.ts';
+import { pageMap } from './page-map.ts';
 import { CostModel } from './scheduling/cost-model.ts';
 import { type Schedule, Scheduler } from './scheduling/scheduler.ts';
 import { blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
@@ -27,15 +29,26 @@ import {
   type GenerationEvent,
   type GenerationRequest,
   type ModelInfo,
+  type PageMap,
   type Prompt,
+  type RequestTiming,
   type TokenText,
 } from './types.ts';
+
+/** Upper ends of the buckets in which steps are counted. */
+const STEP_TOKENS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
+const STEP_SEQUENCES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+const STEP_ADAPTERS = [0, 1, 2, 4, 8, 16, 32, 64, 128];
+/** And of the seconds that reading an adapter takes. */
+const LOAD_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 interface Request {
   readonly sequence: Sequence;
   readonly output: OutputProcessor;
   readonly events: EventQueue<GenerationEvent>;
   readonly grammar: GrammarLease | null;
+  /** When it waited for its adapter to be read, in the loop's seconds; null: it did not. */
+  adapterLoad: { readonly from: number; readonly until: number } | null;
   /** Its last event is out; its pages and sampler may still be in use by a run. */
   ended: boolean;
   /** It ended by itself: its length says something about others'. */
@@ -77,12 +90,16 @@ export class LlmEngine implements Engine {
   readonly #totals = {
     steps: 0,
     stepSeconds: 0,
-    operatorSeconds: 0,
+    operators: { projections: 0, attention: 0, head: 0, sampling: 0 },
+    stepTokens: new Counted(STEP_TOKENS),
+    stepSequences: new Counted(STEP_SEQUENCES),
+    stepAdapters: new Counted(STEP_ADAPTERS),
     promptTokens: 0,
     generationTokens: 0,
     draftedTokens: 0,
     acceptedTokens: 0,
-    adapterLoads: 0,
+    adapterLoads: new Counted(LOAD_SECONDS),
+    adapterLoadFailures: 0,
     adapterEvictions: Object.fromEntries(ADAPTER_EVICTION_REASONS.map((reason) => [reason, 0])) as Record<
       AdapterEvictionReason,
       number
@@ -218,6 +235,8 @@ export class LlmEngine implements Engine {
   async stats(): Promise<EngineStats> {
     const { memory, running, waiting, preemptions, promptTokens, shares } = this.#scheduler;
     const { pool, adapters } = memory;
+    const { operators } = this.#totals;
+    const operatorSeconds = Object.values(operators).reduce((sum, seconds) => sum + seconds, 0);
     const grammars = this.#grammars.stats;
     const { waitedSeconds, ...masks } = this.#runner.maskStats;
     const digests = (sequences: ReadonlySet<Sequence>) => [
@@ -235,13 +254,22 @@ export class LlmEngine implements Engine {
       waitingAdapters: digests(waiting),
       stepsTotal: this.#totals.steps,
       stepSecondsTotal: this.#totals.stepSeconds,
-      operatorSecondsTotal: this.#totals.operatorSeconds,
+      operatorSecondsTotal: operatorSeconds,
+      stepSecondsByKernel: {
+        ...operators,
+        graph: Math.max(0, this.#totals.stepSeconds - operatorSeconds),
+      },
+      stepTokens: this.#totals.stepTokens.distribution,
+      stepSequences: this.#totals.stepSequences.distribution,
+      stepAdapters: this.#totals.stepAdapters.distribution,
       promptTokensTotal: this.#totals.promptTokens,
       generationTokensTotal: this.#totals.generationTokens,
       draftedTokensTotal: this.#totals.draftedTokens,
       acceptedTokensTotal: this.#totals.acceptedTokens,
       preemptionsTotal: preemptions,
-      adapterLoadsTotal: this.#totals.adapterLoads,
+      adapterLoadsTotal: this.#totals.adapterLoads.count,
+      adapterLoads: this.#totals.adapterLoads.times,
+      adapterLoadFailuresTotal: this.#totals.adapterLoadFailures,
       adapterEvictionsTotal: { ...this.#totals.adapterEvictions },
       prefixEvictionsTotal: memory.prefixEvictions,
       prefixQueriesTotal: promptTokens.total,
@@ -253,7 +281,13 @@ export class LlmEngine implements Engine {
       masks,
       maskWaitSecondsTotal: waitedSeconds,
       tenants: shares,
+      ...this.#runner.machine,
     };
+  }
+
+  async pageMap(): Promise<PageMap> {
+    const { memory, running } = this.#scheduler;
+    return pageMap(memory, running, this.#runner.pageBytes);
   }
 
   async close(): Promise<void> {
@@ -309,6 +343,7 @@ export class LlmEngine implements Engine {
       weight,
       priority,
       prefixRoot: this.#prefixRoot(request),
+      sharesWithAll: this.#sharesWithAll(request),
       lengthKeys: lengthKeys(request),
       arrived,
       deadline: timeoutSeconds === null ? null : arrived + timeoutSeconds,
@@ -321,11 +356,12 @@ export class LlmEngine implements Engine {
       this.#eosTokenIds,
       this.#tools.reader(request),
     );
-    const accepted = {
+    const accepted: Request = {
       sequence,
       output,
       events: new EventQueue<GenerationEvent>(),
       grammar,
+      adapterLoad: null,
       ended: false,
       complete: false,
     };
@@ -342,13 +378,17 @@ export class LlmEngine implements Engine {
   /** Whose prefixes a request shares; null: it shares none. */
   #prefixRoot({ adapter, scheduling }: GenerationRequest): string | null {
     if (this.#prefixCache === 'off') return null;
-    const everyone = this.#prefixCache === 'shared' && adapter === null;
+    const everyone = this.#sharesWithAll({ adapter });
     return prefixRoot({
       model: this.model.digest,
       adapter,
       tenant: everyone ? null : scheduling.tenant,
       salt: scheduling.cacheSalt,
     });
+  }
+
+  #sharesWithAll({ adapter }: Pick<GenerationRequest, 'adapter'>): boolean {
+    return this.#prefixCache === 'shared' && adapter === null;
   }
 
   /** Refuses at once what would only be refused later, so that the client can go elsewhere. */
@@ -413,7 +453,11 @@ export class LlmEngine implements Engine {
     this.#running = true;
     try {
       const slotOf = (digest: string) => this.#scheduler.memory.adapters.slot(digest);
-      await this.#runner.run(batch, steps, drafts, slotOf, (output) => this.#stepped(batch, output));
+      const adapters = adaptersOf(batch);
+      await this.#runner.run(batch, steps, drafts, slotOf, (output) => {
+        this.#totals.stepAdapters.observe(adapters);
+        this.#stepped(batch, output);
+      });
     } catch (error) {
       for (const { sequence } of batch) this.#fail(this.#requests.get(sequence.id)!, error);
     } finally {
@@ -422,17 +466,24 @@ export class LlmEngine implements Engine {
     }
   }
 
-  #stepped(batch: readonly ScheduledSequence[], { sequences, seconds, operatorSeconds }: StepOutput): void {
-    this.#totals.steps++;
-    this.#totals.stepSeconds += seconds;
-    this.#totals.operatorSeconds += operatorSeconds;
-    let [decodeRows, prefillWork] = [0, 0];
+  #stepped(batch: readonly ScheduledSequence[], { sequences, seconds, operators }: StepOutput): void {
+    const totals = this.#totals;
+    totals.steps++;
+    totals.stepSeconds += seconds;
+    totals.operators.projections += operators.projections;
+    totals.operators.attention += operators.attention;
+    totals.operators.head += operators.head;
+    totals.operators.sampling += operators.sampling;
+    totals.stepSequences.observe(batch.length);
+    let [decodeRows, prefillWork, tokens] = [0, 0, 0];
     for (const [index, { sequence, rows }] of batch.entries()) {
+      tokens += rows + sequences[index]!.drafted;
       if (sequence.isDecoding) decodeRows += rows + sequences[index]!.drafted;
       else prefillWork += this.#scheduler.costs.prefillWork(sequence.computed, rows);
       // One that ended at the step before has no token here.
       if (!this.#requests.get(sequence.id)!.ended) this.#scheduler.computed({ sequence, rows });
     }
+    totals.stepTokens.observe(tokens);
     this.#scheduler.costs.stepped({ decodeRows, prefillWork, seconds });
     for (const output of sequences) this.#deliver(output);
   }
@@ -449,7 +500,7 @@ export class LlmEngine implements Engine {
     if (pooled !== null) request.events.push({ type: 'pooled', vector: normalized(pooled) });
     if (sequence.maxTokens === 0 && sequence.computed === sequence.length) {
       this.#totals.promptTokens += sequence.prompt.length;
-      request.events.push(request.output.finish('length', null));
+      request.events.push({ ...request.output.finish('length', null), timing: timingOf(request) });
       this.#end(request);
       return;
     }
@@ -477,6 +528,10 @@ export class LlmEngine implements Engine {
     this.#totals.generationTokens++;
     sequence.output.push(next.token);
     const accepted = output.accept(next);
+    const [first] = accepted;
+    if (sequence.output.length === 1 && first?.type === 'delta') {
+      accepted[0] = { ...first, timing: timingOf(request) };
+    }
     for (const event of accepted) events.push(event);
     if (accepted.length > 1) {
       request.complete = true;
@@ -492,10 +547,18 @@ export class LlmEngine implements Engine {
       await assertUnchanged(adapter.weights);
       await this.#runner.loadAdapter(load, adapter.weights, adapter.layout);
       await assertUnchanged(adapter.weights);
-      this.#scheduler.costs.loaded(load.pages.length, now() - started);
+      const until = now();
+      const seconds = until - started;
+      this.#scheduler.costs.loaded(load.pages.length, seconds);
       this.#scheduler.adapterLoaded(load.digest);
-      this.#totals.adapterLoads++;
+      this.#totals.adapterLoads.observe(seconds);
+      for (const request of this.#requests.values()) {
+        const { adapter, began, arrived } = request.sequence;
+        if (adapter !== load.digest || began !== null) continue;
+        request.adapterLoad = { from: Math.max(started, arrived), until };
+      }
     } catch (error) {
+      this.#totals.adapterLoadFailures++;
       this.#scheduler.adapterFailed(load.digest);
       // It would be read again and again.
       this.#scheduler.memory.adapters.pin(load.digest, false);
@@ -569,6 +632,20 @@ export class LlmEngine implements Engine {
   }
 }
 
+/** How a request began, at its first token. */
+function timingOf({ sequence: { arrived, began }, adapterLoad }: Request): RequestTiming {
+  const first = now();
+  const from = began ?? first;
+  return {
+    queuedSeconds: from - arrived,
+    adapterLoad:
+      adapterLoad === null
+        ? null
+        : { afterSeconds: adapterLoad.from - arrived, seconds: adapterLoad.until - adapterLoad.from },
+    prefillSeconds: first - from,
+  };
+}
+
 /** Why a step has no token for a request, by the code in its place. */
 function unchosenError(code: number): EngineError {
   switch (code) {
@@ -585,6 +662,13 @@ function unchosenError(code: number): EngineError {
     default:
       return new EngineError('numerical_error', 'the model gave values that are not finite for this request');
   }
+}
+
+/** Different adapters in a batch. */
+function adaptersOf(batch: readonly ScheduledSequence[]): number {
+  const digests = new Set<string>();
+  for (const { sequence } of batch) if (sequence.adapter !== null) digests.add(sequence.adapter);
+  return digests.size;
 }
 
 /** Tokens of context whose attention costs a row as much as the linear layers: their multiplications, at a third of the speed. */

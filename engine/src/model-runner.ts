@@ -19,7 +19,7 @@ import { ortLibrary } from './ort-library.ts';
 import type { ScheduledSequence } from './scheduling/sequence.ts';
 import { BLOCK_TOKENS, type Sequence } from './scheduling/sequence.ts';
 import type { DraftPlan } from './scheduling/speculation.ts';
-import type { AdapterWeights, ModelInfo } from './types.ts';
+import type { AdapterWeights, ModelInfo, StepKernel } from './types.ts';
 
 /**
  * A token that a step chose or scored. `token` is below 0 where there is none: -1 when the logits were not finite, -2 when nothing
@@ -56,8 +56,8 @@ export interface StepOutput {
   readonly sequences: readonly SequenceOutput[];
   /** Time in the graph. */
   readonly seconds: number;
-  /** Of that, in our operators. */
-  readonly operatorSeconds: number;
+  /** Of that, in our operators; the rest is the graph's. */
+  readonly operators: Readonly<Record<Exclude<StepKernel, 'graph'>, number>>;
 }
 
 /** What keys and values are kept as. */
@@ -136,6 +136,16 @@ export class ModelRunner {
       loraDtype,
     });
     return new ModelRunner(executor, prepared, loraDtype, bytes);
+  }
+
+  get pageBytes(): number {
+    return this.#pageBytes;
+  }
+
+  /** What it computes with. */
+  get machine(): { readonly threads: number; readonly simd: string } {
+    const { threads, simd } = this.#executor;
+    return { threads, simd };
   }
 
   layOut(adapter: AdapterWeights): AdapterLayout {
@@ -277,7 +287,13 @@ export class ModelRunner {
         taken += next.length;
         return { sequence, scored, next, drafted: output.drafted[sample++]!, pooled };
       });
-      run.onStep({ sequences, seconds: output.seconds, operatorSeconds: output.operatorSeconds });
+      const operators = {
+        projections: output.projectionSeconds,
+        attention: output.attentionSeconds,
+        head: output.headSeconds,
+        sampling: output.samplingSeconds,
+      };
+      run.onStep({ sequences, seconds: output.seconds, operators });
     } catch (error) {
       run.thrown ??= { error };
       this.interrupt();

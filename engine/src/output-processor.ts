@@ -127,7 +127,10 @@ export class OutputProcessor {
     return (this.#calls?.calls ?? 0) > 0 ? 'tool_calls' : 'stop';
   }
 
-  finish(reason: FinishReason, stopReason: string | number | null): GenerationEvent {
+  finish(
+    reason: FinishReason,
+    stopReason: string | number | null,
+  ): Extract<GenerationEvent, { type: 'finish' }> {
     const { prompt, output, cached, arrived, began } = this.#sequence;
     const usage = {
       promptTokens: prompt.length,

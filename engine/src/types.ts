@@ -331,6 +331,18 @@ export interface Usage {
   readonly cachedPromptTokens: number;
 }
 
+/**
+ * How long the beginning of a request took, in seconds. Durations by the clock of the process that ran it: another's tells nothing of them.
+ */
+export interface RequestTiming {
+  /** From its arrival to its first step. */
+  readonly queuedSeconds: number;
+  /** When in that time its adapter was read, from its arrival, and for how long it waited for that; null: it was there, or none is asked for. */
+  readonly adapterLoad: { readonly afterSeconds: number; readonly seconds: number } | null;
+  /** From its first step to its first token, or to its end where it has none. */
+  readonly prefillSeconds: number;
+}
+
 /** `tool_calls`: it ended by itself, and called tools. */
 export type FinishReason = 'stop' | 'length' | 'abort' | 'tool_calls';
 
@@ -352,6 +364,8 @@ export type GenerationEvent =
       readonly logprobs: readonly TokenLogprobs[] | null;
       /** Absent where there are none. */
       readonly toolCalls?: readonly ToolCallDelta[];
+      /** With the first token. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'finish';
@@ -361,6 +375,8 @@ export type GenerationEvent =
       readonly usage: Usage;
       /** From its arrival to its first step. */
       readonly queuedSeconds: number;
+      /** Where it generates nothing, so that no first token can tell. */
+      readonly timing?: RequestTiming;
     }
   /** Ends the request in place of `finish`. */
   | {
@@ -425,6 +441,20 @@ export interface Times {
   readonly buckets: readonly { readonly seconds: number; readonly count: number }[];
 }
 
+/** Values of something, counted since the start as `Times` are. */
+export interface Distribution {
+  readonly count: number;
+  readonly sum: number;
+  readonly buckets: readonly { readonly le: number; readonly count: number }[];
+}
+
+/**
+ * What a step's time goes to: linear layers with their adapters, norms and activations, the attention, the layer that makes logits,
+ * choosing tokens, and the rest, which is ONNX Runtime's and the step's own.
+ */
+export const STEP_KERNELS = ['projections', 'attention', 'head', 'sampling', 'graph'] as const;
+export type StepKernel = (typeof STEP_KERNELS)[number];
+
 /** A snapshot of what the engine holds and has done since it started; counters only grow. */
 export interface EngineStats {
   readonly running: number;
@@ -444,6 +474,13 @@ export interface EngineStats {
   readonly stepSecondsTotal: number;
   /** Of that, time in our operators. */
   readonly operatorSecondsTotal: number;
+  /** All of it, by what it went to; see `STEP_KERNELS`. */
+  readonly stepSecondsByKernel: Readonly<Record<StepKernel, number>>;
+  /** Of each step: tokens computed, drafted ones included. */
+  readonly stepTokens: Distribution;
+  readonly stepSequences: Distribution;
+  /** Different adapters, the base model not counted. */
+  readonly stepAdapters: Distribution;
   readonly promptTokensTotal: number;
   readonly generationTokensTotal: number;
   /** Tokens that were guessed and computed ahead, and those of them that were right. */
@@ -451,6 +488,10 @@ export interface EngineStats {
   readonly acceptedTokensTotal: number;
   readonly preemptionsTotal: number;
   readonly adapterLoadsTotal: number;
+  /** How long those took. */
+  readonly adapterLoads: Times;
+  /** Adapters that could not be read. */
+  readonly adapterLoadFailuresTotal: number;
   /** Adapters that left the pool, by reason. */
   readonly adapterEvictionsTotal: Readonly<Record<AdapterEvictionReason, number>>;
   readonly prefixEvictionsTotal: number;
@@ -468,6 +509,47 @@ export interface EngineStats {
   readonly maskWaitSecondsTotal: number;
   /** Tenants with requests that run or wait. */
   readonly tenants: readonly TenantShare[];
+  /** Threads that it computes with. */
+  readonly threads: number;
+  /** The instruction set that it computes with. */
+  readonly simd: string;
+}
+
+/** Who has a page. Adapters are told by their digests. */
+export type PageOwner =
+  | { readonly kind: 'free' }
+  /** A request that runs. */
+  | {
+      readonly kind: 'kv';
+      readonly request: string;
+      readonly tenant: string;
+      /** null: the base model. */
+      readonly adapter: string | null;
+      /** Requests that use it together; the one that is named began first. */
+      readonly users: number;
+    }
+  /** The prefix cache, of what nobody uses now. */
+  | {
+      readonly kind: 'prefix';
+      /** Who may find it; null: all tenants. */
+      readonly tenant: string | null;
+      readonly adapter: string | null;
+    }
+  | {
+      readonly kind: 'adapter';
+      readonly digest: string;
+      readonly pinned: boolean;
+      /** Requests that use it now. */
+      readonly users: number;
+    };
+
+/** What is in each page of the pool. */
+export interface PageMap {
+  readonly pageBytes: number;
+  readonly pagesTotal: number;
+  readonly owners: readonly PageOwner[];
+  /** Of the pages in order: an index of `owners`, and how many pages in a row it has; then the next two. */
+  readonly runs: Uint32Array;
 }
 
 /** Why an adapter left the pool: for a KV block, for another adapter, because it was removed, or it could not be read. */
@@ -482,6 +564,8 @@ export interface TenantShare {
   readonly counter: number;
   /** Requests that have not ended. */
   readonly live: number;
+  /** Those of them that run. */
+  readonly running: number;
 }
 
 /** One model on one machine. Knows nothing of HTTP, tenants or adapter names. */
@@ -509,6 +593,8 @@ export interface Engine {
   /** What each token is by itself. */
   describeTokens(ids: readonly number[]): Promise<TokenText[]>;
   stats(): Promise<EngineStats>;
+  /** What is in each page now. */
+  pageMap(): Promise<PageMap>;
   /** Ends running requests with `engine_unavailable` and releases everything. */
   close(): Promise<void>;
 }

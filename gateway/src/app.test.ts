@@ -1,14 +1,18 @@
-import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { OpenAuthenticator } from './access/authenticator.ts';
 import { createApp } from './app.ts';
 import { StartingBackend } from './backends/starting.ts';
+import { Dashboard } from './dashboard/dashboard.ts';
 import { ApiError } from './errors.ts';
+import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
+import { LiveMeter } from './live/live-meter.ts';
+import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger } from './logging.ts';
-import { Metrics } from './metrics.ts';
+import { Metrics } from './metrics/metrics.ts';
 import { operationsOf } from './openapi/document.ts';
 import { OPERATIONS } from './openapi/operations.ts';
+import { RecentRequests } from './requests/recent-requests.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { SteadyClock } from './steady-clock.ts';
 
@@ -20,21 +24,28 @@ function startingGateway(
   const backend = new StartingBackend(computer);
   const authenticator = new OpenAuthenticator(null);
   const inFlight = new InFlight({ running: 4, queued: 0 });
+  const [meter, clock] = [new LiveMeter(), new SteadyClock()];
   const app = createApp({
     backend: () => backend,
     inFlight,
-    metrics: new Metrics(new Registry()),
+    live: { meter, sampler: new LiveSampler({ backend: () => backend, inFlight, meter, clock }) },
+    metrics: new Metrics(),
+    requests: new RecentRequests(),
+    tracing: null,
     logger: createLogger('silent'),
     requestBodyLimitBytes: 1000,
     allowPriority: false,
     responses: () => null,
     cache: () => null,
-    hasCache: false,
-    clock: new SteadyClock(),
+    cacheMode: 'off',
+    clock,
     batches: () => null,
     fileLimitBytes: 1000,
     fileStorageLimitBytes: 1000,
     authenticator: () => authenticator,
+    sessions: () => null,
+    proxies: new Proxies([]),
+    dashboard: new Dashboard('/nonexistent'),
     tenants: () => null,
     database: () => null,
     checksKeys: false,
@@ -146,6 +157,21 @@ describe('the app', () => {
     ]);
   });
 
+  it('has no dashboard where the admin API is off, and cookies of other servers make no difference', async () => {
+    const { app, post } = startingGateway();
+    const refused = await post('/admin/session', '{"key":"a key of some kind"}');
+    expect([refused.status, await refused.json()]).toMatchObject([
+      403,
+      { error: { code: 'admin_disabled' } },
+    ]);
+    for (const [path, status] of [
+      ['/v1/models', 503],
+      ['/admin/v1/keys', 403],
+      ['/admin/session', 401],
+    ] as const)
+      expect((await app.request(path, { headers: { cookie: 'polylora_session=x' } })).status).toBe(status);
+  });
+
   it("puts OpenAI's headers on every response, with the client's request id where it is sane", async () => {
     const { app } = startingGateway();
     const own = await app.request('/nope');
@@ -163,7 +189,9 @@ describe('the app', () => {
     for (const path of ['/a', '/b', '/v1/models/x', '/v1/models/y']) await app.request(path);
     await app.request('/healthz', { method: 'BREW' });
     const text = await (await app.request('/metrics')).text();
-    const lines = text.split('\n').filter((line) => line.startsWith('polylora_http_requests_total'));
+    const isCounted = (line: string) =>
+      line.startsWith('polylora_http_requests_total') && !line.endsWith(' 0');
+    const lines = text.split('\n').filter(isCounted);
     expect(lines).toEqual([
       'polylora_http_requests_total{route="unmatched",method="GET",status="404"} 2',
       'polylora_http_requests_total{route="/v1/models/:id{.+}",method="GET",status="503"} 2',

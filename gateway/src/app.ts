@@ -1,24 +1,32 @@
 import { Hono } from 'hono';
 import { TrieRouter } from 'hono/router/trie-router';
 import { administratorsOnly, authenticate, operatorsOnly } from './access/authenticate.ts';
+import { DASHBOARD, PAGE, SESSION_PATH } from './dashboard/paths.ts';
 import { ApiError } from './errors.ts';
 import { errorResponse, type GatewayEnv, requestContext } from './http/context.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { RememberingRouter } from './http/remembering-router.ts';
 import { withoutKeys } from './openai/fields.ts';
+import { adapterResidence } from './routes/admin/adapter-residence.ts';
 import { adminAdapters } from './routes/admin/adapters.ts';
 import { adminAudit } from './routes/admin/audit.ts';
+import { adminBackends } from './routes/admin/backends.ts';
 import { adminCache } from './routes/admin/cache.ts';
 import { adminHubToken } from './routes/admin/hub-token.ts';
 import { adminImports } from './routes/admin/imports.ts';
 import { adminKeys } from './routes/admin/keys.ts';
 import { asksAboutItself, litellmKeys } from './routes/admin/litellm.ts';
+import { adminLive } from './routes/admin/live.ts';
+import { adminPool } from './routes/admin/pool.ts';
 import { adminPrices } from './routes/admin/prices.ts';
+import { adminRequests } from './routes/admin/requests.ts';
+import { beginSessionRoute, endSessionRoute, sessionRoute } from './routes/admin/session.ts';
 import { adminTenants } from './routes/admin/tenants.ts';
 import { batchesRoute, batchRoute, cancelBatchRoute, createBatchRoute } from './routes/batches.ts';
 import { reportAnswerRoute } from './routes/cache.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
+import { dashboardAssetRoute, dashboardRoute } from './routes/dashboard.ts';
 import type { GatewayDeps } from './routes/deps.ts';
 import { docsFileRoute, docsRoute, openApiRoute } from './routes/docs.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
@@ -47,10 +55,10 @@ const RUNTIME_LORA = ['/v1/load_lora_adapter', '/v1/unload_lora_adapter'];
  */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>({ router: new RememberingRouter(new TrieRouter()) });
-  app.use('*', requestContext(deps.logger, deps.metrics));
+  app.use('*', requestContext(deps));
 
   if (deps.corsOrigins.length > 0) app.use('*', crossOrigin(deps.corsOrigins));
-  app.use('*', authenticate(deps.authenticator));
+  app.use('*', authenticate(deps));
 
   app.post('/v1/chat/completions', chatCompletionsRoute(deps)).all(notAllowed('POST'));
   app.post('/v1/completions', completionsRoute(deps)).all(notAllowed('POST'));
@@ -80,19 +88,34 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     app.post('/v1/load_lora_adapter', loadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
     app.post('/v1/unload_lora_adapter', unloadLoraRoute(deps.runtimeLora)).all(notAllowed('POST'));
   }
+  // Before what asks for an administrator's key.
+  const page = dashboardRoute(deps.dashboard);
+  for (const path of [DASHBOARD, `${DASHBOARD}/:page{${PAGE}}`]) app.get(path, page).all(notAllowed('GET'));
+  app.get(`${DASHBOARD}/assets/:file`, dashboardAssetRoute(deps.dashboard)).all(notAllowed('GET'));
+  app
+    .get(SESSION_PATH, sessionRoute(deps))
+    .post(beginSessionRoute(deps))
+    .delete(endSessionRoute(deps))
+    .all(notAllowed('DELETE, GET, POST'));
   const administrators = administratorsOnly(deps.authenticator);
   app.use('/admin/*', administrators);
   app.use('/key/*', (c, next) => (asksAboutItself(c) ? next() : administrators(c, next)));
   app.route('/key', litellmKeys(deps));
   for (const path of ['/admin/v1/sources/*', '/admin/v1/adapters/imports/*']) app.use(path, operatorsOnly());
   for (const path of ['/admin/v1/prices/*', '/admin/v1/audit/*']) app.use(path, operatorsOnly());
+  for (const path of ['/admin/v1/pool/*', '/admin/v1/backends/*']) app.use(path, operatorsOnly());
+  app.route('/admin/v1/live', adminLive(deps));
+  app.route('/admin/v1/pool', adminPool(deps));
+  app.route('/admin/v1/backends', adminBackends(deps));
   app.route('/admin/v1/audit', adminAudit(deps.database));
   app.route('/admin/v1/prices', adminPrices(deps));
   app.route('/admin/v1/cache', adminCache(deps));
+  app.route('/admin/v1/requests', adminRequests(deps));
   app.route('/admin/v1/tenants', adminTenants(deps));
   app.route('/admin/v1/keys', adminKeys(deps));
   app.route('/admin/v1/sources/hub/token', adminHubToken(deps.secrets));
   app.route('/admin/v1/adapters/imports', adminImports(deps.imports));
+  app.route('/admin/v1/adapters', adapterResidence(deps));
   app.route('/admin/v1/adapters', adminAdapters(deps.adminAdapters));
   app.get('/openapi.json', openApiRoute(app)).all(notAllowed('GET'));
   app.get('/docs', docsRoute()).all(notAllowed('GET'));

@@ -17,6 +17,8 @@ export function localUrl(host: string, port: number): string {
 
 export interface BannerKeys {
   readonly checksKeys: boolean;
+  /** Whether somebody can sign in to it. */
+  readonly hasDashboard: boolean;
   /** The operator's key that was made at this start; null: none. */
   readonly firstKey: string | null;
 }
@@ -34,6 +36,7 @@ export function readyBanner(url: string, models: readonly BackendModel[], keys: 
 Polylora is ready on ${url}/v1
   base model  ${base?.id}${length === null ? '' : ` (at most ${length} tokens)`}
   adapters    ${adapters.length === 0 ? 'none' : adapters.join(', ')}
+  dashboard   ${keys.hasDashboard ? `${url}/admin` : 'off: it needs keys, or an operator key (POLYLORA_OPERATOR_KEY)'}
 ${firstKeyText(keys)}
 Try it:
   curl ${url}/v1/chat/completions${keys.checksKeys ? ' -H "authorization: Bearer $OPENAI_API_KEY"' : ''} -H 'content-type: application/json' -d '${body}'
@@ -51,7 +54,7 @@ Requests need an API key, for example an operator's:
 `;
   }
   return `
-Your operator key, which is shown this once. It administers this server (polylora keys, polylora adapters) and asks its models:
+Your operator key, which is shown this once. It signs in to the dashboard, administers this server (polylora keys, polylora adapters) and asks its models:
   export OPENAI_API_KEY=${firstKey} POLYLORA_OPERATOR_KEY=${firstKey}
 `;
 }

@@ -13,6 +13,7 @@ const CLIENTS: ReadonlyMap<string, () => Promise<Client>> = new Map([
   ['keys', async () => (await import('./cli/keys.ts')).runKeys],
   ['cache', async () => (await import('./cli/cache.ts')).runCache],
   ['audit', async () => (await import('./cli/audit.ts')).runAudit],
+  ['top', async () => (await import('./cli/top.ts')).runTop],
 ]);
 
 await main(process.argv.slice(2));

@@ -7,10 +7,11 @@ import { ApiError } from './errors.ts';
 import { PROMPT_ERRORS } from './generation.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight } from './in-flight.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { EmbeddingRequest } from './openai/embedding-request.ts';
 import { embeddingList } from './openai/embedding-response.ts';
 import { promptCounter } from './prompt-counter.ts';
+import type { RequestRecord } from './requests/request-record.ts';
 
 /** Of usual text. */
 const BYTES_OF_TOKEN = 4;
@@ -25,6 +26,8 @@ export interface EmbeddingOptions {
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
   readonly client: Client;
+  /** Of the request over HTTP; null or absent: there is none. */
+  readonly record?: RequestRecord | null;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface EmbeddingOptions {
  * @throws ApiError
  */
 export async function embeddingAnswer(options: EmbeddingOptions): Promise<object> {
-  const { backend, model, request, scheduling, inFlight, metrics, client } = options;
+  const { backend, model, request, scheduling, inFlight, metrics, client, record = null } = options;
   const { inputs, truncate, user } = request;
   if (!backend.ready) throw new ApiError('engine_unavailable', 'The engine is not ready yet.');
   const { tenant, weight } = scheduling;
@@ -53,8 +56,10 @@ export async function embeddingAnswer(options: EmbeddingOptions): Promise<object
       hasBegun = true;
     };
     try {
-      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling, user };
+      const traceHeaders = record?.send(backend.computer === 'upstream' ? 'upstream' : 'vectors') ?? null;
+      const asked = { id: `embd-${randomUUID()}`, inputs, truncate, scheduling, user, traceHeaders };
       const vectors = await backend.embed(model, asked, lease.cancellation, onSend);
+      record?.timeline.computed();
       const promptTokens = vectors.reduce((sum, vector) => sum + vector.promptTokens, 0);
       used = usedBy(promptTokens);
       metrics.countEmbedding(inputs.length, promptTokens, (performance.now() - started) / 1000);

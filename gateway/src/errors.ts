@@ -43,6 +43,10 @@ export const ERRORS = {
     'The cache has no such entry, or not any more, or none that may be seen.',
     404,
   ),
+  cache_category_not_found: badRequest(
+    'The cache has no such category, or none that was set by the admin API.',
+    404,
+  ),
   integer_above_max_value: badRequest('An integer is larger than the field allows.'),
   integer_below_min_value: badRequest('An integer is smaller than the field allows.'),
   decimal_above_max_value: badRequest('A number is larger than the field allows.'),
@@ -77,6 +81,24 @@ export const ERRORS = {
     'The key is good, but not for this: an administrator must do it.',
     403,
   ),
+  session_required: badRequest(
+    'There is no session, or not any more: it is over, or the key that it was begun with does not hold any more.',
+    401,
+  ),
+  csrf_token_required: badRequest(
+    "What changes something with a session's cookie needs the session's token (`x-csrf-token`).",
+    403,
+  ),
+  cross_origin_refused: badRequest(
+    'A page of another origin asks for what only a page of this server may do with a session.',
+    403,
+  ),
+  too_many_attempts: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning: 'Too many keys were tried at signing in that are none. See `retry-after`.',
+  },
   admin_disabled: badRequest('The admin API is off, because the server has no operator key.', 403),
   keys_disabled: badRequest('The server does not check keys (`--auth off`), and so keeps none.', 403),
   tenant_not_found: badRequest('There is no such tenant, or none that may be seen.', 404),
@@ -211,6 +233,16 @@ export const ERRORS = {
     retry: true,
     meaning: 'As many requests as `maxRunning` and `maxQueued` allow are in flight. See `retry-after`.',
   },
+  live_views_exceeded: {
+    status: 429,
+    type: 'rate_limit_error',
+    retry: true,
+    meaning: 'As many live views of the server are open as there may be.',
+  },
+  no_page_pool: badRequest(
+    'Another server computes the answers (`upstream`), and this one has no memory of pages to tell of.',
+    404,
+  ),
   deadline_exceeded: {
     status: 429,
     type: 'rate_limit_error',

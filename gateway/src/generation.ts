@@ -8,8 +8,11 @@ import type { Cancellation } from './cancellation.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
-import type { Metrics } from './metrics.ts';
+import type { LiveMeter, LiveRequest } from './live/live-meter.ts';
+import type { Metrics } from './metrics/metrics.ts';
+import type { Measured } from './metrics/sequence-meter.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
+import type { RequestRecord } from './requests/request-record.ts';
 
 /** What happens to one of a request's choices. Failures are thrown. */
 export interface ChoiceEvent {
@@ -34,9 +37,13 @@ export interface GenerationOptions {
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
+  /** Absent where nobody looks. */
+  readonly live?: LiveMeter;
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
+  /** Of the request over HTTP that it is for; null or absent: there is none. */
+  readonly record?: RequestRecord | null;
 }
 
 /** What a backend says of a prompt; these errors are about a field of the request. */
@@ -53,6 +60,8 @@ interface Admitted {
   readonly cancellation: Cancellation;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
+  /** As well. */
+  readonly live: LiveRequest | null;
   /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
   end(): void;
   /** Ends whatever still runs. */
@@ -69,6 +78,8 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   const reservation = reserved instanceof Promise ? await reserved : reserved;
   const lease = acquired(options, reservation);
   const meter = new Meter(requests, asked.promptTokens);
+  const { tenant, priority } = schedulingOf(options);
+  const live = options.live?.request(tenant, priority !== 'batch') ?? null;
   const leave = () =>
     lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
   const stopListening = client.onLeave(leave);
@@ -88,7 +99,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   };
   return {
     requests: reservation.holdsTokens ? withinHold(model, requests) : requests,
-    ...{ cancellation: lease.cancellation, meter, end, leave, close },
+    ...{ cancellation: lease.cancellation, meter, live, end, leave, close },
   };
 }
 
@@ -122,17 +133,21 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, metrics } = options;
-  const { requests, cancellation, meter, end, close } = await admit(options);
+  const { backend, model, metrics, record = null } = options;
+  const { requests, cancellation, meter, live, end, close } = await admit(options);
   const merged = mergeChoices(
-    requests.map((request, choice) =>
+    sent(options, requests).map((request, choice) =>
       metrics.observe(
         backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
-        isAwaited(request),
+        measuredOf(model, request, record),
       ),
     ),
     cancellation,
-    (choice, event) => meter.take(choice, event),
+    (choice, event) => {
+      meter.take(choice, event);
+      live?.see(choice, event, true);
+      record?.timeline.take(event);
+    },
   );
   try {
     const first = await untilOutput(merged, requests.length);
@@ -149,7 +164,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
  * @throws ApiError when one fails; the others are then aborted
  */
 export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
-  const { backend, model, metrics } = options;
+  const { backend, model, metrics, record = null } = options;
   const { answer } = backend;
   const events: ChoiceEvent[] = [];
   if (answer === null) {
@@ -161,9 +176,9 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { requests, cancellation, meter, end, leave } = await admit(options);
+  const { requests, cancellation, meter, live, end, leave } = await admit(options);
   const ask = async (request: BackendRequest, choice: number) => {
-    const sequence = metrics.sequence(isAwaited(request));
+    const sequence = metrics.sequence(measuredOf(model, request, record));
     try {
       const whole = await answer.call(backend, model, request, cancellation, (computed) =>
         meter.begin(choice, computed),
@@ -172,6 +187,8 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
         // When its tokens came is not known.
         sequence.see(event, null);
         meter.take(choice, event);
+        live?.see(choice, event, false);
+        record?.timeline.take(event, true);
       }
       cancellation.throwIfCancelled();
       return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
@@ -179,7 +196,7 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
       sequence.end();
     }
   };
-  const answers = requests.map(ask);
+  const answers = sent(options, requests).map(ask);
   try {
     return (await Promise.all(answers)).flat();
   } catch (error) {
@@ -192,8 +209,23 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
   }
 }
 
-function isAwaited({ scheduling }: BackendRequest): boolean {
-  return scheduling.priority !== 'batch';
+/** Takes down that the requests are handed over, with what another server is told of their trace. */
+function sent(
+  { backend, record = null }: GenerationOptions,
+  requests: readonly BackendRequest[],
+): readonly BackendRequest[] {
+  const traceHeaders = record?.send(backend.computer) ?? null;
+  return traceHeaders === null ? requests : requests.map((request) => ({ ...request, traceHeaders }));
+}
+
+/** What is measured of a sequence. */
+function measuredOf(
+  model: BackendModel,
+  { scheduling }: BackendRequest,
+  record: RequestRecord | null,
+): Measured {
+  const { tenant, priority } = scheduling;
+  return { tenant, model, isAwaited: priority !== 'batch', traceId: record?.traceId ?? null };
 }
 
 /** Names the field that a prompt came from, where that cannot be used. */

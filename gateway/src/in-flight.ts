@@ -50,6 +50,19 @@ export class InFlight {
     return this.#draining;
   }
 
+  get sequences(): number {
+    return this.#sequences;
+  }
+
+  sequencesOf(tenant: string): number {
+    return this.#ofTenant.get(tenant)?.sequences ?? 0;
+  }
+
+  /** Those with sequences in flight. */
+  get tenants(): { readonly tenant: string; readonly sequences: number; readonly weight: number }[] {
+    return Array.from(this.#ofTenant, ([tenant, { sequences, weight }]) => ({ tenant, sequences, weight }));
+  }
+
   /**
    * Takes room for a request's sequences, all of them or none.
    * @param weight the tenant's share of the server, in relation to others'

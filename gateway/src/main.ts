@@ -7,9 +7,9 @@ import {
   readSecretKey,
 } from '@polylora/adapters-store';
 import { parseSecretKey } from '@polylora/adapters-store/options';
-import { Registry } from 'prom-client';
 import { type Access, OPERATOR, OPERATOR_ACCESS } from './access/access.ts';
 import { type Authenticator, KeyAuthenticator, OpenAuthenticator } from './access/authenticator.ts';
+import { Sessions } from './access/sessions.ts';
 import { type StoreHost, stagingOf } from './adapters/store-host.ts';
 import { UNLIMITED } from './admission/admission.ts';
 import { createApp } from './app.ts';
@@ -23,18 +23,25 @@ import { BatchHost } from './batches/batch-host.ts';
 import type { CacheHost } from './cache/cache-host.ts';
 import type { LiveConfig, Reload } from './config/live-config.ts';
 import { unknownVariables } from './config/load.ts';
-import type { Config } from './config/schema.ts';
+import { addressesOf, type Config } from './config/schema.ts';
+import { Dashboard } from './dashboard/dashboard.ts';
 import { ApiError } from './errors.ts';
+import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
+import { LiveMeter } from './live/live-meter.ts';
+import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger, type Logger } from './logging.ts';
-import { Metrics } from './metrics.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { RecentRequests } from './requests/recent-requests.ts';
 import { ResponseStore } from './responses/response-store.ts';
 import { closeServer, createHttpServer, listen } from './server.ts';
 import { openCache } from './start/answer-cache.ts';
 import { startEmbedded } from './start/embedded.ts';
 import { createEncoder } from './start/encoder.ts';
 import { SteadyClock } from './steady-clock.ts';
+import { NANOS } from './tenants/limits.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
+import type { Tracing } from './tracing/tracing.ts';
 
 /** The only window that OpenAI offers. */
 const BATCH_WINDOW_SECONDS = 24 * 60 * 60;
@@ -65,8 +72,10 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const config = live.current;
   const logger = createLogger(config.logLevel);
   for (const warning of unknownVariables(process.env)) logger.warn(warning);
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   const clock = new SteadyClock();
+  const requests = new RecentRequests();
+  const tracing = await tracingOf(config, logger);
   const inFlight = new InFlight({
     running: config.maxRunning,
     get queued() {
@@ -74,6 +83,8 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
   });
   let backend: Backend = new StartingBackend(config.upstream === null ? 'engine' : 'upstream');
+  const meter = new LiveMeter();
+  const sampler = new LiveSampler({ backend: () => backend, inFlight, meter, clock });
   // Assigned below; the routes ask for it from then on.
   let adapters = null as StoreHost | null;
   const limits: PushLimits = {
@@ -87,6 +98,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   // Where keys are not checked there is nothing to wait for.
   let authenticator: Authenticator | null =
     config.auth === 'off' ? new OpenAuthenticator(config.operatorKey) : null;
+  let sessions = null as Sessions | null;
   let tenants = null as TenantsHost | null;
   let metadata = null as Database | null;
   let responses = null as ResponseStore | null;
@@ -118,6 +130,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     // Nobody waits for it: it has no limits per minute.
     reserve: (access, asked) => tenants?.admission.reserve(access, asked, false) ?? UNLIMITED,
     metrics,
+    live: meter,
     logger,
     clock,
     get concurrency() {
@@ -134,6 +147,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     backend: () => backend,
     inFlight,
     metrics,
+    live: { meter, sampler },
+    requests,
+    tracing,
     logger,
     get requestBodyLimitBytes() {
       return live.current.requestBodyLimitBytes;
@@ -143,7 +159,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     },
     responses: () => responses,
     cache: () => cache,
-    hasCache: config.cache !== 'off',
+    cacheMode: config.cache,
     clock,
     batches: () => batches.service,
     get fileLimitBytes() {
@@ -153,6 +169,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       return live.current.fileStorageLimitBytes;
     },
     authenticator: () => authenticator,
+    sessions: () => sessions,
+    proxies: new Proxies(addressesOf(config.trustedProxies)),
+    dashboard: new Dashboard(),
     tenants: () => tenants,
     database: () => metadata,
     checksKeys: config.auth === 'keys',
@@ -186,10 +205,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const closeAll = async () => {
     await batches.stop();
     for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
+    await tracing?.close();
   };
   const encoder = createEncoder(config, logger, say);
   try {
     if (encoder !== null) opened.push(() => encoder.embedder.close());
+    // Without a key there is nobody who could sign in.
+    if (config.auth === 'keys' || config.operatorKey !== null)
+      sessions = new Sessions(await secretKey(), () => clock.now());
     if (config.embeddingStart === 'start') await encoder?.embedder.load();
     const database = await openDatabase(config.database ?? join(storeDirectory, 'polylora.db'));
     opened.push(() => database.destroy());
@@ -207,9 +230,13 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     responses = stored;
     if (config.auth === 'keys') {
       const secret = await secretKey();
-      const host = await openTenants({ database, secret, redis: config.redis, clock, logger });
+      const host = await openTenants({
+        ...{ database, secret, redis: config.redis, clock, logger },
+        onCharged: (tenant, money) => metrics.countSpend(tenant, money / NANOS),
+      });
       opened.push(() => host.close());
       tenants = host;
+      metrics.setBudgets((names) => host.admission.budgetShares(names));
       host.prices.configure(live.current.prices);
       live.onReload((reload) => {
         if (reload.kind === 'applied') host.prices.configure(reload.config.prices);
@@ -240,7 +267,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     if (config.cache !== 'off') {
       const embedder = encoder?.embedder ?? null;
       const opening = await openCache({
-        ...{ live, embedder, dataDirectory, clock, logger },
+        ...{ live, embedder, dataDirectory, database, clock, logger },
         metrics: metrics.cache,
         backend: () => backend,
       });
@@ -254,6 +281,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     throw error;
   }
   if (encoder !== null) metrics.setEncoder(() => encoder.embedder.stats());
+  metrics.watchProcess(backend.computer, { models: config.home, store: storeDirectory, data: dataDirectory });
   metrics.setModel(backend.base?.id ?? '', config.maxBatchAdapters ?? config.maxRunning);
   const url = localUrl(config.host, port);
   const models = await backend.models(OPERATOR);
@@ -265,7 +293,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   }
   // Beside its making: it is shown once, and what is made and not shown is of no use to anybody.
   const first = config.operatorKey === null ? ((await tenants?.keys.createFirst('start')) ?? null) : null;
-  say(readyBanner(url, models, { checksKeys: config.auth === 'keys', firstKey: first?.text ?? null }));
+  const checksKeys = config.auth === 'keys';
+  const hasDashboard = checksKeys || config.operatorKey !== null;
+  say(readyBanner(url, models, { checksKeys, hasDashboard, firstKey: first?.text ?? null }));
   logger.info({ url, models: models.map(({ id }) => id) }, 'ready');
   live.onReload((reload) => reloaded(reload, logger, metrics));
   await live.watch();
@@ -273,11 +303,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const stop = async () => {
     logger.info('stopping');
     live.close();
+    requests.close();
     const { drainSeconds } = live.current;
     const deadline = performance.now() + drainSeconds * 1000;
     // Nobody waits for a batch's lines: they make way for requests that somebody waits for.
     await batches.giveUp();
     await inFlight.drain(drainSeconds);
+    // They would go on for as long as anybody looks.
+    sampler.close();
     // The last bytes of the answers may still be on their way.
     await closeServer(server, Math.max(deadline - performance.now(), LAST_BYTES_MILLISECONDS));
     // Last, because uploads may have run until now.
@@ -285,6 +318,14 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     logger.info('stopped');
   };
   return { url, stop };
+}
+
+/** What makes traces, where the configuration wants them: else the SDK for it is not even loaded. */
+async function tracingOf(config: Config, logger: Logger): Promise<Tracing | null> {
+  const { tracesEndpoint: endpoint, tracesHeaders: headers, tracesSampleRatio: ratio, upstream } = config;
+  if (endpoint === null) return null;
+  const { openOtlpTracing } = await import('./tracing/otlp.ts');
+  return openOtlpTracing({ endpoint, headers, ratio, upstream, logger });
 }
 
 /** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */

@@ -453,6 +453,151 @@ describe('polylora cache', () => {
   });
 });
 
+describe('hits', () => {
+  const hits = async (key: string, query = '') =>
+    (await call(key, 'GET', `admin/v1/cache/hits${query}`)).json.data;
+
+  it('are told with what they were found by, the newest first, each tenant its own', async () => {
+    const cache = { category: 'code' };
+    for (const id of ['hit-0', 'hit-1', 'hit-2'])
+      await ask(admin, 'an often asked one', { cache }, { 'x-request-id': id });
+    await ask(other, SECRET);
+    await ask(other, SECRET, {}, { 'x-request-id': 'hit-3' });
+    const [entry] = await listed(admin, '', 1);
+    const known = {
+      ...{
+        at: expect.any(Number),
+        request_id: 'hit-2',
+        entry_id: entry.id,
+        level: 'exact',
+        category: 'code',
+      },
+      ...{ tenant: 'acme', similarity: 1, probability: null, threshold: 1, strictness: 0 },
+      ...{ age_seconds: expect.any(Number), question: null, entry_question: 'an often asked one' },
+    };
+    expect((await hits(admin, '?limit=2')) as Json).toEqual([known, { ...known, request_id: 'hit-1' }]);
+    expect(Date.now() - (await hits(admin))[0].at).toBeLessThan(60_000);
+    expect((await hits(OPERATOR_KEY, '?limit=3')).map(({ request_id }: Json) => request_id)).toEqual([
+      'hit-3',
+      'hit-2',
+      'hit-1',
+    ]);
+    expect((await hits(other, '?limit=1'))[0]).toMatchObject({ tenant: 'globex', entry_question: SECRET });
+    expect(new Set((await hits(admin, '?limit=200')).map(({ tenant }: Json) => tenant))).toEqual(
+      new Set(['acme']),
+    );
+    // What is gone is told of without its words.
+    await call(OPERATOR_KEY, 'DELETE', `admin/v1/cache/entries/${entry.id}`);
+    expect((await hits(admin, '?limit=1'))[0]).toEqual({ ...known, entry_question: null });
+    for (const query of ['?limit=0', '?limit=201', '?limit=x', '?tenant=acme'])
+      expect((await call(OPERATOR_KEY, 'GET', `admin/v1/cache/hits${query}`)).status).toBe(400);
+  });
+
+  it('that are shared have the id of the answer that was being made', async () => {
+    const fields = { cache: { category: 'factual' }, max_tokens: 40 };
+    const states = await Promise.all([1, 2, 3].map(() => ask(admin, 'shared by three', fields)));
+    const shared = states.filter(({ state }) => state.includes('level=shared'));
+    expect(shared).toHaveLength(2);
+    for (const hit of await hits(admin, '?limit=2'))
+      expect(hit).toMatchObject({
+        level: 'shared',
+        category: 'factual',
+        entry_id: shared[0]?.id,
+        similarity: 1,
+      });
+  });
+});
+
+describe('a category that an operator sets', () => {
+  const put = (name: string, body: unknown, key = OPERATOR_KEY) =>
+    call(key, 'PUT', `admin/v1/cache/categories/${name}`, body as object);
+  const get = async (name: string) => {
+    const { json } = await call(admin, 'GET', 'admin/v1/cache/categories');
+    return json.data.find((each: Json) => each.name === name);
+  };
+  const reset = (name: string, key = OPERATOR_KEY) =>
+    call(key, 'DELETE', `admin/v1/cache/categories/${name}`);
+
+  it('holds at once, over that of the configuration, until it is taken back', async () => {
+    const before = await get('code');
+    expect(before).toMatchObject({ source: 'built-in', strictness: 0.8, ttl_seconds: 604_800 });
+    const set = await put('code', { strictness: 0.9, adaptive: null, ttl_seconds: 60 });
+    expect([set.status, set.json]).toEqual([
+      200,
+      { ...before, source: 'api', strictness: 0.9, adaptive: null, ttl_seconds: 60 },
+    ]);
+    expect(await get('code')).toEqual(set.json);
+    // As it was told it can be sent back.
+    expect((await put('code', { ...set.json, priority: 3 })).json).toEqual({ ...set.json, priority: 3 });
+    // What is not given is the configuration's again.
+    expect((await put('code', { verify_from: 0.8 })).json).toEqual({
+      ...before,
+      source: 'api',
+      verify_from: 0.8,
+    });
+    expect((await put('general', { ...(await get('general')), priority: 2 })).json).toMatchObject({
+      priority: 2,
+    });
+    for (const name of ['code', 'general'])
+      expect(await reset(name)).toMatchObject({ status: 200, json: { name, deleted: true } });
+    expect(await get('code')).toEqual(before);
+    const again = await reset('code');
+    expect([again.status, again.json.error.code]).toEqual([404, 'cache_category_not_found']);
+    const { data } = (await call(OPERATOR_KEY, 'GET', 'admin/v1/audit?subject=cache_category:code')).json;
+    expect(data.map(({ action }: Json) => action)).toEqual([
+      'cache.category.reset',
+      ...Array.from({ length: 3 }, () => 'cache.category.set'),
+    ]);
+  });
+
+  it('may be a new one, which requests can name', async () => {
+    await expect(ask(admin, 'x', { cache: { category: 'birds' } })).rejects.toThrow(/no category 'birds'/);
+    const examples = Array.from({ length: 10 }, (_, number) => `Which bird has ${number} feathers?`);
+    expect((await put('birds', { examples, ttl_seconds: 60 })).json).toMatchObject({
+      source: 'api',
+      examples,
+    });
+    expect((await ask(admin, 'x', { cache: { category: 'birds' } })).state).toMatch(/^miss; category=birds/);
+    await put('birds', { enabled: false });
+    expect((await ask(admin, 'x', { cache: { category: 'birds' } })).state).toMatch(
+      /^bypass; reason=category/,
+    );
+    await reset('birds');
+    await expect(ask(admin, 'x', { cache: { category: 'birds' } })).rejects.toThrow(/no category 'birds'/);
+  });
+
+  it.each([
+    ['code', { strictness: 1.5 }, 'strictness', 'decimal_above_max_value'],
+    ['code', { verify_from: -1 }, 'verify_from', 'decimal_below_min_value'],
+    ['code', { ttl_seconds: '1h' }, 'ttl_seconds', 'invalid_type'],
+    ['code', { max_entries: 1.5 }, 'max_entries', 'invalid_type'],
+    ['code', { priority: 0 }, 'priority', undefined],
+    ['code', { adaptive: { least_strictness: 2 } }, 'adaptive.least_similarity_threshold', undefined],
+    ['code', { examples: ['one'] }, 'examples', 'invalid_value'],
+    ['code', { examples: Array.from({ length: 10 }, () => '') }, 'examples[0]', 'empty_string'],
+    ['code', { similarityThreshold: 0.9 }, 'similarityThreshold', 'unsupported_parameter'],
+    ['code', { name: 'math' }, 'name', 'invalid_value'],
+    ['No%20Name', {}, 'name', 'invalid_value'],
+    ['x'.repeat(65), {}, 'name', 'string_above_max_length'],
+  ])('is refused where a field is wrong: %s %j', async (name, body, param, code) => {
+    const { status, json } = await put(name, body);
+    expect([status, json.error.param]).toEqual([400, param]);
+    if (code !== undefined) expect(json.error.code).toBe(code);
+  });
+
+  it("is no tenant's to set", async () => {
+    for (const { status, json } of [await put('code', { priority: 5 }, admin), await reset('code', admin)])
+      expect([status, json.error.code]).toEqual([403, 'insufficient_permissions']);
+    for (const [path, body] of [
+      ['admin/v1/cache/categories/code/preview', { strictness: 0.5 }],
+      ['admin/v1/cache/explain', { question: 'Hello?' }],
+    ] as const) {
+      const refused = await call(admin, 'POST', path, body);
+      expect([refused.status, refused.json.error.code]).toEqual([403, 'cache_disabled']);
+    }
+  });
+});
+
 describe('with an embedding model', () => {
   const folder = mkdtempSync(join(tmpdir(), 'polylora-cache-semantic-'));
   let exact: Gateway;
@@ -467,6 +612,35 @@ describe('with an embedding model', () => {
     await gateway.stop();
     gateway = exact;
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("without keys the configuration's operator key alone signs in to the dashboard", async () => {
+    const signIn = (key: string) =>
+      fetch(`${gateway.url}/admin/session`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ key }),
+      });
+    expect((await signIn('mine')).status).toBe(401);
+    const answer = await signIn(OPERATOR_KEY);
+    const session = (await answer.json()) as Json;
+    expect(session).toMatchObject({
+      ...{ role: 'operator', tenant: null, key: null },
+      server: { checks_keys: false, cache: 'semantic', backend: 'engine', model: expect.any(String) },
+    });
+    const [cookie = ''] = (answer.headers.get('set-cookie') ?? '').split(';');
+    const purge = (headers: Record<string, string>) =>
+      fetch(`${gateway.url}/admin/v1/cache/purge`, {
+        method: 'POST',
+        headers: { cookie, 'content-type': 'application/json', ...headers },
+        body: '{"all":true,"dry_run":true}',
+      });
+    expect((await fetch(`${gateway.url}/admin/v1/cache`, { headers: { cookie } })).status).toBe(200);
+    expect((await purge({})).status).toBe(403);
+    expect((await purge({ 'x-csrf-token': session.csrf })).status).toBe(200);
+    expect((await fetch(`${gateway.url}/admin/v1/cache`, { headers: { cookie: `${cookie}x` } })).status).toBe(
+      401,
+    );
   });
 
   it('questions can be classified, and are found by what they ask for', async () => {
@@ -503,6 +677,56 @@ describe('with an embedding model', () => {
     expect(series(text, 'polylora_cache_lookup_seconds_count{result="hit_similar",category="factual"}')).toBe(
       1,
     );
+
+    const [hit] = (await call(OPERATOR_KEY, 'GET', 'admin/v1/cache/hits')).json.data;
+    expect(hit).toMatchObject({
+      ...{ level: 'similar', category: 'factual', entry_id: similar.id, threshold: 0.72, strictness: 0.75 },
+      ...{ question: null, entry_question: 'What is the largest desert in South America?' },
+    });
+    expect(similar.state).toContain(`similarity=${hit.similarity.toFixed(3)}`);
+    expect(hit.probability).toBeGreaterThanOrEqual(0.75);
+    const explain = (body: object) => call(OPERATOR_KEY, 'POST', 'admin/v1/cache/explain', body);
+    const why = await explain({
+      question: "What's the largest desert in South America?",
+      category: 'factual',
+    });
+    expect([why.status, why.json]).toEqual([
+      200,
+      {
+        ...{ category: 'factual', classified_by: 'request', threshold: 0.72, strictness: 0.75 },
+        candidates: [
+          {
+            ...{ entry_id: similar.id, question: hit.entry_question, similarity: hit.similarity },
+            ...{ probability: hit.probability, is_hit: true, because: expect.stringContaining('verified') },
+          },
+        ],
+      },
+    ]);
+    expect((await explain({ question: 'How do I reverse a list in Python?' })).json).toMatchObject({
+      ...{ category: 'code', classified_by: 'classifier', strictness: 0.8 },
+      candidates: [{ is_hit: false, because: expect.stringMatching(/^It is not near enough/) }],
+    });
+    expect((await explain({ question: 'Hello?', tenant: 'nobody' })).json.candidates).toEqual([]);
+    for (const [body, param] of [
+      [{}, 'question'],
+      [{ question: 'x', category: 'none' }, 'category'],
+      [{ question: 'word '.repeat(2_000) }, 'question'],
+      [{ question: 'x', model: '' }, 'model'],
+    ] as const) {
+      const refused = await explain(body);
+      expect([refused.status, refused.json.error.param]).toEqual([400, param]);
+    }
+    const preview = (name: string, body: object) =>
+      call(OPERATOR_KEY, 'POST', `admin/v1/cache/categories/${name}/preview`, body);
+    expect((await preview('factual', { strictness: 1 })).json).toEqual({
+      lookups: 2,
+      hits_now: 1,
+      hits_then: 0,
+    });
+    expect((await preview('factual', {})).json).toEqual({ lookups: 2, hits_now: 1, hits_then: 1 });
+    expect((await preview('factual', { strictness: 2 })).json.error.param).toBe('strictness');
+    expect((await preview('factual', { ttl_seconds: 2 })).json.error.param).toBe('ttl_seconds');
+    expect((await preview('none', {})).json.error.code).toBe('cache_category_not_found');
 
     // Without keys each token is a tenant; only the operator's key administers.
     expect((await call('theirs', 'POST', `v1/cache/entries/${similar.id}/report`)).status).toBe(404);

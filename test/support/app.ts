@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '@polylora/adapters-store';
-import { Registry } from 'prom-client';
 import { KeyAuthenticator } from '../../gateway/src/access/authenticator.ts';
+import { Sessions } from '../../gateway/src/access/sessions.ts';
 import { openStore, type StoreHost, stagingOf } from '../../gateway/src/adapters/store-host.ts';
 import { createApp } from '../../gateway/src/app.ts';
 import type { Backend } from '../../gateway/src/backends/backend.ts';
@@ -12,12 +12,18 @@ import { StartingBackend } from '../../gateway/src/backends/starting.ts';
 import { WrappedBackend } from '../../gateway/src/backends/wrapped.ts';
 import { BatchService } from '../../gateway/src/batches/batch-service.ts';
 import type { CacheHost } from '../../gateway/src/cache/cache-host.ts';
+import { Dashboard } from '../../gateway/src/dashboard/dashboard.ts';
+import { Proxies } from '../../gateway/src/http/proxies.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
+import { LiveMeter } from '../../gateway/src/live/live-meter.ts';
+import { LiveSampler } from '../../gateway/src/live/live-sampler.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
-import { Metrics } from '../../gateway/src/metrics.ts';
+import { Metrics } from '../../gateway/src/metrics/metrics.ts';
+import { RecentRequests } from '../../gateway/src/requests/recent-requests.ts';
 import { ResponseStore } from '../../gateway/src/responses/response-store.ts';
 import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { openTenants, type TenantsHost } from '../../gateway/src/tenants/tenants-host.ts';
+import type { Tracing } from '../../gateway/src/tracing/tracing.ts';
 import { OPERATOR_KEY } from './operator-key.ts';
 import { SHAPE } from './store-model.ts';
 
@@ -45,6 +51,17 @@ export interface TestAppOptions {
   readonly corsOrigins?: readonly string[];
   readonly clock?: SteadyClock;
   readonly cache?: CacheHost;
+  /** The configuration's. */
+  readonly operatorKey?: string;
+  readonly secret?: Buffer;
+  /** One that another gateway may have, too. Without it one of its own. */
+  readonly databaseFile?: string;
+  /** Where the dashboard is built. Without it it is not. */
+  readonly dashboardDirectory?: string;
+  readonly trustedProxies?: readonly string[];
+  readonly requests?: RecentRequests;
+  readonly tracing?: Tracing | null;
+  readonly logPrompts?: boolean;
 }
 
 /** Takes no requests, and knows that there are no models: for what is asked beside them. */
@@ -64,11 +81,20 @@ export async function openApp({
   corsOrigins = [],
   clock = new SteadyClock(),
   cache,
+  operatorKey = OPERATOR_KEY,
+  secret = Buffer.alloc(32, 9),
+  databaseFile,
+  dashboardDirectory,
+  trustedProxies = [],
+  requests = new RecentRequests(),
+  tracing = null,
+  logPrompts = false,
 }: TestAppOptions = {}): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'polylora-app-'));
-  const database = await openDatabase(join(folder, 'polylora.db'));
-  const tenants = await openTenants({ database, secret: Buffer.alloc(32, 9), clock, logger });
-  const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, OPERATOR_KEY);
+  const database = await openDatabase(databaseFile ?? join(folder, 'polylora.db'));
+  const tenants = await openTenants({ database, secret, clock, logger });
+  const authenticator = new KeyAuthenticator(tenants.hasher, tenants.registry, operatorKey);
+  const sessions = new Sessions(secret, () => clock.now());
   const limits = { maxBytes: 1 << 20, maxRank: 8 };
   const store = await openStore({
     ...{ directory: folder, database, graceSeconds: 60, model: SHAPE, limits, clock, logger },
@@ -77,12 +103,12 @@ export async function openApp({
       hubUrl: 'https://hub.invalid',
       hosts: ['hub.invalid'],
       hubToken: () => null,
-      secretKey: async () => Buffer.alloc(32, 9),
+      secretKey: async () => secret,
     },
     isReserved: () => false,
     mostUploads: { uploads: 4, bytes: 1 << 20 },
   });
-  const metrics = new Metrics(new Registry());
+  const metrics = new Metrics();
   const inFlight = new InFlight({ running: 600, queued: 0 });
   const batches = await BatchService.open({
     ...{ directory: join(folder, 'data'), backend: () => backend, inFlight, metrics, logger, clock },
@@ -99,20 +125,26 @@ export async function openApp({
     ...{ database, clock, logger },
     limits: { bytesPerTenant: 100_000, seconds: 1000 },
   });
+  const meter = new LiveMeter();
+  const sampler = new LiveSampler({ backend: () => backend, inFlight, meter, clock });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
+    live: { meter, sampler },
+    ...{ requests, tracing, logPrompts },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,
+    sessions: () => sessions,
+    proxies: new Proxies(trustedProxies),
+    dashboard: new Dashboard(dashboardDirectory ?? join(folder, 'dashboard')),
     tenants: () => tenants,
     database: () => database,
     checksKeys: true,
     corsOrigins,
-    logPrompts: false,
     openMetrics: false,
     batches: () => batches,
     responses: () => responses,
     cache: () => cache ?? null,
-    hasCache: cache !== undefined,
+    cacheMode: cache === undefined ? 'off' : cache.isSemantic ? 'semantic' : 'exact',
     clock,
     adminAdapters: {
       store: () => store.store,
@@ -148,6 +180,7 @@ export async function openApp({
       return { status: response.status, headers: response.headers, json, text };
     },
     async close() {
+      sampler.close();
       responses.close();
       await batches.stop();
       await store.close();

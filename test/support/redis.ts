@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../benchmarks/src/http/free-port.ts';
 
 /** Where Debian puts it. */
-const DEBIAN = '/usr/bin/redis-server';
+export const REDIS_PROGRAM = '/usr/bin/redis-server';
 const START_MILLISECONDS = 10_000;
 
 export interface RedisServer {
@@ -16,7 +16,7 @@ export interface RedisServer {
 }
 
 /** Whether tests that need Redis can run; they are skipped else. */
-export const HAS_REDIS = existsSync(DEBIAN);
+export const HAS_REDIS = existsSync(REDIS_PROGRAM);
 
 /**
  * Starts one of its own, which keeps nothing on a disk.
@@ -29,7 +29,7 @@ export async function startRedis(
 ): Promise<RedisServer & { readonly port: number }> {
   const port = onPort ?? (await freePort());
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const server = spawn(DEBIAN, options, { stdio: 'ignore', env: { ...process.env, ...env } });
+  const server = spawn(REDIS_PROGRAM, options, { stdio: 'ignore', env: { ...process.env, ...env } });
   const ended = once(server, 'exit');
   const deadline = performance.now() + START_MILLISECONDS;
   while (!(await isListening(port))) {

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Embedder, Prompt } from '@polylora/engine';
 
-import { Registry } from 'prom-client';
 import { AnswerCache } from '../../../gateway/dist/cache/answer-cache.js';
 import { CategoryTable } from '../../../gateway/dist/cache/categories/category-table.js';
 import type { CacheControls } from '../../../gateway/dist/cache/controls.js';
@@ -16,7 +15,7 @@ import { VectorIndex } from '../../../gateway/dist/cache/vector-index/vector-ind
 import { ModelJudge } from '../../../gateway/dist/cache/verification/model-judge.js';
 import { TokenVerifier } from '../../../gateway/dist/cache/verification/token-verifier.js';
 import { createLogger } from '../../../gateway/dist/logging.js';
-import { Metrics } from '../../../gateway/dist/metrics.js';
+import { Metrics } from '../../../gateway/dist/metrics/metrics.js';
 import { SteadyClock } from '../../../gateway/dist/steady-clock.js';
 import { GREEDY } from '../greedy.ts';
 import { ONE_TENANT } from '../local-engine.ts';
@@ -73,7 +72,7 @@ export async function openCacheSetting(embedder: Embedder): Promise<CacheSetting
     exactBytes: 64 * 1024 ** 2,
     now: () => clock.now(),
     // As in the server: what is measured costs time.
-    metrics: new Metrics(new Registry()).cache,
+    metrics: new Metrics().cache,
     logger,
   });
   const index = new VectorIndex({

@@ -10,6 +10,7 @@ import { cacheMiss, cacheMissP99, cacheSearch } from './cache-miss.ts';
 import { cacheQuality } from './cache-quality.ts';
 import { cacheRecall } from './cache-recall.ts';
 import { cacheVsGptcache } from './cache-vs-gptcache.ts';
+import { dashboardSize } from './dashboard-size.ts';
 import { deltaCompression } from './delta-compression.ts';
 import { evictionVsLru } from './eviction-vs-lru.ts';
 import { fairness } from './fairness.ts';
@@ -19,6 +20,7 @@ import { gatewayThroughput } from './gateway-throughput.ts';
 import { gatewayVsPeers } from './gateway-vs-peers.ts';
 import { grammarCost, grammarMaskTime } from './grammar-cost.ts';
 import { linearVsMatMulNBits, linearVsMatMulNBits512 } from './linear-vs-matmulnbits.ts';
+import { metricsCost } from './metrics-cost.ts';
 import { overload } from './overload.ts';
 import { greedyF32, parityF32, parityInt8, parityKvInt8 } from './parity.ts';
 import { prefillVsLlama } from './prefill-vs-llama.ts';
@@ -85,4 +87,6 @@ export const FIGURES: readonly Figure[] = [
   cacheAdaptive,
   cacheIsolation,
   cacheVsGptcache,
+  metricsCost,
+  dashboardSize,
 ];

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { launch, untilReady } from '../http/server-process.ts';
 import { ROOT } from '../paths.ts';
 import { LoadGenerator, type LoadTarget, startPassThrough, startStub } from './load.ts';
 
+const CLI = join(ROOT, 'gateway', 'dist', 'cli.js');
 const START_TIMEOUT_MS = 60_000;
 const PATH = '/v1/chat/completions';
 const OPERATOR_KEY = 'operator-key-of-the-benchmarks';
@@ -24,6 +25,8 @@ export interface GatewaySetting {
   /** Through the least that a gateway could be. */
   readonly passThrough: LoadTarget;
   readonly gateway: LoadTarget;
+  /** Starts another gateway like it. @param nodeFlags of its process */
+  startGateway(nodeFlags: readonly string[]): Promise<LoadTarget>;
 }
 
 /**
@@ -40,23 +43,30 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
     stops.push(passThrough.stop);
     const generator = new LoadGenerator();
     stops.push(() => generator.stop());
-    const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
-    const flags = ['--upstream', stub.url, '--home', folder, '--max-queued', '20000'];
+    let gateways = 0;
+    const startGateway = async (nodeFlags: readonly string[]): Promise<LoadTarget> => {
+      const home = join(folder, String(gateways++));
+      mkdirSync(home);
+      const flags = ['--upstream', stub.url, '--home', home, '--max-queued', '20000'];
+      const server = await launch(process.execPath, [...nodeFlags, CLI, 'serve', ...flags], {
+        env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_AUTH: 'keys', POLYLORA_LOG_LEVEL: 'info' },
+        logFile: join(home, 'gateway.log'),
+      });
+      stops.push(() => server.stop());
+      await untilReady(server, '/readyz', START_TIMEOUT_MS);
+      const headers = { authorization: `Bearer ${await customerKey(server.url)}` };
+      return { url: server.url, path: PATH, headers, fields: {} };
+    };
     // For a profile of the gateway: `--cpu-prof --cpu-prof-dir=...`
-    const nodeFlags = process.env.POLYLORA_BENCH_NODE_FLAGS?.split(' ') ?? [];
-    const server = await launch(process.execPath, [...nodeFlags, cli, 'serve', ...flags], {
-      env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_AUTH: 'keys', POLYLORA_LOG_LEVEL: 'info' },
-      logFile: join(folder, 'gateway.log'),
-    });
-    stops.push(() => server.stop());
-    await untilReady(server, '/readyz', START_TIMEOUT_MS);
-    const headers = { authorization: `Bearer ${await customerKey(server.url)}` };
+    const gateway = await startGateway(process.env.POLYLORA_BENCH_NODE_FLAGS?.split(' ') ?? []);
+    const { headers } = gateway;
     return await work({
       generator,
       stubUrl: stub.url,
       direct: { url: stub.url, path: PATH, headers: {}, fields: {} },
       passThrough: { url: passThrough.url, path: PATH, headers, fields: {} },
-      gateway: { url: server.url, path: PATH, headers, fields: {} },
+      gateway,
+      startGateway,
     });
   } finally {
     for (const stop of stops.reverse()) await stop();

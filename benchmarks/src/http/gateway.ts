@@ -8,10 +8,15 @@ const START_TIMEOUT_MS = 300_000;
  * Starts the built gateway and waits until it is ready. Its log goes to standard error. Without flags to the contrary no key is
  * asked for, every prompt is read and every token computed by itself: random prompts' answers repeat themselves, and no peer would
  * guess them.
+ * @param nodeFlags of its process
  */
-export async function startGateway(flags: readonly string[]): Promise<ServerProcess> {
+export async function startGateway(
+  flags: readonly string[],
+  nodeFlags: readonly string[] = [],
+): Promise<ServerProcess> {
   const cli = join(ROOT, 'gateway', 'dist', 'cli.js');
   const gateway = await launch(process.execPath, [
+    ...nodeFlags,
     cli,
     'serve',
     '--log-level',

@@ -56,6 +56,11 @@ export class AdapterResidency {
     return [...this.#residents.values()].filter(({ loaded }) => loaded).map(({ digest }) => digest);
   }
 
+  /** All in the pool, or on their way. */
+  get all(): Iterable<ResidentAdapter> {
+    return this.#residents.values();
+  }
+
   get pinned(): ReadonlySet<string> {
     return this.#pinned;
   }

@@ -16,7 +16,8 @@ function prefixCache() {
     const blocks: PrefixBlock[] = [];
     for (const key of keys) {
       const [page] = pool.take(1, 'kv')!;
-      blocks.push(cache.publish(key, blocks.at(-1) ?? parent, adapter, page!, 1, 'prompt', 0));
+      const owner = { tenant: 'acme', adapter };
+      blocks.push(cache.publish(key, blocks.at(-1) ?? parent, owner, page!, 1, 'prompt', 0));
     }
     return blocks;
   };

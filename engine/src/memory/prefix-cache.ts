@@ -30,6 +30,14 @@ class LikelihoodClass {
   }
 }
 
+/** Whose a block is, as it was told when it came. */
+export interface BlockOwner {
+  /** Who may find it; null: all tenants. */
+  readonly tenant: string | null;
+  /** Digest of the adapter that it was computed with. */
+  readonly adapter: string | null;
+}
+
 /** A full KV block that everyone whose tokens begin with the same ones uses together. */
 export interface PrefixBlock extends Evictable {
   readonly kind: 'prefix';
@@ -37,8 +45,7 @@ export interface PrefixBlock extends Evictable {
   readonly key: string;
   readonly page: number;
   readonly parent: PrefixBlock | null;
-  /** Digest of the adapter that it was computed with. */
-  readonly adapter: string | null;
+  readonly owner: BlockOwner;
   readonly likelihoodClass: LikelihoodClass;
   /** Sequences that use it; above zero it cannot leave. */
   users: number;
@@ -77,6 +84,11 @@ export class PrefixCache {
     return this.#blocks.size;
   }
 
+  /** Blocks that no sequence uses now. */
+  *unused(): Generator<PrefixBlock> {
+    for (const block of this.#blocks.values()) if (block.users === 0) yield block;
+  }
+
   /** How many blocks of a chain, from its beginning, are here. `keyOf` gives a block's key; asked up to `most`. */
   longest(keyOf: (index: number) => string, most: number): number {
     let count = 0;
@@ -105,7 +117,7 @@ export class PrefixCache {
   publish(
     key: string,
     parent: PrefixBlock | null,
-    adapter: string | null,
+    owner: BlockOwner,
     page: number,
     seconds: number,
     origin: BlockOrigin,
@@ -125,7 +137,7 @@ export class PrefixCache {
       key,
       page,
       parent,
-      adapter,
+      owner,
       pages: 1,
       seconds,
       likelihoodClass,
@@ -167,7 +179,7 @@ export class PrefixCache {
   /** Frees what was computed with an adapter, which no sequence uses any more. */
   drop(adapter: string): void {
     for (const block of this.#blocks.values()) {
-      if (block.adapter !== adapter || block.users > 0) continue;
+      if (block.owner.adapter !== adapter || block.users > 0) continue;
       if (block.place >= 0) this.#queue.delete(block);
       this.#blocks.delete(block.key);
       this.#pool.give([block.page], 'prefix');

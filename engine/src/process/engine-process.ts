@@ -13,6 +13,7 @@ import {
   type GenerationEvent,
   type GenerationRequest,
   type ModelInfo,
+  type PageMap,
   type Prompt,
   type TokenText,
 } from '../types.ts';
@@ -28,6 +29,10 @@ export type EngineProcessOptions = EngineOptions & {
 export interface EngineProcess extends Engine {
   /** How often the process died by itself and was started again. */
   readonly restarts: number;
+  /** Why it was started again last, or could not be; null: it never was. */
+  readonly lastFailure: string | null;
+  /** Since when it is ready, or is not, in milliseconds since 1970. */
+  readonly since: number;
   /** The process now, for tests and diagnosis; undefined while there is none. */
   readonly pid: number | undefined;
 }
@@ -73,6 +78,8 @@ class SupervisedEngine implements EngineProcess {
   /** Restarts since the process was last healthy. */
   #attempts = 0;
   restarts = 0;
+  lastFailure: string | null = null;
+  since = Date.now();
 
   constructor(
     options: EngineOptions,
@@ -198,6 +205,10 @@ class SupervisedEngine implements EngineProcess {
     return this.#call('stats', null);
   }
 
+  pageMap(): Promise<PageMap> {
+    return this.#call('pageMap', null);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -213,7 +224,7 @@ class SupervisedEngine implements EngineProcess {
   }
 
   async #restoreAdapters(): Promise<void> {
-    this.#ready = true;
+    this.#setReady(true);
     const calls = [...this.#adapters.values()].map((adapter) => this.#call('addAdapter', adapter));
     // One that is refused now was refused before: its requests are told that it is not known.
     await Promise.allSettled(calls);
@@ -224,7 +235,7 @@ class SupervisedEngine implements EngineProcess {
   }
 
   async #restart(reason: string): Promise<void> {
-    this.#onRestart?.(reason);
+    this.#tellFailure(reason);
     while (!this.#closed) {
       await sleep(RESTART_DELAYS[Math.min(this.#attempts++, RESTART_DELAYS.length - 1)]);
       if (this.#closed) return;
@@ -232,9 +243,19 @@ class SupervisedEngine implements EngineProcess {
       try {
         return await this.start();
       } catch (error) {
-        this.#onRestart?.(error instanceof Error ? error.message : String(error));
+        this.#tellFailure(error instanceof Error ? error.message : String(error));
       }
     }
+  }
+
+  #tellFailure(reason: string): void {
+    this.lastFailure = reason;
+    this.#onRestart?.(reason);
+  }
+
+  #setReady(ready: boolean): void {
+    if (ready !== this.#ready) this.since = Date.now();
+    this.#ready = ready;
   }
 
   #receive(message: Exclude<FromEngine, { type: 'ready' | 'failed' }>): void {
@@ -285,7 +306,7 @@ class SupervisedEngine implements EngineProcess {
   }
 
   #lost(reason: string): void {
-    this.#ready = false;
+    this.#setReady(false);
     this.#child = null;
     for (const events of this.#requests.values()) {
       events.push(errorEvent(unavailable(reason)));

@@ -64,6 +64,8 @@ function dispatch(name: CallName, args: unknown): Promise<unknown> {
       return engine!.describeTokens(args as Calls['describeTokens']['args']);
     case 'stats':
       return engine!.stats();
+    case 'pageMap':
+      return engine!.pageMap();
   }
 }
 

@@ -7,6 +7,7 @@ import type {
   GenerationEvent,
   GenerationRequest,
   ModelInfo,
+  PageMap,
   Prompt,
   TokenText,
 } from '../types.ts';
@@ -20,6 +21,7 @@ export interface Calls {
   detokenize: { args: readonly number[]; result: string };
   describeTokens: { args: readonly number[]; result: TokenText[] };
   stats: { args: null; result: EngineStats };
+  pageMap: { args: null; result: PageMap };
 }
 export type CallName = keyof Calls;
 

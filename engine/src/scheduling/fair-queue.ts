@@ -63,7 +63,7 @@ export class FairQueue {
   }
 
   /** Tenants with sequences that have not ended. */
-  get shares(): TenantShare[] {
+  get shares(): Omit<TenantShare, 'running'>[] {
     this.#settleCharges();
     return [...this.#tenants.values()]
       .filter(({ live }) => live > 0)

@@ -131,7 +131,10 @@ export class Scheduler {
   }
 
   get shares(): TenantShare[] {
-    return this.#queue.shares;
+    return this.#queue.shares.map((share) => ({
+      ...share,
+      running: this.#runningOf.get(share.tenant) ?? 0,
+    }));
   }
 
   /** Whether a sequence of this many tokens could run alone; if not, it never can. */
@@ -625,7 +628,7 @@ export class Scheduler {
       const block = this.memory.prefixes.publish(
         sequence.blockKey(index),
         sequence.shared[index - 1] ?? null,
-        sequence.adapter,
+        sequence.blockOwner,
         sequence.blocks[index]!,
         this.costs.prefillSeconds(this.costs.prefillWork(from, BLOCK_TOKENS)),
         from + BLOCK_TOKENS <= sequence.prompt.length ? 'prompt' : 'output',

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { PrefixBlock } from '../memory/prefix-cache.ts';
+import type { BlockOwner, PrefixBlock } from '../memory/prefix-cache.ts';
 import type { Priority, SamplingParams } from '../types.ts';
 
 /** Tokens in one KV block; a block fills one page. As `BLOCK_TOKENS` in the kernels. */
@@ -27,6 +27,8 @@ export interface SequenceInit {
   readonly priority: Priority;
   /** Hash of whose blocks these are; null: they are not shared. */
   readonly prefixRoot: string | null;
+  /** Whether all tenants may find its blocks. */
+  readonly sharesWithAll?: boolean;
   /** Answers of requests with the same key are about as long; the first that enough is known of is believed. */
   readonly lengthKeys: readonly string[];
   /** In the scheduler's seconds. */
@@ -79,6 +81,8 @@ export class Sequence {
   readonly decode: ScheduledSequence = { sequence: this, rows: 1 };
   /** Prompt tokens scored so far, where prompt logprobs are asked for; survives a preemption. */
   scored = 1;
+  /** Of its blocks that may be found again. */
+  readonly blockOwner: BlockOwner;
   readonly #prefixRoot: string | null;
   readonly #blockKeys: string[] = [];
 
@@ -96,6 +100,7 @@ export class Sequence {
     this.lengthKeys = init.lengthKeys;
     this.arrived = init.arrived;
     this.deadline = init.deadline;
+    this.blockOwner = { tenant: init.sharesWithAll ? null : init.tenant, adapter: init.adapter };
     this.#prefixRoot = init.prefixRoot;
   }
 

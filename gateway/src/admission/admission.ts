@@ -1,6 +1,6 @@
 import type { Access } from '../access/access.ts';
 import { ApiError } from '../errors.ts';
-import type { Limits } from '../tenants/limits.ts';
+import type { Budget, Limits } from '../tenants/limits.ts';
 import { modelName } from '../tenants/model-grants.ts';
 import { FREE, type Price } from '../tenants/price.ts';
 import type { Prices } from '../tenants/prices.ts';
@@ -40,12 +40,16 @@ export interface AdmissionOptions {
   readonly now: () => number;
   /** Told once of each model that is asked for without a price while a budget of money holds, which then never binds. */
   readonly onUnpriced?: (model: string) => void;
+  /** Told of what a tenant was charged, in billionths of the currency's unit. */
+  readonly onCharged?: (tenant: string, money: number) => void;
 }
 
 /** Lets requests in as far as their tenant's and their key's limits go, and writes down what they used. */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #unpriced = new Set<string>();
+  /** Of tenants that have been here, as of their last request. */
+  readonly #budgets = new Map<string, readonly Budget[]>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -59,6 +63,7 @@ export class Admission {
   reserve(access: Access, asked: Asked, isInteractive = true): Reservation | Promise<Reservation> {
     const price = this.#options.prices.of(asked.model);
     const scopes = scopesOf(access);
+    this.#rememberBudgets(access);
     if (scopes.length === 0) return this.#reservation(access, asked, price, null, {});
     if (price === FREE && scopes.some(({ limits }) => limitsMoney(limits))) this.#tellUnpriced(asked);
     const { counting } = asked;
@@ -111,6 +116,28 @@ export class Admission {
     }
   }
 
+  /**
+   * How much of a tenant's budget is spent, from 0 to 1, of the one that is used the most. Those without a budget, or of whom nothing is
+   * known here, are left out.
+   */
+  budgetShares(tenants: Iterable<string>): ReadonlyMap<string, number> {
+    const shares = new Map<string, number>();
+    for (const tenant of tenants) {
+      const budgets = this.#budgets.get(tenant) ?? [];
+      const sums = budgets.length === 0 ? null : this.#options.counters.sums({ kind: 'tenant', id: tenant });
+      if (sums === null) continue;
+      // Of a budget of nothing all is spent.
+      const used = budgets.map(({ period, unit, most }) => (most === 0 ? 1 : sums[period][unit] / most));
+      shares.set(tenant, Math.min(1, Math.max(...used)));
+    }
+    return shares;
+  }
+
+  #rememberBudgets({ tenant }: Access): void {
+    if (tenant === null || this.#budgets.get(tenant.id) === tenant.limits.budgets) return;
+    this.#budgets.set(tenant.id, tenant.limits.budgets);
+  }
+
   #tellUnpriced({ model }: Asked): void {
     const name = nameOf(model);
     if (this.#unpriced.has(name) || this.#unpriced.size >= MOST_TOLD) return;
@@ -141,6 +168,7 @@ export class Admission {
         if (hold !== null)
           counters.settle(hold, { tokens: used.promptTokens + used.completionTokens, money });
         spend.add({ day: dayOf(now()), tenant, key: key ?? '', model: nameOf(model) }, used, money);
+        if (money > 0) this.#options.onCharged?.(tenant, money);
       },
     };
   }

@@ -1,5 +1,5 @@
 import type { Budget, Limits } from '../tenants/limits.ts';
-import type { Subject } from './spend-log.ts';
+import type { Subject, Sums } from './spend-log.ts';
 
 /** A tenant or a key with what it may use. */
 export interface Scope {
@@ -77,5 +77,7 @@ export interface Counters {
   reserve(scopes: readonly Scope[], need: Need): Answer | Promise<Answer>;
   /** Puts what was used in the place of what was held; null: nothing was begun, and nothing counts. */
   settle(hold: Hold, used: { readonly tokens: number; readonly money: number } | null): void;
+  /** What a subject spent, as far as it is known here; null: nobody has asked. */
+  sums(subject: Subject): Sums | null;
   close(): Promise<void>;
 }

@@ -170,7 +170,6 @@ export class MemoryCounters implements Counters, SumsReader {
     }));
   }
 
-  /** What a subject spent, as far as it is known here; null: nobody has asked. */
   sums(subject: Subject): Sums | null {
     const state = this.#find(subject);
     return state === undefined ? null : this.#sumsOf(state);

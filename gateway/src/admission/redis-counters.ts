@@ -164,6 +164,10 @@ export class RedisCounters implements Counters, SumsReader {
     this.#options.memory.mark();
   }
 
+  sums(subject: Subject): Sums | null {
+    return this.#options.memory.sums(subject);
+  }
+
   take(subject: Subject, sums: Sums): void {
     this.#options.memory.take(subject, sums);
     if (this.#isAway) return;

@@ -3,7 +3,9 @@ import type {
   EngineStats,
   FinishReason,
   MixturePart,
+  PageMap,
   Prompt,
+  RequestTiming,
   SamplingParams,
   SchedulingParams,
   TokenLogprobs,
@@ -48,6 +50,9 @@ export interface Account {
   readonly promptCacheKey: string | null;
 }
 
+/** Headers of W3C's Trace Context. */
+export type TraceHeaders = Readonly<Record<string, string>>;
+
 export interface BackendRequest {
   /** Unique among running requests. */
   readonly id: string;
@@ -58,6 +63,8 @@ export interface BackendRequest {
   readonly echo: boolean;
   /** null or absent where the client says nothing of it. */
   readonly account?: Account | null;
+  /** Of the trace that it belongs to, for another server; null or absent: none. */
+  readonly traceHeaders?: TraceHeaders | null;
 }
 
 /** Texts of which vectors are wanted. */
@@ -70,6 +77,8 @@ export interface BackendEmbedding {
   readonly scheduling: SchedulingParams;
   /** As in an `Account`. */
   readonly user?: string | null;
+  /** As in a `BackendRequest`. */
+  readonly traceHeaders?: TraceHeaders | null;
 }
 
 /** What became of a text. */
@@ -95,6 +104,8 @@ export type BackendEvent =
       readonly logprobs: readonly TokenLogprobs[] | null;
       /** Absent where there are none. */
       readonly toolCalls?: readonly ToolCallDelta[];
+      /** With the first token, where the backend measures it. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'finish';
@@ -103,6 +114,8 @@ export type BackendEvent =
       readonly usage: Usage;
       /** From its arrival to its first step. */
       readonly queuedSeconds: number;
+      /** Where nothing is generated. */
+      readonly timing?: RequestTiming;
     }
   | {
       readonly type: 'error';
@@ -124,6 +137,33 @@ export type OnSend = (computed: () => number) => void;
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
 export interface BackendStats extends EngineStats {
   readonly restartsTotal: number;
+  /** How many adapters there are in all, with those that nobody has asked for by a name. */
+  readonly adapterCounts: { readonly resident: number; readonly running: number };
+}
+
+/** What is in each page of the engine's pool, as its `PageMap`, and what its adapters are called. */
+export interface BackendPool extends PageMap {
+  /** A name of each adapter that has one, by its digest. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** What computes: this server's engine, or another server. */
+export interface Computer {
+  readonly id: string;
+  readonly kind: 'engine' | 'upstream';
+  readonly ready: boolean;
+  /** null until it is known. */
+  readonly model: string | null;
+  /** Of another server, without credentials. */
+  readonly url: string | null;
+  /** Of an engine: how often it died and was started again. */
+  readonly restarts: number | null;
+  /** Whether another server is asked: `open`, it is not, because it failed. null: it always is. */
+  readonly circuit: 'closed' | 'open' | 'half_open' | null;
+  /** Why it last was not ready, in words for its operator. */
+  readonly lastError: string | null;
+  /** Since when it is ready, or is not, in milliseconds since 1970. */
+  readonly since: number | null;
 }
 
 /** Calls throw an ApiError. */
@@ -184,5 +224,14 @@ export interface Backend {
   ): Promise<readonly BackendVector[]>;
   /** null where the state is another server's to tell. */
   stats(): Promise<BackendStats | null>;
+  /** null where the memory is another server's. @throws ApiError while it is not ready */
+  pool(): Promise<BackendPool | null>;
+  /**
+   * Keeps an adapter, as `find` gave it, in memory until the server stops, or lets it leave again.
+   * @throws ApiError adapter_does_not_fit, adapter_load_failed, adapters_elsewhere
+   */
+  pin(adapter: BackendModel, pinned: boolean): Promise<void>;
+  /** All that answers come from. */
+  readonly computers: readonly Computer[];
   close(): Promise<void>;
 }

@@ -20,10 +20,12 @@ import type {
   BackendEmbedding,
   BackendEvent,
   BackendModel,
+  BackendPool,
   BackendRequest,
   BackendStats,
   BackendTokenizer,
   BackendVector,
+  Computer,
   WeightedModel,
 } from './backend.ts';
 import { apiErrorOf } from './failure.ts';
@@ -71,6 +73,8 @@ export class EmbeddedBackend implements Backend {
   readonly #mixtureUses = new MixtureUses(MOST_IDLE_MIXTURES);
   /** Names by which each of them was asked for: the same weights may be served under several. */
   readonly #names = new Map<string, Set<string>>();
+  /** Digests that stay in memory, with the name under which that was asked for. */
+  readonly #pinned = new Map<string, string>();
 
   constructor({ engine, catalog, servedModelName, startedAt }: EmbeddedBackendOptions) {
     this.#engine = engine;
@@ -151,8 +155,10 @@ export class EmbeddedBackend implements Backend {
       }
       throw error;
     }
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MOST_KNOWN && oldest !== undefined) await this.unload(oldest);
+    if (this.#known.size <= MOST_KNOWN) return;
+    for (const oldest of this.#known.keys()) {
+      if (!this.#pinned.has(oldest)) return await this.unload(oldest);
+    }
   }
 
   /** Lets go of a content and of mixtures with it: requests that run with it end as they would have. */
@@ -160,6 +166,7 @@ export class EmbeddedBackend implements Backend {
     const known = this.#known.get(digest);
     this.#known.delete(digest);
     this.#names.delete(digest);
+    this.#pinned.delete(digest);
     this.#mixtures.delete(digest);
     const mixtures = [...this.#mixtures].filter(([, parts]) => parts.some((part) => part.digest === digest));
     await Promise.all(mixtures.map(([mixture]) => this.unload(mixture)));
@@ -259,10 +266,59 @@ export class EmbeddedBackend implements Backend {
     return {
       ...stats,
       restartsTotal: this.#engine.restarts,
+      adapterCounts: { resident: stats.residentAdapters.length, running: stats.runningAdapters.length },
       residentAdapters: this.#namesOf(stats.residentAdapters),
       runningAdapters: this.#namesOf(stats.runningAdapters),
       waitingAdapters: this.#namesOf(stats.waitingAdapters),
     };
+  }
+
+  async pool(): Promise<BackendPool> {
+    const map = await this.#engine.pageMap().catch(rethrow);
+    const names = new Map<string, string>();
+    for (const owner of map.owners) {
+      const digest = owner.kind === 'adapter' ? owner.digest : 'adapter' in owner ? owner.adapter : null;
+      const [name] = digest === null ? [] : this.#namesOf([digest]);
+      if (digest !== null && name !== undefined) names.set(digest, name);
+    }
+    return { ...map, names };
+  }
+
+  async pin({ id, root }: BackendModel, pinned: boolean): Promise<void> {
+    try {
+      if (pinned) {
+        await this.load(root);
+        this.#nameOf(root, id);
+      }
+      await this.#engine.pinAdapter(root, pinned);
+    } catch (error) {
+      rethrow(error instanceof EngineError ? error : unreadable(error));
+    }
+    // What the name stood for before it was moved on.
+    const before = [...this.#pinned].filter(([digest, name]) => name === id && digest !== root);
+    if (pinned) this.#pinned.set(root, id);
+    else this.#pinned.delete(root);
+    for (const [digest] of before) {
+      this.#pinned.delete(digest);
+      await this.#engine.pinAdapter(digest, false).catch(() => {});
+    }
+  }
+
+  get computers(): readonly Computer[] {
+    const { ready, restarts, lastFailure, since } = this.#engine;
+    return [
+      {
+        id: 'engine',
+        kind: 'engine',
+        ready,
+        model: this.base.id,
+        url: null,
+        restarts,
+        circuit: null,
+        lastError: lastFailure,
+        since,
+      },
+    ];
   }
 
   async close(): Promise<void> {
@@ -353,8 +409,9 @@ async function pooledVector(events: AsyncIterable<RunEvent>): Promise<BackendVec
 
 function withoutIds(event: Exclude<GenerationEvent, { type: 'start' | 'error' }>): RunEvent {
   if (event.type !== 'delta') return event;
-  const { type, text, logprobs, toolCalls, tokenIds } = event;
+  const { type, text, logprobs, toolCalls, tokenIds, timing } = event;
   const delta = { type, text, logprobs, tokens: tokenIds.length };
+  if (timing !== undefined) return { ...delta, timing, ...(toolCalls === undefined ? {} : { toolCalls }) };
   return toolCalls === undefined ? delta : { toolCalls, ...delta };
 }
 

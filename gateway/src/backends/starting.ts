@@ -1,5 +1,5 @@
 import { EngineError, errorEvent } from '@polylora/engine';
-import type { Backend, BackendEvent, BackendStats } from './backend.ts';
+import type { Backend, BackendEvent, BackendStats, Computer } from './backend.ts';
 import { apiErrorOf, notReady } from './failure.ts';
 
 const STARTING = new EngineError('engine_unavailable', 'The engine is still starting.');
@@ -38,6 +38,19 @@ export class StartingBackend implements Backend {
 
   async stats(): Promise<BackendStats> {
     throw STARTING;
+  }
+
+  async pool(): Promise<never> {
+    throw apiErrorOf(errorEvent(STARTING));
+  }
+
+  async pin(): Promise<never> {
+    throw apiErrorOf(errorEvent(STARTING));
+  }
+
+  get computers(): readonly Computer[] {
+    const unknown = { model: null, url: null, restarts: null, circuit: null, lastError: null, since: null };
+    return [{ id: this.computer, kind: this.computer, ready: false, ...unknown }];
   }
 
   async close(): Promise<void> {}

@@ -5,10 +5,12 @@ import type {
   BackendEmbedding,
   BackendEvent,
   BackendModel,
+  BackendPool,
   BackendRequest,
   BackendStats,
   BackendTokenizer,
   BackendVector,
+  Computer,
   OnSend,
   WeightedModel,
 } from './backend.ts';
@@ -71,6 +73,18 @@ export abstract class WrappedBackend implements Backend {
 
   stats(): Promise<BackendStats | null> {
     return this.inner.stats();
+  }
+
+  pool(): Promise<BackendPool | null> {
+    return this.inner.pool();
+  }
+
+  pin(adapter: BackendModel, pinned: boolean): Promise<void> {
+    return this.inner.pin(adapter, pinned);
+  }
+
+  get computers(): readonly Computer[] {
+    return this.inner.computers;
   }
 
   close(): Promise<void> {

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase } from '@polylora/adapters-store';
-import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { answerCompletion, startUpstream } from '../../../test/support/upstream.ts';
 import { UNLIMITED } from '../admission/admission.ts';
@@ -11,7 +10,7 @@ import { StartingBackend } from '../backends/starting.ts';
 import { ApiError } from '../errors.ts';
 import { InFlight } from '../in-flight.ts';
 import { createLogger } from '../logging.ts';
-import { Metrics } from '../metrics.ts';
+import { Metrics } from '../metrics/metrics.ts';
 import { SteadyClock } from '../steady-clock.ts';
 import { openTenants } from '../tenants/tenants-host.ts';
 import { type BatchRecord, isFinished } from './batch-record.ts';
@@ -41,7 +40,7 @@ async function start(options: Partial<BatchServiceOptions> = {}): Promise<BatchS
     inFlight: new InFlight({ running: 4, queued: 0 }),
     access: async (tenant, key) => ({ principal: { tenant, key }, role: 'user', tenant: null, key: null }),
     reserve: () => UNLIMITED,
-    metrics: new Metrics(new Registry()),
+    metrics: new Metrics(),
     clock: new SteadyClock(),
     logger: createLogger('silent'),
     concurrency: 4,

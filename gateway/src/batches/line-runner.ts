@@ -13,8 +13,9 @@ import type { InFlight } from '../in-flight.ts';
 import { chatJob } from '../jobs/chat.ts';
 import { completionJob } from '../jobs/completion.ts';
 import { requestedModel } from '../jobs/model.ts';
+import type { LiveMeter } from '../live/live-meter.ts';
 import type { Logger } from '../logging.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { readEmbeddingRequest } from '../openai/embedding-request.ts';
 import { type JsonObject, unsupported } from '../openai/fields.ts';
 import { readScheduling } from '../openai/scheduling.ts';
@@ -61,6 +62,8 @@ export interface LineRunnerOptions {
   /** Holds what a line may use. @throws ApiError */
   readonly reserve: (access: Access, asked: Asked) => Reservation | Promise<Reservation>;
   readonly metrics: Metrics;
+  /** Absent where nobody looks. */
+  readonly live?: LiveMeter;
   readonly logger: Logger;
   /** Sequences in flight at once. A line with more runs alone. */
   readonly concurrency: number;
@@ -197,7 +200,7 @@ export class LineRunner {
 
   /** @throws ApiError where the line's body is wrong */
   async #prepare({ endpoint, tenant, key, signal }: BatchWork, body: JsonObject): Promise<PreparedLine> {
-    const { inFlight, metrics, reserve } = this.#options;
+    const { inFlight, metrics, live, reserve } = this.#options;
     const backend = this.#options.backend();
     const access = await this.#options.access(tenant, key);
     const model = await requestedModel(backend, body, access.principal);
@@ -207,6 +210,7 @@ export class LineRunner {
       model,
       inFlight,
       metrics,
+      ...(live === undefined ? {} : { live }),
       client: clientOfSignal(signal),
     };
     const reserving = (onHold: () => void) => async (asked: Asked) => {

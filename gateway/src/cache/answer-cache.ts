@@ -4,7 +4,7 @@ import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
-import type { CategoryTable, Effective } from './categories/category-table.ts';
+import type { CategoryTable } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
 import type { DocumentBody, DocumentStore, EntryFilter, ListedHead } from './documents/document-store.ts';
 import { Economics } from './economics.ts';
@@ -13,15 +13,18 @@ import type { CacheDocument, StoredAnswer } from './entry.ts';
 import { ExactAnswers } from './exact-answers.ts';
 import { freshSeconds, staleSeconds } from './freshness.ts';
 import { type Amount, KeptEntries, type Vectors } from './kept-entries.ts';
+import { EQUAL, isVerified, leastSimilarity, type Needed, neededOf } from './likeness.ts';
+import { type Lookup, LookupReview, MOST_CANDIDATES } from './lookup-review.ts';
 import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder, QuestionEmbedding } from './question-embedder.ts';
+import { Ring } from './ring.ts';
 import { tokensOf } from './stored-answer.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
 import type { Probe, Verifier } from './verification/verifier.ts';
 
 const MIXTURE = 'mixture:';
-/** Candidates whose documents are read and verified, the nearest first. */
-const MOST_CANDIDATES = 3;
+/** Lookups of similar questions that are remembered, to be looked at again: some kilobytes each. */
+const MOST_LOOKUPS = 500;
 /** What asking the base model may take for a question, all candidates together; then those that are left do not count as the same. */
 const MOST_JUDGING_MILLISECONDS = 2_000;
 
@@ -33,6 +36,9 @@ export interface Hit {
   readonly answer: StoredAnswer;
   /** 1 for the same question. */
   readonly similarity: number;
+  /** That it asks for the same, as verification estimates it; null where that was not asked. */
+  readonly probability: number | null;
+  readonly needed: Needed;
   readonly ageSeconds: number;
   /** Past its time: a new one is to be made. */
   readonly isStale: boolean;
@@ -77,11 +83,21 @@ export class AnswerCache {
   readonly #answers: ExactAnswers;
   /** How entries come and go. */
   readonly kept: KeptEntries;
+  /** What would be found, and why. */
+  readonly review: LookupReview;
+  readonly #lookups = new Ring<Lookup>(MOST_LOOKUPS);
 
   constructor(options: AnswerCacheOptions) {
     this.#options = options;
     this.#answers = new ExactAnswers(options.exactBytes);
     this.kept = new KeptEntries({ ...options, entries: this.#entries, answers: this.#answers });
+    this.review = new LookupReview({
+      ...options,
+      entries: this.#entries,
+      kept: this.kept,
+      lookups: this.#lookups,
+      isAcceptable: (id, controls) => this.#isAcceptable(id, controls),
+    });
   }
 
   get size(): number {
@@ -180,6 +196,12 @@ export class AnswerCache {
     return this.#options.documents.find(filter, page);
   }
 
+  /** The questions of entries, as they were asked, of those that are there; none where the store is away. */
+  async questionsOf(ids: readonly string[]): Promise<ReadonlyMap<string, string | null>> {
+    const bodies = await this.kept.tried(() => this.#options.documents.bodies([...new Set(ids)]));
+    return new Map([...(bodies ?? [])].map(([id, { question }]) => [id, question]));
+  }
+
   /** The question of an entry, as it was asked; null where it has none, or is gone. @throws StoreUnavailable */
   async questionOf(id: string): Promise<string | null> {
     return (await this.#options.documents.get(id))?.question ?? null;
@@ -240,7 +262,16 @@ export class AnswerCache {
     const answer = this.#answers.get(entry.id) ?? (await this.#read([entry])).get(entry.id)?.answer;
     if (answer === undefined) return null;
     this.#remember(entry, answer);
-    return { kind: 'hit', level: 'exact', entry, answer, similarity: 1, ...age };
+    return {
+      kind: 'hit',
+      level: 'exact',
+      entry,
+      answer,
+      similarity: 1,
+      probability: null,
+      needed: EQUAL,
+      ...age,
+    };
   }
 
   async #similar(
@@ -252,9 +283,13 @@ export class AnswerCache {
   ): Promise<Hit | null> {
     const { now, categories } = this.#options;
     const effective = categories.effective(category);
-    const threshold = Math.max(this.#leastSimilarity(effective), controls.similarityThreshold);
+    const hasVerifier = this.#options.verifier !== null;
+    const threshold = Math.max(leastSimilarity(effective, hasVerifier), controls.similarityThreshold);
     // 1 asks for the same question, which an embedding cannot tell.
     if (this.#vectors === null || threshold >= 1) return null;
+    // What must not be kept is not remembered either.
+    if (controls.stores)
+      this.#lookups.push({ at: now(), question, controls, category: category.name, embedding });
     const candidates = this.#vectors.index.search(question.partition, embedding.vector, {
       threshold,
       k: MOST_CANDIDATES,
@@ -264,55 +299,49 @@ export class AnswerCache {
     const near = candidates.flatMap(({ id, similarity }) => {
       const entry = this.#entries.get(id);
       if (entry === null) return [];
-      // What is kept by a stricter category's rules is found by them.
       const own = categories.effective(categories.get(entry.category));
-      return similarity < this.#leastSimilarity(own) ? [] : [{ entry, own, similarity }];
+      const needed = neededOf(effective, own, hasVerifier, controls.similarityThreshold);
+      return similarity < needed.similarity ? [] : [{ entry, needed, similarity }];
     });
     const documents = await this.#read(near.map(({ entry }) => entry));
     const judgedUntil = performance.now() + MOST_JUDGING_MILLISECONDS;
-    for (const { entry, own, similarity } of near) {
+    for (const { entry, needed, similarity } of near) {
       const document = documents.get(entry.id);
       // It may have been taken out meanwhile.
       const age = this.#entries.get(entry.id) === null ? null : this.#age(entry, controls);
       if (document === undefined || age === null) continue;
-      const needed = Math.max(effective.strictness, own.strictness);
       const asksModel = category.askModel || this.categoryOf(entry).askModel;
+      const probability = this.#probability(probe, embedding, document, similarity, needed);
       const isSame =
-        this.#isVerified(probe, embedding, document, similarity, needed) &&
+        isVerified(probability, needed) &&
         (!asksModel || (await this.#isJudgedSame(question, document, judgedUntil)));
       if (!isSame) {
         this.economics.rejected({ tenant: question.tenant, category: category.name });
         continue;
       }
       this.#remember(entry, document.answer);
-      return { kind: 'hit', level: 'similar', entry, answer: document.answer, similarity, ...age };
+      const { answer } = document;
+      return { kind: 'hit', level: 'similar', entry, answer, similarity, probability, needed, ...age };
     }
     return null;
   }
 
-  /** Where verification tells, the cosine need not. */
-  #leastSimilarity({ similarityThreshold, verifyFrom, strictness }: Effective): number {
-    return this.#options.verifier === null || strictness === 0
-      ? similarityThreshold
-      : Math.min(similarityThreshold, verifyFrom);
-  }
-
-  #isVerified(
+  /** null where verification is not asked, or cannot tell. */
+  #probability(
     probe: Probe | null,
     embedding: Embedding,
     { question, signature }: DocumentBody,
     similarity: number,
-    strictness: number,
-  ): boolean {
+    needed: Needed,
+  ): number | null {
     const { verifier } = this.#options;
-    if (strictness === 0) return true;
-    if (verifier === null || probe === null || question === null) return false;
+    if (needed.strictness === 0 || verifier === null || probe === null || question === null) return null;
     const started = performance.now();
     const candidate = { text: question, signature };
     const probability = verifier.verify(probe, embedding.signature, candidate, similarity);
-    const isSame = probability >= strictness;
-    this.#options.metrics.verified('verifier', isSame, (performance.now() - started) / 1000);
-    return isSame;
+    const seconds = (performance.now() - started) / 1000;
+    this.#options.metrics.verified('verifier', isVerified(probability, needed), seconds);
+    return probability;
   }
 
   /** @param until when it has to be known, by `performance.now()` */

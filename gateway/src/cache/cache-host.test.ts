@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Database, openDatabase } from '@polylora/adapters-store';
 import { pino } from 'pino';
-import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
 import { startDoor } from '../../../test/support/door.ts';
@@ -7,10 +10,11 @@ import { until } from '../../../test/support/gateway.ts';
 import { HAS_REDIS, startRedis } from '../../../test/support/redis.ts';
 import type { BackendModel } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
-import { Metrics } from '../metrics.ts';
+import { Metrics } from '../metrics/metrics.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import { SteadyClock } from '../steady-clock.ts';
 import { CacheHost, type CacheSettings } from './cache-host.ts';
+import { StoredCategories } from './categories/stored-categories.ts';
 import { type DocumentStore, StoreUnavailable } from './documents/document-store.ts';
 import { openDocuments } from './documents/open.ts';
 import type { CacheDocument } from './entry.ts';
@@ -18,12 +22,16 @@ import type { CacheDocument } from './entry.ts';
 let store: CacheStore;
 let metrics: Metrics;
 let host: CacheHost;
+let folder: string;
+let database: Database;
 let cacheCategories: CacheSettings['cacheCategories'];
 let categories: Pick<CacheSettings, 'cacheModelCategories' | 'cacheRouteCategories'>;
 
 beforeEach(async () => {
   store = await openCacheStore();
-  metrics = new Metrics(new Registry());
+  folder = await mkdtemp(join(tmpdir(), 'polylora-host-'));
+  database = await openDatabase(join(folder, 'polylora.db'));
+  metrics = new Metrics();
   categories = { cacheModelCategories: {}, cacheRouteCategories: {} };
   cacheCategories = {};
   await Promise.all([
@@ -36,17 +44,20 @@ beforeEach(async () => {
 afterEach(async () => {
   await host.close();
   await store.close();
+  await database.destroy();
+  await rm(folder, { recursive: true });
 });
 
-function open(documents: DocumentStore = store.documents): Promise<CacheHost> {
+async function open(documents: DocumentStore = store.documents): Promise<CacheHost> {
   return CacheHost.open({
+    stored: await StoredCategories.open({ database, now: Date.now, logger: pino({ level: 'silent' }) }),
     ...{ documents, embedder: null, verifier: null, exactBytes: 1 << 20, lookupMilliseconds: 100 },
     createIndex: () => {
       throw new Error('nothing similar is looked for');
     },
     server: 'test',
     backend: () => new StartingBackend(),
-    settings: () => ({ cacheCategories, ...categories, cacheTargetQueueMs: 500 }),
+    settings: () => ({ cacheCategories, ...categories, cacheTargetQueueMs: 500, logPrompts: 'no' }),
     clock: new SteadyClock(),
     metrics: metrics.cache,
     logger: pino({ level: 'silent' }),
@@ -64,7 +75,7 @@ function documentOf(values: Partial<CacheDocument> & Pick<CacheDocument, 'id'>):
   };
 }
 
-const rendered = async () => (await metrics.render(new StartingBackend())).text;
+const rendered = () => metrics.render(new StartingBackend(), 'text');
 
 describe('a report', () => {
   it('takes out an entry of its tenant, and counts once', async () => {
@@ -90,6 +101,43 @@ describe('a report', () => {
     await until(() => host.report('mine', 'acme').catch(() => false));
     expect(await store.ids()).toEqual(['theirs']);
     expect(await rendered()).toContain('polylora_cache_reports_total{category="code"} 1');
+  });
+});
+
+describe('a category that an administrator sets', () => {
+  const of = (each: CacheHost, name: string) => {
+    const { strictness, priority, ttlSeconds } = each.categories.get(name);
+    return { strictness, priority, ttlSeconds, source: each.sourceOf(name) };
+  };
+
+  it('is over that of the configuration, which counts again without it', async () => {
+    cacheCategories = { code: { strictness: 0.6, priority: 7 } };
+    host.configure();
+    const configured = { strictness: 0.6, priority: 7, ttlSeconds: 7 * 86_400, source: 'file' };
+    expect(of(host, 'code')).toEqual(configured);
+    await host.setCategory('code', { strictness: 0.5 }, 'operator');
+    expect(of(host, 'code')).toEqual({ ...configured, strictness: 0.5, source: 'api' });
+    // A reload of the configuration leaves it.
+    cacheCategories = { code: { strictness: 0.6, priority: 8 } };
+    host.configure();
+    expect(of(host, 'code')).toEqual({ ...configured, strictness: 0.5, priority: 8, source: 'api' });
+    expect(await host.resetCategory('code', 'operator')).toBe(true);
+    expect(of(host, 'code')).toEqual({ ...configured, priority: 8 });
+    expect(await host.resetCategory('code', 'operator')).toBe(false);
+  });
+
+  it('reaches another server of the database by itself, and what it switches off goes there, too', async () => {
+    const other = await open();
+    try {
+      await host.setCategory('code', { enabled: false }, 'operator');
+      await until(() => !other.categories.get('code').enabled && other.cache.size === 0);
+      expect(await store.ids()).toEqual([]);
+      await host.setCategory('mine', { priority: 3 }, 'operator');
+      await until(() => other.categories.has('mine'));
+      expect(of(other, 'mine')).toMatchObject({ priority: 3, source: 'api' });
+    } finally {
+      await other.close();
+    }
   });
 });
 
@@ -175,6 +223,6 @@ it('tells in metrics how it is now', async () => {
 });
 
 it('without a cache there are no gauges of one', async () => {
-  const { text } = await new Metrics(new Registry()).render(new StartingBackend());
+  const text = await new Metrics().render(new StartingBackend(), 'text');
   expect(text).not.toMatch(/^polylora_cache_(?!\w+_total)/m);
 });

@@ -1,4 +1,4 @@
-import type { Embedder, EncoderInfo } from '@polylora/engine';
+import type { Embedder, Embedding, EncoderInfo } from '@polylora/engine';
 import { LRUCache } from 'lru-cache';
 import { OPERATOR } from '../access/access.ts';
 import type { Backend, BackendModel } from '../backends/backend.ts';
@@ -9,9 +9,15 @@ import type { SteadyClock } from '../steady-clock.ts';
 import { grantNames } from '../tenants/model-grants.ts';
 import { AnswerCache, partsOfRoot } from './answer-cache.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
-import { type CachedAnswer, CachedGeneration, type CachedRequest } from './cached-generation.ts';
+import {
+  type CachedAnswer,
+  CachedGeneration,
+  type CachedRequest,
+  type GivenAnswer,
+} from './cached-generation.ts';
 import type { CategoryValues } from './categories/category.ts';
 import { CategoryTable } from './categories/category-table.ts';
+import type { StoredCategories } from './categories/stored-categories.ts';
 import { type CacheControls, type CachedRoute, readControls } from './controls.ts';
 import type { DocumentStore, ListedHead, StoredHead } from './documents/document-store.ts';
 import { type EmbeddingState, EmbeddingUpkeep } from './embedding-upkeep.ts';
@@ -19,6 +25,7 @@ import type { Version } from './entries.ts';
 import { LoadController } from './load-controller.ts';
 import { QualityLoop } from './quality/quality-loop.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
+import { Ring } from './ring.ts';
 import type { VectorIndex } from './vector-index/vector-index.ts';
 import { ModelJudge } from './verification/model-judge.ts';
 import type { Verifier } from './verification/verifier.ts';
@@ -29,6 +36,17 @@ export interface CacheSettings {
   readonly cacheModelCategories: Readonly<Record<string, string>>;
   readonly cacheRouteCategories: Readonly<Partial<Record<CachedRoute, string>>>;
   readonly cacheTargetQueueMs: number;
+  /** Whether questions may be remembered in words, to be shown to whoever looks after the cache. */
+  readonly logPrompts: 'yes' | 'no';
+}
+
+/** An answer that was given again, for whoever looks after the cache. */
+export interface RememberedHit extends Omit<GivenAnswer, 'question'> {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly tenant: string;
+  /** As it was asked; null where prompts are not to be written down. */
+  readonly question: string | null;
 }
 
 export interface CacheHostOptions {
@@ -38,6 +56,8 @@ export interface CacheHostOptions {
   /** null: only equal questions are answered. */
   readonly embedder: Embedder | null;
   readonly verifier: Verifier | null;
+  /** Categories that administrators have set, over those of the configuration. */
+  readonly stored: StoredCategories;
   readonly exactBytes: number;
   readonly lookupMilliseconds: number;
   /** What computes the answers, by a name that no other computer has. */
@@ -52,6 +72,8 @@ export interface CacheHostOptions {
 
 /** Entries that were reported, of which it is known that they were there. */
 const MOST_REPORTED = 10_000;
+const MOST_HITS = 1_000;
+const MOST_QUESTION_CHARACTERS = 1_000;
 /** Entries that are read together when the server starts, and changes. */
 const PAGE = 1_000;
 /** After which an answer is in the store, if the store is there. */
@@ -79,15 +101,16 @@ export class CacheHost {
   #isStoreUp = true;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
+  readonly #hits = new Ring<RememberedHit>(MOST_HITS);
   /** Whose entries were reported, by id: they are gone, and whoever says it again is told the same. */
   readonly #reported = new LRUCache<string, string>({ max: MOST_REPORTED });
 
   private constructor(options: CacheHostOptions) {
     const { documents, createIndex, embedder, verifier, exactBytes, lookupMilliseconds, server } = options;
-    const { settings, clock, metrics, logger } = options;
+    const { settings, stored, clock, metrics, logger } = options;
     this.#options = options;
     this.startedAt = clock.now();
-    this.categories = new CategoryTable(settings().cacheCategories);
+    this.categories = new CategoryTable(settings().cacheCategories, stored.values);
     this.cache = new AnswerCache({
       categories: this.categories,
       documents,
@@ -124,6 +147,7 @@ export class CacheHost {
       metrics,
       logger,
       onSimilar: (hit, remake) => quality?.offer(hit, remake),
+      onHit: (given) => this.#remember(given),
       onSent: (most) => this.load.sent(most),
     });
   }
@@ -135,6 +159,7 @@ export class CacheHost {
     host.#embedding?.update();
     host.#every(LOAD_MILLISECONDS, async () => host.load.step());
     host.#every(CHANGES_MILLISECONDS, () => host.#follow());
+    host.#every(CHANGES_MILLISECONDS, () => host.followCategories());
     host.#every(HITS_MILLISECONDS, () => host.#writeHits());
     host.#every(MODELS_MILLISECONDS, () => host.#dropOldVersions());
     host.#every(SWEEP_MILLISECONDS, () => host.#sweep());
@@ -211,20 +236,101 @@ export class CacheHost {
     return true;
   }
 
+  /** Answers that were given again lately, the newest first. @param tenant whose; null: all tenants' */
+  hits(tenant: string | null, limit: number): readonly RememberedHit[] {
+    const hits = this.#hits.newest();
+    return hits.filter((hit) => tenant === null || hit.tenant === tenant).slice(0, limit);
+  }
+
+  /** Who has said what holds of a category. */
+  sourceOf(name: string): 'api' | 'file' | 'built-in' {
+    const { stored, settings } = this.#options;
+    if (Object.hasOwn(stored.values, name)) return 'api';
+    return Object.hasOwn(settings().cacheCategories, name) ? 'file' : 'built-in';
+  }
+
+  /** Sets what is other in a category than in the configuration, or makes one. @returns false where there are too many */
+  async setCategory(name: string, values: CategoryValues, actor: string): Promise<boolean> {
+    const isSet = await this.#options.stored.set(name, values, actor);
+    if (isSet) this.configure();
+    return isSet;
+  }
+
+  /** Has a category as the configuration has it, or none. @returns false where nothing was set */
+  async resetCategory(name: string, actor: string): Promise<boolean> {
+    const isReset = await this.#options.stored.remove(name, actor);
+    if (isReset) this.configure();
+    return isReset;
+  }
+
+  /** Takes what other servers' administrators have set. */
+  async followCategories(): Promise<void> {
+    if (await this.#options.stored.follow()) this.configure();
+  }
+
+  /**
+   * The entries nearest to a question, and whether and why they would answer it.
+   * @param asked `category`: as a request names it; null: it is found out
+   * @returns null where nobody can tell what category it is of, or nothing similar is found; and whether the question is too long
+   * @throws EngineError, StoreUnavailable
+   */
+  async explain(asked: {
+    readonly text: string;
+    readonly category: string | null;
+    readonly tenant: string | null;
+    readonly model: string | null;
+  }) {
+    const { embedder } = this.#options;
+    const embedding = await this.#embedded(asked.text);
+    if (embedding === null || embedder?.model == null) return null;
+    const { categories } = this;
+    if (asked.category === null && !categories.isReady) return null;
+    const category =
+      asked.category === null ? categories.of(embedding.vector) : categories.get(asked.category);
+    const controls = { ...readControls({}, () => undefined), category: asked.category };
+    const effective = categories.effective(category);
+    const isCut = embedding.tokenIds.length >= embedder.model.maxTokens;
+    return {
+      category,
+      isCut,
+      threshold: this.cache.review.leastSimilarity(effective),
+      strictness: effective.strictness,
+      candidates: isCut ? [] : await this.cache.review.explain({ ...asked, embedding, category, controls }),
+    };
+  }
+
   /** Which category a question would be of; null: nobody can tell. @throws EngineError */
   async classify(text: string): Promise<ReturnType<CategoryTable['classify']>> {
-    const { embedder } = this.#options;
-    if (embedder === null) return null;
+    const embedding = await this.#embedded(text);
+    return embedding === null || !this.categories.isReady ? null : this.categories.classify(embedding.vector);
+  }
+
+  /** Beside requests, when they leave the embedding model time. null: it cannot be used. @throws EngineError */
+  async #embedded(text: string): Promise<Embedding | null> {
+    const { embedder, verifier } = this.#options;
     await this.#embedding?.tried;
-    if (!this.categories.isReady) return null;
-    const asked = { inputs: [text], truncate: 'model', background: true } as const;
-    const [embedding] = await embedder.embed(asked);
-    return embedding === undefined ? null : this.categories.classify(embedding.vector);
+    if (embedder?.model == null) return null;
+    const signature = verifier !== null;
+    const [embedding] = await embedder.embed({
+      inputs: [text],
+      truncate: 'model',
+      background: true,
+      signature,
+    });
+    return embedding ?? null;
+  }
+
+  #remember({ question: { text, tenant }, ...given }: GivenAnswer): void {
+    const { clock, settings } = this.#options;
+    const question =
+      settings().logPrompts === 'yes' ? (text?.slice(0, MOST_QUESTION_CHARACTERS) ?? null) : null;
+    this.#hits.push({ ...given, tenant, question, at: clock.now() });
   }
 
   /** Takes other categories. What was kept of those that are off now goes. */
   configure(): void {
-    this.categories.configure(this.#options.settings().cacheCategories);
+    const { settings, stored } = this.#options;
+    this.categories.configure(settings().cacheCategories, stored.values);
     this.#embedding?.update();
     // What fails is done by the next one.
     this.#sweep().catch((error: unknown) => this.#waits(error));

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Random } from '../../../benchmarks/src/simulation/random.ts';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
@@ -12,9 +11,12 @@ import { WrappedBackend } from '../backends/wrapped.ts';
 import { ApiError } from '../errors.ts';
 import type { Client } from '../http/client.ts';
 import { InFlight } from '../in-flight.ts';
-import { Metrics } from '../metrics.ts';
+import { Metrics } from '../metrics/metrics.ts';
+import { RecentRequests } from '../requests/recent-requests.ts';
+import type { RequestRecord } from '../requests/request-record.ts';
+import type { Timeline } from '../requests/timeline.ts';
 import { AnswerCache } from './answer-cache.ts';
-import { type CachedAnswer, CachedGeneration } from './cached-generation.ts';
+import { type CachedAnswer, CachedGeneration, type GivenAnswer } from './cached-generation.ts';
 import { CategoryTable } from './categories/category-table.ts';
 import { readControls } from './controls.ts';
 import { QuestionEmbedder } from './question-embedder.ts';
@@ -61,6 +63,8 @@ let metrics: Metrics;
 let now: number;
 /** Requests of which the load controller was told. */
 let sent: number;
+/** Answers that were given again. */
+let hits: GivenAnswer[];
 /** Whether whoever asks may go on doing so. */
 let isWelcome: boolean;
 
@@ -68,9 +72,10 @@ beforeEach(async () => {
   store = await openCacheStore();
   isWelcome = true;
   backend = new CountingBackend(new StartingBackend());
-  metrics = new Metrics(new Registry());
+  metrics = new Metrics();
   now = 1_000_000;
   sent = 0;
+  hits = [];
   ({ cache, generation } = open());
 });
 
@@ -99,6 +104,7 @@ function open(embedder: QuestionEmbedder | null = null) {
   const made = new CachedGeneration({
     ...{ cache: answers, server: 'test', metrics: metrics.cache, logger },
     onSimilar: () => {},
+    onHit: (given) => void hits.push(given),
     onSent: () => {
       sent += 1;
       return { begun: () => {}, ended: () => {}, failed: () => {} };
@@ -115,12 +121,19 @@ interface Asking {
   readonly client?: Client;
   readonly timeoutSeconds?: number;
   readonly priority?: BackendRequest['scheduling']['priority'];
+  readonly record?: RequestRecord;
 }
 
 async function ask(
   content: string,
   cacheFields: object = {},
-  { reserve = () => UNLIMITED, client = { ...STAYS }, timeoutSeconds, priority = 'normal' }: Asking = {},
+  {
+    reserve = () => UNLIMITED,
+    client = { ...STAYS },
+    timeoutSeconds,
+    priority = 'normal',
+    record,
+  }: Asking = {},
 ): Promise<{ state: string; text: string }> {
   requests += 1;
   const request: BackendRequest = {
@@ -148,12 +161,13 @@ async function ask(
   const answer: CachedAnswer = await generation.answer({
     generation: {
       ...{ backend, model: MODEL, requests: [request], metrics, promptParam: 'messages' },
-      ...{ reserve, client },
+      ...{ reserve, client, record: record ?? null },
       inFlight: new InFlight({ running: 10, queued: 0 }),
     },
     controls: readControls({ cache: cacheFields }, () => undefined),
     isSeeded: false,
     isStreamed: true,
+    requestId: `req_${requests}`,
     isStillWelcome: async () => isWelcome,
   });
   let text = '';
@@ -192,6 +206,21 @@ function embedding() {
   cache.kept.setVectors({ index, encoder: 'd' });
   return embedded;
 }
+
+it('tells of each answer that is given again, and of none that is made', async () => {
+  await ask('Where is it?', { category: 'code' });
+  expect(hits).toEqual([]);
+  now += 5_000;
+  await ask('Where is it?');
+  const [kept] = await stored();
+  expect(hits).toMatchObject([
+    {
+      ...{ requestId: `req_${requests}`, level: 'exact', entryId: kept?.id, category: 'code', ageSeconds: 5 },
+      ...{ similarity: 1, probability: null, needed: { similarity: 1, strictness: 0 } },
+      question: { tenant: 'acme', text: 'Where is it?' },
+    },
+  ]);
+});
 
 describe('a stale answer', () => {
   it('is given to all who ask while a new one is made, which nobody waits for', async () => {
@@ -278,6 +307,28 @@ describe('who asks the same at the same time', () => {
     expect(cache.economics.of('general', 'acme')).toMatchObject({
       ...{ sharedHits: 2, misses: 1, promptTokensSaved: 6, completionTokensSaved: 4 },
     });
+  });
+
+  it('has the time with it counted to the cache, as has who finds it later', async () => {
+    const requests = new RecentRequests();
+    const arrival = { requestId: 'req_1', at: 1, method: 'POST', route: '/v1/chat/completions' };
+    const timed = async () => {
+      const record = requests.arrive({ ...arrival, arrived: performance.now() });
+      await ask('q', {}, { record });
+      requests.end(record);
+      return record.timeline;
+    };
+    const [first, joined] = (await Promise.all([timed(), timed()])) as [Timeline, Timeline];
+    const later = await timed();
+    const names = (timeline: Timeline) => timeline.phases().map(({ name }) => name);
+    expect(names(first).slice(0, 3)).toEqual(['admission', 'cache', 'prefill']);
+    expect(first.finishReasons).toEqual(['stop']);
+    expect([names(joined), names(later)]).toEqual([
+      ['admission', 'cache'],
+      ['admission', 'cache'],
+    ]);
+    expect(joined.phases().at(-1)?.until).toBe(joined.endedAt);
+    expect([joined.sentAt, later.sentAt]).toEqual([null, null]);
   });
 
   it('can report it, by the id under which it is kept', async () => {

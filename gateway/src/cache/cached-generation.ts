@@ -17,6 +17,7 @@ import type { CacheControls } from './controls.ts';
 import type { Entry } from './entries.ts';
 import type { StoredAnswer } from './entry.ts';
 import { Flight } from './flight.ts';
+import { EQUAL, type Likeness, type Needed } from './likeness.ts';
 import type { SentRequest, Work } from './load-controller.ts';
 import { type Question, questionOf } from './question.ts';
 import { RequestHold } from './request-hold.ts';
@@ -33,6 +34,8 @@ export interface CachedRequest {
   readonly isSeeded: boolean;
   /** Whether it wants its answer piece by piece. */
   readonly isStreamed: boolean;
+  /** As its answer's head and the log have it. */
+  readonly requestId: string;
   /** Whether whoever asked may still do so. */
   readonly isStillWelcome: () => Promise<boolean>;
 }
@@ -52,6 +55,18 @@ export interface CachedAnswer {
   readonly generation: Generation;
 }
 
+/** An answer that was given again, and why. */
+export interface GivenAnswer extends Likeness {
+  readonly requestId: string;
+  readonly question: Question;
+  readonly level: 'exact' | 'similar' | 'shared';
+  /** null where it is shared and not kept. */
+  readonly entryId: string | null;
+  readonly category: string | null;
+  readonly needed: Needed;
+  readonly ageSeconds: number;
+}
+
 /** Told of each answer to a question that was only similar. */
 export type OnSimilar = (
   hit: Hit,
@@ -66,6 +81,8 @@ export interface CachedGenerationOptions {
   readonly metrics: CacheMetrics;
   readonly logger: Logger;
   readonly onSimilar: OnSimilar;
+  /** Told of each hit, within the request: it has to be quick. */
+  readonly onHit: (given: GivenAnswer) => void;
   /** Told of each request that is sent to the backend and that somebody waits for. @param most it takes until something of it is seen */
   readonly onSent: (most: Work) => SentRequest;
 }
@@ -130,6 +147,7 @@ export class CachedGeneration {
     }
     const limit = new TimeLimit(generation);
     const hold = await RequestHold.of(generation);
+    generation.record?.timeline.lookUp();
     const asking = { ...request, generation: hold.generation, limit };
     try {
       // Who wants it made anew does not wait for another's.
@@ -169,10 +187,11 @@ export class CachedGeneration {
   /** Waits for an answer that is being made. @returns what it failed with before it began, or that it is not for sharing */
   async #join(
     request: Asking,
-    { tenant }: Question,
+    question: Question,
     flight: Flight,
   ): Promise<CachedAnswer | { readonly error: unknown }> {
     const { cache, metrics } = this.#options;
+    const { tenant } = question;
     const { client } = request.generation;
     const leave = flight.join(client);
     const begun = flight.begun().then(
@@ -188,9 +207,13 @@ export class CachedGeneration {
       if (client.hasLeft) throw new ApiError('client_closed_request', 'The client closed the request.');
       return failure;
     }
+    request.generation.record?.timeline.share();
     const { category, entry } = flight;
     if (category !== null) cache.economics.shared({ tenant, category });
     metrics.looked('hit_shared', category, null);
+    const { requestId } = request;
+    const equal = { similarity: 1, probability: null, needed: EQUAL, ageSeconds: 0 };
+    this.#options.onHit({ requestId, question, level: 'shared', entryId: entry, category, ...equal });
     const parts = [
       'hit',
       'level=shared',
@@ -216,6 +239,7 @@ export class CachedGeneration {
     };
     try {
       const found = await cache.find(question, request.controls);
+      request.generation.record?.timeline.lookedUp();
       if (found.kind === 'hit') {
         land();
         const { entry } = found;
@@ -254,14 +278,18 @@ export class CachedGeneration {
   }
 
   #hit(request: Asking, question: Question, hit: Hit): CachedAnswer {
-    const { generation, controls } = request;
+    const { generation, controls, requestId } = request;
+    const { level, entry, similarity, probability, needed, ageSeconds } = hit;
+    const { name: category } = this.#options.cache.categoryOf(entry);
+    const likeness = { similarity, probability, needed, ageSeconds };
+    this.#options.onHit({ requestId, question, level, entryId: entry.id, category, ...likeness });
     if (hit.isStale && controls.stores) this.#refresh(request, question, hit);
-    if (hit.level === 'similar') {
+    if (level === 'similar') {
       this.#options.onSimilar(hit, () => remade(generation));
     }
     return {
       headers: { [CACHE_HEADER]: headerOf(hit) },
-      origin: { result: 'hit', level: hit.level, category: hit.entry.category },
+      origin: { result: 'hit', level, category: entry.category },
       generation: { events: replay(hit.answer), close: () => {} },
     };
   }
@@ -428,6 +456,7 @@ function unhurried(generation: GenerationOptions): GenerationOptions {
   return {
     ...generation,
     client: STAYS,
+    record: null,
     reserve: () => UNLIMITED,
     requests: generation.requests.map((request) => ({
       ...request,

@@ -3,12 +3,15 @@ import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp 
 import { request as requestHttps } from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { createParser } from 'eventsource-parser';
 import { z } from 'zod';
 import { CommandError, ConnectionError, RefusalError, UsageError } from './errors.ts';
 import type { Form } from './form.ts';
 
 /** Between two signs of life: checking and storing a large adapter takes a while. */
 const IDLE_MILLISECONDS = 300_000;
+/** The same of a stream that says something each second. */
+const SILENT_MILLISECONDS = 15_000;
 const MOST_ANSWER_BYTES = 64 << 20;
 const PAGE = 1_000;
 
@@ -103,6 +106,11 @@ export class AdminClient {
     base.pathname = base.pathname.replace(/\/+$/, '').replace(/\/v1$/, '');
     this.#base = base;
     this.#operatorKey = operatorKey;
+  }
+
+  /** Where the server is. */
+  get origin(): string {
+    return this.#base.origin;
   }
 
   /** Whether there is a server, and it takes this key. */
@@ -248,6 +256,33 @@ export class AdminClient {
     return this.#sendTo(method, segments, body === undefined ? null : jsonBody(body), query);
   }
 
+  /**
+   * Reads a stream of events until its end.
+   * @param leaving ends it before
+   */
+  async follow(
+    segments: readonly string[],
+    onEvent: (event: string, json: unknown) => void,
+    leaving: AbortSignal,
+  ): Promise<void> {
+    const read = async (response: IncomingMessage) => {
+      const { statusCode = 0, headers } = response;
+      if (statusCode !== 200 || !/^text\/event-stream\b/.test(headers['content-type'] ?? ''))
+        throw this.#refusal(statusCode, parsed((await whole(response)).text));
+      const parser = createParser({
+        onEvent: ({ event = 'message', data }) => onEvent(event, parsed(data)),
+      });
+      response.setEncoding('utf8');
+      for await (const text of response) parser.feed(text);
+    };
+    try {
+      const patience = { silentMilliseconds: SILENT_MILLISECONDS, leaving };
+      await this.#exchange('GET', this.#target(segments), null, read, patience);
+    } catch (error) {
+      if (!leaving.aborted) throw error;
+    }
+  }
+
   #send(
     method: string,
     segments: readonly string[],
@@ -293,6 +328,10 @@ export class AdminClient {
     target: URL,
     body: Body | null,
     take: (response: IncomingMessage) => Promise<T>,
+    {
+      silentMilliseconds = IDLE_MILLISECONDS,
+      leaving,
+    }: { readonly silentMilliseconds?: number; readonly leaving?: AbortSignal } = {},
   ): Promise<T> {
     const request = (target.protocol === 'https:' ? requestHttps : requestHttp)(target, {
       method,
@@ -305,10 +344,12 @@ export class AdminClient {
       },
       // One request, one connection: it is closed below.
       agent: false,
-      timeout: IDLE_MILLISECONDS,
+      timeout: silentMilliseconds,
+      ...(leaving === undefined ? {} : { signal: leaving }),
     });
+    const silence = silentMilliseconds === IDLE_MILLISECONDS ? 'minutes' : `${silentMilliseconds / 1000} s`;
     request.on('timeout', () =>
-      request.destroy(new ConnectionError('The server has not answered for minutes.')),
+      request.destroy(new ConnectionError(`The server has not answered for ${silence}.`)),
     );
     // After the first error, which is told, there may be more.
     request.on('error', () => {});

@@ -15,6 +15,7 @@ Usage:
   polylora keys <command> [options]        ... its API keys
   polylora cache <command> [options]       ... its answer cache
   polylora audit [options]                 lists what was done on it, and checks that list
+  polylora top [options]                   shows what it does, live
   polylora --help | --version
 
 Options of polylora serve:

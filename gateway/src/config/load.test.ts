@@ -126,6 +126,8 @@ describe('loadConfig', () => {
     redis: 'redis://:canary-5@h:6379',
     hubToken: 'hf_canary-6',
     secretKey: 'ca'.repeat(32),
+    tracesEndpoint: 'http://u:canary-11@127.0.0.1:4318',
+    tracesHeaders: 'authorization=canary-12',
   };
   const leaks = (found: readonly string[]) => found.filter((line) => /canary|(ca){8}/.test(line));
 

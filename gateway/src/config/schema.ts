@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { categoryName, categorySchema } from '../cache/categories/category-schema.ts';
 import { DEFAULT_CATEGORIES } from '../cache/categories/defaults.ts';
 import { CACHED_ROUTES } from '../cache/controls.ts';
+import { Proxies } from '../http/proxies.ts';
 import { MOST_PRICED_NAME, perMillion } from '../tenants/price.ts';
+import { parseExportHeaders } from '../tracing/export-headers.ts';
 
 /** An option that may be left unset and then is null. */
 function unset<T extends z.ZodType>(schema: T) {
@@ -23,6 +25,11 @@ export function hostsOf(value: string): string[] {
   return value.split(',');
 }
 
+/** Addresses as they are written in one option; none where it is unset. */
+export function addressesOf(value: string | null): string[] {
+  return value === null ? [] : value.split(',').map((address) => address.trim());
+}
+
 /** A URL with the protocol of the example, or its secure variant. */
 function url(example: string) {
   const protocol = example.startsWith('http') ? /^https?$/ : /^rediss?$/;
@@ -38,6 +45,15 @@ const HUB = 'https://huggingface.co';
 function isAllowlist(value: string): boolean {
   try {
     new Allowlist(hostsOf(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function areAddresses(value: string): boolean {
+  try {
+    new Proxies(addressesOf(value));
     return true;
   } catch {
     return false;
@@ -192,6 +208,27 @@ export const configSchema = z
       .describe(
         'Who may read /metrics, which tells the names of tenants and adapters: operators, or everybody',
       ),
+    tracesEndpoint: unset(url('http://localhost:4318/v1/traces')).meta({
+      description:
+        'Where traces of requests are sent by OTLP over HTTP, such as http://localhost:4318/v1/traces (unset: none are made)',
+      // A URL may have a password in it.
+      secret: true,
+    }),
+    tracesSampleRatio: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .describe('Share of the traces that begin here that is sent; where a client began one, it has decided'),
+    tracesHeaders: unset(
+      text.refine(
+        (value) => parseExportHeaders(value) !== null,
+        'Expected headers such as authorization=Bearer abc, parted by commas',
+      ),
+    ).meta({
+      description: 'Headers that are sent with traces: name=value, parted by commas (unset: none)',
+      secret: true,
+    }),
     runtimeLoraRoot: unset(text).describe(
       "Directory from which vLLM's /v1/load_lora_adapter may load adapters, at an operator's wish (unset: off)",
     ),
@@ -301,6 +338,14 @@ export const configSchema = z
         'Expected origins such as https://app.example, parted by commas',
       ),
     ).describe('Origins whose pages may ask from a browser, parted by commas (unset: none)'),
+    trustedProxies: unset(
+      text.refine(
+        areAddresses,
+        'Expected addresses or networks such as 10.0.0.1 and 10.0.0.0/8, parted by commas',
+      ),
+    ).describe(
+      'Addresses of proxies before the server, parted by commas, whose x-forwarded-for and x-forwarded-proto are believed (unset: nobody is)',
+    ),
     logPrompts: z
       .enum(['yes', 'no'])
       .default('no')

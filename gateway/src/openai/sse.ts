@@ -57,14 +57,21 @@ function frame(data: object): string {
  * A response body that asks for the next frame only when the client has taken the last, so nothing piles up
  * here for a slow one.
  * @param onCancel called when the client leaves
+ * @param onEnd called when the last frame was taken
  */
-export function bodyOf(frames: AsyncGenerator<string>, onCancel: () => void): ReadableStream<Uint8Array> {
+export function bodyOf(
+  frames: AsyncGenerator<string>,
+  onCancel: () => void,
+  onEnd = () => {},
+): ReadableStream<Uint8Array> {
   return new ReadableStream(
     {
       async pull(controller) {
         const { done, value } = await frames.next();
-        if (done) controller.close();
-        else controller.enqueue(encoder.encode(value));
+        if (done) {
+          controller.close();
+          onEnd();
+        } else controller.enqueue(encoder.encode(value));
       },
       async cancel() {
         onCancel();

@@ -1,6 +1,7 @@
 /** The routes of the answer cache. */
 import { z } from 'zod';
-import { classifyBody, entryFilters, purgeBody } from '../routes/admin/cache-body.ts';
+import { classifyBody, entryFilters, explainBody, purgeBody } from '../routes/admin/cache-body.ts';
+import { categoryValuesBody, previewBody } from '../routes/admin/category-body.ts';
 import type { Operation } from './operation.ts';
 
 const time = z.int().meta({ description: 'Unix time in seconds.' });
@@ -107,6 +108,9 @@ const entry = z.object({
 const category = z.object({
   object: z.literal('cache.category'),
   name: z.string(),
+  source: z.enum(['api', 'file', 'built-in']).meta({
+    description: 'Who has said what holds of it: this API, the configuration file, or nobody.',
+  }),
   enabled: z.boolean(),
   similarity_threshold: share,
   verify_from: share,
@@ -126,6 +130,43 @@ const category = z.object({
   target_false_hit_rate: share,
   auto_tune: z.boolean(),
   examples: z.array(z.string()),
+});
+
+const hit = z.object({
+  at: z.int().meta({ description: 'Milliseconds since 1970.' }),
+  request_id: z.string(),
+  entry_id: z.string().nullable().meta({ description: 'null: of an answer that was shared, and not kept.' }),
+  level: z.enum(['exact', 'similar', 'shared']),
+  category: z.string().nullable(),
+  tenant: z.string(),
+  similarity: z.number(),
+  probability: share.nullable().meta({
+    description: 'That both ask for the same, by verification; null where that was not asked.',
+  }),
+  threshold: share.meta({
+    description: 'The least similarity that was needed; 1 where equal questions were looked for.',
+  }),
+  strictness: share.meta({ description: 'The least probability that was needed; 0: none.' }),
+  age_seconds: z.number(),
+  question: z.string().nullable().meta({ description: 'As it was asked; null unless `logPrompts` is set.' }),
+  entry_question: z.string().nullable().meta({ description: 'What the answer was made for.' }),
+});
+
+const explanation = z.object({
+  category: z.string(),
+  classified_by: z.enum(['request', 'classifier']),
+  threshold: share.meta({ description: 'The least similarity that its category needs now.' }),
+  strictness: share,
+  candidates: z.array(
+    z.object({
+      entry_id: z.string(),
+      question: z.string().nullable(),
+      similarity: z.number(),
+      probability: share.nullable(),
+      is_hit: z.boolean(),
+      because: z.string(),
+    }),
+  ),
 });
 
 const report = z.object({ id: z.string(), object: z.literal('cache.report'), reported: z.literal(true) });
@@ -205,6 +246,37 @@ export const CACHE_OPERATIONS: Readonly<Record<string, Operation>> = {
         has_more: z.literal(false),
       }),
     },
+  },
+  'PUT /admin/v1/cache/categories/:name': {
+    ...cache,
+    access: 'operator',
+    summary: 'Sets what is other in a category than in the configuration, or makes one',
+    request: { schema: categoryValuesBody },
+    answer: { name: 'CacheCategory', schema: category },
+  },
+  'DELETE /admin/v1/cache/categories/:name': {
+    ...cache,
+    access: 'operator',
+    summary: 'Has it as the configuration has it again, or takes away what was made here',
+    answer: { schema: z.object({ name: z.string(), deleted: z.literal(true) }) },
+  },
+  'POST /admin/v1/cache/categories/:name/preview': {
+    ...cache,
+    summary: 'How many of the questions that were asked lately other thresholds would have answered',
+    request: { schema: previewBody },
+    answer: { schema: z.object({ lookups: z.int(), hits_now: z.int(), hits_then: z.int() }) },
+  },
+  'GET /admin/v1/cache/hits': {
+    ...cache,
+    summary: 'Answers that were given again lately, and why, the newest first',
+    query: z.object({ limit: z.int().min(1).max(200).optional() }),
+    answer: { schema: z.object({ data: z.array(hit) }) },
+  },
+  'POST /admin/v1/cache/explain': {
+    ...cache,
+    summary: 'What is near a question, and whether and why that would answer it',
+    request: { schema: explainBody },
+    answer: { schema: explanation },
   },
   'POST /admin/v1/cache/classify': {
     ...cache,

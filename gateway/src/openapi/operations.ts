@@ -12,7 +12,10 @@ import { detokenizeBody, tokenizeChatBody, tokenizeTextBody } from '../openai/to
 import * as admin from './admin-shapes.ts';
 import * as answers from './answers.ts';
 import { CACHE_OPERATIONS } from './cache-operations.ts';
+import { DASHBOARD_OPERATIONS } from './dashboard-operations.ts';
+import { LIVE_OPERATIONS } from './live-operations.ts';
 import type { Operation } from './operation.ts';
+import { REQUEST_OPERATIONS } from './request-operations.ts';
 import { TENANT_OPERATIONS } from './tenant-operations.ts';
 
 const generated = { ...modelFields, ...schedulingFields, ...cacheFields };
@@ -311,4 +314,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /docs/:file': { ...health, summary: "The viewer's files" },
   ...TENANT_OPERATIONS,
   ...CACHE_OPERATIONS,
+  ...LIVE_OPERATIONS,
+  ...DASHBOARD_OPERATIONS,
+  ...REQUEST_OPERATIONS,
 };

@@ -21,11 +21,16 @@ export function embeddingsRoute(deps: GatewayDeps) {
     const scheduling = readScheduling(body, schedulingOf(access, deps));
     Object.assign(c.get('log'), { model: model.id, inputs: request.inputs.length });
     const { inFlight, metrics } = deps;
+    const record = c.get('record') ?? null;
+    if (record !== null) {
+      record.read({ model: model.id, stream: false, choices: request.inputs.length, prompt: null });
+      deps.requests.begin(record);
+    }
     return jsonAnswer(
       c,
       await embeddingAnswer({
         ...{ backend, model, request, scheduling, inFlight, metrics },
-        ...{ client: clientOf(c), reserve: reserveFor(c, deps) },
+        ...{ client: clientOf(c), reserve: reserveFor(c, deps), record },
       }),
     );
   };

@@ -10,6 +10,7 @@ import type { Job } from '../jobs/job.ts';
 import { requestedModel } from '../jobs/model.ts';
 import type { JsonObject } from '../openai/fields.ts';
 import type { SchedulingOptions } from '../openai/scheduling.ts';
+import { promptText } from '../requests/prompt-text.ts';
 import { answerStream } from './answer.ts';
 import type { GatewayDeps } from './deps.ts';
 import { reserveFor } from './reserve.ts';
@@ -31,7 +32,15 @@ export function generateRoute(
     const { requests, promptParam, userHash } = job;
     const logged = { model: model.id, stream: job.chunks !== null, choices: requests.length };
     Object.assign(c.get('log'), logged, userHash === null ? {} : { user: userHash });
-    if (deps.logPrompts) c.get('log').prompts = [...new Set(requests.map(({ prompt }) => prompt))];
+    const prompts = deps.logPrompts ? [...new Set(requests.map(({ prompt }) => prompt))] : null;
+    if (prompts !== null) c.get('log').prompts = prompts;
+    const record = c.get('record');
+    if (record !== undefined) {
+      record.read({ ...logged, model: model.id, prompt: prompts === null ? null : promptText(prompts) });
+      const [first] = requests;
+      if (first !== undefined) record.trace?.ask({ sampling: first.sampling, isSeeded: body.seed != null });
+      deps.requests.begin(record);
+    }
     const generation = {
       backend,
       model,
@@ -39,13 +48,15 @@ export function generateRoute(
       requests,
       inFlight: deps.inFlight,
       metrics: deps.metrics,
+      live: deps.live.meter,
       client: clientOf(c),
       promptParam,
+      record: record ?? null,
     };
     const { chunks, events } = job;
     const cache = deps.cache();
     const streamed = (answer: Generation, write: NonNullable<typeof chunks>) =>
-      answerStream(c, deps.logger, answer, { chunks: write, ...(events === undefined ? {} : { events }) });
+      answerStream(c, deps, answer, { chunks: write, ...(events === undefined ? {} : { events }) });
     if (cache === null) {
       if (chunks === null) return jsonAnswer(c, await job.whole(await generateWhole(generation)));
       return streamed(await startGeneration(generation), chunks);
@@ -55,9 +66,11 @@ export function generateRoute(
       controls: cache.controls(body, model, route, (name) => c.req.header(name)),
       isSeeded: body.seed != null,
       isStreamed: chunks !== null,
+      requestId: c.get('requestId'),
       isStillWelcome: () => isStillWelcome(principal, deps),
     });
     c.get('log').cache = answer.origin;
+    record?.origin(answer.origin);
     addHeaders(c, answer.headers);
     if (chunks === null) return jsonAnswer(c, await job.whole(await wholeOf(answer.generation)));
     return streamed(answer.generation, chunks);

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import type { GatewayEnv } from '../http/context.ts';
+import { CONTENT_TYPES, formatFor } from '../metrics/exposition.ts';
 import type { GatewayDeps } from './deps.ts';
 
 /** `GET /healthz`: the process answers. */
@@ -19,10 +20,11 @@ export function readinessRoute({ backend, inFlight }: GatewayDeps) {
   };
 }
 
-/** `GET /metrics`, in Prometheus' text format */
+/** `GET /metrics`, in Prometheus' text format, or in OpenMetrics for those who ask for that */
 export function metricsRoute({ backend, metrics }: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const { contentType, text } = await metrics.render(backend());
-    return c.body(text, 200, { 'content-type': contentType });
+    const format = formatFor(c.req.header('accept'));
+    const text = await metrics.render(backend(), format);
+    return c.body(text, 200, { 'content-type': CONTENT_TYPES[format], vary: 'accept' });
   };
 }

@@ -18,6 +18,8 @@ export function reserveFor(c: Context<GatewayEnv>, { tenants }: GatewayDeps) {
         const log = c.get('log');
         if (used !== null && log.usage === undefined) {
           log.usage = { prompt_tokens: used.promptTokens, completion_tokens: used.completionTokens };
+          const record = c.get('record');
+          if (record !== undefined) record.used = used;
         }
         ending.end();
       },

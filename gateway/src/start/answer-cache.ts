@@ -1,9 +1,11 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
+import type { Database } from '@polylora/adapters-store';
 import type { Embedder } from '@polylora/engine';
 import type { Backend } from '../backends/backend.ts';
 import { CacheHost } from '../cache/cache-host.ts';
 import type { CacheMetrics } from '../cache/cache-metrics.ts';
+import { StoredCategories } from '../cache/categories/stored-categories.ts';
 import { openDocuments } from '../cache/documents/open.ts';
 import { VectorIndex } from '../cache/vector-index/vector-index.ts';
 import { TokenVerifier, VERIFIED_MODEL } from '../cache/verification/token-verifier.ts';
@@ -23,6 +25,8 @@ export interface CacheOptions {
   /** As of now. */
   readonly backend: () => Backend;
   readonly dataDirectory: string;
+  /** The metadata's, which has the categories that administrators set. */
+  readonly database: Database;
   readonly clock: SteadyClock;
   readonly metrics: CacheMetrics;
   readonly logger: Logger;
@@ -34,6 +38,7 @@ export async function openCache({
   embedder,
   backend,
   dataDirectory,
+  database,
   clock,
   metrics,
   logger,
@@ -41,8 +46,10 @@ export async function openCache({
   const { cache, cacheStore, cacheMemoryBytes, cacheLookupMs, upstream } = live.current;
   const isSemantic = cache === 'semantic';
   const documents = await openDocuments(cacheStore ?? join(dataDirectory, 'cache.db'), logger);
+  const stored = await StoredCategories.open({ database, now: () => clock.now(), logger });
   const host = await CacheHost.open({
     documents,
+    stored,
     createIndex: (width) =>
       new VectorIndex({
         width,

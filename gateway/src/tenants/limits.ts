@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** A billionth of the currency's unit: sums of them are exact, up to nine million units. */
-const NANOS = 1e9;
+export const NANOS = 1e9;
 const MOST_MONEY = 9_000_000;
 
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullish();

@@ -81,11 +81,12 @@ export class Registry {
 
   /**
    * Who has this key; null for nobody who may come in: unknown, expired and blocked are not told apart.
+   * @param text null where it is known to be a key's, or to have been one's
    * @param hash of the text
    * @returns at once where nothing need be read
    * @throws StorageError where the database is away and the key is not known
    */
-  find(text: string, hash: string): Access | null | Promise<Access | null> {
+  find(text: string | null, hash: string): Access | null | Promise<Access | null> {
     const isFresh = performance.now() - this.#freshAt < FRESH_MILLISECONDS;
     const known = isFresh ? this.#known.get(hash) : undefined;
     return known === undefined ? this.#findSlowly(hash, text) : this.#valid(known);
@@ -110,11 +111,12 @@ export class Registry {
     await this.#catchUp();
   }
 
-  async #findSlowly(hash: string, text: string): Promise<Access | null> {
+  async #findSlowly(hash: string, text: string | null): Promise<Access | null> {
     await this.#refresh();
     const known = this.#known.get(hash);
     if (known !== undefined) return this.#valid(known);
-    if (!isKeyText(text) || (this.#unknown.get(hash) ?? 0) > performance.now()) return null;
+    const isNone = text !== null && !isKeyText(text);
+    if (isNone || (this.#unknown.get(hash) ?? 0) > performance.now()) return null;
     const looking = this.#looking.get(hash) ?? this.#look(hash);
     this.#looking.set(hash, looking);
     try {

@@ -39,6 +39,8 @@ export interface TenantsHostOptions {
   readonly redis?: string | null;
   readonly clock?: SteadyClock;
   readonly logger: Logger;
+  /** Told of what a tenant was charged, in billionths of the currency's unit. */
+  readonly onCharged?: (tenant: string, money: number) => void;
 }
 
 /** @throws MetadataError where the tables cannot be used */
@@ -48,6 +50,7 @@ export async function openTenants({
   redis = null,
   clock = new SteadyClock(),
   logger,
+  onCharged,
 }: TenantsHostOptions): Promise<TenantsHost> {
   await migrateBeside(database, 'tenants', TENANT_MIGRATIONS);
   const tables = withTenants(database);
@@ -118,6 +121,7 @@ export async function openTenants({
     spend,
     admission: new Admission({
       ...{ counters, spend, prices, now },
+      ...(onCharged === undefined ? {} : { onCharged }),
       onUnpriced: (model) =>
         logger.warn(
           { model },

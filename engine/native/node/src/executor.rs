@@ -21,7 +21,9 @@ use polylora_kernels::step::{SequenceInput, Step};
 
 use crate::adapter::{self, AdapterModule, Place, Target};
 use crate::grammar::{Chooser, JsCursor, MaskStats, Masks};
-use crate::operators::{BaseWeights, Compute, ExecutorState, SampleJob, SampleOutcome, decoder_domain};
+use crate::operators::{
+    BaseWeights, Compute, ExecutorState, Kernel, SampleJob, SampleOutcome, decoder_domain,
+};
 use crate::ort_session::session_builder;
 
 /// Numbers for each sequence in [`RunInput::sequences`].
@@ -125,8 +127,11 @@ pub struct StepOutput {
     pub pooled: Float32Array,
     /// Time in the graph.
     pub seconds: f64,
-    /// Of that, time in our operators: the rest is ONNX Runtime's and the step's own.
-    pub operator_seconds: f64,
+    /// Of that, time in our operators, by kernel: the rest is ONNX Runtime's and the step's own.
+    pub projection_seconds: f64,
+    pub attention_seconds: f64,
+    pub head_seconds: f64,
+    pub sampling_seconds: f64,
 }
 
 struct Inner {
@@ -222,6 +227,18 @@ impl Executor {
         let chooser = Arc::new(Chooser::new(sampler, constraint));
         self.inner.samplers.write().expect("no writer panicked").insert(handle, chooser);
         Ok(())
+    }
+
+    /// The instruction set that it computes with.
+    #[napi(getter)]
+    pub fn simd(&self) -> String {
+        self.inner.state.compute.variant.name().to_owned()
+    }
+
+    /// Threads that it computes with.
+    #[napi(getter)]
+    pub fn threads(&self) -> u32 {
+        self.inner.state.compute.threads as u32
     }
 
     /// What the masks of grammars have taken.
@@ -422,13 +439,12 @@ impl RunTask {
             "sample_rows" => Tensor::from_array(([rows.len()], rows)).map_err(failure)?,
             "pooled_rows" => Tensor::from_array(([pooled.len()], pooled)).map_err(failure)?,
         ];
-        state.compute.operator_nanoseconds.store(0, Ordering::Relaxed);
+        state.compute.kernel_times.reset();
         let outputs = session.run(inputs).map_err(failure)?;
         let (_, pooled) = outputs["pooled"].try_extract_tensor::<f32>().map_err(failure)?;
         let outcomes = std::mem::take(&mut state.sampling.lock().expect("no operator panicked").1);
-        let operator_time = Duration::from_nanos(state.compute.operator_nanoseconds.load(Ordering::Relaxed));
         let matches = self.watch(&outcomes);
-        Ok(step_output(outcomes, drafted, matches, pooled.to_vec(), started.elapsed(), operator_time))
+        Ok(step_output(outcomes, drafted, matches, pooled.to_vec(), started.elapsed(), &state.compute))
     }
 
     /// The last rows of the sequences whose hidden state is wanted.
@@ -602,7 +618,7 @@ fn step_output(
     matches: Vec<i32>,
     pooled: Vec<f32>,
     time: Duration,
-    operator_time: Duration,
+    compute: &Compute,
 ) -> StepOutput {
     let counts: Vec<i32> = outcomes.iter().map(|outcomes| outcomes.len() as i32).collect();
     let mut tops = Vec::new();
@@ -630,6 +646,9 @@ fn step_output(
         top_logprobs: tops.iter().map(|(_, logprob)| *logprob).collect::<Vec<_>>().into(),
         pooled: pooled.into(),
         seconds: time.as_secs_f64(),
-        operator_seconds: operator_time.as_secs_f64(),
+        projection_seconds: compute.kernel_times.seconds(Kernel::Projections),
+        attention_seconds: compute.kernel_times.seconds(Kernel::Attention),
+        head_seconds: compute.kernel_times.seconds(Kernel::Head),
+        sampling_seconds: compute.kernel_times.seconds(Kernel::Sampling),
     }
 }

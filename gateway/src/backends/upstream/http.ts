@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from 'undici';
 import type { Cancellation } from '../../cancellation.ts';
+import type { TraceHeaders } from '../backend.ts';
 import { AnswerTooLarge } from './failure.ts';
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -68,6 +69,7 @@ export class UpstreamHttp {
   /**
    * The whole answer.
    * @param onSend told when there is a connection, and the upstream may begin
+   * @param headers beside those of every request
    * @throws where there is none, AnswerTooLarge; the reason it was cancelled for
    */
   post(
@@ -75,16 +77,18 @@ export class UpstreamHttp {
     body: object,
     cancellation: Cancellation,
     onSend = () => {},
+    headers: TraceHeaders | null = null,
   ): Promise<UpstreamAnswer<Buffer>> {
     return new Promise((resolve, reject) => {
       const whole = new WholeBody(this.#mostBytes, cancellation, resolve, reject, onSend);
-      this.#pool.dispatch(this.#posted(path, body), whole);
+      this.#pool.dispatch(this.#posted(path, body, headers), whole);
     });
   }
 
   /**
    * The answer as it comes.
    * @param onSend as with `post`
+   * @param headers as with `post`
    * @throws where there is none; the reason it was cancelled for
    */
   stream(
@@ -92,9 +96,11 @@ export class UpstreamHttp {
     body: object,
     cancellation: Cancellation,
     onSend = () => {},
+    headers: TraceHeaders | null = null,
   ): Promise<UpstreamAnswer<UpstreamBody>> {
     return new Promise((resolve, reject) => {
-      this.#pool.dispatch(this.#posted(path, body), new StreamedBody(cancellation, resolve, reject, onSend));
+      const streamed = new StreamedBody(cancellation, resolve, reject, onSend);
+      this.#pool.dispatch(this.#posted(path, body, headers), streamed);
     });
   }
 
@@ -102,11 +108,11 @@ export class UpstreamHttp {
     await this.#pool.destroy();
   }
 
-  #posted(path: string, body: object): Dispatcher.DispatchOptions {
+  #posted(path: string, body: object, headers: TraceHeaders | null): Dispatcher.DispatchOptions {
     return {
       method: 'POST',
       path: this.#path + path,
-      headers: this.#postHeaders,
+      headers: headers === null ? this.#postHeaders : { ...this.#postHeaders, ...headers },
       body: JSON.stringify(body),
     };
   }

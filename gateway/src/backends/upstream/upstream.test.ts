@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GREEDY } from '../../../../test/support/sampling.ts';
 import {
@@ -21,7 +20,7 @@ import { generateWhole, startGeneration } from '../../generation.ts';
 import { clientOfSignal } from '../../http/client.ts';
 import { InFlight } from '../../in-flight.ts';
 import { createLogger } from '../../logging.ts';
-import { Metrics } from '../../metrics.ts';
+import { Metrics } from '../../metrics/metrics.ts';
 import type { BackendRequest } from '../backend.ts';
 import { UpstreamHttp } from './http.ts';
 import { UpstreamBackend } from './upstream.ts';
@@ -76,7 +75,7 @@ async function outcome(
     ...{ backend, model, requests: asked, promptParam: 'prompt' },
     reserve: () => reservation,
     inFlight: new InFlight({ running: 8, queued: 0 }),
-    metrics: new Metrics(new Registry()),
+    metrics: new Metrics(),
     client: clientOfSignal(signal),
   };
   const work = async () => {
@@ -259,7 +258,7 @@ describe('an answer of more bytes than may be', () => {
         },
       }),
       inFlight: new InFlight({ running: 8, queued: 0 }),
-      metrics: new Metrics(new Registry()),
+      metrics: new Metrics(),
       client: clientOfSignal(new AbortController().signal),
     });
     await expect(answer).rejects.toMatchObject({ code: 'upstream_answer_too_large' });

@@ -1,4 +1,5 @@
 import type { Cancellation } from '../../cancellation.ts';
+import { ApiError } from '../../errors.ts';
 import type { Logger } from '../../logging.ts';
 import { unsupported } from '../../openai/fields.ts';
 import type {
@@ -8,6 +9,7 @@ import type {
   BackendModel,
   BackendRequest,
   BackendVector,
+  Computer,
   OnSend,
 } from '../backend.ts';
 import { apiErrorOf } from '../failure.ts';
@@ -65,13 +67,19 @@ export class UpstreamBackend implements Backend {
   readonly #logger: Logger;
   readonly #pace = new Pace();
   readonly #key: string | null;
+  readonly #url: string;
+  #lastError: string | null = null;
+  #since = Date.now();
 
   constructor({ url, key, prefixes, priorities, secret, mostAnswerBytes, logger }: UpstreamOptions) {
     this.#http = new UpstreamHttp(url, key, mostAnswerBytes);
     this.#key = key;
+    const { origin, pathname } = new URL(url);
+    this.#url = `${origin}${pathname}`;
     this.#telling = { prefixes, priorities, pseudonyms: new Pseudonyms(secret) };
     this.#logger = logger;
     this.#models = new UpstreamModels(this.#http, (isThere, reason) => {
+      this.#since = Date.now();
       if (isThere) logger.info({ upstream: this.#http.origin }, 'upstream is there');
       else this.#tell(reason ?? '', 'upstream does not answer');
     });
@@ -119,7 +127,8 @@ export class UpstreamBackend implements Backend {
     };
     try {
       const { path, body } = upstreamRequest(model, request, this.#telling, false);
-      const answer = await this.#http.post(path, body, cancellation, () => onSend?.(computed));
+      const send = () => onSend?.(computed);
+      const answer = await this.#http.post(path, body, cancellation, send, request.traceHeaders);
       if (answer.status !== 200) return [this.#refused(failureOf(answer))];
       const events = wholeAnswer(answer.body, request);
       for (const event of events)
@@ -147,7 +156,8 @@ export class UpstreamBackend implements Backend {
     let cancel = () => {};
     try {
       const { path, body } = upstreamRequest(model, request, this.#telling, true);
-      const answer = await this.#http.stream(path, body, cancellation, () => onSend?.(NOTHING_YET));
+      const send = () => onSend?.(NOTHING_YET);
+      const answer = await this.#http.stream(path, body, cancellation, send, request.traceHeaders);
       cancel = () => answer.body.cancel();
       if (answer.status !== 200) {
         yield this.#refused(failureOf({ ...answer, body: await failureBody(answer.body) }));
@@ -184,7 +194,7 @@ export class UpstreamBackend implements Backend {
     let failure: UpstreamFailure;
     try {
       const { path, body } = upstreamEmbedding(model, request, this.#telling);
-      const answer = await this.#http.post(path, body, cancellation, onSend);
+      const answer = await this.#http.post(path, body, cancellation, onSend, request.traceHeaders);
       if (answer.status === 200) return vectorsOf(answer.body, request);
       failure = this.#refused(failureOf(answer));
     } catch (error) {
@@ -197,6 +207,32 @@ export class UpstreamBackend implements Backend {
   /** Its engine's state is the upstream's own to tell: it has metrics of its own. */
   async stats(): Promise<null> {
     return null;
+  }
+
+  async pool(): Promise<null> {
+    return null;
+  }
+
+  async pin(): Promise<never> {
+    const message = 'The answers come from another server, which has the adapters. Pin them there.';
+    throw new ApiError('adapters_elsewhere', message);
+  }
+
+  get computers(): readonly Computer[] {
+    return [
+      {
+        id: 'upstream',
+        kind: 'upstream',
+        ready: this.ready,
+        model: this.base?.id ?? null,
+        url: this.#url,
+        restarts: null,
+        // It is asked whatever became of the requests before.
+        circuit: null,
+        lastError: this.#lastError,
+        since: this.#since,
+      },
+    ];
   }
 
   async close(): Promise<void> {
@@ -218,7 +254,8 @@ export class UpstreamBackend implements Backend {
   }
 
   #tell(reason: string, what: string): void {
-    this.#logger.error({ upstream: this.#http.origin, reason: this.#withoutKey(reason) }, what);
+    this.#lastError = this.#withoutKey(reason);
+    this.#logger.error({ upstream: this.#http.origin, reason: this.#lastError }, what);
   }
 
   /** What a client is told of what was thrown; why is for the log. */

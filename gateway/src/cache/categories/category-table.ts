@@ -17,6 +17,9 @@ export type Effective = Pick<Category, 'similarityThreshold' | 'verifyFrom' | 's
 
 type Near = ReturnType<Classifier['near']>;
 
+/** What somebody says of categories, by name. */
+type Layer = Readonly<Record<string, CategoryValues>>;
+
 /** A threshold that is moved stays one that something can pass. */
 const MOST_THRESHOLD = 0.999;
 
@@ -27,14 +30,17 @@ export class CategoryTable {
   #classifier: Classifier | null = null;
   #isReady = false;
 
-  /** @param own what the configuration says of categories, built in and new ones */
-  constructor(own: Readonly<Record<string, CategoryValues>> = {}) {
-    this.#categories = categoriesOf(own);
+  /**
+   * @param configured what the configuration says of categories, built in and new ones
+   * @param set what administrators say, over that
+   */
+  constructor(configured: Layer = {}, set: Layer = {}) {
+    this.#categories = categoriesOf([configured, set]);
   }
 
-  /** Takes another configuration; the classifier stays as long as there is no newer one. */
-  configure(own: Readonly<Record<string, CategoryValues>>): void {
-    this.#categories = categoriesOf(own);
+  /** Takes other ones; the classifier stays as long as there is no newer one. */
+  configure(configured: Layer, set: Layer = {}): void {
+    this.#categories = categoriesOf([configured, set]);
     this.#look();
   }
 
@@ -145,14 +151,18 @@ function within(least: number, value: number, most: number): number {
   return Math.min(most, Math.max(least, value));
 }
 
-function categoriesOf(own: Readonly<Record<string, CategoryValues>>): ReadonlyMap<string, Category> {
+function categoriesOf(layers: readonly Layer[]): ReadonlyMap<string, Category> {
   const categories = new Map(DEFAULT_CATEGORIES);
-  const general = withValues(GENERAL, own[GENERAL.name] ?? {});
-  categories.set(general.name, general);
-  for (const [name, values] of Object.entries(own)) {
+  const configured = (base: Category) =>
+    layers.reduce(
+      (below, layer) => withValues(below, (Object.hasOwn(layer, base.name) && layer[base.name]) || {}),
+      base,
+    );
+  const general = configured(GENERAL);
+  for (const name of [GENERAL.name, ...layers.flatMap((layer) => Object.keys(layer))]) {
     // A new one has what `general` has, as it is configured; but nobody said how far load may move it.
-    const base = categories.get(name) ?? { ...general, name, adaptive: null, examples: [] };
-    categories.set(name, withValues(base, values));
+    const base = DEFAULT_CATEGORIES.get(name) ?? { ...general, name, adaptive: null, examples: [] };
+    categories.set(name, configured(base));
   }
   return categories;
 }

@@ -1,6 +1,6 @@
 /** What the admin API takes and tells of the answer cache. */
 import { z } from 'zod';
-import type { CacheHost } from '../../cache/cache-host.ts';
+import type { CacheHost, RememberedHit } from '../../cache/cache-host.ts';
 import type { Category } from '../../cache/categories/category.ts';
 import type { ListedHead } from '../../cache/documents/document-store.ts';
 import { breakEvenHitRate, hitRate } from '../../cache/economics.ts';
@@ -31,6 +31,16 @@ export const purgeBody = z.strictObject({
 
 export const classifyBody = z.strictObject({
   text: text(MOST_QUESTION).meta({ description: 'A question, as a user would write it.' }),
+});
+
+export const explainBody = z.strictObject({
+  question: text(MOST_QUESTION).meta({ description: 'A question, as a user would write it.' }),
+  tenant: optional(
+    text(MOST_NAME),
+    'Among the answers of this tenant; an administrator has its own only. Operators without it: all.',
+  ),
+  category: optional(text(MOST_NAME), 'As a request would name it; without it it is found out.'),
+  model: optional(text(MOST_NAME), 'Among the answers of this model, by the name that it was asked for.'),
 });
 
 export const FILTERS = ['tenant', 'model', 'root', 'category', 'tag'] as const;
@@ -137,34 +147,43 @@ export function entryBody(entry: ListedHead, question?: string | null): object {
   };
 }
 
-export function categoryBody({ adaptive, examples, ...category }: Category): object {
+/** @param asRequested whether the request named the category */
+export function explanationBody(
+  { category, threshold, strictness, candidates }: NonNullable<Awaited<ReturnType<CacheHost['explain']>>>,
+  asRequested: boolean,
+): object {
   return {
-    object: 'cache.category',
-    name: category.name,
-    enabled: category.enabled,
-    similarity_threshold: category.similarityThreshold,
-    verify_from: category.verifyFrom,
-    strictness: category.strictness,
-    ask_model: category.askModel,
-    ttl_seconds: category.ttlSeconds,
-    stale_seconds: category.staleSeconds,
-    max_entries: category.maxEntries,
-    max_bytes: category.maxBytes,
-    max_temperature: category.maxTemperature,
-    multi_turn: category.multiTurn,
-    priority: category.priority,
-    adaptive:
-      adaptive === null
-        ? null
-        : {
-            least_similarity_threshold: adaptive.leastSimilarityThreshold,
-            least_strictness: adaptive.leastStrictness,
-            most_ttl_seconds: adaptive.mostTtlSeconds,
-          },
-    checked_share: category.checkedShare,
-    target_false_hit_rate: category.targetFalseHitRate,
-    auto_tune: category.autoTune,
-    examples,
+    category: category.name,
+    classified_by: asRequested ? 'request' : 'classifier',
+    threshold,
+    strictness,
+    candidates: candidates.map(({ entry, question, similarity, probability, isHit, because }) => ({
+      entry_id: entry.id,
+      question,
+      similarity,
+      probability,
+      is_hit: isHit,
+      because,
+    })),
+  };
+}
+
+/** @param entryQuestion what the answer was made for; null where it has no question, or is gone */
+export function hitBody(hit: RememberedHit, entryQuestion: string | null): object {
+  return {
+    at: hit.at,
+    request_id: hit.requestId,
+    entry_id: hit.entryId,
+    level: hit.level,
+    category: hit.category,
+    tenant: hit.tenant,
+    similarity: hit.similarity,
+    probability: hit.probability,
+    threshold: hit.needed.similarity,
+    strictness: hit.needed.strictness,
+    age_seconds: hit.ageSeconds,
+    question: hit.question,
+    entry_question: entryQuestion,
   };
 }
 

@@ -1,31 +1,39 @@
 import { audit, type Database, inTurn } from '@polylora/adapters-store';
 import { errorEvent } from '@polylora/engine';
 import { type Context, Hono } from 'hono';
+import { operatorsOnly } from '../../access/authenticate.ts';
 import { apiErrorOf } from '../../backends/failure.ts';
 import type { CacheHost } from '../../cache/cache-host.ts';
-import type { EntryFilter, ListedHead } from '../../cache/documents/document-store.ts';
+import { MOST_STORED_CATEGORIES } from '../../cache/categories/stored-categories.ts';
+import { type EntryFilter, type ListedHead, StoreUnavailable } from '../../cache/documents/document-store.ts';
 import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
-import { choiceValue, invalidValue, missing } from '../../openai/fields.ts';
+import { choiceValue, invalidValue, missing, quoted } from '../../openai/fields.ts';
 import { parse } from '../../openai/parse.ts';
 import type { SteadyClock } from '../../steady-clock.ts';
 import { tenantNotFound } from '../../tenants/tenants.ts';
 import { opened } from './asked.ts';
 import {
   cacheBody,
-  categoryBody,
   classifyBody,
   entryBody,
   entryFilters,
+  explainBody,
+  explanationBody,
   FILTERS,
+  hitBody,
   purgeBody,
 } from './cache-body.ts';
+import { categoryBody, categoryValuesBody, namedCategory, previewBody, valuesOf } from './category-body.ts';
 import { type CacheDeps, entryNotFound, ofStore, openedCache } from './opened-cache.ts';
-import { assertQuery, pageOf } from './paging.ts';
+import { assertQuery, pageOf, queryInteger } from './paging.ts';
 import { actorName, scopeOf } from './tenancy.ts';
 
 const BODY_LIMIT_BYTES = 256 << 10;
+/** A category's examples are a thousand characters each, and up to a thousand. */
+const CATEGORY_LIMIT_BYTES = 2 << 20;
+const HITS = { min: 1, max: 200, usual: 50 } as const;
 /** Each is read from the store by itself. */
 const MOST_QUESTIONS = 100;
 /** Where a page ended: entries are ordered by when they were made, and the last may be gone by then. */
@@ -48,7 +56,11 @@ export interface AdminCacheDeps extends CacheDeps {
  * | `POST /entries/{id}/report` | an answer was wrong: that counts, and it is taken out |
  * | `POST /purge` | the same filters or an `id`, or `all`, and perhaps `dry_run` |
  * | `GET /categories` | as they are configured |
+ * | `PUT /categories/{name}`, `DELETE /categories/{name}` | other values than in the configuration, and those again: operators only |
+ * | `POST /categories/{name}/preview` | what other thresholds would have answered of what was asked lately |
  * | `POST /classify` | `text`: which category a question would be of |
+ * | `POST /explain` | `question`: what is near it, and whether and why that would answer it |
+ * | `GET /hits?limit=` | answers that were given again lately, and why |
  */
 export function adminCache(deps: AdminCacheDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
@@ -108,12 +120,28 @@ export function adminCache(deps: AdminCacheDeps): Hono<GatewayEnv> {
   );
   app.get('/categories', (c) => {
     assertQuery(c, []);
-    const data = [...host().categories.all()].map(categoryBody);
+    const open = host();
+    const data = [...open.categories.all()].map((each) => categoryBody(each, open.sourceOf(each.name)));
     return c.json({ object: 'list', data, has_more: false });
   });
   app.post('/classify', async (c) => {
     const { text } = parse(classifyBody, await readJsonBody(c, BODY_LIMIT_BYTES));
     return c.json(await classification(host(), text));
+  });
+  app.post('/explain', (c) => ofStore(() => explained(c, host())));
+  app.get('/hits', async (c) => c.json(await hits(c, host())));
+  app.post('/categories/:name/preview', (c) => ofStore(() => previewed(c, host())));
+  app.put('/categories/:name', operatorsOnly(), async (c) => {
+    const { name } = parse(namedCategory, c.req.param());
+    const values = valuesOf(parse(categoryValuesBody, await readJsonBody(c, CATEGORY_LIMIT_BYTES)), name);
+    if (!(await host().setCategory(name, values, actorName(c))))
+      throw invalidValue('name', `there are ${MOST_STORED_CATEGORIES} categories already that were set so.`);
+    return c.json(categoryBody(host().categories.get(name), host().sourceOf(name)));
+  });
+  app.delete('/categories/:name', operatorsOnly(), async (c) => {
+    const { name } = c.req.param();
+    if (!(await host().resetCategory(name, actorName(c)))) throw categoryNotFound(name, ' that was set here');
+    return c.json({ name, deleted: true });
   });
   return app;
 }
@@ -185,16 +213,64 @@ function purgedBody({ entries, bytes }: { entries: number; bytes: number }, isDr
   return { object: 'cache.purge', dry_run: isDryRun, entries, bytes };
 }
 
-async function classification(host: CacheHost, text: string): Promise<object> {
-  if (!host.isSemantic) {
-    const message = 'This cache answers equal questions only: nothing tells what category a question is of.';
-    throw new ApiError('cache_disabled', message);
+async function explained(c: Context<GatewayEnv>, host: CacheHost): Promise<Response> {
+  const body = parse(explainBody, await readJsonBody(c, BODY_LIMIT_BYTES));
+  const { question: text, category = null, model = null } = body;
+  const tenant = tenantOf(c, body.tenant);
+  if (category !== null && !host.categories.has(category)) {
+    const known = host.categories.names.join(', ');
+    throw invalidValue('category', `there is no category '${quoted(category)}': ${known}.`);
   }
-  const found = await host.classify(text).catch((error: unknown) => {
-    throw apiErrorOf(errorEvent(error));
+  const found = await embedded(host, () => host.explain({ text, category, tenant, model }));
+  if (found.isCut) {
+    const message =
+      'it is longer than the embedding model reads: only the same question would find its answer.';
+    throw invalidValue('question', message);
+  }
+  return c.json(explanationBody(found, category !== null));
+}
+
+async function previewed(c: Context<GatewayEnv>, host: CacheHost): Promise<Response> {
+  const values = valuesOf(parse(previewBody, await readJsonBody(c, BODY_LIMIT_BYTES)));
+  assertSemantic(host);
+  const name = c.req.param('name') ?? '';
+  if (!host.categories.has(name)) throw categoryNotFound(name);
+  const { cache, categories } = host;
+  const found = await cache.review.preview(categories.get(name), values, scopeOf(c));
+  return c.json({ lookups: found.lookups, hits_now: found.hitsNow, hits_then: found.hitsThen });
+}
+
+async function hits(c: Context<GatewayEnv>, host: CacheHost): Promise<object> {
+  assertQuery(c, ['limit']);
+  const { limit = String(HITS.usual) } = c.req.query();
+  const found = host.hits(scopeOf(c), queryInteger(limit, 'limit', HITS));
+  const questions = await host.cache.questionsOf(found.flatMap(({ entryId }) => entryId ?? []));
+  return { data: found.map((hit) => hitBody(hit, questions.get(hit.entryId ?? '') ?? null)) };
+}
+
+function categoryNotFound(name: string, detail = ''): ApiError {
+  return new ApiError('cache_category_not_found', `The cache has no category '${quoted(name)}'${detail}.`);
+}
+
+/** @throws ApiError cache_disabled */
+function assertSemantic(host: CacheHost): void {
+  if (host.isSemantic) return;
+  const message = 'This cache answers equal questions only: nothing tells what category a question is of.';
+  throw new ApiError('cache_disabled', message);
+}
+
+/** What needs the embedding model. @throws ApiError where there is none, or it cannot be used */
+async function embedded<T>(host: CacheHost, work: () => Promise<T | null>): Promise<T> {
+  assertSemantic(host);
+  const made = await work().catch((error: unknown) => {
+    throw error instanceof StoreUnavailable ? error : apiErrorOf(errorEvent(error));
   });
-  if (found === null)
-    throw new ApiError('engine_unavailable', 'The embedding model cannot be used; the log says why.');
+  if (made !== null) return made;
+  throw new ApiError('engine_unavailable', 'The embedding model cannot be used; the log says why.');
+}
+
+async function classification(host: CacheHost, text: string): Promise<object> {
+  const found = await embedded(host, () => host.classify(text));
   return {
     object: 'cache.classification',
     category: found.category.name,

@@ -3,18 +3,21 @@ import { StoreUnavailable } from '../../cache/documents/document-store.ts';
 import { ApiError } from '../../errors.ts';
 import { quoted } from '../../openai/fields.ts';
 
+/** Which questions are answered from the cache: none, equal ones, or similar ones too. */
+export type CacheMode = 'off' | 'exact' | 'semantic';
+
 export interface CacheDeps {
   /** null until it is open, and where there is none. */
   readonly cache: () => CacheHost | null;
-  /** Whether the configuration wants one. */
-  readonly hasCache: boolean;
+  /** What the configuration wants. */
+  readonly cacheMode: CacheMode;
 }
 
 /** @throws ApiError cache_disabled, engine_unavailable */
-export function openedCache({ cache, hasCache }: CacheDeps): CacheHost {
+export function openedCache({ cache, cacheMode }: CacheDeps): CacheHost {
   const open = cache();
   if (open !== null) return open;
-  if (!hasCache)
+  if (cacheMode === 'off')
     throw new ApiError('cache_disabled', 'This server keeps no answers (--cache off), and so it has none.');
   throw new ApiError('engine_unavailable', 'The server is starting. Please try again soon.');
 }

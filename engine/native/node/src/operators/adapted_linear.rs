@@ -12,7 +12,7 @@ use polylora_kernels::step::RowOrder;
 
 use super::state::Constant;
 use super::{
-    Compute, ExecutorState, MODULES, OperatorThreads, attribute, float_attribute, optional, required,
+    Compute, ExecutorState, Kernel, MODULES, OperatorThreads, attribute, float_attribute, optional, required,
 };
 
 /// What linear layers share.
@@ -68,6 +68,12 @@ pub fn linear<'a>(context: &KernelContext<'a>, state: &LinearState) -> ort::Resu
             Linear { weights: weights.try_extract_tensor::<f32>()?.1, panels: layer.panels(), k: layer.k };
         layer.run(context, Weights::Float(weights), 3)
     }))
+}
+
+/// A decoder's only linear layer that no adapter can change makes its logits.
+pub fn kernel(context: &KernelContext<'_>, state: &LinearState) -> Kernel {
+    let modules: Option<String> = context.get("modules");
+    if state.decoder.is_none() || modules.is_some() { Kernel::Projections } else { Kernel::Head }
 }
 
 /// Columns of the output, as a shape inference finds them.

@@ -7,11 +7,10 @@ mod sample;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use ort::operator::{
-    BoxedKernel, ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput,
+    BoxedKernel, ComputeContext, Kernel as _, KernelContext, Operator, OperatorDomain, OperatorInput,
     OperatorOutput, ShapeInferenceContext,
 };
 use ort::value::{Shape, TensorElementType, ValueRef, ValueType};
@@ -20,12 +19,15 @@ use polylora_kernels::team::Team;
 
 use adapted_linear::LinearState;
 pub use sample::{SampleJob, SampleOutcome};
-pub use state::{BaseWeights, Compute, ExecutorState};
+pub use state::{BaseWeights, Compute, ExecutorState, Kernel};
 
 /// The modules an adapter can change, in the order of their numbers; as `LORA_MODULES` in TypeScript.
 pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 type Factory<S> = for<'a> fn(&KernelContext<'a>, &S) -> ort::Result<BoxedKernel<'a>>;
+
+/// What a node's time is counted under.
+type KernelOf<S> = fn(&KernelContext<'_>, &S) -> Kernel;
 
 /// Where an output's shape comes from.
 enum OutputShape {
@@ -48,6 +50,7 @@ struct CustomOperator<S, const IN_PLACE: bool> {
     output: TensorElementType,
     shape: OutputShape,
     factory: Factory<S>,
+    kernel: KernelOf<S>,
     state: S,
     compute: Arc<Compute>,
 }
@@ -74,12 +77,12 @@ impl<S: Send + Sync + 'static, const IN_PLACE: bool> Operator for CustomOperator
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BoxedKernel<'attr>> {
         let mut kernel = (self.factory)(context, &self.state)?;
+        let counted = (self.kernel)(context, &self.state);
         let compute = self.compute.clone();
         Ok(Box::new(move |context: &ComputeContext| {
             let started = Instant::now();
             let outcome = kernel.compute(context);
-            let nanoseconds = started.elapsed().as_nanos() as u64;
-            compute.operator_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+            compute.kernel_times.add(counted, started.elapsed());
             outcome
         }))
     }
@@ -124,6 +127,7 @@ pub fn decoder_domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain>
                 Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)
             }),
             attention::paged_attention,
+            |_, _| Kernel::Attention,
         ))?
         .add(CustomOperator {
             output: Int64,
@@ -133,6 +137,7 @@ pub fn decoder_domain(state: &Arc<ExecutorState>) -> ort::Result<OperatorDomain>
                 &[Required(Float32)],
                 OutputShape::Rows,
                 sample::sample,
+                |_, _| Kernel::Sampling,
             )
         })
 }
@@ -148,6 +153,7 @@ pub fn encoder_domain(compute: &Arc<Compute>) -> ort::Result<OperatorDomain> {
         &[Required(Float32), Required(Int64)],
         OutputShape::Last(|context, _| Ok(context.attr::<i64>("heads")? * context.attr::<i64>("head_dim")?)),
         encoder_attention::encoder_attention,
+        |_, _| Kernel::Attention,
     ))
 }
 
@@ -170,6 +176,7 @@ fn linears(domain: OperatorDomain, state: &LinearState) -> ort::Result<OperatorD
             ],
             OutputShape::Last(|context, _| out_width(context)),
             adapted_linear::quantized_linear,
+            adapted_linear::kernel,
         ))?
         .add(operator::<_, true>(
             (state, &state.compute),
@@ -177,6 +184,7 @@ fn linears(domain: OperatorDomain, state: &LinearState) -> ort::Result<OperatorD
             &[Required(Float32), Optional(Float32), Required(Float32), Optional(Float32), Optional(Float32)],
             OutputShape::Last(|context, _| out_width(context)),
             adapted_linear::linear,
+            adapted_linear::kernel,
         ))
 }
 
@@ -187,9 +195,19 @@ fn operator<S: Clone, const IN_PLACE: bool>(
     inputs: &'static [Input],
     shape: OutputShape,
     factory: Factory<S>,
+    kernel: KernelOf<S>,
 ) -> CustomOperator<S, IN_PLACE> {
     let (state, compute) = (state.clone(), compute.clone());
-    CustomOperator { name, inputs, output: TensorElementType::Float32, shape, factory, state, compute }
+    CustomOperator {
+        name,
+        inputs,
+        output: TensorElementType::Float32,
+        shape,
+        factory,
+        kernel,
+        state,
+        compute,
+    }
 }
 
 /// The operators' own team, or ONNX Runtime's thread pool.

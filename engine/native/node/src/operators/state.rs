@@ -1,8 +1,9 @@
 //! What the operators of one model share besides their tensors: the page pool and the current step.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
 
 use polylora_kernels::adapted_linear::{self, Weights};
 use polylora_kernels::attention::{AttentionScratch, KvDtype};
@@ -24,6 +25,40 @@ pub struct Scratch {
     pub attention: AttentionScratch,
 }
 
+/// What operators' time is counted under.
+#[derive(Clone, Copy)]
+pub enum Kernel {
+    /// Linear layers that adapters can change, with the adapters, norms and activations that they compute as they go; all of an
+    /// encoder's.
+    Projections,
+    Attention,
+    /// The linear layer that makes logits.
+    Head,
+    Sampling,
+}
+
+const KERNELS: usize = 4;
+
+/// Time that operators have taken since the step began, by kernel.
+#[derive(Default)]
+pub struct KernelTimes([AtomicU64; KERNELS]);
+
+impl KernelTimes {
+    pub fn add(&self, kernel: Kernel, time: Duration) {
+        self.0[kernel as usize].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub fn seconds(&self, kernel: Kernel) -> f64 {
+        Duration::from_nanos(self.0[kernel as usize].load(Ordering::Relaxed)).as_secs_f64()
+    }
+
+    pub fn reset(&self) {
+        for time in &self.0 {
+            time.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What a model's operators compute with.
 pub struct Compute {
     pub variant: Variant,
@@ -32,8 +67,7 @@ pub struct Compute {
     /// In place of the session's threads.
     pub team: Option<Team>,
     pub scratch: Mutex<Scratch>,
-    /// Time that operators have taken since the step began.
-    pub operator_nanoseconds: AtomicU64,
+    pub kernel_times: KernelTimes,
 }
 
 impl Compute {
@@ -58,7 +92,7 @@ impl Compute {
             threads,
             team,
             scratch: Mutex::default(),
-            operator_nanoseconds: AtomicU64::default(),
+            kernel_times: KernelTimes::default(),
         }))
     }
 }

@@ -1,0 +1,186 @@
+import type { Backend, BackendStats } from '../../../gateway/dist/backends/backend.js';
+import { Metrics } from '../../../gateway/dist/metrics/metrics.js';
+import { LIMIT_CODES } from '../../../gateway/dist/metrics/tenant-meter.js';
+import { alternate } from '../alternate.ts';
+import { withGatewaySetting } from '../gateway/setting.ts';
+import { startGateway } from '../http/gateway.ts';
+import { runLoad } from '../http/load.ts';
+import { measureRates } from '../http/rates.ts';
+import { formatSpread, percentile, type Spread, spread } from '../statistics.ts';
+import type { Figure } from './figure.ts';
+
+const ROUNDS = 9;
+const WORKLOAD = { promptTokens: 32, newTokens: 128, clients: 16, requestsPerClient: 1 };
+const GATEWAY_LOAD = { kind: 'closed', connections: 64, warmUpSeconds: 1, seconds: 4 } as const;
+/** As Prometheus is usually told, made four times as often. */
+const SCRAPE_MILLISECONDS = 4_000;
+
+const TENANTS = 500;
+const ADAPTERS = 2_000;
+const SCRAPES = 50;
+const MOST_SCRAPE_MILLISECONDS = 50;
+const MOST_SCRAPE_BYTES = 1e6;
+
+/** Takes the metrics out of a gateway. */
+const WITHOUT = ['--import', new URL('../gateway/no-metrics.js', import.meta.url).href];
+
+export const metricsCost: Figure = {
+  name: 'metrics-cost',
+  description: `% of the tokens a second that metrics cost, ${WORKLOAD.clients} streams on the engine, scraped every ${SCRAPE_MILLISECONDS / 1000} s; a scrape with ${TENANTS} tenants and ${ADAPTERS} adapters takes at most ${MOST_SCRAPE_MILLISECONDS} ms and ${MOST_SCRAPE_BYTES / 1e6} MB`,
+  must: '<=',
+  bound: 1,
+  async measure({ rounds = ROUNDS }) {
+    const scrape = await measureScrape();
+    const engine = await costOnEngine(rounds);
+    const gateway = await costOnGateway(rounds);
+    const details = [
+      `a scrape after ${TENANTS} tenants and ${ADAPTERS} adapters: ${scrape.milliseconds.toFixed(1)} ms (p99 ${scrape.p99.toFixed(1)}), ${(scrape.bytes / 1000).toFixed(0)} kB, ${scrape.series} series`,
+      `on the engine: ${formatSpread(engine, 2)} % fewer tokens a second in ${rounds} rounds`,
+      `of the gateway alone, without an engine: ${formatSpread(gateway, 2)} % fewer requests a second`,
+    ];
+    if (scrape.p99 > MOST_SCRAPE_MILLISECONDS || scrape.bytes > MOST_SCRAPE_BYTES)
+      throw new Error(`a scrape is too large: ${details[0]}`);
+    return { value: engine.median, details };
+  },
+};
+
+/** How much less there is with than without, in per cent, round by round. */
+function lost(withMetrics: readonly number[], without: readonly number[]): Spread {
+  return spread(withMetrics.map((value, round) => 100 * (1 - value / (without[round] ?? Number.NaN))));
+}
+
+async function costOnEngine(rounds: number): Promise<Spread> {
+  const [measured, bare] = [await startGateway([]), await startGateway([], WITHOUT)];
+  try {
+    let seed = 0;
+    const side = (name: string, url: string) => ({
+      name,
+      async measure() {
+        const scraping = setInterval(() => void fetch(`${url}/metrics`), SCRAPE_MILLISECONDS);
+        try {
+          const completions = await runLoad({ url, fields: () => ({ model: 'base' }) }, WORKLOAD, ++seed);
+          return measureRates(completions).tokensPerSecond;
+        } finally {
+          clearInterval(scraping);
+        }
+      },
+    });
+    const [withMetrics, without] = await alternate(
+      [side('with metrics', measured.url), side('without', bare.url)],
+      rounds,
+      () => {},
+    );
+    return lost(withMetrics, without);
+  } finally {
+    await Promise.all([measured.stop(), bare.stop()]);
+  }
+}
+
+function costOnGateway(rounds: number): Promise<Spread> {
+  return withGatewaySetting(async ({ generator, gateway, startGateway }) => {
+    const bare = await startGateway(WITHOUT);
+    const side = (name: string, target: typeof gateway) => ({
+      name,
+      measure: async () => (await generator.run({ ...GATEWAY_LOAD, target })).perSecond,
+    });
+    const [withMetrics, without] = await alternate(
+      [side('with metrics', gateway), side('without', bare)],
+      rounds,
+      () => {},
+    );
+    return lost(withMetrics, without);
+  });
+}
+
+/** A scrape of a server that many tenants with many adapters have used, each of whom has met every limit. */
+async function measureScrape() {
+  const metrics = new Metrics();
+  metrics.setModel('SmolLM2-135M-Instruct', 64);
+  metrics.watchProcess('engine', { models: '/', store: '/', data: '/' });
+  const tenants = Array.from({ length: TENANTS }, (_, i) => `tenant-of-customer-${i}`);
+  for (const [i, tenant] of tenants.entries()) {
+    for (const code of LIMIT_CODES)
+      metrics.countHttp({ ...REQUEST, status: 429, tenant, code, seconds: 0.001 });
+    for (const status of [200, 400, 499, 500])
+      metrics.countHttp({ ...REQUEST, status, tenant, code: null, seconds: 0.1 });
+    for (let j = i; j < ADAPTERS; j += TENANTS) {
+      const model = { id: `${tenant}/adapter-${j}`, mixture: null };
+      const sequence = metrics.sequence({ tenant, model, isAwaited: true, traceId: null });
+      sequence.see({ type: 'start', promptTokens: 10, promptText: null }, performance.now());
+      sequence.see({ type: 'delta', text: 'a', tokens: 1, logprobs: null }, performance.now());
+      sequence.see(
+        { type: 'finish', reason: 'stop', stopReason: null, usage: USAGE, queuedSeconds: 0 },
+        null,
+      );
+      sequence.end();
+    }
+    metrics.countSpend(tenant, 0.01);
+  }
+  metrics.setBudgets((names) => new Map([...names].map((name) => [name, 0.5])));
+  const stats = statsOf(tenants);
+  const backend = { ready: true, stats: async () => stats } as unknown as Backend;
+  const times: number[] = [];
+  let text = '';
+  for (let i = 0; i < SCRAPES; i++) {
+    const started = performance.now();
+    text = await metrics.render(backend, 'openmetrics');
+    times.push(performance.now() - started);
+  }
+  return {
+    milliseconds: percentile(times, 0.5),
+    p99: percentile(times, 0.99),
+    bytes: Buffer.byteLength(text),
+    series: text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length,
+  };
+}
+
+const REQUEST = { route: '/v1/chat/completions', method: 'POST' } as const;
+const USAGE = { promptTokens: 10, completionTokens: 1, cachedPromptTokens: 0 };
+
+/** As the engine tells where all tenants have requests and all adapters are in the pool. */
+function statsOf(tenants: readonly string[]): Partial<BackendStats> {
+  const buckets = Array.from({ length: 12 }, (_, i) => ({ le: 2 ** i, count: i * 100 }));
+  const distribution = { count: 1_200, sum: 1e5, buckets };
+  const times = {
+    count: 1_200,
+    seconds: 10,
+    buckets: buckets.map(({ le, count }) => ({ seconds: le, count })),
+  };
+  const adapters = tenants.flatMap((tenant) => Array.from({ length: 4 }, (_, i) => `${tenant}/adapter-${i}`));
+  return {
+    ...{
+      running: 64,
+      waiting: 436,
+      pagesTotal: 10_000,
+      pagesKv: 4_000,
+      pagesPrefix: 3_000,
+      pagesAdapter: 2_000,
+    },
+    ...{
+      residentAdapters: adapters,
+      runningAdapters: adapters.slice(0, 64),
+      waitingAdapters: adapters.slice(64, 500),
+    },
+    ...{
+      stepsTotal: 1,
+      stepSecondsTotal: 1,
+      operatorSecondsTotal: 1,
+      promptTokensTotal: 1,
+      generationTokensTotal: 1,
+    },
+    ...{
+      draftedTokensTotal: 1,
+      acceptedTokensTotal: 1,
+      preemptionsTotal: 1,
+      adapterLoadsTotal: 1,
+      restartsTotal: 0,
+    },
+    ...{ adapterEvictionsTotal: { kv: 1, adapter: 1, removed: 1, failed: 1 }, prefixEvictionsTotal: 1 },
+    ...{ prefixQueriesTotal: 1, prefixHitsTotal: 1, grammarsCached: 1, grammarBytes: 1, grammarHitsTotal: 1 },
+    ...{ grammarCompilations: times, masks: times, maskWaitSecondsTotal: 1, adapterLoads: times },
+    ...{ stepTokens: distribution, stepSequences: distribution, stepAdapters: distribution },
+    stepSecondsByKernel: { attention: 1, linear: 1, graph: 1 } as never,
+    adapterLoadFailuresTotal: 0,
+    tenants: tenants.map((tenant, i) => ({ tenant, weight: 1, counter: i, live: i % 7, running: i % 2 })),
+  };
+}

@@ -1,0 +1,100 @@
+import { RequestRecord, type RequestState } from './request-record.ts';
+import { RequestWatch } from './request-watch.ts';
+
+/** Which requests are asked for; null: whatever it is. */
+export interface RequestFilter {
+  readonly tenant: string | null;
+  readonly model: string | null;
+  readonly state: RequestState | null;
+  readonly route: string | null;
+}
+
+/** Requests that have ended and are still told of. */
+const MOST_ENDED = 1_000;
+/** Of those whose sender was not let in: anybody can send them, and they push out none of the others. */
+const MOST_REFUSED = 100;
+
+/** The requests of this server that run, and the last that have ended. In memory: what it has told is gone with the process. */
+export class RecentRequests {
+  readonly #running = new Set<RequestRecord>();
+  /** The last that have ended, in a ring. */
+  readonly #ended: RequestRecord[] = [];
+  #next = 0;
+  /** Those of nobody who is known, in another. */
+  readonly #refused: RequestRecord[] = [];
+  #nextRefused = 0;
+  #count = 0;
+  readonly #watches = new Set<RequestWatch>();
+  #isClosed = false;
+
+  /** A request came; it is told of once it is read, or has ended. */
+  arrive(arrival: {
+    readonly requestId: string;
+    readonly at: number;
+    readonly arrived: number;
+    readonly method: string;
+    readonly route: string;
+  }): RequestRecord {
+    this.#count += 1;
+    return new RequestRecord({ number: this.#count, ...arrival });
+  }
+
+  /** A request was read, and is worked on. */
+  begin(record: RequestRecord): void {
+    this.#running.add(record);
+    this.#tell(record);
+  }
+
+  /** A request has ended. One of which nobody knows whose it is, is for those to see who see all. */
+  end(record: RequestRecord): void {
+    this.#running.delete(record);
+    record.end();
+    if (record.tenant === null) {
+      this.#refused[this.#nextRefused] = record;
+      this.#nextRefused = (this.#nextRefused + 1) % MOST_REFUSED;
+    } else {
+      this.#ended[this.#next] = record;
+      this.#next = (this.#next + 1) % MOST_ENDED;
+    }
+    this.#tell(record);
+  }
+
+  /** The newest first. @param before only those that came before the one of this number */
+  list(filter: RequestFilter, limit: number, before: number | null): RequestRecord[] {
+    const found = [...this.#running, ...this.#ended, ...this.#refused].filter(
+      (record) => matches(record, filter) && (before === null || record.number < before),
+    );
+    return found.sort((a, b) => b.number - a.number).slice(0, limit);
+  }
+
+  /**
+   * Requests as they begin and end, from now on.
+   * @param tenant whose; null: all tenants'
+   * @param write what is to be told of one, as it is now
+   */
+  watch(tenant: string | null, write: (record: RequestRecord) => string): RequestWatch {
+    const watch = new RequestWatch({ tenant, write, onClose: () => this.#watches.delete(watch) });
+    if (this.#isClosed) watch.close();
+    else this.#watches.add(watch);
+    return watch;
+  }
+
+  /** Ends all who watch: the server stops. */
+  close(): void {
+    this.#isClosed = true;
+    for (const watch of this.#watches) watch.close();
+  }
+
+  #tell(record: RequestRecord): void {
+    for (const watch of this.#watches) watch.see(record);
+  }
+}
+
+function matches(record: RequestRecord, { tenant, model, state, route }: RequestFilter): boolean {
+  return (
+    (tenant === null || record.tenant === tenant) &&
+    (model === null || record.model === model) &&
+    (state === null || record.state === state) &&
+    (route === null || record.route === route)
+  );
+}
