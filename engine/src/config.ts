@@ -53,7 +53,7 @@ export function planPool(
   info: ModelInfo,
   options: EngineOptions,
 ): { pageCount: number; maxModelLen: number } {
-  const bytes = options.poolBytes ?? Math.min(MOST_POOL_BYTES, Math.floor(totalmem() / 4));
+  const bytes = options.poolBytes ?? Math.min(MOST_POOL_BYTES, Math.floor(memoryBytes() / 4));
   const perPage = pageBytes(info, options.kvCacheDtype);
   const pageCount = Math.floor(bytes / perPage);
   const needed = blocksFor(info.maxModelLen);
@@ -66,4 +66,10 @@ export function planPool(
     `a context of ${info.maxModelLen} tokens needs ${needed} pages of ${perPage} bytes; ` +
       `the pool of ${bytes} bytes has ${pageCount}. Enlarge the pool or lower the maximum model length`,
   );
+}
+
+/** What this process may use: the machine's memory, or what its container is given of it. */
+function memoryBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(totalmem(), limit) : totalmem();
 }

@@ -299,7 +299,7 @@ export const configSchema = z
     threads: unset(count.max(1024)).describe('Threads for computing (unset: one per core)'),
     maxModelLen: unset(count).describe("Longest prompt plus completion, in tokens (unset: the model's own)"),
     poolMegabytes: unset(count).describe(
-      'Memory for KV blocks and adapters together, in MiB (unset: from the machine)',
+      'Memory for KV blocks and adapters together, in MiB (unset: a quarter of what the machine or the container has, at most 4 GiB)',
     ),
     maxBatchTokens: count
       .default(512)

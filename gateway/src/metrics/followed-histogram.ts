@@ -54,7 +54,7 @@ export class FollowedHistogram {
     const { count, sum, buckets } = sumOf(this.#before, this.#last);
     const labels = this.#labels();
     const bucket = (le: string, value: number): Sample => ({
-      ...{ metricName: `${this.name}_bucket`, labels: { ...labels, le }, value },
+      ...{ metricName: `${this.name}_bucket`, labels: { le, ...labels }, value },
     });
     return [
       ...buckets.map(({ le, count }) => bucket(String(le), count)),

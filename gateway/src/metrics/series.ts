@@ -132,7 +132,7 @@ export class HistogramFamily extends Family<Counted> {
       count += own;
       const le = this.#bounds[bucket] ?? '+Inf';
       const exemplar = exemplars?.[bucket] ?? null;
-      return { metricName: `${this.name}_bucket`, labels: { ...labels, le }, value: count, exemplar };
+      return { metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: count, exemplar };
     });
     return [
       ...buckets,
