@@ -109,7 +109,7 @@ export const cache = dashboard({
         lines({
           title: 'Wrong hits: estimate and interval',
           description:
-            'Share of answers to similar questions that were wrong, by those that were checked lately, with an interval of 95 % (dashed). The low end above the target (5 %) means that something is wrong for certain, and an alert tells.',
+            'Share of answers to similar questions that were wrong, by those that were checked lately, with an interval of 95 % (dashed). The low end above the category’s target means that something is wrong for certain, and an alert tells.',
           unit: 'percentunit',
           width: 16,
           max: 1,
@@ -119,7 +119,10 @@ export const cache = dashboard({
               expr: `max by (category, bound) (polylora_cache_false_hit_rate{${CATEGORY}})`,
               legend: '{{category}} {{bound}}',
             },
-            { expr: 'polylora:cache_false_hit_target:ratio', legend: 'target' },
+            {
+              expr: `max by (category) (polylora_cache_false_hit_target{${CATEGORY}})`,
+              legend: '{{category}} target',
+            },
           ],
         }),
         lines({
@@ -146,7 +149,7 @@ export const cache = dashboard({
         table({
           title: 'Categories',
           description:
-            'What holds in each category now, with what checks and load have changed: the least cosine of questions that are compared, the least probability that they ask for the same, for how long an answer is given, and what the category has in the cache.',
+            'What holds in each category now, with what checks and load have changed: the least cosine of questions that are compared, the least probability that they ask for the same, for how long an answer is given, and what the category has in the cache, also of its quota.',
           unit: 'none',
           width: 16,
           height: 10,
@@ -156,7 +159,9 @@ export const cache = dashboard({
             { title: 'Strictness' },
             { title: 'Time to live', unit: 's' },
             { title: 'Entries', unit: 'short' },
+            { title: 'Of its entries', unit: 'percentunit' },
             { title: 'Bytes', unit: 'bytes' },
+            { title: 'Of its bytes', unit: 'percentunit' },
             { title: 'Pays from', unit: 'percentunit' },
           ],
           queries: [
@@ -164,7 +169,13 @@ export const cache = dashboard({
             { expr: `max by (category) (polylora_cache_strictness{${CATEGORY}})` },
             { expr: `max by (category) (polylora_cache_ttl_seconds{${CATEGORY}})` },
             { expr: `max by (category) (polylora_cache_entries{${CATEGORY}})` },
+            {
+              expr: `max by (category) (polylora_cache_entries{${CATEGORY}} / polylora_cache_max_entries{${CATEGORY}})`,
+            },
             { expr: `max by (category) (polylora_cache_bytes{${CATEGORY}})` },
+            {
+              expr: `max by (category) (polylora_cache_bytes{${CATEGORY}} / polylora_cache_max_bytes{${CATEGORY}})`,
+            },
             { expr: `max by (category) (polylora_cache_break_even_hit_rate{${CATEGORY}})` },
           ],
         }),

@@ -8,6 +8,8 @@ const CACHE_GAUGES = [
   'cacheBreakEven',
   'cacheEntries',
   'cacheBytes',
+  'cacheMostEntries',
+  'cacheMostBytes',
   'cacheIndexEntries',
   'cacheIndexBytes',
   'cacheAnswers',
@@ -18,6 +20,7 @@ const CACHE_GAUGES = [
   'cacheRelaxation',
   'cacheWait',
   'cacheFalseHits',
+  'cacheFalseHitTarget',
   'cacheChecks',
   'cacheStoreUp',
   'cacheFlights',
@@ -88,7 +91,11 @@ export class CacheMeter implements CacheMetrics {
     const { entries, bytes } = cache.usage(category);
     instruments.set('cacheEntries', entries, { category });
     instruments.set('cacheBytes', bytes, { category });
-    const { similarityThreshold, strictness, ttlSeconds } = categories.effective(categories.get(category));
+    const settings = categories.get(category);
+    instruments.set('cacheMostEntries', settings.maxEntries, { category });
+    instruments.set('cacheMostBytes', settings.maxBytes, { category });
+    instruments.set('cacheFalseHitTarget', settings.targetFalseHitRate, { category });
+    const { similarityThreshold, strictness, ttlSeconds } = categories.effective(settings);
     instruments.set('cacheThreshold', similarityThreshold, { category });
     instruments.set('cacheStrictness', strictness, { category });
     instruments.set('cacheTtl', ttlSeconds, { category });

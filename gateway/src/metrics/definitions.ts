@@ -522,6 +522,18 @@ export const METRICS = {
     help: 'What they take in its store, about.',
     labels: CATEGORY,
   },
+  cacheMostEntries: {
+    kind: 'gauge',
+    name: 'polylora_cache_max_entries',
+    help: 'Most entries that a category may have, all tenants together.',
+    labels: CATEGORY,
+  },
+  cacheMostBytes: {
+    kind: 'gauge',
+    name: 'polylora_cache_max_bytes',
+    help: 'Most that they may take.',
+    labels: CATEGORY,
+  },
   cacheIndexEntries: {
     kind: 'gauge',
     name: 'polylora_cache_index_entries',
@@ -581,6 +593,12 @@ export const METRICS = {
     name: 'polylora_cache_false_hit_rate',
     help: 'Share of answers to similar questions that were wrong, by those that were checked lately, which are drawn by chance: the `estimate`, and the ends of its interval of 95 %, `low` and `high`. Not there before the first check.',
     labels: ['category', 'bound'],
+  },
+  cacheFalseHitTarget: {
+    kind: 'gauge',
+    name: 'polylora_cache_false_hit_target',
+    help: 'Share of wrong answers to similar questions that a category may have, as it is configured (`targetFalseHitRate`).',
+    labels: CATEGORY,
   },
   cacheChecks: {
     kind: 'gauge',

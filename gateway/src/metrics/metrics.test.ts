@@ -78,8 +78,10 @@ describe('metrics', () => {
     run({ isAwaited: false });
     expect(await lines('vllm:time_to_first_token_seconds_count')).toEqual([]);
     expect(await lines('polylora_tenant_first_token_seconds_count')).toEqual([]);
+    const finished = (reason: string, count: number) =>
+      `vllm:request_success_total{model_name="base",finished_reason="${reason}"} ${count}`;
     expect(await lines('vllm:request_success_total')).toEqual([
-      'vllm:request_success_total{model_name="base",finished_reason="stop"} 1',
+      ...[finished('stop', 1), finished('length', 0), finished('abort', 0), finished('error', 0)],
     ]);
   });
 

@@ -16,6 +16,8 @@ import { type BudgetShares, TenantMeter } from './tenant-meter.ts';
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
+/** How sequences end. */
+const FINISHED = ['stop', 'length', 'abort', 'error'] as const;
 /** What alerts count of routes. */
 const FAILURES = ['500', '502', '503'] as const;
 
@@ -100,6 +102,9 @@ export class Metrics {
    */
   setModel(name: string, mostAdapters: number): void {
     this.#model = { model_name: name };
+    // As with routes: a first failure would be no increase.
+    for (const finished_reason of FINISHED)
+      this.#instruments.count('finished', 0, { model_name: name, finished_reason });
     this.#mostAdapters = mostAdapters;
   }
 
