@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Embedding } from '@polylora/engine';
 import type { BackendModel } from '../backends/backend.ts';
 import type { Logger } from '../logging.ts';
+import { Ring } from '../ring.ts';
 import type { CacheMetrics } from './cache-metrics.ts';
 import type { Category } from './categories/category.ts';
 import type { CategoryTable } from './categories/category-table.ts';
@@ -17,7 +18,6 @@ import { EQUAL, isVerified, leastSimilarity, type Needed, neededOf } from './lik
 import { type Lookup, LookupReview, MOST_CANDIDATES } from './lookup-review.ts';
 import type { BypassReason, Question } from './question.ts';
 import type { QuestionEmbedder, QuestionEmbedding } from './question-embedder.ts';
-import { Ring } from './ring.ts';
 import { tokensOf } from './stored-answer.ts';
 import type { ModelJudge } from './verification/model-judge.ts';
 import type { Probe, Verifier } from './verification/verifier.ts';

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Embedding } from '@polylora/engine';
+import type { Ring } from '../ring.ts';
 import { type Category, type CategoryValues, withValues } from './categories/category.ts';
 import type { CategoryTable, Effective } from './categories/category-table.ts';
 import type { CacheControls } from './controls.ts';
@@ -8,7 +9,6 @@ import type { Entries, Entry } from './entries.ts';
 import type { KeptEntries } from './kept-entries.ts';
 import { isEnough, isVerified, type Likeness, leastSimilarity, type Needed, neededOf } from './likeness.ts';
 import type { Question } from './question.ts';
-import type { Ring } from './ring.ts';
 import type { Probe, Verifier } from './verification/verifier.ts';
 
 /** Candidates whose documents are read and verified, the nearest first. */

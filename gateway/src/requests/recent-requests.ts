@@ -1,3 +1,4 @@
+import { Ring } from '../ring.ts';
 import { RequestRecord, type RequestState } from './request-record.ts';
 import { RequestWatch } from './request-watch.ts';
 
@@ -17,12 +18,10 @@ const MOST_REFUSED = 100;
 /** The requests of this server that run, and the last that have ended. In memory: what it has told is gone with the process. */
 export class RecentRequests {
   readonly #running = new Set<RequestRecord>();
-  /** The last that have ended, in a ring. */
-  readonly #ended: RequestRecord[] = [];
-  #next = 0;
-  /** Those of nobody who is known, in another. */
-  readonly #refused: RequestRecord[] = [];
-  #nextRefused = 0;
+  /** The last that have ended. */
+  readonly #ended = new Ring<RequestRecord>(MOST_ENDED);
+  /** Of nobody who is known. */
+  readonly #refused = new Ring<RequestRecord>(MOST_REFUSED);
   #count = 0;
   readonly #watches = new Set<RequestWatch>();
   #isClosed = false;
@@ -49,19 +48,13 @@ export class RecentRequests {
   end(record: RequestRecord): void {
     this.#running.delete(record);
     record.end();
-    if (record.tenant === null) {
-      this.#refused[this.#nextRefused] = record;
-      this.#nextRefused = (this.#nextRefused + 1) % MOST_REFUSED;
-    } else {
-      this.#ended[this.#next] = record;
-      this.#next = (this.#next + 1) % MOST_ENDED;
-    }
+    (record.tenant === null ? this.#refused : this.#ended).push(record);
     this.#tell(record);
   }
 
   /** The newest first. @param before only those that came before the one of this number */
   list(filter: RequestFilter, limit: number, before: number | null): RequestRecord[] {
-    const found = [...this.#running, ...this.#ended, ...this.#refused].filter(
+    const found = [...this.#running, ...this.#ended.newest(), ...this.#refused.newest()].filter(
       (record) => matches(record, filter) && (before === null || record.number < before),
     );
     return found.sort((a, b) => b.number - a.number).slice(0, limit);

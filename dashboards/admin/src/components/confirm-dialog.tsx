@@ -2,6 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { useAction } from '../hooks/action.ts';
 import { Dialog } from './dialog.tsx';
+import { DialogActions } from './dialog-actions.tsx';
 import { TextField } from './fields.tsx';
 import { ErrorNote } from './states.tsx';
 
@@ -40,18 +41,14 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
           />
         )}
         {error !== null && <ErrorNote error={error} />}
-        <div class="actions end">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button
-            type="submit"
-            class="button danger"
-            disabled={isBusy || (typed !== undefined && text !== typed)}
-          >
-            {isBusy ? 'Working …' : action}
-          </button>
-        </div>
+        <DialogActions
+          action={action}
+          busyAction="Working …"
+          isIncomplete={typed !== undefined && text !== typed}
+          isDangerous
+          isBusy={isBusy}
+          onClose={onClose}
+        />
       </form>
     </Dialog>
   );

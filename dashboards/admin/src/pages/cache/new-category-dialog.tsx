@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { ask, pathOf } from '../../api/client.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
 import { Dialog } from '../../components/dialog.tsx';
+import { DialogActions } from '../../components/dialog-actions.tsx';
 import { Slider, TextArea, TextField } from '../../components/fields.tsx';
 import { ErrorNote } from '../../components/states.tsx';
 import { useAction } from '../../hooks/action.ts';
@@ -105,14 +106,13 @@ export function NewCategoryDialog({ isRecognizing, onClose, onDone }: NewCategor
           show={(value) => value.toFixed(2)}
         />
         {error !== null && <ErrorNote error={error} />}
-        <div class="actions end">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="button primary" disabled={isBusy || isShort || name.trim() === ''}>
-            {isBusy ? 'Creating …' : 'Create the category'}
-          </button>
-        </div>
+        <DialogActions
+          action="Create the category"
+          busyAction="Creating …"
+          isIncomplete={isShort || name.trim() === ''}
+          isBusy={isBusy}
+          onClose={onClose}
+        />
       </form>
     </Dialog>
   );

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { ask, pathOf } from '../../api/client.ts';
 import type { ApiKey, Role } from '../../api/types.ts';
 import { Dialog } from '../../components/dialog.tsx';
+import { DialogActions } from '../../components/dialog-actions.tsx';
 import { SelectField, TextField } from '../../components/fields.tsx';
 import { ErrorNote } from '../../components/states.tsx';
 import { TenantSelect } from '../../components/tenant-select.tsx';
@@ -108,14 +109,12 @@ export function KeyDialog({ apiKey, tenant, onClose, onDone }: KeyDialogProps) {
         />
         <LimitsFields texts={limits} onInput={setLimits} />
         {error !== null && <ErrorNote error={error} />}
-        <div class="actions end">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="button primary" disabled={isBusy}>
-            {isBusy ? 'Saving …' : apiKey === undefined ? 'Create the key' : 'Save'}
-          </button>
-        </div>
+        <DialogActions
+          action={apiKey === undefined ? 'Create the key' : 'Save'}
+          busyAction="Saving …"
+          isBusy={isBusy}
+          onClose={onClose}
+        />
       </form>
     </Dialog>
   );

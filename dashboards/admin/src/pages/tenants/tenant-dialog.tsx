@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { ask, pathOf } from '../../api/client.ts';
 import type { Tenant } from '../../api/types.ts';
 import { Dialog } from '../../components/dialog.tsx';
+import { DialogActions } from '../../components/dialog-actions.tsx';
 import { Checkbox, TextField } from '../../components/fields.tsx';
 import { ErrorNote } from '../../components/states.tsx';
 import { useAction } from '../../hooks/action.ts';
@@ -88,14 +89,12 @@ export function TenantDialog({ tenant, onClose, onDone }: TenantDialogProps) {
         </div>
         <LimitsFields texts={limits} onInput={setLimits} />
         {error !== null && <ErrorNote error={error} />}
-        <div class="actions end">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="button primary" disabled={isBusy}>
-            {isBusy ? 'Saving …' : tenant === undefined ? 'Create' : 'Save'}
-          </button>
-        </div>
+        <DialogActions
+          action={tenant === undefined ? 'Create' : 'Save'}
+          busyAction="Saving …"
+          isBusy={isBusy}
+          onClose={onClose}
+        />
       </form>
     </Dialog>
   );
