@@ -58,6 +58,7 @@ adapters: /polylora/examples/adapters
 # model: owner/name                  # or a folder or .gguf file in the volume
 # cache: semantic                    # answers again what was answered before (docs/cache.md)
 # poolMegabytes: 2048                # memory for running requests and adapters together
+# trustedProxies: 172.30.80.1        # behind a proxy with TLS on this machine (docs/deployment.md)
 # prices:
 #   base: { input: 0.10, output: 0.40 }
 `;

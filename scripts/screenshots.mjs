@@ -1,7 +1,7 @@
 // Makes docs/screenshots: every page of the admin dashboard, light and dark, of a server with some life in it.
 // `node scripts/screenshots.mjs`, after `npm run setup`; needs Debian's chromium (POLYLORA_TEST_CHROMIUM names another).
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,14 +13,20 @@ const OPERATOR_KEY = 'operator-key-of-the-screenshots';
 /** @type {readonly ['light', 'dark']} */
 const SCHEMES = ['light', 'dark'];
 const WINDOW = { width: 1280, height: 860 };
+const DEMO_ADAPTERS = join(ROOT, 'examples', 'adapters');
+const ADAPTER = 'acme/support';
 const PAGES = {
   overview: '',
   adapters: 'adapters',
+  adapter: `adapters/${encodeURIComponent(ADAPTER)}`,
   'page-pool': 'pool',
   tenants: 'tenants',
   tenant: 'tenants/acme',
   cache: 'cache',
+  'cache-entries': 'cache/entries',
   'cache-hits': 'cache/hits',
+  'cache-explain': 'cache/explain',
+  'cache-purge': 'cache/purge',
   requests: 'requests',
   playground: 'playground',
   backends: 'backends',
@@ -40,7 +46,7 @@ const gateway = spawn(
   [
     join(ROOT, 'gateway', 'bin', 'polylora.js'),
     ...['serve', '--port', '0', '--log-level', 'warn', '--cache', 'semantic', '--embedding-start', 'start'],
-    ...['--adapters', join(ROOT, 'examples', 'adapters'), '--data-directory', join(folder, 'data')],
+    ...['--adapters', DEMO_ADAPTERS, '--data-directory', join(folder, 'data')],
   ],
   {
     env: { ...process.env, POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_STORE: join(folder, 'store') },
@@ -84,6 +90,26 @@ async function live(url) {
     const made = await ask(OPERATOR_KEY, 'POST', '/admin/v1/keys', { tenant: id, alias: `${id} web shop` });
     keys.push(JSON.parse(made.text).key);
   }
+  /** @param {string} adapter @param {Record<string, string>} fields */
+  const push = async (adapter, fields) => {
+    const form = new FormData();
+    form.set('name', ADAPTER);
+    for (const [field, value] of Object.entries(fields)) form.set(field, value);
+    const files = { config: 'adapter_config.json', weights: 'adapter_model.safetensors' };
+    for (const [part, file] of Object.entries(files))
+      form.set(part, new Blob([readFileSync(join(DEMO_ADAPTERS, adapter, file))]), file);
+    const response = await fetch(`${url}/admin/v1/adapters`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${OPERATOR_KEY}` },
+      body: form,
+    });
+    return JSON.parse(await response.text());
+  };
+  const { digest: parent } = await push('headline', { note: 'First try', tags: 'stable' });
+  await push('support-triage', { note: 'With the questions of October', parent });
+  const path = `/admin/v1/adapters/${encodeURIComponent(ADAPTER)}`;
+  await ask(OPERATOR_KEY, 'PUT', `${path}/grants`, { tenant: 'acme' });
+  await ask(OPERATOR_KEY, 'PUT', `${path}/pin`, {});
   const models = ['base', 'pirate', 'support-triage', 'headline'];
   /** @param {string} key @param {number} i */
   const chat = (key, i) =>
@@ -126,6 +152,14 @@ async function live(url) {
     if (name === 'playground') {
       await page.getByLabel('Prompt', { exact: true }).fill('My parcel arrived broken. What can I do?');
       await page.getByRole('button', { name: /^Ask / }).click();
+    }
+    if (name === 'cache-explain') {
+      await page.getByLabel('Question', { exact: true }).fill('How can I get a new password?');
+      await page.getByRole('button', { name: 'Explain' }).click();
+    }
+    if (name === 'cache-purge') {
+      await page.getByLabel('Model', { exact: true }).fill('pirate');
+      await page.getByRole('button', { name: 'Count what matches' }).click();
     }
     await sleep(3_000);
     for (const colorScheme of SCHEMES) {

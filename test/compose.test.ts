@@ -19,6 +19,7 @@ import { freePort } from '../benchmarks/src/http/free-port.ts';
 import { loadConfig } from '../gateway/src/config/load.ts';
 import { CONFIG_OPTIONS } from '../gateway/src/config/schema.ts';
 import { until } from './support/gateway.ts';
+import { accessRules, postgresPrograms } from './support/postgres.ts';
 import { HAS_REDIS, REDIS_PROGRAM } from './support/redis.ts';
 import { trackedFiles } from './support/repository.ts';
 
@@ -41,6 +42,9 @@ interface Service {
 interface Compose {
   readonly services: Readonly<Record<string, Service>>;
   readonly volumes: Readonly<Record<string, unknown>>;
+  readonly networks: Readonly<
+    Record<string, { ipam?: { config: { subnet: string; gateway: string }[] } } | null>
+  >;
   readonly secrets: Readonly<Record<string, { file: string }>>;
 }
 
@@ -171,6 +175,17 @@ describe('docker-compose.yml', () => {
   });
 });
 
+describe.skipIf(postgresPrograms() === null)('PostgreSQL as it is made (needs PostgreSQL)', () => {
+  it('asks for the password over the network, and nobody who is in the container', () => {
+    const { POSTGRES_INITDB_ARGS = '' } = compose.services.postgres?.environment ?? {};
+    const text = accessRules(postgresPrograms() ?? '', POSTGRES_INITDB_ARGS.split(' '));
+    const methods = { local: new Set<string>(), host: new Set<string>() };
+    for (const [, kind, method] of text.matchAll(/^(local|host)\s.*\s(\S+)$/gm))
+      methods[kind as 'local' | 'host'].add(method ?? '');
+    expect(methods).toEqual({ local: new Set(['trust']), host: new Set(['scram-sha-256']) });
+  });
+});
+
 describe('Grafana’s provisioning', () => {
   it('has all the variables that it asks for, and the dashboards where it looks for them', () => {
     const folder = join(ROOT, 'dashboards', 'grafana', 'provisioning');
@@ -263,6 +278,17 @@ describe('the passwords and keys', () => {
     expect(config.secretKey).toMatch(/^[0-9a-f]{64}$/);
     const demo = tracked.filter((path) => path.startsWith(`${config.adapters?.replace('/polylora/', '')}/`));
     expect(demo.length).toBeGreaterThan(0);
+  });
+
+  it('make a configuration that has what a proxy with TLS needs: the address that Compose gives its network', () => {
+    const file = join(repository, 'secrets', 'gateway', 'polylora.yml');
+    const behind = join(folder, 'behind-a-proxy.yml');
+    writeFileSync(behind, readFileSync(file, 'utf8').replace(/^# (trustedProxies: )/m, '$1'));
+    const [front] = compose.networks.front?.ipam?.config ?? [];
+    const byDefault = (text = '') => text.replace(/\$\{\w+:-([^}]+)\}/, '$1');
+    expect(byDefault(front?.subnet)).toBe(`${byDefault(front?.gateway).replace(/\.1$/, '.0')}/24`);
+    expect(loadConfig([], { POLYLORA_CONFIG: file }).trustedProxies).toBeNull();
+    expect(loadConfig([], { POLYLORA_CONFIG: behind }).trustedProxies).toBe(byDefault(front?.gateway));
   });
 
   it.skipIf(!HAS_REDIS)('let in the gateway to Redis, and nobody without (needs redis-server)', async () => {

@@ -15,7 +15,7 @@ import { OutputProcessor, TokenTexts } from './output-processor.ts';
 import { pageMap } from './page-map.ts';
 import { CostModel } from './scheduling/cost-model.ts';
 import { type Schedule, Scheduler } from './scheduling/scheduler.ts';
-import { blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
+import { BLOCK_TOKENS, blocksFor, type ScheduledSequence, Sequence } from './scheduling/sequence.ts';
 import { PromptEncoder } from './text/prompt-encoder.ts';
 import { ModelTools } from './tools/model-tools.ts';
 import {
@@ -35,8 +35,8 @@ import {
   type TokenText,
 } from './types.ts';
 
-/** Upper ends of the buckets in which steps are counted. */
-const STEP_TOKENS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
+/** Upper ends of the buckets in which steps are counted: of tokens vLLM's, and 2 and 4, which most steps of a processor have. */
+const STEP_TOKENS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384];
 const STEP_SEQUENCES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const STEP_ADAPTERS = [0, 1, 2, 4, 8, 16, 32, 64, 128];
 /** And of the seconds that reading an adapter takes. */
@@ -233,7 +233,7 @@ export class LlmEngine implements Engine {
   }
 
   async stats(): Promise<EngineStats> {
-    const { memory, running, waiting, preemptions, promptTokens, shares } = this.#scheduler;
+    const { memory, running, waiting, preemptions, promptTokens, shares, service } = this.#scheduler;
     const { pool, adapters } = memory;
     const { operators } = this.#totals;
     const operatorSeconds = Object.values(operators).reduce((sum, seconds) => sum + seconds, 0);
@@ -245,10 +245,12 @@ export class LlmEngine implements Engine {
     return {
       running: running.size,
       waiting: waiting.size,
+      pageTokens: BLOCK_TOKENS,
       pagesTotal: pool.pageCount,
       pagesKv: pool.count('kv'),
       pagesPrefix: pool.count('prefix'),
       pagesAdapter: pool.count('adapter'),
+      pagesAdapterInUse: pool.count('adapter') - adapters.idlePages,
       residentAdapters: adapters.resident,
       runningAdapters: digests(running),
       waitingAdapters: digests(waiting),
@@ -281,6 +283,7 @@ export class LlmEngine implements Engine {
       masks,
       maskWaitSecondsTotal: waitedSeconds,
       tenants: shares,
+      service,
       ...this.#runner.machine,
     };
   }

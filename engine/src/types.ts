@@ -459,12 +459,16 @@ export type StepKernel = (typeof STEP_KERNELS)[number];
 export interface EngineStats {
   readonly running: number;
   readonly waiting: number;
+  /** Tokens whose keys and values fit into a page. */
+  readonly pageTokens: number;
   readonly pagesTotal: number;
   /** Pages of sequences. */
   readonly pagesKv: number;
   /** Pages of prefix blocks that no sequence uses now. */
   readonly pagesPrefix: number;
   readonly pagesAdapter: number;
+  /** Of those, pages of adapters that no KV block can take the place of now: in use, pinned, or being read. */
+  readonly pagesAdapterInUse: number;
   /** Digests of adapters whose weights are in the pool now. */
   readonly residentAdapters: readonly string[];
   readonly runningAdapters: readonly string[];
@@ -490,7 +494,7 @@ export interface EngineStats {
   readonly adapterLoadsTotal: number;
   /** How long those took. */
   readonly adapterLoads: Times;
-  /** Adapters that could not be read. */
+  /** Times that an adapter it knew could not be read into the pool. */
   readonly adapterLoadFailuresTotal: number;
   /** Adapters that left the pool, by reason. */
   readonly adapterEvictionsTotal: Readonly<Record<AdapterEvictionReason, number>>;
@@ -509,6 +513,7 @@ export interface EngineStats {
   readonly maskWaitSecondsTotal: number;
   /** Tenants with requests that run or wait. */
   readonly tenants: readonly TenantShare[];
+  readonly service: ServiceTotals;
   /** Threads that it computes with. */
   readonly threads: number;
   /** The instruction set that it computes with. */
@@ -566,6 +571,17 @@ export interface TenantShare {
   readonly live: number;
   /** Those of them that run. */
   readonly running: number;
+}
+
+/**
+ * What tenants were charged for since the start, in tokens: one for each that was read and two for each that was generated, as they are
+ * computed. What was found in the prefix cache costs nothing, nor does what is computed again after a preemption.
+ */
+export interface ServiceTotals {
+  /** All of it. */
+  readonly total: number;
+  /** Of each tenant, but for those that were away for long while many others came: theirs is in `total` alone, and they begin at 0 again. */
+  readonly byTenant: ReadonlyMap<string, number>;
 }
 
 /** One model on one machine. Knows nothing of HTTP, tenants or adapter names. */

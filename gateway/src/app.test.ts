@@ -7,6 +7,7 @@ import { ApiError } from './errors.ts';
 import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
 import { LiveMeter } from './live/live-meter.ts';
+import { LiveRoom } from './live/live-room.ts';
 import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -28,7 +29,11 @@ function startingGateway(
   const app = createApp({
     backend: () => backend,
     inFlight,
-    live: { meter, sampler: new LiveSampler({ backend: () => backend, inFlight, meter, clock }) },
+    live: {
+      meter,
+      sampler: new LiveSampler({ backend: () => backend, inFlight, meter, clock }),
+      room: new LiveRoom(),
+    },
     metrics: new Metrics(),
     requests: new RecentRequests(),
     tracing: null,

@@ -237,7 +237,7 @@ export const ERRORS = {
     status: 429,
     type: 'rate_limit_error',
     retry: true,
-    meaning: 'As many live views of the server are open as there may be.',
+    meaning: 'As many live views of the server, or of the tenant, are open as there may be.',
   },
   no_page_pool: badRequest(
     'Another server computes the answers (`upstream`), and this one has no memory of pages to tell of.',

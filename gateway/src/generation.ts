@@ -6,11 +6,11 @@ import type { Backend, BackendEvent, BackendModel, BackendRequest } from './back
 import { apiErrorOf } from './backends/failure.ts';
 import type { Cancellation } from './cancellation.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
+import { type ChoiceObserver, GenerationMeter } from './generation-meter.ts';
 import type { Client } from './http/client.ts';
 import type { InFlight, Lease } from './in-flight.ts';
-import type { LiveMeter, LiveRequest } from './live/live-meter.ts';
+import type { LiveMeter } from './live/live-meter.ts';
 import type { Metrics } from './metrics/metrics.ts';
-import type { Measured } from './metrics/sequence-meter.ts';
 import { type PromptCounter, promptCounter } from './prompt-counter.ts';
 import type { RequestRecord } from './requests/request-record.ts';
 
@@ -37,8 +37,8 @@ export interface GenerationOptions {
   readonly requests: readonly BackendRequest[];
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
-  /** Absent where nobody looks. */
-  readonly live?: LiveMeter;
+  /** null or absent: nobody looks. */
+  readonly live?: LiveMeter | null;
   readonly client: Client;
   /** The field that the prompts came from, to be named when one cannot be used. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
@@ -60,8 +60,6 @@ interface Admitted {
   readonly cancellation: Cancellation;
   /** Is told all that comes of the choices. */
   readonly meter: Meter;
-  /** As well. */
-  readonly live: LiveRequest | null;
   /** Gives the room back and settles what was used, when nothing runs any more; more than once is once. */
   end(): void;
   /** Ends whatever still runs. */
@@ -78,8 +76,6 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   const reservation = reserved instanceof Promise ? await reserved : reserved;
   const lease = acquired(options, reservation);
   const meter = new Meter(requests, asked.promptTokens);
-  const { tenant, priority } = schedulingOf(options);
-  const live = options.live?.request(tenant, priority !== 'batch') ?? null;
   const leave = () =>
     lease.cancellation.cancel(new ApiError('client_closed_request', 'The client closed the request.'));
   const stopListening = client.onLeave(leave);
@@ -99,7 +95,7 @@ async function admit(options: GenerationOptions): Promise<Admitted> {
   };
   return {
     requests: reservation.holdsTokens ? withinHold(model, requests) : requests,
-    ...{ cancellation: lease.cancellation, meter, live, end, leave, close },
+    ...{ cancellation: lease.cancellation, meter, end, leave, close },
   };
 }
 
@@ -133,22 +129,12 @@ function acquired(options: GenerationOptions, reservation: Reservation): Lease {
  * @throws ApiError
  */
 export async function startGeneration(options: GenerationOptions): Promise<Generation> {
-  const { backend, model, metrics, record = null } = options;
-  const { requests, cancellation, meter, live, end, close } = await admit(options);
-  const merged = mergeChoices(
-    sent(options, requests).map((request, choice) =>
-      metrics.observe(
-        backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
-        measuredOf(model, request, record),
-      ),
-    ),
-    cancellation,
-    (choice, event) => {
-      meter.take(choice, event);
-      live?.see(choice, event, true);
-      record?.timeline.take(event);
-    },
+  const { backend, model } = options;
+  const { requests, cancellation, meter, end, close } = await admit(options);
+  const sources = sent(options, requests).map((request, choice) =>
+    backend.generate(model, request, cancellation, (computed) => meter.begin(choice, computed)),
   );
+  const merged = mergeChoices(sources, cancellation, measured(options, requests, meter));
   try {
     const first = await untilOutput(merged, requests.length);
     return { events: replay(first, merged, { end, close }), close };
@@ -164,7 +150,7 @@ export async function startGeneration(options: GenerationOptions): Promise<Gener
  * @throws ApiError when one fails; the others are then aborted
  */
 export async function generateWhole(options: GenerationOptions): Promise<readonly ChoiceEvent[]> {
-  const { backend, model, metrics, record = null } = options;
+  const { backend, model } = options;
   const { answer } = backend;
   const events: ChoiceEvent[] = [];
   if (answer === null) {
@@ -176,24 +162,18 @@ export async function generateWhole(options: GenerationOptions): Promise<readonl
     }
     return events;
   }
-  const { requests, cancellation, meter, live, end, leave } = await admit(options);
+  const { requests, cancellation, meter, end, leave } = await admit(options);
+  const observer = measured(options, requests, meter);
   const ask = async (request: BackendRequest, choice: number) => {
-    const sequence = metrics.sequence(measuredOf(model, request, record));
     try {
       const whole = await answer.call(backend, model, request, cancellation, (computed) =>
         meter.begin(choice, computed),
       );
-      for (const event of whole) {
-        // When its tokens came is not known.
-        sequence.see(event, null);
-        meter.take(choice, event);
-        live?.see(choice, event, false);
-        record?.timeline.take(event, true);
-      }
+      for (const event of whole) observer.see(choice, event, true);
       cancellation.throwIfCancelled();
       return whole.map((event): ChoiceEvent => ({ choice, event: orThrow(event) }));
     } finally {
-      sequence.end();
+      observer.end(choice, true);
     }
   };
   const answers = sent(options, requests).map(ask);
@@ -218,14 +198,20 @@ function sent(
   return traceHeaders === null ? requests : requests.map((request) => ({ ...request, traceHeaders }));
 }
 
-/** What is measured of a sequence. */
-function measuredOf(
-  model: BackendModel,
-  { scheduling }: BackendRequest,
-  record: RequestRecord | null,
-): Measured {
-  const { tenant, priority } = scheduling;
-  return { tenant, model, isAwaited: priority !== 'batch', traceId: record?.traceId ?? null };
+/** Who measures the choices from now on. */
+function measured(
+  { model, metrics, live = null, record = null }: GenerationOptions,
+  requests: readonly BackendRequest[],
+  meter: Meter,
+): ChoiceObserver {
+  const sequences = requests.map(({ scheduling: { tenant, priority } }) =>
+    metrics.sequence({
+      ...{ tenant, model, live },
+      isAwaited: priority !== 'batch',
+      traceId: record?.traceId ?? null,
+    }),
+  );
+  return new GenerationMeter(meter, sequences, record?.timeline ?? null);
 }
 
 /** Names the field that a prompt came from, where that cannot be used. */
@@ -265,12 +251,12 @@ async function* replay(
  * Gives the events of several sources as they come, and throws the reason when they are cancelled. Each
  * source is asked for its next event only after its last was taken, so a slow consumer slows them down and at
  * most one event of each waits here.
- * @param onEvent told of each before it is given, failures too
+ * @param observer told of each before it is given, failures too
  */
 export async function* mergeChoices(
   sources: readonly AsyncIterable<BackendEvent>[],
   cancellation: Cancellation,
-  onEvent: (choice: number, event: BackendEvent) => void = () => {},
+  observer: ChoiceObserver | null = null,
 ): AsyncGenerator<ChoiceEvent> {
   type Arrival =
     | { choice: number; result: IteratorResult<BackendEvent> }
@@ -306,12 +292,13 @@ export async function* mergeChoices(
         open--;
         continue;
       }
-      onEvent(arrival.choice, arrival.result.value);
+      observer?.see(arrival.choice, arrival.result.value);
       yield { choice: arrival.choice, event: orThrow(arrival.result.value) };
       ask(arrival.choice);
     }
   } finally {
     stopListening();
+    for (const choice of iterators.keys()) observer?.end(choice);
     // Not awaited: a source that still waits ends when it notices the cancellation.
     for (const iterator of iterators) iterator.return?.().catch(() => {});
   }

@@ -29,6 +29,7 @@ import { ApiError } from './errors.ts';
 import { Proxies } from './http/proxies.ts';
 import { InFlight } from './in-flight.ts';
 import { LiveMeter } from './live/live-meter.ts';
+import { LiveRoom } from './live/live-room.ts';
 import { LiveSampler } from './live/live-sampler.ts';
 import { createLogger, type Logger } from './logging.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -41,6 +42,7 @@ import { createEncoder } from './start/encoder.ts';
 import { SteadyClock } from './steady-clock.ts';
 import { NANOS } from './tenants/limits.ts';
 import { openTenants, type TenantsHost } from './tenants/tenants-host.ts';
+import type { GenAiMetrics } from './tracing/gen-ai-metrics.ts';
 import type { Tracing } from './tracing/tracing.ts';
 
 /** The only window that OpenAI offers. */
@@ -74,8 +76,9 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   for (const warning of unknownVariables(process.env)) logger.warn(warning);
   const metrics = new Metrics();
   const clock = new SteadyClock();
-  const requests = new RecentRequests();
   const tracing = await tracingOf(config, logger);
+  const genAiMetrics = await genAiMetricsOf(config, logger);
+  const requests = new RecentRequests((record) => genAiMetrics?.measure(record));
   const inFlight = new InFlight({
     running: config.maxRunning,
     get queued() {
@@ -147,7 +150,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
     backend: () => backend,
     inFlight,
     metrics,
-    live: { meter, sampler },
+    live: { meter, sampler, room: new LiveRoom() },
     requests,
     tracing,
     logger,
@@ -205,7 +208,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
   const closeAll = async () => {
     await batches.stop();
     for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
-    await tracing?.close();
+    await Promise.all([tracing?.close(), genAiMetrics?.close()]);
   };
   const encoder = createEncoder(config, logger, say);
   try {
@@ -236,7 +239,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       });
       opened.push(() => host.close());
       tenants = host;
-      metrics.setBudgets((names) => host.admission.budgetShares(names));
+      metrics.setBudgets(() => host.admission.budgetShares());
       host.prices.configure(live.current.prices);
       live.onReload((reload) => {
         if (reload.kind === 'applied') host.prices.configure(reload.config.prices);
@@ -257,6 +260,7 @@ export async function serve(live: LiveConfig, say: (line: string) => void): Prom
       const otherNames = encoder === null ? [] : [encoder.name];
       const embedded = await startEmbedded({
         ...{ live, storeDirectory, database, secretKey, otherNames, limits, clock, logger, say },
+        onLoadFailure: () => metrics.countAdapterLoadFailure(),
       });
       ({ backend: started, adapters } = embedded);
       opened.push(() => embedded.adapters.close());
@@ -326,6 +330,14 @@ async function tracingOf(config: Config, logger: Logger): Promise<Tracing | null
   if (endpoint === null) return null;
   const { openOtlpTracing } = await import('./tracing/otlp.ts');
   return openOtlpTracing({ endpoint, headers, ratio, upstream, logger });
+}
+
+/** What sends OpenTelemetry's metrics of models, where the configuration wants that. */
+async function genAiMetricsOf(config: Config, logger: Logger): Promise<GenAiMetrics | null> {
+  const { otlpMetricsEndpoint: endpoint, otlpMetricsHeaders: headers } = config;
+  if (endpoint === null) return null;
+  const { openOtlpMetrics } = await import('./tracing/otlp-metrics.ts');
+  return openOtlpMetrics({ endpoint, headers, logger });
 }
 
 /** Who work that goes on without its request is from. @throws ApiError where its key does not hold any more */

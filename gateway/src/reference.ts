@@ -55,8 +55,9 @@ export function metricsPage(): string {
   return `${GENERATED}
 # Metrics
 \`GET /metrics\` in Prometheus' text format, or in OpenMetrics for whoever asks for that (\`accept: application/openmetrics-text\`, as
-Prometheus does), with exemplars: the ids of traces, where there are any ([tracing](tracing.md)). Metrics that vLLM has too carry vLLM's name, labels and buckets, so that its
-dashboards work. Beside them stand \`process_*\` and \`nodejs_*\` of the process, as prom-client names them. Labels have few values, whatever clients send: of tenants and adapters the
+Prometheus does), with exemplars: the ids of traces, where there are any ([tracing](tracing.md)). Metrics that vLLM has too carry vLLM's name and unit, its \`model_name\`
+and what else says what is counted, and its buckets (\`vllm:iteration_tokens_total\` has two more), so that its dashboards work where they do not choose by \`engine\`: that label, which numbers vLLM's engines, is not here, and
+\`vllm:cache_config_info\` has the two labels that others read. Beside them stand \`process_*\` and \`nodejs_*\` of the process, as prom-client names them. Labels have few values, whatever clients send: of tenants and adapters the
 fifty most active have series of their own, and one that becomes twice as active as another takes its place, from 0. \`promtool check metrics\` finds nothing but vLLM's own names.
 \`model_name\` is the base model's served name. A sequence is one answer to one prompt: a request with
 \`n: 3\` counts three. Counters of the gateway's start at 0 with its process; those read from the engine go on across its

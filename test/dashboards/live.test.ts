@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DASHBOARDS, type NamedQuery, PANEL_QUERIES, RULE_QUERIES } from '../support/dashboards.ts';
+import { type Collector, startCollector } from '../support/collector.ts';
+import { DASHBOARDS, filledIn, type NamedQuery, PANEL_QUERIES, RULE_QUERIES } from '../support/dashboards.ts';
 import { FIXTURES } from '../support/engine.ts';
 import { administer, type Gateway, START_MILLISECONDS, startGateway, until } from '../support/gateway.ts';
 import { OPERATOR_KEY } from '../support/operator-key.ts';
@@ -40,6 +41,7 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
   const home = mkdtempSync(join(tmpdir(), 'polylora-monitored-'));
   const config = join(home, 'polylora.json');
   const stopped = new AbortController();
+  let collector: Collector;
   let gateway: Gateway;
   let prometheus: Prometheus;
   let work: Promise<unknown>;
@@ -55,6 +57,7 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
   beforeAll(async () => {
     for (const [index, name] of ADAPTERS.entries()) writeAdapter(join(home, 'adapters', name), index + 1);
     configure(4);
+    collector = await startCollector();
     gateway = await startGateway({
       auth: 'keys',
       adapters: join(home, 'adapters'),
@@ -74,6 +77,7 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
         ...['--threads', '1', '--embedding-threads', '1', '--embedding-start', 'start'],
         ...['--cache', 'semantic', '--cache-lookup-ms', '2000'],
         ...['--config', config, '--data-directory', join(home, 'data'), '--log-level', 'warn'],
+        ...['--traces-endpoint', collector.url],
       ],
       env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
     });
@@ -98,6 +102,7 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
     await work;
     await prometheus?.stop();
     await gateway?.stop();
+    await collector?.stop();
     rmSync(home, { recursive: true, force: true });
   });
 
@@ -201,13 +206,6 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
       if (round % 2 === 1) await operate('POST', 'cache/purge', { category: 'factual' });
     });
 
-  /** As Grafana asks it, with everything chosen. */
-  const filledIn = (expr: string) =>
-    expr
-      .replaceAll('$__rate_interval', '1m')
-      .replaceAll('$__range', '5m')
-      .replaceAll(/"\$[a-z_]+"/g, '".+"');
-
   /** Whether it has a number to show. @throws Error where Prometheus does not understand it */
   async function hasData(expr: string): Promise<boolean> {
     const { result } = await prometheus.ask<{ result: { value: [number, string] }[] }>('query', {
@@ -237,6 +235,30 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
     async () => {
       const queries = PANEL_QUERIES.map(({ where, expr }) => ({ where, expr: filledIn(expr) }));
       expect(await withoutData(queries)).toEqual([]);
+    },
+    START_MILLISECONDS,
+  );
+
+  it(
+    'points of latency panels lead to traces that a collector has',
+    async () => {
+      const queries = PANEL_QUERIES.filter(({ hasExemplars }) => hasExemplars);
+      expect(queries.length).toBeGreaterThan(0);
+      const ids = async (expr: string) => {
+        const now = Date.now() / 1000;
+        const found = await prometheus.ask<{ exemplars: { labels: { trace_id?: string } }[] }[]>(
+          'query_exemplars',
+          { query: filledIn(expr), start: String(now - 600), end: String(now) },
+        );
+        return found.flatMap(({ exemplars }) => exemplars.map(({ labels }) => labels.trace_id));
+      };
+      for (const { where, expr } of queries)
+        await until(async () => {
+          const traced = new Set(collector.spans.map(({ traceId }) => traceId));
+          return (await ids(expr)).some((id) => id !== undefined && traced.has(id));
+        }, 90).catch((error: unknown) => {
+          throw new Error(`${where}: no exemplar of a trace that was sent`, { cause: error });
+        });
     },
     START_MILLISECONDS,
   );
@@ -276,21 +298,21 @@ describe.skipIf(!HAS_PROMETHEUS)('beside a gateway with work', () => {
   it(
     'alerts fire for what has happened, and not for what has not',
     async () => {
-      const firing = async () => {
-        const { alerts } = await prometheus.ask<{
-          alerts: { state: string; labels: { alertname: string; severity: string } }[];
-        }>('alerts');
-        return new Set(
-          alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname),
-        );
+      // Since it began: a configuration that is refused is soon followed by one that is not.
+      const query = 'max by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1h]))';
+      const fired = async () => {
+        const { result } = await prometheus.ask<{ result: { metric: { alertname: string } }[] }>('query', {
+          query,
+        });
+        return new Set(result.map(({ metric }) => metric.alertname));
       };
       await until(async () => {
-        const names = await firing();
+        const names = await fired();
         return ['PolyloraEngineRestarted', 'PolyloraConfigRefused', 'PolyloraBudgetSpent'].every((name) =>
           names.has(name),
         );
       }, 120);
-      const names = await firing();
+      const names = await fired();
       for (const name of [
         'PolyloraTargetDown',
         'PolyloraNoTargets',

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { METRICS } from '../../gateway/src/metrics/definitions.ts';
+import { FOLLOWED_ROUTES } from '../../gateway/src/requests/request-record.ts';
 import {
   DASHBOARDS,
   labelsIn,
@@ -83,6 +84,25 @@ it('every declared metric is looked at, or it is said why not', () => {
     .map(([key]) => key);
   expect(unused).toEqual(Object.keys(UNUSED));
   for (const [key, reason] of Object.entries(UNUSED)) expect(reason, key).toMatch(/\.$/);
+});
+
+it('rules about requests are about those that compute something, all of them', () => {
+  const chosen = RULES.flatMap(({ expr }) => [
+    ...expr.matchAll(/polylora_http_requests_total\{method="POST", route=~"([^"]+)"/g),
+  ]);
+  expect(chosen).not.toEqual([]);
+  expect(
+    RULES.map(({ expr }) => expr)
+      .join('')
+      .match(/polylora_http_requests_total\{(?!method)/),
+  ).toBeNull();
+  for (const [, route] of chosen) {
+    const routes = new RegExp(`^(?:${route})$`);
+    expect([...FOLLOWED_ROUTES.keys()].filter((path) => !routes.test(path))).toEqual([]);
+    expect(['/v1/models', '/v1/chat/completions/:id', '/v1/files'].some((path) => routes.test(path))).toBe(
+      false,
+    );
+  }
 });
 
 it('every recording is used', () => {

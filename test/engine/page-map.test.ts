@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine, EngineStats, PageMap, PageOwner } from '@polylora/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Backend } from '../../gateway/src/backends/backend.ts';
+import { Metrics } from '../../gateway/src/metrics/metrics.ts';
 import { type Ask, addAdapter, ask, GREEDY, ONE_TENANT, startTinyEngine, tokens } from '../support/engine.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
 
@@ -79,6 +81,8 @@ function inStats({ pagesKv, pagesPrefix, pagesAdapter, pagesTotal }: EngineStats
 async function look(): Promise<PageMap> {
   const [map, stats] = await Promise.all([engine.pageMap(), engine.stats()]);
   expect(counted(map)).toEqual(inStats(stats));
+  const isInUse = (owner: PageOwner) => owner.kind === 'adapter' && (owner.pinned || owner.users > 0);
+  expect(stats.pagesAdapterInUse).toBe(pagesOf(map, isInUse));
   expect(map.pagesTotal).toBe(stats.pagesTotal);
   return map;
 }
@@ -135,6 +139,7 @@ describe('the page map', () => {
     await engine.pinAdapter(digest, true);
     expect((await look()).owners).toContainEqual({ kind: 'adapter', digest, pinned: true, users: 0 });
     await engine.pinAdapter(digest, false);
+    expect((await look()).owners).toContainEqual({ kind: 'adapter', digest, pinned: false, users: 0 });
   });
 
   it('says of blocks that everybody may find that they are nobody’s', async () => {
@@ -148,6 +153,57 @@ describe('the page map', () => {
       ]);
     } finally {
       await shared.close();
+    }
+  });
+});
+
+describe('the share of its pages that KV blocks have', () => {
+  it('is all of them where adapters in use have the others, and requests wait', async () => {
+    const { pagesTotal, pagesAdapter } = await engine.stats();
+    // One request beside the adapter fills it.
+    const small = await startTinyEngine('llama', {
+      poolBytes: Math.floor((16 << 20) / pagesTotal) * (pagesAdapter + 10),
+      maxModelLen: 160,
+    });
+    try {
+      const adapter = await addAdapter(small, join(folder, 'a'));
+      const metrics = new Metrics();
+      const stats = async () => ({ ...(await small.stats()), restartsTotal: 0 });
+      const backend = { ready: true, computers: [], stats } as unknown as Backend;
+      const read = async () => {
+        const text = await metrics.render(backend, 'text');
+        const value = (series: string) => {
+          const line = text.split('\n').find((each) => each.startsWith(series));
+          return Number(line?.slice(line.lastIndexOf(' ') + 1));
+        };
+        return {
+          usage: value('vllm:kv_cache_usage_perc'),
+          waiting: value('vllm:num_requests_waiting'),
+          kv: value('polylora_pool_pages{kind="kv"}'),
+          inUse: value('polylora_pool_pages{kind="adapter"}'),
+          idle: value('polylora_pool_pages{kind="idle_adapter"}'),
+        };
+      };
+      const prompts = Array.from({ length: 6 }, (_, first) =>
+        Array.from({ length: 150 }, (_, index) => 10 + ((first * 37 + index) % 200)),
+      );
+      let isOver = false;
+      const answers = Promise.all(
+        prompts.map((ids) => ask(small, { prompt: tokens(ids), adapter, sampling: { maxTokens: 10 } })),
+      ).finally(() => {
+        isOver = true;
+      });
+      const seen = [];
+      while (!isOver) {
+        seen.push(await read());
+        await new Promise(setImmediate);
+      }
+      for (const { error } of await answers) expect(error).toBeNull();
+      expect(seen).toContainEqual({ usage: 1, waiting: 5, kv: 10, inUse: pagesAdapter, idle: 0 });
+      await atRest(small);
+      expect(await read()).toEqual({ usage: 0, waiting: 0, kv: 0, inUse: 0, idle: pagesAdapter });
+    } finally {
+      await small.close();
     }
   });
 });
@@ -186,6 +242,29 @@ describe('what is told of steps', () => {
     expect(after.stepAdapters.sum).toBeLessThanOrEqual(after.stepsTotal);
   });
 
+  it('counts once, also where scrapes are answered in another order', async () => {
+    const stats = async () => ({ ...(await engine.stats()), restartsTotal: 0 });
+    const older = await stats();
+    await ask(engine, { prompt: tokens(PROMPT), sampling: { maxTokens: 5 } });
+    const newer = await stats();
+    expect(newer.stepsTotal).toBeGreaterThan(older.stepsTotal);
+    const metrics = new Metrics();
+    let answer = () => {};
+    const late = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const answers = [late.then(() => older), Promise.resolve(newer)];
+    const backend = {
+      ...{ ready: true, computers: [] },
+      stats: () => answers.shift(),
+    } as unknown as Backend;
+    const [first, second] = [metrics.render(backend, 'text'), metrics.render(backend, 'text')];
+    const told = `\npolylora_steps_total ${newer.stepsTotal}\n`;
+    expect(await second).toContain(told);
+    answer();
+    expect(await first).toContain(told);
+  });
+
   it('is how long adapters took to be read, and how many could not be', async () => {
     const before = await engine.stats();
     expect(before.adapterLoads.count).toBe(before.adapterLoadsTotal);
@@ -199,6 +278,32 @@ describe('what is told of steps', () => {
     const after = await engine.stats();
     expect(after.adapterLoadFailuresTotal).toBe(before.adapterLoadFailuresTotal + 1);
     expect(after.adapterLoads.count).toBe(before.adapterLoads.count);
+  });
+
+  it('is what each tenant was charged, as its tokens are computed and until long after', async () => {
+    const serviceOf = async (tenant: string) => (await engine.stats()).service.byTenant.get(tenant);
+    const request = {
+      prompt: tokens(PROMPT.slice(0, 40)),
+      sampling: { maxTokens: 20, minTokens: 20 },
+      scheduling: { tenant: 'charged', weight: 4 },
+    };
+    const { service: before } = await engine.stats();
+    await ask(engine, request);
+    // The last token is not computed.
+    expect(await serviceOf('charged')).toBe(40 + 2 * 19);
+    // Two blocks are found.
+    await ask(engine, request);
+    expect(await serviceOf('charged')).toBe(40 + 2 * 19 + 8 + 2 * 19);
+    const running = await begin('runs', {
+      prompt: tokens(PROMPT.slice(0, 7)),
+      scheduling: { tenant: 'starts' },
+    });
+    expect(await serviceOf('starts')).toBeGreaterThanOrEqual(7);
+    await running.end();
+    await atRest();
+    const { service: after } = await engine.stats();
+    const sum = (map: ReadonlyMap<string, number>) => [...map.values()].reduce((all, each) => all + each, 0);
+    expect(after.total - before.total).toBe(sum(after.byTenant) - sum(before.byTenant));
   });
 
   it('is what it computes with', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { verifyAudit } from '@polylora/adapters-store';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adapterForm } from '../support/adapter-form.ts';
 import { openApp, type TestApp } from '../support/app.ts';
 import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { writeRandomAdapter } from '../support/random-adapter.ts';
@@ -45,17 +46,6 @@ afterAll(async () => {
   await gateway.close();
   await rm(folder, { recursive: true });
 });
-
-async function adapterForm(name: string): Promise<FormData> {
-  const form = new FormData();
-  form.set('name', name);
-  for (const [part, file] of [
-    ['config', 'adapter_config.json'],
-    ['weights', 'adapter_model.safetensors'],
-  ] as const)
-    form.set(part, new Blob([await readFile(join(folder, file))]), file);
-  return form;
-}
 
 const WRONG_KEYS = [
   '',
@@ -270,13 +260,14 @@ describe("a tenant's administrator", () => {
   it("pushes and manages the tenant's own adapters, which another tenant does not even see", async () => {
     const { acmeAdmin, otherAdmin } = keys;
     expect(
-      (await gateway.ask(acmeAdmin, 'POST', '/admin/v1/adapters', await adapterForm('acme/own'))).status,
+      (await gateway.ask(acmeAdmin, 'POST', '/admin/v1/adapters', await adapterForm('acme/own', folder)))
+        .status,
     ).toBe(201);
     const foreign = await gateway.ask(
       acmeAdmin,
       'POST',
       '/admin/v1/adapters',
-      await adapterForm('other/own'),
+      await adapterForm('other/own', folder),
     );
     expect([foreign.status, foreign.json.error.param]).toEqual([403, 'name']);
     expect((await gateway.ask(acmeAdmin, 'GET', '/admin/v1/adapters')).json.data).toHaveLength(1);

@@ -4,6 +4,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, statfs, symlink, writeFile }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adapterForm } from '../support/adapter-form.ts';
 import {
   DEMO_ADAPTERS,
   type Gateway,
@@ -62,16 +63,10 @@ describe('the adapters store of a gateway, when things go wrong', () => {
   const pathOf = (name: string) => `/${encodeURIComponent(name)}`;
 
   async function push(name: string, adapter: string, fields: Record<string, string> = {}): Promise<Response> {
-    const form = new FormData();
-    for (const [field, value] of Object.entries({ name, ...fields })) form.set(field, value);
-    for (const [part, file] of [
-      ['config', 'adapter_config.json'],
-      ['weights', 'adapter_model.safetensors'],
-    ] as const) {
-      let content = await readFile(join(DEMO_ADAPTERS, adapter, file));
-      if (part === 'config') content = differing(content);
-      form.set(part, new Blob([content]), file);
-    }
+    const folder = join(DEMO_ADAPTERS, adapter);
+    const form = await adapterForm(name, folder, fields);
+    const config = 'adapter_config.json';
+    form.set('config', new Blob([differing(await readFile(join(folder, config)))]), config);
     return admin('POST', '', form);
   }
   async function pushed(name: string, adapter: string): Promise<string> {
@@ -171,6 +166,30 @@ describe('the adapters store of a gateway, when things go wrong', () => {
     expect(broken.text).not.toContain(home);
     await pushed('acme/broken', 'support-triage');
     expect((await chat('acme/broken')).status).toBe(200);
+  });
+
+  it('counts an adapter that cannot be loaded, each time once and wherever that fails', async () => {
+    const failures = () => metric(gateway, 'polylora_adapter_load_failures_total');
+    const digest = await pushed('acme/damaged', 'text-to-sql');
+    const folder = join(store, 'blobs', digest.slice(0, 2));
+    const blob = join(folder, (await readdir(folder)).find((name) => name.startsWith(digest)) ?? '');
+    const whole = await readFile(blob);
+    await writeFile(blob, whole.subarray(0, 1000));
+    const before = await failures();
+    for (const time of [1, 2]) {
+      const { status, text } = await chat('acme/damaged');
+      expect([status, JSON.parse(text).error.code]).toEqual([500, 'adapter_load_failed']);
+      expect(await failures()).toBe(before + time);
+    }
+    const adapters = ['acme/damaged', 'pirate'].map((name) => ({ name, weight: 0.5 }));
+    const messages = [{ role: 'user', content: 'Hi' }];
+    const mixed = await answerOf('/v1/chat/completions', 'key-a', { adapters, messages, max_tokens: 2 });
+    expect(mixed.status).toBe(500);
+    expect(await failures()).toBe(before + 3);
+    await writeFile(blob, whole);
+    expect((await chat('acme/damaged')).status).toBe(200);
+    expect((await chat('acme/nobody')).status).toBe(404);
+    expect(await failures()).toBe(before + 3);
   });
 
   it('lets requests that run end as they would have when their adapter is removed', async () => {

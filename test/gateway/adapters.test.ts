@@ -1,11 +1,12 @@
 /** Adapters that come, change and go while the server runs. */
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adapterForm } from '../support/adapter-form.ts';
 import { DEMO_ADAPTERS, type Gateway, metric, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
 import { OPERATOR_KEY } from '../support/operator-key.ts';
 
@@ -40,16 +41,7 @@ describe('the adapters store behind the gateway', () => {
     });
 
   async function push(name: string, adapter: string, fields: Record<string, string> = {}): Promise<Response> {
-    const form = new FormData();
-    form.set('name', name);
-    for (const [field, value] of Object.entries(fields)) form.set(field, value);
-    for (const [part, file] of [
-      ['config', 'adapter_config.json'],
-      ['weights', 'adapter_model.safetensors'],
-    ] as const) {
-      form.set(part, new Blob([await readFile(join(DEMO_ADAPTERS, adapter, file))]), file);
-    }
-    return admin('POST', '', form);
+    return admin('POST', '', await adapterForm(name, join(DEMO_ADAPTERS, adapter), fields));
   }
 
   const tenantOf = (key: string) => `key-${createHash('sha256').update(key).digest('hex').slice(0, 12)}`;

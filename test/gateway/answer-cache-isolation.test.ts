@@ -1,8 +1,9 @@
 /** What the answer cache never gives to anybody else, and what it never gives any more. */
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adapterForm } from '../support/adapter-form.ts';
 import { DEMO_ADAPTERS, type Gateway, START_MILLISECONDS, startGateway, until } from '../support/gateway.ts';
 import { OPERATOR_KEY } from '../support/operator-key.ts';
 
@@ -37,15 +38,7 @@ async function admin(method: string, path: string, body?: FormData | object): Pr
 }
 
 async function push(name: string, adapter: string): Promise<void> {
-  const form = new FormData();
-  form.set('name', name);
-  for (const [part, file] of [
-    ['config', 'adapter_config.json'],
-    ['weights', 'adapter_model.safetensors'],
-  ] as const) {
-    form.set(part, new Blob([await readFile(join(DEMO_ADAPTERS, adapter, file))]), file);
-  }
-  const pushed = await admin('POST', 'adapters', form);
+  const pushed = await admin('POST', 'adapters', await adapterForm(name, join(DEMO_ADAPTERS, adapter)));
   if (pushed.status !== 201) throw new Error(await pushed.text());
 }
 

@@ -147,6 +147,26 @@ describe('entries', () => {
     expect(ids).toEqual(all.flatMap(({ id, tenant }) => (tenant === 'acme' ? [id] : [])));
   });
 
+  it('are found by words of their questions, each tenant its own', async () => {
+    await fill();
+    const found = async (key: string, query: string) => {
+      const { json } = await call(key, 'GET', `admin/v1/cache/entries?questions=true&${query}`);
+      return json.data.map(({ question }: Json) => question);
+    };
+    expect(await found(admin, 'q=TWO%20fact')).toEqual(['two of factual']);
+    expect(await found(admin, 'q=of&category=code')).toEqual(['two of code', 'one of code']);
+    expect(await found(admin, 'q=canary')).toEqual([]);
+    expect(await found(OPERATOR_KEY, 'q=canary')).toEqual([SECRET]);
+    expect(await found(OPERATOR_KEY, 'q=canary&tenant=acme')).toEqual([]);
+    const first = (await call(admin, 'GET', 'admin/v1/cache/entries?q=two&limit=2')).json;
+    expect(first).toMatchObject({ data: [{}, {}], has_more: true });
+    expect(first.data[0]).not.toHaveProperty('question');
+    const rest = (await call(admin, 'GET', `admin/v1/cache/entries?q=two&after=${first.last_id}`)).json;
+    expect(rest).toMatchObject({ data: [{ category: 'general' }], has_more: false });
+    const long = await call(admin, 'GET', `admin/v1/cache/entries?q=${'x'.repeat(257)}`);
+    expect([long.status, long.json.error.param]).toEqual([400, 'q']);
+  });
+
   it('never show an answer, and questions only to who may see them and asks', async () => {
     await ask(other, SECRET);
     const [entry] = await listed(other, '', 1);

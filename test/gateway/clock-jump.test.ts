@@ -1,5 +1,5 @@
 /** RELIABILITY 33: what ends at a time, and what is counted by the minute, while the machine's clock or Redis' is wrong by an hour. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { RedisCounters } from '../../gateway/src/admission/redis-counters.ts';
 import { createLogger } from '../../gateway/src/logging.ts';
 import { SteadyClock } from '../../gateway/src/steady-clock.ts';
 import { limitsOf } from '../../gateway/src/tenants/limits.ts';
+import { adapterForm } from '../support/adapter-form.ts';
 import { openApp } from '../support/app.ts';
 import { FIXTURES } from '../support/engine.ts';
 import { type Gateway, START_MILLISECONDS, startGateway, until } from '../support/gateway.ts';
@@ -38,13 +39,7 @@ it('versions that no tag stands for stay as long as they should when the clock j
   try {
     const push = async (seed: number) => {
       await writeRandomAdapter(folder, MODEL, { rank: 2, seed });
-      const form = new FormData();
-      form.set('name', 'acme/a');
-      for (const [part, file] of [
-        ['config', 'adapter_config.json'],
-        ['weights', 'adapter_model.safetensors'],
-      ] as const)
-        form.set(part, new Blob([await readFile(join(folder, file))]), file);
+      const form = await adapterForm('acme/a', folder);
       const { status, json } = await gateway.ask(OPERATOR_KEY, 'POST', '/admin/v1/adapters', form);
       expect(status).toBe(201);
       return json.digest;

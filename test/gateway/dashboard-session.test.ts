@@ -86,11 +86,15 @@ const outcome = ({ status, json }: Answer): [number, string | null] => [status, 
 
 describe('signing in', () => {
   it('gives an operator a cookie that no script, other site or plain request of it has', async () => {
+    const twelveHoursOn = () => Math.floor(clock.now() / 1000) + 12 * 3600;
+    const earliest = twelveHoursOn();
     const { status, json, headers } = await signIn(OPERATOR_KEY);
     expect(status).toBe(200);
+    // A second may end meanwhile.
+    expect([earliest, twelveHoursOn()]).toContain(json.expires_at);
     expect(json).toEqual({
       ...{ role: 'operator', tenant: null, key: null, csrf: expect.stringMatching(/^[\w-]{43}$/) },
-      expires_at: Math.floor(clock.now() / 1000) + 12 * 3600,
+      expires_at: expect.any(Number),
       server: {
         ...{ version: expect.stringMatching(/^\d+\.\d+/), checks_keys: true, cache: 'off' },
         ...{ backend: 'engine', log_prompts: false, model: null },
@@ -99,6 +103,8 @@ describe('signing in', () => {
     expect(headers.get('set-cookie')).toMatch(
       new RegExp(`^${COOKIE}=[\\w.-]+; Path=/; HttpOnly; SameSite=Strict$`),
     );
+    // It has the session's token.
+    expect(headers.get('cache-control')).toBe('no-store');
     expect(JSON.stringify(json)).not.toContain(OPERATOR_KEY);
   });
 
@@ -205,6 +211,32 @@ describe('a session', () => {
     expect(outcome(await asked('wrong'))).toEqual([401, 'invalid_api_key']);
     const headers = { cookie, authorization: `Bearer ${OPERATOR_KEY}` };
     expect((await send('POST', '/admin/v1/tenants', headers, { id: 'by-key' })).status).toBe(201);
+  });
+
+  it('is not taken for a key where a proxy before the server asks for a password of its own', async () => {
+    const { cookie, csrf } = await session(adminKey.key);
+    const basic = `Basic ${Buffer.from('somebody:password').toString('base64')}`;
+    for (const authorization of [basic, 'Negotiate abc', '']) {
+      const headers = { cookie, authorization };
+      expect((await send('GET', '/admin/v1/tenants/acme', headers)).status).toBe(200);
+      expect((await send('GET', '/admin/session', headers)).json).toMatchObject({ csrf });
+      expect(outcome(await send('POST', '/admin/v1/keys', headers, {}))).toEqual([
+        403,
+        'csrf_token_required',
+      ]);
+      const token = { ...headers, 'x-csrf-token': csrf };
+      expect((await send('POST', '/admin/v1/keys', token, { alias: 'behind a proxy' })).status).toBe(201);
+    }
+    expect(outcome(await send('GET', '/admin/v1/tenants/acme', { authorization: basic }))).toEqual([
+      401,
+      'invalid_api_key',
+    ]);
+    // What somebody takes for a key is one, and no session helps it.
+    for (const wrong of ['Bearer wrong', 'bearer wrong', 'Bearer', `Bearer ${adminKey.key} x`])
+      expect(outcome(await send('GET', '/admin/v1/tenants/acme', { cookie, authorization: wrong }))).toEqual([
+        401,
+        'invalid_api_key',
+      ]);
   });
 
   it('holds at another server of the same database and secret, and at none with another secret', async () => {

@@ -122,7 +122,7 @@ it('tells what the server has against the files', async () => {
   await expect(refused).rejects.toMatchObject({ name: 'ApiError', code: 'adapter_invalid', status: 400 });
 });
 
-it('stops when it is told to', async () => {
+it('stops when it is told to, and leaves nothing behind', async () => {
   connect();
   const controller = new AbortController();
   const stopped = uploadAdapter(
@@ -133,4 +133,20 @@ it('stops when it is told to', async () => {
   );
   await expect(stopped).rejects.toThrow();
   expect((await gateway.ask(OPERATOR_KEY, 'GET', '/admin/v1/adapters/stopped')).status).toBe(404);
+  // What was sent is thrown away: it would count among the uploads that are open.
+  const { json } = await gateway.ask(OPERATOR_KEY, 'GET', '/admin/v1/adapters/uploads');
+  expect(json.data).toEqual([]);
+});
+
+it('is listed while it is open, at a path that an adapter may have as its name', async () => {
+  connect();
+  const path = '/admin/v1/adapters/uploads';
+  const body = { name: 'open', config, bytes: weights.size };
+  const { json: begun } = await gateway.ask(OPERATOR_KEY, 'POST', path, body);
+  expect((await gateway.ask(OPERATOR_KEY, 'GET', path)).json.data).toMatchObject([{ id: begun.id }]);
+  await gateway.ask(OPERATOR_KEY, 'DELETE', `${path}/${begun.id}`);
+  await uploadAdapter(files('uploads'), options());
+  expect((await gateway.ask(OPERATOR_KEY, 'GET', path)).json).toMatchObject({ name: 'uploads' });
+  await gateway.ask(OPERATOR_KEY, 'DELETE', path);
+  expect((await gateway.ask(OPERATOR_KEY, 'GET', path)).json.data).toEqual([]);
 });

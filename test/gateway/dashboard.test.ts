@@ -206,6 +206,31 @@ describe('behind proxies', () => {
     }
   });
 
+  it('over https a session is in a cookie that only this host can set over https, and in no other', async () => {
+    const trusting = await served({ trustedProxies: ['127.0.0.1'] });
+    try {
+      const asked = async (cookie: string, headers: Record<string, string> = secure) => {
+        const response = await fetch(`${trusting.url}/admin/session`, { headers: { ...headers, cookie } });
+        await response.arrayBuffer();
+        return response.status;
+      };
+      const { cookie } = await signIn(trusting.url, OPERATOR_KEY, secure);
+      expect(cookie).toMatch(/^__Host-polylora_session=[\w.-]+; Path=\/; HttpOnly; Secure; SameSite=Strict$/);
+      const [pair = ''] = cookie.split(';');
+      const plain = pair.replace('__Host-', '');
+      expect(await asked(pair)).toBe(200);
+      expect(await asked(`polylora_session=x; ${pair}`)).toBe(200);
+      expect(await asked(plain)).toBe(401);
+      expect([await asked(plain, {}), await asked(pair, {})]).toEqual([200, 401]);
+      const out = await fetch(`${trusting.url}/admin/session`, { method: 'DELETE', headers: secure });
+      expect(out.headers.get('set-cookie')).toBe(
+        '__Host-polylora_session=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Strict',
+      );
+    } finally {
+      await trusting.close();
+    }
+  });
+
   it('attempts are counted by the address that a trusted one tells, and by the connection else', async () => {
     const trusting = await served({ trustedProxies: ['127.0.0.1'] });
     const alone = await served({});

@@ -169,6 +169,13 @@ describe('metrics and logs', () => {
       /vllm:lora_requests_info\{max_lora="2",running_lora_adapters="pirate",waiting_lora_adapters=""\} 1\d+/,
     );
     expect(text).toContain(`vllm:num_requests_running${label} 1`);
+    const pages = [...text.matchAll(/^polylora_pool_pages\{kind="\w+"\} (\d+)$/gm)];
+    const total = pages.reduce((sum, [, count]) => sum + Number(count), 0);
+    expect(text).toContain(`vllm:cache_config_info{block_size="16",num_gpu_blocks="${total}"} 1`);
+    for (const end of [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, '+Inf'])
+      expect(text).toMatch(
+        new RegExp(`^vllm:iteration_tokens_total_bucket\\{.*le="${`${end}`.replace('+', '\\+')}"`, 'm'),
+      );
     stream.controller.abort();
     // What it says again is guessed.
     await client.chat.completions.create({

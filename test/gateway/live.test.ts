@@ -123,8 +123,23 @@ describe('the live stream', () => {
         expect(times.p95).toBeLessThanOrEqual(times.p99);
       }
       expect(snapshot.tenants.map(({ tenant }: Json) => tenant).toSorted()).toEqual(['acme', 'other']);
-      const next = await live.snapshot();
+      for (const { sequences, running } of snapshot.tenants) expect(running).toBeLessThanOrEqual(sequences);
+      const servedBy = ({ tenants }: Json, name: string): number =>
+        tenants.find(({ tenant }: Json) => tenant === name)?.service ?? 0;
+      const next = await live.snapshot((each) =>
+        ['acme', 'other'].every((name) => servedBy(each, name) > servedBy(snapshot, name)),
+      );
       expect(next.at).toBeGreaterThan(snapshot.at);
+      const scraped = await fetch(`${gateway.url}/metrics`, {
+        headers: { authorization: `Bearer ${OPERATOR_KEY}` },
+      });
+      const metrics = await scraped.text();
+      for (const name of ['acme', 'other']) {
+        const [, counted] =
+          new RegExp(`^polylora_tenant_service_tokens_total{tenant="${name}"} (\\d+)$`, 'm').exec(metrics) ??
+          [];
+        expect(Number(counted)).toBeGreaterThanOrEqual(servedBy(next, name));
+      }
       // Who comes later is told of it first.
       const later = await readLive(gateway.url, OPERATOR_KEY);
       await later.snapshot();

@@ -92,7 +92,7 @@ describe('the list of requests', () => {
     const body = { ...BODY, model: 'adapter', temperature: 0.7, n: 2, stream: true };
     const entry = await entryOf(await ask(keys.acme, body));
     expect(entry).toEqual({
-      id: expect.stringMatching(/^r\d+$/),
+      id: expect.stringMatching(/^r[\da-f]{6}-\d+$/),
       object: 'request',
       request_id: expect.stringMatching(/^req_/),
       at: expect.any(Number),
@@ -167,7 +167,7 @@ describe('the list of requests', () => {
     const numbers: number[] = [];
     for (let after = '', more = true; more; ) {
       const { json } = await list(OPERATOR_KEY, `?limit=3${after}`);
-      numbers.push(...json.data.map(({ id }: Json) => Number(id.slice(1))));
+      numbers.push(...json.data.map(({ id }: Json) => Number(id.split('-')[1])));
       more = json.has_more;
       after = `&after=${json.data.at(-1).id}`;
     }

@@ -1,4 +1,4 @@
-/** Traces of real gateways on a real engine, as a collector gets them. */
+/** Traces and metrics of real gateways on a real engine, as a collector gets them. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -31,6 +31,10 @@ beforeAll(async () => {
     args: [
       ...MODEL,
       ...traced,
+      '--otlp-metrics-endpoint',
+      new URL(collector.metricsUrl).origin,
+      '--otlp-metrics-headers',
+      'x-scope=canary-of-the-collector',
       '--cache',
       'exact',
       '--log-prompts',
@@ -38,7 +42,12 @@ beforeAll(async () => {
       '--data-directory',
       join(data, 'direct'),
     ],
-    env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
+    env: {
+      POLYLORA_OPERATOR_KEY: OPERATOR_KEY,
+      OTEL_METRIC_EXPORT_INTERVAL: '300',
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: 'delta',
+      OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
+    },
   });
   await administer(direct, 'tenants', { id: 'acme' });
   ({ key } = await administer(direct, 'keys', { tenant: 'acme' }));
@@ -109,6 +118,7 @@ function expectNested(spans: readonly CollectedSpan[]): void {
 }
 
 const SERVER = 'POST /v1/chat/completions';
+const DURATION = 'gen_ai.server.request.duration';
 
 describe('a trace', () => {
   it('has all that a request did, under what its client began, and each part in its place', async () => {
@@ -136,7 +146,10 @@ describe('a trace', () => {
       'polylora.tenant': 'acme',
       'polylora.cache.result': 'miss',
     });
-    expect(server?.resource).toMatchObject({ 'service.name': 'polylora' });
+    expect(server?.resource).toMatchObject({
+      'service.name': 'polylora',
+      'deployment.environment.name': 'test',
+    });
     const inference = spans.find(({ name }) => name === 'chat adapter');
     expect(inference).toMatchObject({
       kind: 1,
@@ -248,6 +261,82 @@ describe('a trace', () => {
   });
 });
 
+it('metrics of a server of models tell how long a model took, by what it was asked for', async () => {
+  const own = await startCollector();
+  const gateway = await startGateway({
+    adapters: null,
+    args: [
+      ...['--upstream', direct.url, '--embedding-model', 'none', '--cache', 'exact'],
+      ...['--data-directory', join(data, 'metrics'), '--otlp-metrics-endpoint', own.metricsUrl],
+    ],
+    env: { POLYLORA_UPSTREAM_KEY: key },
+  });
+  const fresh = { ...BODY, model: 'base', temperature: 0.7 };
+  const again = { ...fresh, temperature: 0, max_tokens: 9 };
+  const asked: readonly [status: number, body: object, path?: string][] = [
+    [200, { ...fresh, stream: true }],
+    [200, { ...fresh, n: 2, stream: true }],
+    [200, again],
+    // The cache has it.
+    [200, again],
+    [404, { ...fresh, model: 'nothing-of-that-name' }],
+    [200, { model: 'base', prompt: PROMPT, max_tokens: 2, stream: true }, 'completions'],
+    [200, { model: 'base', input: [PROMPT, PROMPT] }, 'embeddings'],
+  ];
+  try {
+    for (const [status, body, path = 'chat/completions'] of asked)
+      expect((await ask(gateway, body, { path })).status).toBe(status);
+  } finally {
+    // What is left is sent with the end.
+    expect(await gateway.stop()).toBe(0);
+    await own.stop();
+  }
+  const series = own.histograms.map(({ name, count, attributes }) => {
+    expect(attributes).toMatchObject({
+      'gen_ai.provider.name': 'polylora',
+      'gen_ai.request.model': 'llama',
+    });
+    expect(Object.keys(attributes)).toHaveLength(3);
+    return `${name} ${attributes['gen_ai.operation.name']} ${count}`;
+  });
+  // Of several choices the time for each token is not told, and of an answer that came whole no token's.
+  expect(series.sort()).toEqual([
+    'gen_ai.server.request.duration chat 3',
+    'gen_ai.server.request.duration embeddings 1',
+    'gen_ai.server.request.duration text_completion 1',
+    'gen_ai.server.time_per_output_token chat 1',
+    'gen_ai.server.time_per_output_token text_completion 1',
+    'gen_ai.server.time_to_first_token chat 2',
+    'gen_ai.server.time_to_first_token text_completion 1',
+  ]);
+  const bounds = Object.fromEntries(own.histograms.map((one) => [one.name, one.bounds]));
+  expect(bounds).toEqual({
+    'gen_ai.server.request.duration': [
+      0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+    ],
+    'gen_ai.server.time_to_first_token': [
+      0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+    ],
+    'gen_ai.server.time_per_output_token': [
+      0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5,
+    ],
+  });
+  expect(new Set(own.histograms.map(({ unit, temporality }) => `${unit} ${temporality}`))).toEqual(
+    new Set(['s 2']),
+  );
+  expect(own.spans).toEqual([]);
+});
+
+it('metrics and spans of a process are of one service, and leave by themselves, as the environment says', async () => {
+  const { traceId } = await ask(direct, { ...BODY, model: 'base', temperature: 0.7 });
+  await until(
+    () => collector.histograms.length > 0 && collector.spans.some((one) => one.traceId === traceId),
+  );
+  const span = collector.spans.find((one) => one.traceId === traceId);
+  expect(collector.histograms[0]?.resource).toEqual(span?.resource);
+  expect(collector.histograms[0]?.temporality).toBe(1);
+});
+
 describe('nothing is told', () => {
   it('of a trace that its client does not sample', async () => {
     const quiet = await ask(front, { ...BODY, model: 'base', temperature: 0.8 }, { flags: '00' });
@@ -264,6 +353,7 @@ describe('nothing is told', () => {
     expect(collector.headers.every((headers) => headers['x-scope'] === 'canary-of-the-collector')).toBe(true);
     const bytes = Buffer.concat([...collector.bodies]).toString('utf8');
     expect(bytes).toContain(sent.traceId);
+    expect(bytes).toContain(DURATION);
     for (const secret of ['canary', key, OPERATOR_KEY]) expect(bytes).not.toContain(secret);
   });
 });
@@ -281,22 +371,26 @@ it('a collector that is away costs nobody an answer, and is told of once', async
       'none',
       '--traces-endpoint',
       `http://127.0.0.1:${port}`,
+      '--otlp-metrics-endpoint',
+      `http://127.0.0.1:${port}`,
     ],
-    env: { POLYLORA_UPSTREAM_KEY: key },
+    env: { POLYLORA_UPSTREAM_KEY: key, OTEL_METRIC_EXPORT_INTERVAL: '1000' },
   });
   const told = (message: string) => gateway.logs().filter((line) => line.includes(message)).length;
   const body = { ...BODY, model: 'base', temperature: 0 };
   try {
     expect((await ask(gateway, body)).status).toBe(200);
-    await until(() => told('traces cannot be sent') > 0, 30);
+    await until(() => told('traces cannot be sent') > 0 && told('metrics cannot be sent') > 0, 30);
     for (let count = 0; count < 3; count++) expect((await ask(gateway, body)).status).toBe(200);
     const back = await startCollector(Number(port));
     try {
       await until(async () => {
         await ask(gateway, body);
-        return told('traces are sent again') > 0;
+        return told('traces are sent again') > 0 && told('metrics are sent again') > 0;
       }, 30);
       expect(back.spans.length).toBeGreaterThan(0);
+      // What was measured while it was away is in the sum.
+      await until(() => (back.histograms.findLast(({ name }) => name === DURATION)?.count ?? 0) > 4);
       expect([told('traces cannot be sent'), told('traces are sent again')]).toEqual([1, 1]);
     } finally {
       await back.stop();
@@ -309,6 +403,7 @@ it('a collector that is away costs nobody an answer, and is told of once', async
 it.each([
   ['main.js', false],
   ['tracing/otlp.js', true],
+  ['tracing/otlp-metrics.js', true],
 ])("%s of the server loads OpenTelemetry's SDK: %s", async (file, loads) => {
   const code = `import { createRequire } from 'node:module';
     await import(process.argv[1]);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { adapterForm } from '../support/adapter-form.ts';
 import { DEMO_ADAPTERS, type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
 import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
@@ -33,13 +34,7 @@ describe.skipIf(programs === null)('two gateways on one database and one bucket'
         env: { ...S3_ENVIRONMENT, POLYLORA_OPERATOR_KEY: OPERATOR_KEY },
       });
     gateways = await Promise.all([start('a'), start('b')]);
-    const form = new FormData();
-    form.set('name', 'acme/voice');
-    for (const [part, file] of [
-      ['config', 'adapter_config.json'],
-      ['weights', 'adapter_model.safetensors'],
-    ] as const)
-      form.set(part, new Blob([await readFile(join(DEMO_ADAPTERS, 'pirate', file))]), file);
+    const form = await adapterForm('acme/voice', join(DEMO_ADAPTERS, 'pirate'));
     expect((await admin(0, 'POST', '', form)).status).toBe(201);
   }, START_MILLISECONDS);
   afterAll(async () => {

@@ -16,6 +16,7 @@ import { Dashboard } from '../../gateway/src/dashboard/dashboard.ts';
 import { Proxies } from '../../gateway/src/http/proxies.ts';
 import { InFlight } from '../../gateway/src/in-flight.ts';
 import { LiveMeter } from '../../gateway/src/live/live-meter.ts';
+import { LiveRoom } from '../../gateway/src/live/live-room.ts';
 import { LiveSampler } from '../../gateway/src/live/live-sampler.ts';
 import { createLogger, type Logger } from '../../gateway/src/logging.ts';
 import { Metrics } from '../../gateway/src/metrics/metrics.ts';
@@ -60,6 +61,7 @@ export interface TestAppOptions {
   readonly dashboardDirectory?: string;
   readonly trustedProxies?: readonly string[];
   readonly requests?: RecentRequests;
+  readonly room?: LiveRoom;
   readonly tracing?: Tracing | null;
   readonly logPrompts?: boolean;
 }
@@ -87,6 +89,7 @@ export async function openApp({
   dashboardDirectory,
   trustedProxies = [],
   requests = new RecentRequests(),
+  room = new LiveRoom(),
   tracing = null,
   logPrompts = false,
 }: TestAppOptions = {}): Promise<TestApp> {
@@ -129,7 +132,7 @@ export async function openApp({
   const sampler = new LiveSampler({ backend: () => backend, inFlight, meter, clock });
   const app = createApp({
     ...{ backend: () => backend, inFlight, metrics, logger, allowPriority: false },
-    live: { meter, sampler },
+    live: { meter, sampler, room },
     ...{ requests, tracing, logPrompts },
     ...{ requestBodyLimitBytes: 100_000, fileLimitBytes: 10_000, fileStorageLimitBytes: 100_000 },
     authenticator: () => authenticator,

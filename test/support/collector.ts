@@ -1,4 +1,4 @@
-/** What takes traces by OTLP over HTTP, as a collector does, and keeps what came. */
+/** What takes traces and metrics by OTLP over HTTP, as a collector does, and keeps what came. */
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -20,9 +20,26 @@ export interface CollectedSpan {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
+/** A series of a histogram as it came. */
+export interface CollectedHistogram {
+  readonly name: string;
+  readonly unit: string;
+  /** As OTLP counts them: 1 what happened since the last time, 2 all that has happened. */
+  readonly temporality: number;
+  readonly bounds: readonly number[];
+  readonly count: number;
+  readonly sum: number;
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly resource: Readonly<Record<string, unknown>>;
+}
+
 export interface Collector {
+  /** Where traces are sent. */
   readonly url: string;
+  readonly metricsUrl: string;
   readonly spans: readonly CollectedSpan[];
+  /** The last of each series last. */
+  readonly histograms: readonly CollectedHistogram[];
   /** All bytes that came. */
   readonly bodies: readonly Buffer[];
   readonly headers: readonly IncomingHttpHeaders[];
@@ -68,22 +85,46 @@ function spansOf(body: Buffer): CollectedSpan[] {
   );
 }
 
+function histogramsOf(body: Buffer): CollectedHistogram[] {
+  const { resourceMetrics } = JSON.parse(body.toString('utf8'));
+  return resourceMetrics.flatMap(
+    (group: { resource: { attributes: Attribute[] }; scopeMetrics: { metrics: object[] }[] }) =>
+      group.scopeMetrics.flatMap(({ metrics }) =>
+        // biome-ignore lint/suspicious/noExplicitAny: as OTLP has it
+        metrics.flatMap(({ name, unit, histogram }: any) =>
+          // biome-ignore lint/suspicious/noExplicitAny: as OTLP has it
+          histogram.dataPoints.map((point: any) => ({
+            ...{ name, unit, temporality: histogram.aggregationTemporality },
+            ...{ bounds: point.explicitBounds, count: Number(point.count), sum: point.sum },
+            attributes: attributesOf(point.attributes),
+            resource: attributesOf(group.resource.attributes),
+          })),
+        ),
+      ),
+  );
+}
+
 /** @param port 0 for any free one */
 export async function startCollector(port = 0): Promise<Collector> {
   const spans: CollectedSpan[] = [];
+  const histograms: CollectedHistogram[] = [];
   const bodies: Buffer[] = [];
   const headers: IncomingHttpHeaders[] = [];
   const server = createServer(async (request, response) => {
     const body = await buffer(request);
     bodies.push(body);
     headers.push(request.headers);
-    spans.push(...spansOf(body));
+    if (request.url === '/v1/metrics') histograms.push(...histogramsOf(body));
+    else spans.push(...spansOf(body));
     response.setHeader('content-type', 'application/json').end('{}');
   }).listen(port, '127.0.0.1');
   await once(server, 'listening');
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/traces`,
+    url: `${origin}/v1/traces`,
+    metricsUrl: `${origin}/v1/metrics`,
     spans,
+    histograms,
     bodies,
     headers,
     async stop() {

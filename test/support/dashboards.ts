@@ -9,7 +9,9 @@ export const GRAFANA_FILES = join(PROMETHEUS_FILES, '..', 'grafana');
 export const DASHBOARD_FILES = join(GRAFANA_FILES, 'dashboards');
 
 /** Metrics that no panel and no rule is about, and why that is right. */
-export const UNUSED: Partial<Record<MetricKey, string>> = {};
+export const UNUSED: Partial<Record<MetricKey, string>> = {
+  cacheConfig: 'Endpoint pickers read it by themselves; the pool’s pages have a panel.',
+};
 
 export interface Panel {
   readonly id: number;
@@ -73,12 +75,17 @@ export interface NamedQuery {
   /** Where it is, for people. */
   readonly where: string;
   readonly expr: string;
+  /** Whether its points' traces are asked for as well. */
+  readonly hasExemplars?: boolean;
 }
 
 /** What panels and annotations ask Prometheus, as it is written there. */
 export const PANEL_QUERIES: readonly NamedQuery[] = [...DASHBOARDS].flatMap(([file, dashboard]) => [
   ...panelsOf(dashboard).flatMap(({ title, targets = [] }) =>
-    targets.map(({ refId, expr }) => ({ where: `${file}: ${title} (${refId})`, expr })),
+    targets.map(({ refId, expr, exemplar = false }) => ({
+      ...{ where: `${file}: ${title} (${refId})`, expr },
+      hasExemplars: exemplar,
+    })),
   ),
   ...dashboard.annotations.list.map(({ name, expr }) => ({ where: `${file}: annotation ${name}`, expr })),
 ]);
@@ -110,4 +117,12 @@ export function labelsIn(expr: string): { metric: string; labels: string[] }[] {
     metric,
     labels: [...matchers.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g)].map(([, label = '']) => label),
   }));
+}
+
+/** A panel's query as Grafana asks it, with everything chosen. */
+export function filledIn(expr: string): string {
+  return expr
+    .replaceAll('$__rate_interval', '1m')
+    .replaceAll('$__range', '5m')
+    .replaceAll(/"\$[a-z_]+"/g, '".+"');
 }

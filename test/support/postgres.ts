@@ -1,6 +1,15 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,16 +35,34 @@ export function postgresPrograms(): string | null {
   return existsSync(join(folder, 'initdb')) ? folder : null;
 }
 
-/** Starts a server of its own in a temporary directory. */
-export async function startPostgres(programs: string): Promise<PostgresServer> {
+/** Makes an empty cluster in a temporary directory. @param args of `initdb` */
+function initialize(programs: string, args: readonly string[]) {
   const directory = mkdtempSync(join(tmpdir(), 'polylora-postgres-'));
   const data = join(directory, 'data');
+  writeFileSync(join(directory, 'password'), 'of its own\n');
   // PostgreSQL refuses to run as root; Debian's package makes a user for it.
   const user = process.getuid?.() === 0 ? idsOf('postgres') : null;
   if (user !== null) chownSync(directory, user.uid, user.gid);
   chmodSync(directory, 0o700);
   const options = { ...user, cwd: directory, stdio: 'ignore' } as const;
-  execFileSync(join(programs, 'initdb'), ['-D', data, '-U', 'polylora', '-A', 'trust', '--no-sync'], options);
+  const all = ['-D', data, '-U', 'polylora', '--pwfile', join(directory, 'password'), '--no-sync', ...args];
+  execFileSync(join(programs, 'initdb'), all, options);
+  return { directory, data, options };
+}
+
+/** What `initdb` with these arguments writes into `pg_hba.conf`: who has to say what to be let in. */
+export function accessRules(programs: string, args: readonly string[]): string {
+  const { directory, data } = initialize(programs, args);
+  try {
+    return readFileSync(join(data, 'pg_hba.conf'), 'utf8');
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Starts a server of its own in a temporary directory. */
+export async function startPostgres(programs: string): Promise<PostgresServer> {
+  const { directory, data, options } = initialize(programs, ['-A', 'trust']);
   const port = await freePort();
   const server = spawn(
     join(programs, 'postgres'),

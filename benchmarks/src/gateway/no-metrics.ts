@@ -9,7 +9,6 @@ Object.assign(Metrics.prototype, {
   countHttp: nothing,
   countEmbedding: nothing,
   countSpend: nothing,
-  observe: (events: unknown) => events,
   sequence: () => unmeasured,
 });
 Object.assign(CacheMeter.prototype, { looked: nothing, embedded: nothing, verified: nothing });

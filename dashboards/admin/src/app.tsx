@@ -1,7 +1,7 @@
 import { Announcer } from './components/announcer.tsx';
 import { ErrorNote, Loading } from './components/states.tsx';
 import { SessionProvider, useSessionState } from './hooks/session.tsx';
-import { SignIn } from './pages/sign-in/sign-in.tsx';
+import { SignIn, SignInAgain } from './pages/sign-in/sign-in.tsx';
 import { LocationProvider } from './router/location.tsx';
 import { Shell } from './shell/shell.tsx';
 
@@ -20,8 +20,17 @@ export function App() {
 
 function Gate() {
   const state = useSessionState();
-  if (state.state === 'signed-in') return <Shell session={state.session} signOut={state.signOut} />;
-  if (state.state === 'none') return <SignIn hasEnded={state.hasEnded} signIn={state.signIn} />;
+  if (state.state === 'signed-in') {
+    const { session, hasEnded, signIn, signOut } = state;
+    return (
+      <>
+        {/* What one has on the page is not another's. */}
+        <Shell key={`${session.role} ${session.tenant}`} session={session} signOut={signOut} />
+        {hasEnded && <SignInAgain signIn={signIn} signOut={signOut} />}
+      </>
+    );
+  }
+  if (state.state === 'none') return <SignIn signIn={state.signIn} />;
   return (
     <main class="lonely">
       {state.state === 'failed' ? (

@@ -41,7 +41,7 @@ export const adapters = dashboard({
           thresholds: [[null, 'orange']],
           queries: [
             {
-              expr: `sum (polylora_pool_pages{${SERVER}, kind="adapter"}) / sum (polylora_pool_pages{${SERVER}})`,
+              expr: `sum (polylora_pool_pages{${SERVER}, kind=~"adapter|idle_adapter"}) / sum (polylora_pool_pages{${SERVER}})`,
               legend: 'adapters',
             },
           ],
@@ -84,7 +84,7 @@ export const adapters = dashboard({
         lines({
           title: 'Failed loads',
           description:
-            'Adapters within the last hour that could not be read into the pool; their requests end with `adapter_load_failed`.',
+            'Times within the last hour that an adapter could not be loaded: its requests end with `adapter_load_failed`, or `adapter_not_loaded` while the store’s files are away.',
           unit: 'short',
           queries: [
             {

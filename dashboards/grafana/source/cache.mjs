@@ -2,9 +2,14 @@ import { choice, dashboard, history, lines, number, table } from './panels.mjs';
 import { CATEGORY, rate, SERVER, share, sum } from './queries.mjs';
 
 const LOOKED_UP = `${CATEGORY}, result!="bypass"`;
-const HIT = `${CATEGORY}, result=~"hit_.+"`;
+/** Of what a category is known of. */
+const ASKED = `${CATEGORY}, category!="-"`;
+const HIT = `${ASKED}, result=~"hit_.+"`;
 /** @type {('hit_exact' | 'hit_similar' | 'hit_shared' | 'miss' | 'bypass')[]} */
 const RESULTS = ['hit_exact', 'hit_similar', 'hit_shared', 'miss', 'bypass'];
+
+/** Of a category that never had a hit there is no series of any. @param {string} hits @param {string} all */
+const hitShare = (hits, all) => share(`(${hits} or 0 * ${all})`, all);
 
 /** @param {string} metric @param {string} matchers @param {string} by @param {number} quantile */
 const quantile = (metric, matchers, by, quantile) =>
@@ -22,14 +27,15 @@ export const cache = dashboard({
       panels: [
         lines({
           title: 'Share of hits, by category',
-          description: 'Of the requests that were looked up, those that were answered from the cache.',
+          description:
+            'Of the requests whose category is known, those that were answered from the cache. Those that nothing was looked for are among the others.',
           unit: 'percentunit',
           max: 1,
           queries: [
             {
-              expr: share(
+              expr: hitShare(
                 rate('polylora_cache_lookups_total', HIT, 'category'),
-                rate('polylora_cache_lookups_total', LOOKED_UP, 'category'),
+                rate('polylora_cache_lookups_total', ASKED, 'category'),
               ),
               legend: '{{category}}',
             },
@@ -90,13 +96,16 @@ export const cache = dashboard({
         lines({
           title: 'Hits beyond break-even',
           description:
-            'Share of hits since the server started, less the share from which on the cache costs no more time than it saves. Below 0 a category would be faster without a cache.',
+            'Share of hits among all requests of a category since the server started, less the share from which on the cache costs no more time than it saves. Below 0 a category would be faster without a cache.',
           unit: 'percentunit',
           min: -1,
           max: 1,
           queries: [
             {
-              expr: `sum by (category) (polylora_cache_lookups_total{${HIT}}) / sum by (category) (polylora_cache_lookups_total{${LOOKED_UP}}) - on (category) max by (category) (polylora_cache_break_even_hit_rate{${CATEGORY}})`,
+              expr: `${hitShare(
+                sum('polylora_cache_lookups_total', HIT, 'category'),
+                sum('polylora_cache_lookups_total', ASKED, 'category'),
+              )} - on (category) max by (category) (polylora_cache_break_even_hit_rate{${CATEGORY}})`,
               legend: '{{category}}',
             },
           ],

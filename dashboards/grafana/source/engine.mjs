@@ -85,16 +85,16 @@ export const engine = dashboard({
         lines({
           title: 'Pages by kind',
           description:
-            'What the pool holds: KV blocks of running sequences, prefixes that are kept for prompts that begin the same, adapters, and nothing.',
+            'What the pool holds: KV blocks of running sequences, prefixes that are kept for prompts that begin the same, adapters in use, idle ones (which make room when pages are needed, as prefixes do), and nothing.',
           unit: 'short',
           stacked: true,
-          series: ['kv', 'prefix', 'adapter', 'free'],
+          series: ['kv', 'prefix', 'adapter', 'idle_adapter', 'free'],
           queries: [{ expr: sum('polylora_pool_pages', SERVER, 'kind'), legend: '{{kind}}' }],
         }),
         lines({
           title: 'Used by running sequences',
           description:
-            'Share of the pool that holds KV blocks of running sequences. Near 100 % others wait, or are set back.',
+            'KV blocks of running sequences, as a share of the pages that are not adapters’ in use. Near 100 % others wait, or are set back.',
           unit: 'percentunit',
           max: 1,
           queries: [{ expr: `vllm:kv_cache_usage_perc{${MODEL}}`, legend: '{{instance}}' }],

@@ -27,6 +27,19 @@ const BURN = [
   [14.4, 'red'],
 ];
 
+/** Which alert it is, and what it is about. */
+const ALERT_LABELS = [
+  'alertname',
+  'severity',
+  'job',
+  'instance',
+  'model_name',
+  'tenant',
+  'category',
+  'directory',
+];
+const GIVEN_UP = 'polylora_first_token_given_up_seconds';
+
 /** @param {string} slo @param {string} window */
 const burn = (slo, window) => `polylora:slo_burn:rate${window}{job=~"$job", slo="${slo}"}`;
 /** @param {string} slo */
@@ -49,7 +62,7 @@ export const overview = dashboard({
         number({
           title: 'First tokens in time, 24 h',
           description:
-            'Share of first tokens that came within 2.5 s over the last day; 99 % are promised. The worst fleet, where several are chosen.',
+            'Share of first tokens that came within 2.5 s over the last day; 99 % are promised. Those that somebody waited longer for in vain are among the others. The worst fleet, where several are chosen.',
           unit: 'percentunit',
           decimals: 2,
           thresholds: [
@@ -61,7 +74,7 @@ export const overview = dashboard({
         number({
           title: 'Their error budget, 30 d',
           description:
-            'What is left of the 1 % of first tokens that may be late within 30 days. Below 0 more were late than promised.',
+            'What is left of the 1 % of first tokens that may be late, or never come, within 30 days. Below 0 more were late than promised.',
           unit: 'percentunit',
           decimals: 0,
           thresholds: BUDGET,
@@ -70,7 +83,7 @@ export const overview = dashboard({
         number({
           title: 'Requests without a 5xx, 24 h',
           description:
-            'Share of requests to /v1 that were not answered with a 5xx over the last day; 99.5 % are promised. 504 does not count: it is an answer to those who asked for a cached one or none.',
+            'Of the requests that compute something, the share that was not answered with a 5xx over the last day; 99.5 % are promised. What is refused with a 4xx is not counted, nor is 504: it is an answer to those who asked for a cached one or none.',
           unit: 'percentunit',
           decimals: 2,
           thresholds: [
@@ -95,11 +108,11 @@ export const overview = dashboard({
           unit: 'none',
           width: 8,
           height: 5,
-          by: ['alertname', 'severity', 'instance', 'tenant', 'category'],
+          by: ALERT_LABELS,
           columns: [{ title: 'Firing' }],
           queries: [
             {
-              expr: 'count by (alertname, severity, instance, tenant, category) (ALERTS{alertstate="firing", alertname=~"Polylora.+"})',
+              expr: `count by (${ALERT_LABELS.join(', ')}) (ALERTS{alertstate="firing", alertname=~"Polylora.+", job=~"$job"})`,
             },
           ],
         }),
@@ -173,17 +186,18 @@ export const overview = dashboard({
           queries: percentiles('vllm:time_to_first_token_seconds', MODEL, { exemplars: true }),
         }),
         lines({
-          title: 'Time between tokens',
-          description: 'From one token of a stream to the next, as delivered (TPOT).',
-          unit: 's',
-          queries: percentiles('vllm:inter_token_latency_seconds', MODEL),
-        }),
-        lines({
-          title: 'Time per token of a whole answer',
+          title: 'Ended without a first token',
           description:
-            'Mean time per token after the first, for each finished sequence: how fast a reader sees an answer go on.',
-          unit: 's',
-          queries: percentiles('vllm:request_time_per_output_token_seconds', MODEL),
+            'Sequences a second that somebody waited for and that ended before their first token, as the client left, the time limit passed or they failed. Those that had waited for more than 2.5 s missed the objective; the others count for nothing.',
+          unit: 'suffix: /s',
+          stacked: true,
+          queries: [
+            {
+              expr: `${rate(`${GIVEN_UP}_count`, MODEL)} - ${rate(`${GIVEN_UP}_bucket`, `${MODEL}, le="2.5"`)}`,
+              legend: 'after more than 2.5 s',
+            },
+            { expr: rate(`${GIVEN_UP}_bucket`, `${MODEL}, le="2.5"`), legend: 'sooner' },
+          ],
         }),
         heat({
           title: 'Time to first token, all of them',
@@ -193,9 +207,25 @@ export const overview = dashboard({
           queries: buckets('vllm:time_to_first_token_seconds', MODEL),
         }),
         lines({
+          title: 'Time between tokens',
+          description: 'From one token of a stream to the next, as delivered (TPOT).',
+          unit: 's',
+          width: 12,
+          queries: percentiles('vllm:inter_token_latency_seconds', MODEL),
+        }),
+        lines({
+          title: 'Time per token of a whole answer',
+          description:
+            'Mean time per token after the first, for each finished sequence: how fast a reader sees an answer go on.',
+          unit: 's',
+          width: 12,
+          queries: percentiles('vllm:request_time_per_output_token_seconds', MODEL),
+        }),
+        lines({
           title: 'Whole sequences',
           description: 'From a sequence’s arrival to its end. Points are requests that have a trace.',
           unit: 's',
+          width: 12,
           queries: percentiles('vllm:e2e_request_latency_seconds', MODEL, { exemplars: true }),
         }),
         lines({
@@ -203,6 +233,7 @@ export const overview = dashboard({
           description:
             'From an HTTP request’s arrival to the head of its answer: of an answer that is not streamed, the whole. 95 of 100 take less.',
           unit: 's',
+          width: 12,
           queries: [
             {
               expr: `histogram_quantile(0.95, sum by (le, route) (rate(polylora_http_request_seconds_bucket{${SERVER}}[$__rate_interval])))`,
@@ -237,7 +268,7 @@ export const overview = dashboard({
         lines({
           title: 'How sequences ended',
           description:
-            'Sequences a second: `stop` by themselves, `length` at their limit, `abort` because the client left, `error`.',
+            'Sequences a second: `stop` by themselves, `length` at their limit, `error` by the server’s fault, `abort` by anybody else’s: the client left, its time limit passed, or what it asked for cannot be done.',
           unit: 'suffix: /s',
           stacked: true,
           series: ['stop', 'length', 'abort', 'error'],
@@ -255,14 +286,21 @@ export const overview = dashboard({
       panels: [
         history({
           title: 'Backend',
-          description: 'Whether each server’s engine, or its upstream, takes requests.',
+          description:
+            'Whether each server’s engine, or its upstream, takes requests. One that starts has not taken any since the server’s start.',
           unit: 'none',
-          texts: { 0: ['away', 'red'], 1: ['ready', 'green'] },
+          texts: { '-1': ['starts', 'yellow'], 0: ['away', 'red'], 1: ['ready', 'green'] },
           thresholds: [
-            [null, 'red'],
+            [null, 'yellow'],
+            [0, 'red'],
             [1, 'green'],
           ],
-          queries: [{ expr: `polylora_engine_ready{${SERVER}}`, legend: '{{instance}}' }],
+          queries: [
+            {
+              expr: `polylora_engine_ready{${SERVER}} - polylora_engine_starting{${SERVER}}`,
+              legend: '{{instance}}',
+            },
+          ],
         }),
         lines({
           title: 'Restarts and configurations',

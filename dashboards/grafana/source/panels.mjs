@@ -94,6 +94,7 @@ const COLORS = {
   kv: 'blue',
   prefix: 'purple',
   adapter: 'orange',
+  idle_adapter: 'light-orange',
   free: '#8e8e8e',
   // Kernels
   projections: 'blue',

@@ -1,9 +1,7 @@
 import { bars, choice, dashboard, lines, table } from './panels.mjs';
 import { rate, SERVER, sum, TENANT } from './queries.mjs';
 
-/** @param {string} matchers @param {string} [by] tokens as shares of the machine count them: a generated one twice */
-const served = (matchers, by) =>
-  `(${rate('polylora_tenant_prompt_tokens_total', matchers, by)} + 2 * ${rate('polylora_tenant_generation_tokens_total', matchers, by)})`;
+const SERVICE = 'polylora_tenant_service_tokens_total';
 
 export const tenants = dashboard({
   uid: 'polylora-tenants',
@@ -18,13 +16,13 @@ export const tenants = dashboard({
         lines({
           title: 'Share of the service',
           description:
-            'What each tenant gets of all tokens (a generated one counts twice, as in the scheduler). Compare it with its share of the weights beside: only tenants that always have work can ask for all of theirs.',
+            'What each tenant gets of the engine’s work, as the scheduler charges it: a token for each that is read, two for each that is generated, none for those found in the prefix cache. Compare it with its share of the weights beside: only tenants that always have work can ask for all of theirs.',
           unit: 'percentunit',
           stacked: true,
           max: 1,
           queries: [
             {
-              expr: `${served(TENANT, 'tenant')} / on () group_left () (${served(SERVER)} > 0)`,
+              expr: `${rate(SERVICE, TENANT, 'tenant')} / on () group_left () (${rate(SERVICE, SERVER)} > 0)`,
               legend: '{{tenant}}',
             },
           ],
@@ -46,12 +44,12 @@ export const tenants = dashboard({
         lines({
           title: 'Service ÷ weight',
           description:
-            'Service in tokens that each tenant with work has received, divided by its weight. Lines of tenants that always have work stay together; one that is behind comes first.',
-          unit: 'short',
+            'Tokens a second that each tenant with work is charged for, divided by its weight. Lines of tenants that always have work are level; one below them asks for less than it could have.',
+          unit: 'suffix: tok/s',
           queries: [
             {
-              expr: `max by (instance, tenant) (polylora_tenant_service{${TENANT}})`,
-              legend: '{{tenant}} on {{instance}}',
+              expr: `${rate(SERVICE, TENANT, 'tenant')} / max by (tenant) (polylora_tenant_weight{${TENANT}})`,
+              legend: '{{tenant}}',
             },
           ],
         }),

@@ -1,5 +1,5 @@
 import { RankedQueue } from '../ranked-queue.ts';
-import { PRIORITIES, type TenantShare } from '../types.ts';
+import { PRIORITIES, type ServiceTotals, type TenantShare } from '../types.ts';
 import type { Sequence } from './sequence.ts';
 
 /**
@@ -9,6 +9,8 @@ import type { Sequence } from './sequence.ts';
 const AGE_SECONDS = [Number.POSITIVE_INFINITY, 30, 300] as const;
 /** How often sequences are looked through for those that have aged. */
 const AGE_EVERY_SECONDS = 1;
+/** Tenants without work of which it is remembered what service they received, many more than have metrics of their own. */
+const MOST_PAST = 1000;
 
 /** A tenant with sequences. */
 interface Tenant {
@@ -18,6 +20,8 @@ interface Tenant {
   counter: number;
   /** Of that, what is not counted yet. */
   charges: number;
+  /** Service received. */
+  service: number;
   /** Sequences that have not ended. */
   live: number;
   readonly lines: readonly Line[];
@@ -48,6 +52,10 @@ export class FairQueue {
   readonly #classes = PRIORITIES.map(() => new RankedQueue<Line>());
   /** Tenants that received service since the order was last asked for. */
   readonly #charged: Tenant[] = [];
+  /** Service that tenants received which are forgotten since, in the order in which they were. */
+  readonly #past = new Map<string, number>();
+  /** Service that all have received. */
+  #service = 0;
   #size = 0;
   /** The least counter among the active when there last were any. */
   #floor = 0;
@@ -68,6 +76,13 @@ export class FairQueue {
     return [...this.#tenants.values()]
       .filter(({ live }) => live > 0)
       .map(({ name, weight, counter, live }) => ({ tenant: name, weight, counter, live }));
+  }
+
+  /** What tenants were charged. */
+  get service(): ServiceTotals {
+    const byTenant = new Map(this.#past);
+    for (const { name, service } of this.#tenants.values()) if (service > 0) byTenant.set(name, service);
+    return { total: this.#service, byTenant };
   }
 
   /** The part of the machine that is a tenant's among those with work: above 0, at most 1. */
@@ -137,6 +152,8 @@ export class FairQueue {
     const tenant = this.#tenants.get(sequence.tenant)!;
     if (tenant.charges === 0) this.#charged.push(tenant);
     tenant.charges += service / tenant.weight;
+    tenant.service += service;
+    this.#service += service;
   }
 
   /**
@@ -184,6 +201,7 @@ export class FairQueue {
       weight,
       counter: this.#floor,
       charges: 0,
+      service: this.#past.get(name) ?? 0,
       live: 0,
       lines,
       rank: 0,
@@ -192,6 +210,7 @@ export class FairQueue {
     for (const _ of PRIORITIES)
       lines.push({ tenant, sequences: [], servedAt: this.#now, rank: 0, place: -1 });
     this.#tenants.set(name, tenant);
+    this.#past.delete(name);
     return tenant;
   }
 
@@ -256,8 +275,14 @@ export class FairQueue {
   /** A tenant without work that would start at the floor anyway needs no memory. */
   #forgetIdle(): void {
     if (this.#tenants.size < 2 * this.#active.size + 64) return;
-    for (const [name, { live, counter }] of this.#tenants) {
-      if (live === 0 && counter <= this.#floor) this.#tenants.delete(name);
+    for (const [name, { live, counter, service }] of this.#tenants) {
+      if (live > 0 || counter > this.#floor) continue;
+      this.#tenants.delete(name);
+      if (service > 0) this.#past.set(name, service);
+    }
+    for (const name of this.#past.keys()) {
+      if (this.#past.size <= MOST_PAST) break;
+      this.#past.delete(name);
     }
   }
 }

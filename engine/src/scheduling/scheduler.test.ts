@@ -429,6 +429,27 @@ describe('Scheduler', () => {
     expect(done(light) - before).toBeGreaterThanOrEqual(18);
   });
 
+  it('tells what tenants were charged whatever they weigh, of all together and of the last thousand at least', () => {
+    const { scheduler: made, schedule } = scheduler({ pageCount: 100 });
+    const serve = (tenant: string, weight: number) => {
+      made.add(sequence(4, 3, null, { tenant, weight }));
+      finish(made, schedule);
+    };
+    // The third token is not computed.
+    const each = 4 + 2 * 2;
+    for (let tenant = 0; tenant < 3000; tenant++) serve(`t${tenant}`, 1 + (tenant % 3));
+    const { total, byTenant } = made.service;
+    expect(total).toBe(3000 * each);
+    expect(byTenant.size).toBeLessThan(1200);
+    for (let tenant = 2000; tenant < 3000; tenant++) expect(byTenant.get(`t${tenant}`)).toBe(each);
+    // One that is remembered goes on, one that is not begins anew.
+    serve('t2000', 1);
+    serve('t0', 1);
+    expect(made.service.byTenant.get('t2000')).toBe(2 * each);
+    expect(made.service.byTenant.get('t0')).toBe(each);
+    expect(made.service.total).toBe(3002 * each);
+  });
+
   it('lets a tenant with less than its share in at once, and sets back one with more', () => {
     const { scheduler: made, schedule } = scheduler({ pageCount: 1000, maxRunning: 2 });
     const [first, second] = [sequence(16, 50), sequence(16, 50)];

@@ -1,7 +1,7 @@
 import type { AdapterLoad } from '../memory/adapter-residency.ts';
 import type { EvictionPolicy } from '../memory/eviction.ts';
 import { UnifiedMemory } from '../memory/unified-memory.ts';
-import { type AdapterEvictionReason, PRIORITIES, type TenantShare } from '../types.ts';
+import { type AdapterEvictionReason, PRIORITIES, type ServiceTotals, type TenantShare } from '../types.ts';
 import type { CostModel } from './cost-model.ts';
 import { FairQueue } from './fair-queue.ts';
 import { LengthPredictor } from './length-predictor.ts';
@@ -135,6 +135,10 @@ export class Scheduler {
       ...share,
       running: this.#runningOf.get(share.tenant) ?? 0,
     }));
+  }
+
+  get service(): ServiceTotals {
+    return this.#queue.service;
   }
 
   /** Whether a sequence of this many tokens could run alone; if not, it never can. */

@@ -3,6 +3,7 @@ import { createMiddleware } from 'hono/factory';
 import { isOfDashboard } from '../dashboard/paths.ts';
 import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
+import type { Proxies } from '../http/proxies.ts';
 import type { Access } from './access.ts';
 import type { Authenticator } from './authenticator.ts';
 import { assertOwnPage, sessionText, signedIn } from './session-request.ts';
@@ -25,6 +26,8 @@ export interface AccessDeps {
   readonly authenticator: () => Authenticator | null;
   /** Of people at the dashboard; null until the server's secret is read, and where nobody can sign in: a cookie is somebody else's then. */
   readonly sessions: () => Sessions | null;
+  /** By what they say a session's cookie is one for https alone. */
+  readonly proxies: Proxies;
 }
 
 /**
@@ -39,7 +42,7 @@ export function authenticate(deps: AccessDeps) {
       const authorization = c.req.header('authorization');
       const open = opened(deps.authenticator);
       const sessions = deps.sessions();
-      const session = authorization === undefined && sessions !== null ? sessionText(c) : null;
+      const session = isBearer(authorization) || sessions === null ? null : sessionText(c, deps.proxies);
       const found =
         session === null || sessions === null
           ? open.client(authorization)
@@ -55,6 +58,11 @@ export function authenticate(deps: AccessDeps) {
   });
 }
 
+/** Whether somebody sends a key, if only what they take for one. Of another scheme it is for a proxy before us, which asks for a password of its own. */
+function isBearer(authorization: string | undefined): boolean {
+  return authorization !== undefined && /^bearer\b/i.test(authorization);
+}
+
 /** @throws ApiError session_required, csrf_token_required, cross_origin_refused */
 async function accessOfSession(
   c: Context<GatewayEnv>,
@@ -64,7 +72,7 @@ async function accessOfSession(
 ): Promise<Access> {
   const { session, access } = await signedIn(text, sessions, authenticator);
   assertOwnPage(c, session);
-  c.set('hasSession', true);
+  c.set('session', session);
   return access;
 }
 
@@ -72,7 +80,7 @@ async function accessOfSession(
 export function administratorsOnly(authenticator: () => Authenticator | null) {
   return createMiddleware<GatewayEnv>(async (c, next) => {
     // Nobody else has a session.
-    if (c.get('hasSession')) return next();
+    if (c.get('session') !== undefined) return next();
     c.set('access', opened(authenticator).administrator(c.get('access'), c.req.header('authorization')));
     await next();
   });

@@ -17,7 +17,9 @@ export interface Authenticator {
    * @throws ApiError invalid_api_key, insufficient_permissions, admin_disabled
    */
   signIn(key: string): Promise<{ readonly proof: string; readonly access: Access }>;
-  /** An administrator who has signed in; null where their key does not hold any more. */
+  /** What `resume` finds out by who came with this; null where there is no key in it. */
+  proofOf(authorization: string | undefined): string | null;
+  /** An administrator who has signed in, or has come with a key; null where their key does not hold any more. */
   resume(proof: string): Promise<Access | null>;
 }
 
@@ -67,6 +69,11 @@ export class KeyAuthenticator implements Authenticator {
     return { proof, access };
   }
 
+  proofOf(authorization: string | undefined): string | null {
+    const text = bearer(authorization);
+    return text === null ? null : this.#hasher.hash(text);
+  }
+
   async resume(proof: string): Promise<Access | null> {
     const access = this.#isOperator(proof) ? OPERATOR_ACCESS : await this.#registry.find(null, proof);
     return access?.role === 'user' ? null : access;
@@ -107,6 +114,11 @@ export class OpenAuthenticator implements Authenticator {
         'key',
       );
     return { proof: proofOf(key), access: OPERATOR_ACCESS };
+  }
+
+  proofOf(authorization: string | undefined): string | null {
+    const text = bearer(authorization);
+    return text === null ? null : proofOf(text);
   }
 
   async resume(proof: string): Promise<Access | null> {

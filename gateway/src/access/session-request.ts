@@ -4,11 +4,14 @@ import type { Context } from 'hono';
 import { getCookie } from 'hono/cookie';
 import { ApiError } from '../errors.ts';
 import type { GatewayEnv } from '../http/context.ts';
+import type { Proxies } from '../http/proxies.ts';
 import type { Access } from './access.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Session, Sessions } from './sessions.ts';
 
 export const SESSION_COOKIE = 'polylora_session';
+/** Over https: no other host of the domain, and nobody on plain http, can set one of this name (`__Host-polylora_session`). */
+export const SECURE_PREFIX = 'host';
 const CSRF_HEADER = 'x-csrf-token';
 
 /** They change nothing. */
@@ -21,8 +24,10 @@ export interface SignedIn {
 }
 
 /** A request's session; null where it has none. */
-export function sessionText(c: Context<GatewayEnv>): string | null {
-  return getCookie(c, SESSION_COOKIE) ?? null;
+export function sessionText(c: Context<GatewayEnv>, proxies: Proxies): string | null {
+  const { isSecure } = proxies.origin(c);
+  // Over https the other one may be from anybody.
+  return (isSecure ? getCookie(c, SESSION_COOKIE, SECURE_PREFIX) : getCookie(c, SESSION_COOKIE)) ?? null;
 }
 
 /**

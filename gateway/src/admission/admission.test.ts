@@ -259,6 +259,22 @@ describe('a budget', () => {
     ]);
   });
 
+  it('is told by how much of it is spent, of all tenants that have one', async () => {
+    const own = await accessWith({ budgets: { day: { tokens: 100 }, month: { tokens: 1_000 } } });
+    const accesses = ['a', 'b', 'c'].map((id): Access => {
+      const tenant = { ...own.tenant!, id };
+      const limits = id === 'c' ? { ...tenant.limits, budgets: [] } : tenant.limits;
+      return { ...own, principal: { tenant: id, key: null }, tenant: { ...tenant, limits }, key: null };
+    });
+    const admission = admissionAt({ wall: Date.now(), steady: 0 });
+    for (const [index, access] of accesses.entries())
+      (await admission.reserve(access, asked(10, 20))).settle(used(10, index * 20));
+    expect([...admission.budgetShares()]).toEqual([
+      ['a', 0.1],
+      ['b', 0.3],
+    ]);
+  });
+
   it('begins anew with its day, and not because the clock of what is counted by the minute goes on', async () => {
     const access = await accessWith({ budgets: { day: { tokens: 10 } } });
     const time = { wall: Date.UTC(2026, 10, 22, 12), steady: 0 };

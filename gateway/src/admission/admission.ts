@@ -117,13 +117,12 @@ export class Admission {
   }
 
   /**
-   * How much of a tenant's budget is spent, from 0 to 1, of the one that is used the most. Those without a budget, or of whom nothing is
-   * known here, are left out.
+   * How much of each tenant's budget is spent, from 0 to 1, of the one that is used the most. Those without a budget, or of whom nothing
+   * is known here, are left out.
    */
-  budgetShares(tenants: Iterable<string>): ReadonlyMap<string, number> {
+  budgetShares(): ReadonlyMap<string, number> {
     const shares = new Map<string, number>();
-    for (const tenant of tenants) {
-      const budgets = this.#budgets.get(tenant) ?? [];
+    for (const [tenant, budgets] of this.#budgets) {
       const sums = budgets.length === 0 ? null : this.#options.counters.sums({ kind: 'tenant', id: tenant });
       if (sums === null) continue;
       // Of a budget of nothing all is spent.

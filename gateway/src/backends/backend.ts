@@ -136,6 +136,7 @@ export type OnSend = (computed: () => number) => void;
 
 /** What a backend holds now; counters grow until it starts again. Adapters are given by name. */
 export interface BackendStats extends EngineStats {
+  /** How often it had started again when it told this. */
   readonly restartsTotal: number;
   /** How many adapters there are in all, with those that nobody has asked for by a name. */
   readonly adapterCounts: { readonly resident: number; readonly running: number };

@@ -38,6 +38,8 @@ export interface EmbeddedBackendOptions {
   readonly servedModelName: string;
   /** Unix time in seconds, given as the base model's `created`. */
   readonly startedAt: number;
+  /** Told of each adapter that cannot be loaded, but for those that the engine was told of and could not read: it counts these. */
+  readonly onLoadFailure: () => void;
 }
 
 /** The name that always means the base model. */
@@ -49,6 +51,12 @@ const MOST_KNOWN = 4096;
 const MOST_IDLE_MIXTURES = 64;
 /** What the engine says of an adapter whose file is not where it was told. */
 const GONE: ReadonlySet<string> = new Set(['adapter_not_loaded', 'adapter_load_failed']);
+/** Why adapters are not loaded where neither they nor where they are kept are at fault: removed meanwhile, no mixture, or a stop. */
+const NO_LOAD_FAILURES: ReadonlySet<string> = new Set([
+  'adapter_not_loaded',
+  'adapters_not_mixable',
+  'engine_unavailable',
+]);
 /** Names of one content that metrics tell. */
 const MOST_NAMES = 8;
 
@@ -66,6 +74,7 @@ export class EmbeddedBackend implements Backend {
   readonly answer = null;
   readonly #engine: EngineProcess;
   readonly #catalog: AdapterCatalog;
+  readonly #onLoadFailure: () => void;
   /** Digests that the engine was told of, or is being told, in the order of their last use. */
   readonly #known = new Map<string, Promise<void>>();
   /** Those of them that are mixtures, with what is in them. */
@@ -76,9 +85,10 @@ export class EmbeddedBackend implements Backend {
   /** Digests that stay in memory, with the name under which that was asked for. */
   readonly #pinned = new Map<string, string>();
 
-  constructor({ engine, catalog, servedModelName, startedAt }: EmbeddedBackendOptions) {
+  constructor({ engine, catalog, servedModelName, startedAt, onLoadFailure }: EmbeddedBackendOptions) {
     this.#engine = engine;
     this.#catalog = catalog;
+    this.#onLoadFailure = onLoadFailure;
     this.tokenizer = {
       tokenize: (prompt) => engine.tokenize(prompt).catch(rethrow),
       detokenize: (ids) => engine.detokenize(ids).catch(rethrow),
@@ -366,10 +376,18 @@ export class EmbeddedBackend implements Backend {
   }
 
   async #tell(digest: string, mixture: readonly MixturePart[] | null): Promise<void> {
-    if (mixture === null) return this.#engine.addAdapter(await this.#weights(digest));
     // Before it is known: a part may be removed meanwhile, and takes its mixtures with it.
-    this.#mixtures.set(digest, mixture);
-    await this.#engine.addAdapter(await mixAdapters(mixture, (part) => this.#weights(part)));
+    if (mixture !== null) this.#mixtures.set(digest, mixture);
+    try {
+      const weights =
+        mixture === null
+          ? await this.#weights(digest)
+          : await mixAdapters(mixture, (part) => this.#weights(part));
+      await this.#engine.addAdapter(weights);
+    } catch (error) {
+      if (!(error instanceof EngineError && NO_LOAD_FAILURES.has(error.code))) this.#onLoadFailure();
+      throw error;
+    }
   }
 
   /** An adapter as the engine knows it: names and dates are none of its business. */

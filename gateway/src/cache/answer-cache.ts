@@ -11,6 +11,7 @@ import type { DocumentBody, DocumentStore, EntryFilter, ListedHead } from './doc
 import { Economics } from './economics.ts';
 import { Entries, type Entry, isEntryId } from './entries.ts';
 import type { CacheDocument, StoredAnswer } from './entry.ts';
+import { searchEntries } from './entry-search.ts';
 import { ExactAnswers } from './exact-answers.ts';
 import { freshSeconds, staleSeconds } from './freshness.ts';
 import { type Amount, KeptEntries, type Vectors } from './kept-entries.ts';
@@ -194,6 +195,11 @@ export class AnswerCache {
   /** Entries that match, in the store, newest first. @throws StoreUnavailable */
   list(filter: EntryFilter, page: Parameters<DocumentStore['find']>[1]) {
     return this.#options.documents.find(filter, page);
+  }
+
+  /** Entries that match and were asked with these words, as `searchEntries` looks for them. @throws StoreUnavailable */
+  search(filter: EntryFilter, words: readonly string[], page: Parameters<DocumentStore['find']>[1]) {
+    return searchEntries(this.#options.documents, filter, words, page);
   }
 
   /** The questions of entries, as they were asked, of those that are there; none where the store is away. */

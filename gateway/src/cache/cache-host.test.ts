@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Database, openDatabase } from '@polylora/adapters-store';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -73,6 +74,16 @@ function documentOf(values: Partial<CacheDocument> & Pick<CacheDocument, 'id'>):
     ...{ vector: null, encoder: null, signature: null, answer: { choices: [] } },
     ...values,
   };
+}
+
+/** The same store, of which some is done in another way. */
+function withOther(documents: DocumentStore, other: Partial<DocumentStore>): DocumentStore {
+  return new Proxy(documents, {
+    get(target, name) {
+      const method: unknown = Reflect.get(other, name) ?? Reflect.get(target, name);
+      return typeof method === 'function' ? method.bind(target) : method;
+    },
+  });
 }
 
 const rendered = () => metrics.render(new StartingBackend(), 'text');
@@ -189,6 +200,41 @@ describe('of what is in its store', () => {
     host = await open();
     expect(host.cache.size).toBe(1);
     expect(await store.ids()).toEqual(['mine', 'theirs', 'theirs, expired', 'theirs, off']);
+  });
+
+  it('what leaves while it is read is not brought back by that', async () => {
+    let hasRead = () => {};
+    let answer = () => {};
+    const read = new Promise<void>((resolve) => {
+      hasRead = resolve;
+    });
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const other = await open(
+      withOther(store.documents, {
+        async changes(after, limit) {
+          const changes = await store.documents.changes(after, limit);
+          if (!changes?.some((change) => change.kind === 'put' && change.head.id === 'late')) return changes;
+          hasRead();
+          await answered;
+          return changes;
+        },
+        close: async () => {},
+      }),
+    );
+    try {
+      await store.documents.put(documentOf({ id: 'late' }));
+      await read;
+      expect(await other.report('late', 'acme')).toBe(true);
+      answer();
+      for (let turn = 0; turn < 10; turn++) {
+        await nextTurn();
+        expect(other.cache.entry('late')).toBeNull();
+      }
+    } finally {
+      await other.close();
+    }
   });
 
   it('nothing stays of a category that is switched off, whenever the store takes that', async () => {

@@ -349,15 +349,17 @@ export class CacheHost {
     const begun = clock.now();
     const stored = new Set<string>();
     try {
-      // Before the heads: a change while they are read is told again.
-      this.#sequence = await documents.lastSequence();
-      let cursor: string | null = null;
-      do {
-        const page = await documents.heads(cursor, PAGE);
-        for (const { id } of page.heads) stored.add(id);
-        await this.#take(page.heads);
-        cursor = page.cursor;
-      } while (cursor !== null);
+      await this.cache.kept.reading(async (hasLeft) => {
+        // Before the heads: a change while they are read is told again.
+        this.#sequence = await documents.lastSequence();
+        let cursor: string | null = null;
+        do {
+          const page = await documents.heads(cursor, PAGE);
+          for (const { id } of page.heads) stored.add(id);
+          await this.#take(page.heads.filter(({ id }) => !hasLeft(id)));
+          cursor = page.cursor;
+        } while (cursor !== null);
+      });
       // What was made just now may not be written yet.
       await this.cache.kept.keepOnly(
         ({ id, createdAt }) => stored.has(id) || createdAt >= begun - UNWRITTEN_MILLISECONDS,
@@ -379,14 +381,20 @@ export class CacheHost {
 
   /** What other servers of the same store did. */
   async #follow(): Promise<void> {
+    const { kept } = this.cache;
+    const followed = () =>
+      kept.reading(async (hasLeft) => {
+        const changes = await this.#changes();
+        for (const change of changes ?? []) {
+          if (change.kind === 'remove') kept.dropped(change.id);
+          else if (!hasLeft(change.head.id)) await this.#take([change.head]);
+          this.#sequence = change.sequence;
+        }
+        return changes;
+      });
     for (;;) {
-      const changes = await this.#changes();
+      const changes = await followed();
       if (changes === null) return this.#restore();
-      for (const change of changes) {
-        if (change.kind === 'put') await this.#take([change.head]);
-        else this.cache.kept.dropped(change.id);
-        this.#sequence = change.sequence;
-      }
       if (changes.length < PAGE) return;
     }
   }

@@ -8,6 +8,7 @@ import { type Entries, type Entry, entryOf, isEntryId } from './entries.ts';
 import type { CacheDocument, EntryHead } from './entry.ts';
 import type { ExactAnswers } from './exact-answers.ts';
 import { freshSeconds, staleSeconds } from './freshness.ts';
+import { Leaving } from './leaving.ts';
 import { Quotas } from './quotas.ts';
 import type { VectorIndex } from './vector-index/vector-index.ts';
 
@@ -44,6 +45,7 @@ export class KeptEntries {
   readonly #quotas: Quotas;
   /** null as long as the embedding model is not known. */
   #vectors: Vectors | null = null;
+  readonly #leaving = new Leaving();
   /** Since they were last written down. */
   readonly #hits = new Map<string, number>();
 
@@ -71,9 +73,12 @@ export class KeptEntries {
   }
 
   /** Takes out entries, here and in the store. @throws StoreUnavailable */
-  async remove(ids: readonly string[], reason: RemovalReason): Promise<void> {
-    this.#options.metrics.removed(reason, this.#drop(ids));
-    await this.#options.documents.remove(ids);
+  remove(ids: readonly string[], reason: RemovalReason): Promise<void> {
+    return this.#leaving.removing((leave) => {
+      leave(ids);
+      this.#options.metrics.removed(reason, this.#drop(ids));
+      return this.#options.documents.remove(ids);
+    });
   }
 
   /**
@@ -83,36 +88,65 @@ export class KeptEntries {
    */
   async purge(filter: EntryFilter, isDryRun: boolean): Promise<Amount> {
     if (filter.id !== undefined && !isEntryId(filter.id)) return { entries: 0, bytes: 0 };
+    if (isDryRun)
+      return this.#amount(
+        filter,
+        () => {},
+        async () => {},
+      );
     const { documents, metrics } = this.#options;
+    return this.#leaving.removing((leave) =>
+      this.#amount(
+        filter,
+        (ids) => {
+          leave(ids);
+          metrics.removed('purged', this.#drop(ids));
+        },
+        (ids) => documents.remove(ids),
+      ),
+    );
+  }
+
+  /**
+   * How much matches: here and in the store.
+   * @param onHere told of what is here, some at a time
+   * @param onStored of what is, or may be, in the store; waited for
+   */
+  async #amount(
+    filter: EntryFilter,
+    onHere: (ids: readonly string[]) => void,
+    onStored: (ids: readonly string[]) => Promise<void>,
+  ): Promise<Amount> {
     const known = new Set<string>();
     let [entries, bytes] = [0, 0];
-    const count = (heads: readonly EntryHead[]) => {
+    const count = (heads: readonly EntryHead[]): readonly string[] => {
       for (const head of heads) {
         if (known.has(head.id)) continue;
         known.add(head.id);
         entries += 1;
         bytes += head.bytes;
       }
+      return heads.map(({ id }) => id);
     };
-    for await (const page of this.#pages((entry) => isMeant(entry, filter))) {
-      count(page);
-      if (!isDryRun) metrics.removed('purged', this.#drop(page.map(({ id }) => id)));
-    }
+    for await (const page of this.#pages((entry) => isMeant(entry, filter))) onHere(count(page));
     const here = [...known];
-    if (!isDryRun) {
-      // Also what is not written yet, which looking through the store would not find.
-      for (let start = 0; start < here.length; start += TOGETHER) {
-        await documents.remove(here.slice(start, start + TOGETHER));
-      }
+    // Also what is not written yet, which looking through the store would not find.
+    for (let start = 0; start < here.length; start += TOGETHER) {
+      await onStored(here.slice(start, start + TOGETHER));
     }
     for (let before: EntryHead | undefined; ; ) {
       const page = { limit: TOGETHER, ...(before === undefined ? {} : { before }) };
-      const heads = await documents.find(filter, page);
-      count(heads);
-      if (!isDryRun && heads.length > 0) await documents.remove(heads.map(({ id }) => id));
+      const heads = await this.#options.documents.find(filter, page);
+      const ids = count(heads);
+      if (ids.length > 0) await onStored(ids);
       before = heads.at(-1);
       if (heads.length < TOGETHER) return { entries, bytes };
     }
+  }
+
+  /** Reads the store. @param read is told whether what it finds has left here meanwhile, and is not to be restored */
+  reading<T>(read: (hasLeft: (id: string) => boolean) => Promise<T>): Promise<T> {
+    return this.#leaving.reading(read);
   }
 
   /**
@@ -153,16 +187,13 @@ export class KeptEntries {
   async removeThose(isGone: (entry: Entry) => boolean, reason: RemovalReason): Promise<void> {
     for await (const page of this.#pages(isGone)) {
       const ids = page.map(({ id }) => id);
-      this.#options.metrics.removed(reason, this.#drop(ids));
-      await this.tried(() => this.#options.documents.remove(ids));
+      await this.tried(() => this.remove(ids, reason));
     }
   }
 
   /** Takes them out here at once, and of the store in a moment. */
   forget(ids: readonly string[], reason: RemovalReason): void {
-    if (ids.length === 0) return;
-    this.#options.metrics.removed(reason, this.#drop(ids));
-    void this.tried(() => this.#options.documents.remove(ids));
+    if (ids.length > 0) void this.tried(() => this.remove(ids, reason));
   }
 
   /** undefined where the store is away: it has told of that itself. */

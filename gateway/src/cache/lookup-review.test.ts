@@ -1,15 +1,12 @@
 /** What is told of questions is what happens to them: by the real embedding model and the real verifier. */
 import type { Embedder } from '@polylora/engine';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openAnswerCache } from '../../../test/support/answer-cache.ts';
 import { ANSWER, controls, question } from '../../../test/support/cache-question.ts';
 import { type CacheStore, openCacheStore } from '../../../test/support/cache-store.ts';
 import { startEmbedder } from '../../../test/support/embedder.ts';
-import { createLogger } from '../logging.ts';
-import { AnswerCache } from './answer-cache.ts';
+import type { AnswerCache } from './answer-cache.ts';
 import { CategoryTable } from './categories/category-table.ts';
-import { QuestionEmbedder } from './question-embedder.ts';
-import { VectorIndex } from './vector-index/vector-index.ts';
-import { ModelJudge } from './verification/model-judge.ts';
 import { TokenVerifier } from './verification/token-verifier.ts';
 import type { Verifier } from './verification/verifier.ts';
 
@@ -30,7 +27,6 @@ const ASKED = [
 ];
 const CATEGORIES = ['general', 'loose', 'strict', 'off'] as const;
 
-const logger = createLogger('silent');
 let embedder: Embedder;
 let store: CacheStore;
 let categories: CategoryTable;
@@ -52,20 +48,8 @@ beforeEach(async () => {
 });
 afterEach(() => store.close());
 
-function open(verifier: Verifier | null): AnswerCache {
-  const cache = new AnswerCache({
-    ...{ categories, documents: store.documents, verifier, exactBytes: 1 << 20, now: () => now, logger },
-    embedder: new QuestionEmbedder({ embedder, mostMilliseconds: 20_000, logger }),
-    judge: new ModelJudge(() => {
-      throw new Error('nobody is asked');
-    }),
-    metrics: { looked() {}, embedded() {}, verified() {}, removed() {}, reported() {} },
-  });
-  const { width, digest } = embedder.model!;
-  const index = new VectorIndex({ width, schedule: (work) => work(), onWarning: () => {} });
-  cache.kept.setVectors({ index, encoder: digest });
-  return cache;
-}
+const open = (verifier: Verifier | null): AnswerCache =>
+  openAnswerCache({ embedder, store, categories, verifier, now: () => now });
 
 /** Looks for an answer, and keeps one where there is none. */
 async function ask(cache: AnswerCache, text: string, category: string, tenant = 'acme') {

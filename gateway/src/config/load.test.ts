@@ -128,6 +128,8 @@ describe('loadConfig', () => {
     secretKey: 'ca'.repeat(32),
     tracesEndpoint: 'http://u:canary-11@127.0.0.1:4318',
     tracesHeaders: 'authorization=canary-12',
+    otlpMetricsEndpoint: 'http://u:canary-13@127.0.0.1:4318',
+    otlpMetricsHeaders: 'authorization=canary-14',
   };
   const leaks = (found: readonly string[]) => found.filter((line) => /canary|(ca){8}/.test(line));
 

@@ -229,6 +229,21 @@ export const configSchema = z
       description: 'Headers that are sent with traces: name=value, parted by commas (unset: none)',
       secret: true,
     }),
+    otlpMetricsEndpoint: unset(url('http://localhost:4318/v1/metrics')).meta({
+      description:
+        "Where OpenTelemetry's metrics of models are sent by OTLP over HTTP, such as http://localhost:4318/v1/metrics (unset: nowhere)",
+      secret: true,
+    }),
+    otlpMetricsHeaders: unset(
+      text.refine(
+        (value) => parseExportHeaders(value) !== null,
+        'Expected headers such as authorization=Bearer abc, parted by commas',
+      ),
+    ).meta({
+      description:
+        "Headers that are sent with OpenTelemetry's metrics: name=value, parted by commas (unset: none)",
+      secret: true,
+    }),
     runtimeLoraRoot: unset(text).describe(
       "Directory from which vLLM's /v1/load_lora_adapter may load adapters, at an operator's wish (unset: off)",
     ),

@@ -4,6 +4,7 @@ import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { matchedRoutes } from 'hono/route';
 import type { Access } from '../access/access.ts';
+import type { Session } from '../access/sessions.ts';
 import type { AnswerOrigin } from '../cache/cached-generation.ts';
 import { ApiError, toApiError } from '../errors.ts';
 import type { LiveMeter } from '../live/live-meter.ts';
@@ -45,8 +46,8 @@ export interface GatewayEnv {
     headers: Record<string, string> | null;
     log: RequestLog;
     access: Access;
-    /** Whether it came with a session in the place of a key: it is an administrator's then. */
-    hasSession?: true;
+    /** What it came with in the place of a key: it is an administrator's then. */
+    session?: Session;
     /** Tells when what was used is known, which a stream does in the end. */
     ending?: Ending;
     /** Of a request that computes something. */

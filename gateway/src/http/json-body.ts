@@ -65,7 +65,11 @@ function isJson(contentType: string | null): boolean {
 /** From Node's own stream: a request's `arrayBuffer` would copy what it reads. */
 function readIncoming(incoming: IncomingMessage, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const leave = () => reject(brokenOff());
+    let isRead = false;
+    // Each request is closed in the end, and to make an error takes longer than most else that is done for one.
+    const leave = () => {
+      if (!isRead) reject(brokenOff());
+    };
     // It tells of that once, and that may have been before.
     if (incoming.destroyed) leave();
     const chunks: Buffer[] = [];
@@ -84,6 +88,7 @@ function readIncoming(incoming: IncomingMessage, limitBytes: number): Promise<Bu
     };
     incoming.on('data', take);
     incoming.on('end', () => {
+      isRead = true;
       const [first] = chunks;
       resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks));
     });

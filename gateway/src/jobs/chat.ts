@@ -22,6 +22,7 @@ export function chatJob(body: JsonObject, model: BackendModel, options: Scheduli
       echo: false,
       account,
     })),
+    choices,
     promptParam: 'messages',
     userHash,
     whole: (events) => chatCompletion(events, shape),

@@ -32,6 +32,7 @@ export function completionJob(body: JsonObject, model: BackendModel, options: Sc
         account,
       })),
     ),
+    choices,
     promptParam: 'prompt',
     userHash: request.userHash,
     whole: (events) => textCompletion(events, shape),

@@ -6,8 +6,10 @@ import type { ServiceTier } from '../openai/scheduling.ts';
 
 /** A request's body, read: what the backend is asked, and how the answer is written. */
 export interface Job {
-  /** One for each choice. */
+  /** One for each answer that is made to each prompt. */
   readonly requests: readonly BackendRequest[];
+  /** Answers that the client wants to each prompt. */
+  readonly choices: number;
   /** The field that the prompts came from. */
   readonly promptParam: 'messages' | 'prompt' | 'input';
   /** For the log; null where the client names no user. */

@@ -46,6 +46,7 @@ export async function responsesJob(
         account,
       },
     ],
+    choices: 1,
     promptParam: 'input',
     userHash,
     whole: async (events) => {

@@ -3,6 +3,14 @@ import { type Percentiles, RecentPercentiles } from './recent-percentiles.ts';
 /** What the answer cache did with a request. */
 export type CacheResult = 'hit' | 'miss' | 'bypass';
 
+/** Tokens that a sequence had at once. */
+export interface Generated {
+  readonly tokens: number;
+  readonly isFirst: boolean;
+  /** Since the token before, or since the request came; null: that says nothing. */
+  readonly milliseconds: number | null;
+}
+
 /** How many of each. */
 interface Counts {
   requests: number;
@@ -64,8 +72,7 @@ export class Activity {
     this.#counts.prompt_tokens += tokens;
   }
 
-  /** @param milliseconds since the token before, or since the request came; null: that says nothing */
-  generated(tokens: number, isFirst: boolean, milliseconds: number | null): void {
+  generated({ tokens, isFirst, milliseconds }: Generated): void {
     this.#counts.generation_tokens += tokens;
     if (milliseconds === null) return;
     if (isFirst) this.#firstToken.observe(milliseconds);

@@ -1,5 +1,4 @@
-import type { BackendEvent } from '../backends/backend.ts';
-import { Activity, type CacheResult } from './activity.ts';
+import { Activity, type CacheResult, type Generated } from './activity.ts';
 
 /**
  * Counts what goes on, for those who look at it live: of everybody, and of each tenant whose administrator looks. Told of
@@ -37,66 +36,21 @@ export class LiveMeter {
     this.of(tenant)?.failed();
   }
 
-  /**
-   * What measures a request's choices from now on.
-   * @param isAwaited whether somebody waits for it: otherwise its latencies say nothing of what users see
-   */
-  request(tenant: string, isAwaited: boolean): LiveRequest {
-    return new LiveRequest(this, tenant, isAwaited);
-  }
-}
-
-/** A request's choices, measured by their events. */
-export class LiveRequest {
-  readonly #meter: LiveMeter;
-  readonly #tenant: string;
-  readonly #isAwaited: boolean;
-  readonly #arrived = performance.now();
-  /** When each choice last had a token; a hole before its first. */
-  readonly #last: number[] = [];
-  /** Choices whose prompt was counted. */
-  readonly #counted = new Set<number>();
-
-  constructor(meter: LiveMeter, tenant: string, isAwaited: boolean) {
-    this.#meter = meter;
-    this.#tenant = tenant;
-    this.#isAwaited = isAwaited;
+  /** A prompt of a sequence was read. */
+  promptRead(tenant: string, tokens: number): void {
+    this.everyone.promptRead(tokens);
+    this.of(tenant)?.promptRead(tokens);
   }
 
-  /** @param isTold whether it came just now; false where an answer came whole */
-  see(choice: number, event: BackendEvent, isTold: boolean): void {
-    switch (event.type) {
-      case 'start':
-        this.#countPrompt(choice, event.promptTokens);
-        break;
-      case 'delta':
-        if (event.tokens > 0) this.#countTokens(choice, event.tokens, isTold);
-        break;
-      case 'finish':
-        this.#countPrompt(choice, event.usage.promptTokens);
-        if (this.#isAwaited && isTold) this.#queued(event.queuedSeconds * 1000);
-    }
+  /** A sequence had some tokens. */
+  generated(tenant: string, made: Generated): void {
+    this.everyone.generated(made);
+    this.of(tenant)?.generated(made);
   }
 
-  #countPrompt(choice: number, tokens: number | null): void {
-    if (tokens === null || this.#counted.has(choice)) return;
-    this.#counted.add(choice);
-    this.#meter.everyone.promptRead(tokens);
-    this.#meter.of(this.#tenant)?.promptRead(tokens);
-  }
-
-  #countTokens(choice: number, tokens: number, isTold: boolean): void {
-    const last = this.#last[choice];
-    const now = performance.now();
-    this.#last[choice] = now;
-    const isFirst = last === undefined;
-    const milliseconds = this.#isAwaited && isTold ? now - (last ?? this.#arrived) : null;
-    this.#meter.everyone.generated(tokens, isFirst, milliseconds);
-    this.#meter.of(this.#tenant)?.generated(tokens, isFirst, milliseconds);
-  }
-
-  #queued(milliseconds: number): void {
-    this.#meter.everyone.queued(milliseconds);
-    this.#meter.of(this.#tenant)?.queued(milliseconds);
+  /** A sequence that has ended waited so long for its first step. */
+  queued(tenant: string, milliseconds: number): void {
+    this.everyone.queued(milliseconds);
+    this.of(tenant)?.queued(milliseconds);
   }
 }

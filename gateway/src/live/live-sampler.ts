@@ -10,8 +10,8 @@ import { type Moment, type Snapshot, snapshotOf, tenantSnapshotOf } from './snap
 const INTERVAL_MILLISECONDS = 1000;
 /** Snapshots that are remembered, one a second. */
 const MOST_REMEMBERED = 300;
-/** Readers at once. */
-const MOST_VIEWS = 100;
+/** Tenants that are remembered, beyond those that somebody looks at. */
+const MOST_TENANTS = 100;
 
 export interface LiveSamplerOptions {
   readonly backend: () => Backend;
@@ -56,12 +56,9 @@ export class LiveSampler {
     this.#timer = setInterval(() => this.#tick(), INTERVAL_MILLISECONDS).unref();
   }
 
-  /** Whether there is room for another reader. @throws ApiError live_views_exceeded, shutting_down */
-  assertRoom(): void {
+  /** @throws ApiError shutting_down */
+  assertOpen(): void {
     if (this.#closed) throw new ApiError('shutting_down', 'The server is shutting down.');
-    if (this.#views < MOST_VIEWS) return;
-    const message = `${MOST_VIEWS} live views are open, which is as many as there may be. Close one first.`;
-    throw new ApiError('live_views_exceeded', message);
   }
 
   /**
@@ -74,7 +71,7 @@ export class LiveSampler {
     tenant: string | null,
     onStuck: () => void,
   ): { readonly history: readonly Snapshot[]; readonly view: LiveView } {
-    this.assertRoom();
+    this.assertOpen();
     const seen = tenant === null ? this.#everyone : this.#audienceOf(tenant);
     const view = new LiveView(() => {
       seen.views.delete(view);
@@ -108,7 +105,7 @@ export class LiveSampler {
     this.#tenants.set(tenant, made);
     // Those that nobody looks at make room for one that somebody does.
     for (const [other, { views }] of this.#tenants) {
-      if (this.#tenants.size <= MOST_VIEWS) break;
+      if (this.#tenants.size <= MOST_TENANTS) break;
       if (views.size === 0 && other !== tenant) this.#forget(other);
     }
     return made;

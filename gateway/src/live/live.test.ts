@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { StartingBackend } from '../backends/starting.ts';
 import { InFlight } from '../in-flight.ts';
+import { Metrics } from '../metrics/metrics.ts';
 import { LiveMeter } from './live-meter.ts';
+import { LiveRoom } from './live-room.ts';
 import { LiveSampler } from './live-sampler.ts';
 import { LiveView } from './live-view.ts';
 import { RecentPercentiles } from './recent-percentiles.ts';
@@ -45,15 +47,18 @@ describe('LiveMeter', () => {
     }) as const;
   const delta = (tokens: number) => ({ type: 'delta', text: '', tokens, logprobs: null }) as const;
 
+  const MODEL = { id: 'base', mixture: null };
+  /** What measures a sequence of a tenant's, as generation has it. */
+  const sequence = (meter: LiveMeter, tenant: string, isAwaited = true) =>
+    new Metrics().sequence({ tenant, model: MODEL, isAwaited, traceId: null, live: meter });
+
   it('counts a tenant’s for itself only while somebody looks, and everybody’s always', () => {
     const meter = new LiveMeter();
     const acme = meter.watch('acme');
     for (const tenant of ['acme', 'other', 'other']) {
-      const request = meter.request(tenant, true);
-      request.see(0, { type: 'start', promptTokens: 7, promptText: null }, true);
-      request.see(0, delta(1), true);
-      request.see(0, delta(2), true);
-      request.see(0, finish(0.5), true);
+      const measured = sequence(meter, tenant);
+      measured.see({ type: 'start', promptTokens: 7, promptText: null }, performance.now());
+      for (const event of [delta(1), delta(2), finish(0.5)]) measured.see(event, performance.now());
       meter.answered(tenant, 200, tenant === 'acme' ? 'hit' : 'miss');
     }
     meter.answered(null, 401, null);
@@ -85,17 +90,13 @@ describe('LiveMeter', () => {
 
   it('tells no latency of what nobody waits for, nor of what came whole', () => {
     const meter = new LiveMeter();
-    const offline = meter.request('acme', false);
-    const whole = meter.request('acme', true);
-    for (const [request, isTold] of [
-      [offline, true],
-      [whole, false],
+    for (const [measured, at] of [
+      [sequence(meter, 'acme', false), performance.now()],
+      [sequence(meter, 'acme'), null],
     ] as const) {
       // An upstream tells at the end how long the prompt was.
-      request.see(0, { type: 'start', promptTokens: null, promptText: null }, isTold);
-      request.see(0, delta(1), isTold);
-      request.see(0, delta(1), isTold);
-      request.see(0, finish(1), isTold);
+      measured.see({ type: 'start', promptTokens: null, promptText: null }, at);
+      for (const event of [delta(1), delta(1), finish(1)]) measured.see(event, at);
     }
     const { rates, ...latencies } = meter.everyone.turn(1);
     expect(rates).toMatchObject({ prompt_tokens: 14, generation_tokens: 4 });
@@ -127,6 +128,41 @@ describe('LiveView', () => {
     const next = view.next();
     view.end();
     expect(await next).toBeNull();
+  });
+});
+
+describe('LiveRoom', () => {
+  const enter = (room: LiveRoom, count: number, tenant: (each: number) => string | null) =>
+    Array.from({ length: count }, (_, each) => room.enter(tenant(each)));
+
+  it('is for a hundred, and for another where one has left', () => {
+    const room = new LiveRoom();
+    const [first] = enter(room, 100, () => null);
+    for (const tenant of [null, 'acme']) expect(() => room.assertRoom(tenant)).toThrow('100 live views are');
+    first!();
+    first!();
+    room.enter('acme');
+    expect(() => room.enter(null)).toThrow('as many as there may be');
+  });
+
+  it('is for ten of a tenant, whatever others do', () => {
+    const room = new LiveRoom();
+    const [first] = enter(room, 10, () => 'acme');
+    expect(() => room.enter('acme')).toThrow('10 live views of your tenant are open');
+    room.enter('other');
+    first!();
+    room.enter('acme');
+    expect(() => room.assertRoom('acme')).toThrow();
+  });
+
+  it('is kept for operators, however many tenants come', () => {
+    const room = new LiveRoom();
+    const left = enter(room, 80, (each) => `tenant-${each % 8}`);
+    expect(() => room.enter('another')).toThrow("80 live views of tenants' administrators are open");
+    enter(room, 20, () => null);
+    expect(() => room.enter(null)).toThrow();
+    for (const leave of left) leave();
+    enter(room, 10, () => 'tenant-0');
   });
 });
 
@@ -176,13 +212,11 @@ describe('LiveSampler', () => {
     expect(await view.next()).toBeNull();
   });
 
-  it('has room for a hundred readers, and for another where one has left', () => {
-    const views = Array.from({ length: 100 }, () => sampler.open(null, () => {}).view);
-    expect(() => sampler.assertRoom()).toThrow('as many as there may be');
-    views[0]!.end();
-    sampler.assertRoom();
+  it('opens nothing once it is closed', () => {
+    sampler.assertOpen();
     sampler.close();
-    expect(() => sampler.assertRoom()).toThrow('shutting down');
+    expect(() => sampler.assertOpen()).toThrow('shutting down');
+    expect(() => sampler.open(null, () => {})).toThrow('shutting down');
   });
 
   it('forgets a tenant that nobody has looked at for five minutes', () => {

@@ -7,8 +7,11 @@ const MOST_TENANTS = 20;
 
 interface TenantFigures {
   readonly tenant: string;
+  /** Those that run or wait. */
   readonly sequences: number;
-  /** Service received ÷ weight; null where another server computes, which does not tell. */
+  /** Those that run. */
+  readonly running: number;
+  /** What it was charged for since the engine started, in tokens; null where another server computes, which does not tell. */
   readonly service: number | null;
   readonly weight: number;
 }
@@ -82,11 +85,21 @@ function headOf({ at, backend, inFlight, stats }: Moment): Pick<Snapshot, 'at' |
 }
 
 function tenantsOf({ inFlight, stats }: Moment): TenantFigures[] {
-  if (stats == null) return inFlight.tenants.map((each) => ({ ...each, service: null }));
-  return stats.tenants.map(({ tenant, live, counter, weight }) => ({
+  if (stats == null) {
+    return inFlight.tenants.map(({ tenant, sequences, weight }) => ({
+      tenant,
+      sequences,
+      // Where another server computes, all that is in flight is its.
+      running: stats === null ? sequences : 0,
+      service: null,
+      weight,
+    }));
+  }
+  return stats.tenants.map(({ tenant, live, running, weight }) => ({
     tenant,
     sequences: live,
-    service: counter,
+    running,
+    service: stats.service.byTenant.get(tenant) ?? 0,
     weight,
   }));
 }

@@ -4,9 +4,14 @@ import type { Instruments } from './instruments.ts';
 import { TopNames } from './top-names.ts';
 
 /** Adapters with series of their own. */
-const MOST_ADAPTERS = 50;
+export const MOST_ADAPTERS = 50;
 /** What clients mix has no end of names. */
 const MIXTURE = 'mixture';
+
+/** What an adapter, or the base model, is called where series are counted: all its versions together. */
+export function adapterName(id: string, isMixture: boolean): string {
+  return isMixture ? MIXTURE : modelName(id);
+}
 
 /** Counts what is asked of adapters, the base model among them. */
 export class AdapterMeter {
@@ -21,7 +26,7 @@ export class AdapterMeter {
 
   /** A sequence begins. @returns what its model is called in series */
   begin({ id, mixture }: Pick<BackendModel, 'id' | 'mixture'>): string {
-    return this.#names.label(mixture === null ? modelName(id) : MIXTURE);
+    return this.#names.label(adapterName(id, mixture !== null));
   }
 
   firstToken(name: string, seconds: number): void {

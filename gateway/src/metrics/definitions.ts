@@ -62,8 +62,14 @@ export const METRICS = {
   kvCacheUsage: {
     kind: 'gauge',
     name: 'vllm:kv_cache_usage_perc',
-    help: 'Share of the page pool that holds KV blocks, from 0 to 1.',
+    help: 'Share of the pages that KV blocks could have that they do have, from 0 to 1. Pages of adapters in use are none of those; idle ones make room, as kept prefixes do.',
     labels: MODEL,
+  },
+  cacheConfig: {
+    kind: 'gauge',
+    name: 'vllm:cache_config_info',
+    help: 'Always 1; its labels say how many tokens a page of the pool holds and how many pages there are, which adapters share.',
+    labels: ['block_size', 'num_gpu_blocks'],
   },
   loraRequests: {
     kind: 'gauge',
@@ -104,7 +110,7 @@ export const METRICS = {
   finished: {
     kind: 'counter',
     name: 'vllm:request_success_total',
-    help: 'Sequences that ended, by how: `stop`, `length`, `abort` (the client left) or `error`.',
+    help: 'Sequences that ended, by how: `stop`, `length`, `error`, or `abort` (not completed, and not by the server’s fault: the client left, its time limit passed, or what it asked for cannot be done).',
     labels: [...MODEL, 'finished_reason'],
   },
   firstToken: {
@@ -114,6 +120,13 @@ export const METRICS = {
     labels: MODEL,
     buckets: FIRST_TOKEN_SECONDS,
     exemplars: true,
+  },
+  firstTokenGivenUp: {
+    kind: 'histogram',
+    name: 'polylora_first_token_given_up_seconds',
+    help: 'How long sequences that somebody waited for had waited when they ended without any token: the client left, its time limit passed, or they failed.',
+    labels: MODEL,
+    buckets: FIRST_TOKEN_SECONDS,
   },
   interToken: {
     kind: 'histogram',
@@ -154,13 +167,19 @@ export const METRICS = {
   pages: {
     kind: 'gauge',
     name: 'polylora_pool_pages',
-    help: 'Pages of the pool by what they hold: `kv` (of running sequences), `prefix` (kept for prompts that begin the same), `adapter` or `free`.',
+    help: 'Pages of the pool by what they hold: `kv` (of running sequences), `prefix` (kept for prompts that begin the same), `adapter` (in use: by running sequences, pinned, or being read), `idle_adapter` (makes room when pages are needed) or `free`.',
     labels: ['kind'],
   },
   engineReady: {
     kind: 'gauge',
     name: 'polylora_engine_ready',
     help: '1 while the engine takes requests, 0 while it starts or does not answer.',
+    labels: [],
+  },
+  engineStarting: {
+    kind: 'gauge',
+    name: 'polylora_engine_starting',
+    help: '1 until the engine, or the upstream, takes requests for the first time since the server’s start, then 0.',
     labels: [],
   },
   engineRestarts: {
@@ -258,12 +277,6 @@ export const METRICS = {
     help: '1 for each adapter whose weights are in the pool, at most a hundred of them: a status history of it is a heat map of residency.',
     labels: ['lora_name'],
   },
-  tenantService: {
-    kind: 'gauge',
-    name: 'polylora_tenant_service',
-    help: 'Service that a tenant with work has received, in tokens (a generated one counts twice) ÷ its weight: equal among tenants that always have work. The twenty with the most sequences.',
-    labels: ['tenant'],
-  },
   tenantSequences: {
     kind: 'gauge',
     name: 'polylora_tenant_sequences',
@@ -279,13 +292,13 @@ export const METRICS = {
   tenantRequests: {
     kind: 'counter',
     name: 'polylora_tenant_requests_total',
-    help: 'A tenant’s HTTP requests by how they ended: `ok`, `limited` (429), `refused` (another 4xx), `left` (499: the client did not wait) or `failed` (5xx). The fifty most active tenants; the others’ together as `other`, here and in all that follow.',
+    help: 'A tenant’s HTTP requests by how they ended: `ok`, `limited` (429), `refused` (another 4xx), `left` (499: the client did not wait) or `failed` (5xx). The fifty most active tenants, by their requests and tokens (500 are as much as a request); the others’ together as `other`, here and in all that follow.',
     labels: ['tenant', 'outcome'],
   },
   tenantLimited: {
     kind: 'counter',
     name: 'polylora_tenant_limited_total',
-    help: 'A tenant’s requests that a limit or a budget was in the way of, by the error’s code.',
+    help: 'A tenant’s requests that a limit or a budget was in the way of, by the error’s code; each begins at 0.',
     labels: ['tenant', 'code'],
   },
   tenantPromptTokens: {
@@ -298,6 +311,12 @@ export const METRICS = {
     kind: 'counter',
     name: 'polylora_tenant_generation_tokens_total',
     help: 'Tokens generated for a tenant.',
+    labels: ['tenant'],
+  },
+  tenantService: {
+    kind: 'counter',
+    name: 'polylora_tenant_service_tokens_total',
+    help: 'What a tenant’s share of the machine is charged for, in tokens, as they are computed: one for each that is read, two for each that is generated. Those found in the prefix cache cost nothing.',
     labels: ['tenant'],
   },
   tenantFirstToken: {
@@ -316,7 +335,7 @@ export const METRICS = {
   tenantBudgetUsed: {
     kind: 'gauge',
     name: 'polylora_tenant_budget_used_ratio',
-    help: 'How much of a tenant’s budget is spent, from 0 to 1: of the one that is used the most, as of two seconds ago. Tenants that have a budget and series of their own.',
+    help: 'How much of a tenant’s budget is spent, from 0 to 1: of the one that is used the most, as of two seconds ago. The fifty tenants whose budgets are used the most, of those that have one and were let in within the last quarter of an hour.',
     labels: ['tenant'],
   },
   grammarsCached: {
@@ -370,7 +389,7 @@ export const METRICS = {
   adapterLoadFailures: {
     kind: 'counter',
     name: 'polylora_adapter_load_failures_total',
-    help: 'Times an adapter could not be read into the pool.',
+    help: 'Times an adapter could not be loaded: its files are damaged, gone or away, or the engine cannot serve or read it.',
     labels: [],
   },
   adapterSequences: {
@@ -409,6 +428,12 @@ export const METRICS = {
     name: 'polylora_config_reloads_total',
     help: 'Times the configuration was read again after its file had changed, or at SIGHUP; `refused` ones were not valid and changed nothing.',
     labels: ['result'],
+  },
+  configReloadSuccessful: {
+    kind: 'gauge',
+    name: 'polylora_config_last_reload_successful',
+    help: '0 after a configuration was read again and was not valid, as long as it stays so, else 1.',
+    labels: [],
   },
   embeddingInputs: {
     kind: 'counter',

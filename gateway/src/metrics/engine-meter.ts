@@ -1,5 +1,5 @@
 import type { EmbedderStats, Times } from '@polylora/engine';
-import type { BackendStats } from '../backends/backend.ts';
+import type { BackendStats, Computer } from '../backends/backend.ts';
 import type { Distribution } from './followed-histogram.ts';
 import type { Instruments, KeysOf } from './instruments.ts';
 import type { Labels } from './series.ts';
@@ -10,10 +10,10 @@ const BACKEND_GAUGES = [
   'running',
   'waiting',
   'kvCacheUsage',
+  'cacheConfig',
   'loraRequests',
   'pages',
   'adapterResident',
-  'tenantService',
   'tenantSequences',
   'tenantWeight',
 ] as const satisfies KeysOf<'gauge'>[];
@@ -38,23 +38,30 @@ export class EngineMeter {
     for (const key of BACKEND_GAUGES) this.#instruments.clear(key);
   }
 
+  /** What is known of those who compute whether they answer or not: one that dies again and again never does. */
+  readComputers(computers: readonly Computer[]): void {
+    const restarts = computers.flatMap(({ restarts }) => restarts ?? []);
+    if (restarts.length > 0)
+      this.#instruments.follow(
+        'engineRestarts',
+        restarts.reduce((sum, each) => sum + each),
+        {},
+      );
+  }
+
   /** @param mostAdapters distinct adapters that a batch may have */
   read(stats: BackendStats, mostAdapters: number): void {
     const instruments = this.#instruments;
     const model = this.#model();
     instruments.set('running', stats.running, model);
     instruments.set('waiting', stats.waiting, model);
-    instruments.set('kvCacheUsage', stats.pagesTotal === 0 ? 0 : stats.pagesKv / stats.pagesTotal, model);
-    const { pagesTotal, pagesKv: kv, pagesPrefix: prefix, pagesAdapter: adapter } = stats;
-    const pages = { kv, prefix, adapter, free: pagesTotal - kv - prefix - adapter };
-    for (const [kind, count] of Object.entries(pages)) instruments.set('pages', count, { kind });
+    this.#readPages(stats);
     instruments.follow('preemptions', stats.preemptionsTotal, model);
     instruments.follow('draftedTokens', stats.draftedTokensTotal, model);
     instruments.follow('acceptedTokens', stats.acceptedTokensTotal, model);
     instruments.follow('prefixQueries', stats.prefixQueriesTotal, model);
     instruments.follow('prefixHits', stats.prefixHitsTotal, model);
     instruments.follow('prefixEvictions', stats.prefixEvictionsTotal, {});
-    instruments.follow('engineRestarts', stats.restartsTotal, {});
     this.#readSteps(stats);
     this.#readAdapters(stats, mostAdapters);
     this.#readTenants(stats.tenants);
@@ -65,6 +72,20 @@ export class EngineMeter {
     this.#instruments.set('encoderWaiting', waiting);
     this.#instruments.follow('encoderBatches', batchesTotal, {});
     this.#instruments.follow('encoderSeconds', secondsTotal, {});
+  }
+
+  #readPages(stats: BackendStats): void {
+    const { pagesTotal, pagesKv: kv, pagesPrefix: prefix, pagesAdapter, pagesAdapterInUse: inUse } = stats;
+    // Adapters that sequences need do not make room for KV blocks: beside them the pool is full before all of it is KV blocks.
+    const most = pagesTotal - inUse;
+    this.#instruments.set('kvCacheUsage', most === 0 ? 1 : kv / most, this.#model());
+    this.#instruments.set('cacheConfig', 1, {
+      block_size: String(stats.pageTokens),
+      num_gpu_blocks: String(pagesTotal),
+    });
+    const free = pagesTotal - kv - prefix - pagesAdapter;
+    const pages = { kv, prefix, adapter: inUse, idle_adapter: pagesAdapter - inUse, free };
+    for (const [kind, count] of Object.entries(pages)) this.#instruments.set('pages', count, { kind });
   }
 
   #readSteps(stats: BackendStats): void {
@@ -106,8 +127,7 @@ export class EngineMeter {
   #readTenants(tenants: BackendStats['tenants']): void {
     const instruments = this.#instruments;
     const byLoad = [...tenants].sort((a, b) => b.live - a.live);
-    for (const { tenant, counter, live, weight } of byLoad.slice(0, MOST_TENANTS)) {
-      instruments.set('tenantService', counter, { tenant });
+    for (const { tenant, live, weight } of byLoad.slice(0, MOST_TENANTS)) {
       instruments.set('tenantSequences', live, { tenant });
       instruments.set('tenantWeight', weight, { tenant });
     }

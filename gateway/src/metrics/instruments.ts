@@ -51,6 +51,11 @@ export class Instruments {
     this.#counters.get(key)?.add(labels, value);
   }
 
+  /** Has a histogram's series begin at 0. */
+  begin(key: KeysOf<'histogram'>, labels: Labels): void {
+    this.#histograms.get(key)?.begin(labels);
+  }
+
   /** @param traceId of what took so long, where there is a trace of it */
   observe(key: KeysOf<'histogram'>, value: number, labels: Labels, traceId: string | null = null): void {
     this.#histograms.get(key)?.observe(labels, value, traceId);

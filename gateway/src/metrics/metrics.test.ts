@@ -1,6 +1,8 @@
+import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { BackendEvent } from '../backends/backend.ts';
+import type { Backend, BackendEvent } from '../backends/backend.ts';
 import { StartingBackend } from '../backends/starting.ts';
+import type { ErrorCode } from '../errors.ts';
 import { Metrics } from './metrics.ts';
 import type { Measured } from './sequence-meter.ts';
 
@@ -24,20 +26,25 @@ const FINISH: BackendEvent = {
   usage: { promptTokens: 7, completionTokens: 3, cachedPromptTokens: 0 },
 };
 
-/** A sequence of three tokens. */
-function run(fields: Partial<Measured> = {}): void {
-  const sequence = metrics.sequence({
-    tenant: 'acme',
-    model: MODEL,
-    isAwaited: true,
-    traceId: null,
+const failure = (code: ErrorCode): BackendEvent => ({
+  ...{ type: 'error', code, message: 'It failed.', retryAfterSeconds: null },
+});
+
+/** A sequence that has nothing to tell yet. */
+const begun = (fields: Partial<Measured> = {}) =>
+  metrics.sequence({
+    ...{ tenant: 'acme', model: MODEL, isAwaited: true, traceId: null, live: null },
     ...fields,
   });
+
+/** A sequence of three tokens. */
+function run(fields: Partial<Measured> = {}): void {
+  const sequence = begun(fields);
   sequence.see({ type: 'start', promptTokens: 7, promptText: null }, performance.now());
   sequence.see(delta(1), performance.now());
   sequence.see(delta(2), performance.now());
   sequence.see(FINISH, performance.now());
-  sequence.end();
+  sequence.end(performance.now());
 }
 
 describe('metrics', () => {
@@ -76,7 +83,9 @@ describe('metrics', () => {
 
   it('leave what nobody waits for out of latencies', async () => {
     run({ isAwaited: false });
-    expect(await lines('vllm:time_to_first_token_seconds_count')).toEqual([]);
+    expect(await lines('vllm:time_to_first_token_seconds_count')).toEqual([
+      'vllm:time_to_first_token_seconds_count{model_name="base"} 0',
+    ]);
     expect(await lines('polylora_tenant_first_token_seconds_count')).toEqual([]);
     const finished = (reason: string, count: number) =>
       `vllm:request_success_total{model_name="base",finished_reason="${reason}"} ${count}`;
@@ -106,9 +115,13 @@ describe('metrics', () => {
         outcome('failed', 1),
       ],
     ]);
+    const limited = (code: string, count: number) =>
+      `polylora_tenant_limited_total{tenant="acme",code="${code}"} ${count}`;
+    // From 0, as a first value is no increase.
     expect(await lines('polylora_tenant_limited_total')).toEqual([
-      'polylora_tenant_limited_total{tenant="acme",code="rate_limit_exceeded"} 1',
-      'polylora_tenant_limited_total{tenant="acme",code="insufficient_quota"} 1',
+      ...[limited('rate_limit_exceeded', 1), limited('concurrency_limit_exceeded', 0)],
+      ...[limited('budget_held', 0), limited('insufficient_quota', 1)],
+      ...[limited('request_exceeds_limit', 0), limited('engine_overloaded', 0)],
     ]);
     expect(await lines('polylora_errors_total{code="invalid_api_key"}')).toHaveLength(1);
     expect(await lines('polylora_http_request_seconds_count')).toEqual([
@@ -156,7 +169,7 @@ describe('metrics', () => {
   it('tell how much of a budget is spent as of now', async () => {
     metrics.countHttp({ ...ASKED, status: 200, tenant: 'acme', code: null });
     let share = 0.25;
-    metrics.setBudgets((names) => new Map([...names].map((name) => [name, share])));
+    metrics.setBudgets(() => new Map([['acme', share]]));
     expect(await lines('polylora_tenant_budget_used_ratio')).toEqual([
       'polylora_tenant_budget_used_ratio{tenant="acme"} 0.25',
     ]);
@@ -164,6 +177,155 @@ describe('metrics', () => {
     expect(await lines('polylora_tenant_budget_used_ratio')).toEqual([
       'polylora_tenant_budget_used_ratio{tenant="acme"} 1',
     ]);
+  });
+
+  it('tell of the budgets that are used the most, whoever is active', async () => {
+    for (let i = 0; i < 60; i++) metrics.countHttp({ ...ASKED, status: 200, tenant: `t${i}`, code: null });
+    metrics.setBudgets(() => new Map(Array.from({ length: 60 }, (_, i) => [`t${i}`, i / 100])));
+    const shown = await lines('polylora_tenant_budget_used_ratio');
+    expect(shown).toHaveLength(50);
+    expect(shown).toContain('polylora_tenant_budget_used_ratio{tenant="t59"} 0.59');
+    expect(shown.join('\n')).not.toContain('"t9"');
+  });
+
+  it('have series of a tenant that uses many tokens, though many others ask more often', async () => {
+    for (let i = 0; i < 50; i++)
+      for (let asked = 0; asked < 4; asked++)
+        metrics.countHttp({ ...ASKED, status: 200, tenant: `poller${i}`, code: null });
+    const sequence = begun({ tenant: 'batch', isAwaited: false });
+    sequence.see({ type: 'start', promptTokens: 3_000, promptText: null }, performance.now());
+    sequence.see(delta(2_500), performance.now());
+    sequence.end(performance.now());
+    expect(await lines('polylora_tenant_generation_tokens_total')).toEqual([
+      'polylora_tenant_generation_tokens_total{tenant="batch"} 2500',
+    ]);
+  });
+
+  describe('of sequences that end without a token', () => {
+    const givenUp = async () => {
+      const [count = ''] = await lines('polylora_first_token_given_up_seconds_count');
+      const [soon = ''] = await lines('polylora_first_token_given_up_seconds_bucket{le="2.5"');
+      return [count, soon].map((line) => Number(line.split(' ').at(-1)));
+    };
+    /** Well into its waiting. */
+    const later = () => performance.now() + 30_000;
+
+    it('count from 0, as a first value is no increase', async () => {
+      expect(await givenUp()).toEqual([0, 0]);
+    });
+
+    it('tell how long they had waited: left, failed, or past their time limit', async () => {
+      begun().end(later());
+      begun().see(failure('internal_error'), later());
+      begun().see(failure('deadline_exceeded'), later());
+      expect(await givenUp()).toEqual([3, 0]);
+      begun().end(performance.now());
+      expect(await givenUp()).toEqual([4, 1]);
+      expect(await lines('polylora_first_token_given_up_seconds_bucket{le="40"')).toEqual([
+        'polylora_first_token_given_up_seconds_bucket{le="40",model_name="base"} 4',
+      ]);
+    });
+
+    it('are told of once, and not where there was a token, where all came at once or where nobody waits', async () => {
+      run();
+      const answered = begun();
+      answered.see(delta(1), performance.now());
+      answered.end(later());
+      begun().end(null);
+      begun({ isAwaited: false }).end(later());
+      begun().see(FINISH, later());
+      expect(await givenUp()).toEqual([0, 0]);
+      const left = begun();
+      left.see(failure('internal_error'), later());
+      left.end(later());
+      expect(await givenUp()).toEqual([1, 0]);
+    });
+  });
+
+  it('tell sequences that fail by the server’s fault from those that end by somebody else’s', async () => {
+    const end = (event: BackendEvent) => {
+      const sequence = begun();
+      sequence.see(event, performance.now());
+      sequence.end(performance.now());
+    };
+    for (const code of ['invalid_schema', 'constraint_failed', 'deadline_exceeded'] as const)
+      end(failure(code));
+    for (const code of ['numerical_error', 'engine_unavailable'] as const) end(failure(code));
+    // As a server behind this one tells that it stopped: its client is told that the engine did.
+    end({ ...FINISH, reason: 'abort' });
+    end({ ...FINISH, reason: 'tool_calls' });
+    const finished = (reason: string, count: number) =>
+      `vllm:request_success_total{model_name="base",finished_reason="${reason}"} ${count}`;
+    expect(await lines('vllm:request_success_total')).toEqual([
+      ...[finished('stop', 1), finished('length', 0), finished('abort', 3), finished('error', 3)],
+    ]);
+    expect(await lines('vllm:e2e_request_latency_seconds_count')).toEqual([
+      'vllm:e2e_request_latency_seconds_count{model_name="base"} 1',
+    ]);
+  });
+
+  it('tell whether the configuration that was read last is valid', async () => {
+    const tellsOf = async () => (await lines('polylora_config_last_reload_successful ')).join();
+    expect(await tellsOf()).toBe('polylora_config_last_reload_successful 1');
+    metrics.countConfigReload('refused');
+    expect(await tellsOf()).toBe('polylora_config_last_reload_successful 0');
+    metrics.countConfigReload('applied');
+    expect(await tellsOf()).toBe('polylora_config_last_reload_successful 1');
+  });
+
+  describe('of a backend', () => {
+    /** One that is ready or not, and was started again as often; what it holds is not for this server to tell. */
+    const backendOf = (ready: boolean, restarts: number): Backend => {
+      const starting = new StartingBackend();
+      const computers = starting.computers.map((computer) => ({ ...computer, ready, restarts }));
+      return Object.create(starting, {
+        ready: { value: ready },
+        computers: { value: computers },
+        stats: { value: async () => null },
+      });
+    };
+    const told = async (backend: Backend, start: string) => {
+      const text = await metrics.render(backend, 'text');
+      return text.split('\n').filter((line) => line.startsWith(start));
+    };
+
+    it('that dies again and again count its deaths though it never answers', async () => {
+      for (const restarts of [0, 1, 4]) {
+        expect(await told(backendOf(false, restarts), 'polylora_engine_re')).toEqual([
+          'polylora_engine_ready 0',
+          `polylora_engine_restarts_total ${restarts}`,
+        ]);
+      }
+    });
+
+    it('tell one that starts from one that is away', async () => {
+      const states: [ready: boolean, starting: number][] = [
+        [false, 1],
+        [true, 0],
+        [false, 0],
+      ];
+      for (const [ready, starting] of states)
+        expect(await told(backendOf(ready, 0), 'polylora_engine_starting')).toEqual([
+          `polylora_engine_starting ${starting}`,
+        ]);
+    });
+  });
+
+  it('are whole for each of those who ask at once', async () => {
+    metrics.watchProcess('engine', { store: '/', data: '/tmp', models: '/' });
+    metrics.setBudgets(() => new Map([['acme', 0.5]]));
+    // One after the other begins while those before it wait for their disks.
+    const all: Promise<string>[] = [];
+    for (let i = 0; i < 100; i++) {
+      all.push(metrics.render(new StartingBackend(), 'text'));
+      await setImmediate();
+    }
+    for (const text of await Promise.all(all)) {
+      for (const name of ['polylora_disk_free_bytes', 'polylora_disk_size_bytes'])
+        for (const directory of ['store', 'data', 'models'])
+          expect(text).toContain(`\n${name}{directory="${directory}"} `);
+      expect(text).toContain('\npolylora_tenant_budget_used_ratio{tenant="acme"} 0.5');
+    }
   });
 
   it('have the trace that a latency is of, where there is one and somebody asks for exemplars', async () => {

@@ -1,23 +1,21 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbedderStats } from '@polylora/engine';
 import { collectDefaultMetrics, type OpenMetricsContentType, Registry } from 'prom-client';
-import type { Backend, BackendEvent } from '../backends/backend.ts';
+import type { Backend, BackendStats } from '../backends/backend.ts';
 import type { CacheHost } from '../cache/cache-host.ts';
 import { VERSION } from '../version.ts';
 import { AdapterMeter } from './adapter-meter.ts';
 import { CacheMeter } from './cache-meter.ts';
-import { readDisks } from './disks.ts';
+import { Disks, type DiskUse } from './disks.ts';
 import { EngineMeter } from './engine-meter.ts';
 import type { ExpositionFormat } from './exposition.ts';
 import { Instruments } from './instruments.ts';
-import { type Measured, SequenceMeter, type SequenceMeters } from './sequence-meter.ts';
+import { type Measured, SEQUENCE_ENDS, SequenceMeter, type SequenceMeters } from './sequence-meter.ts';
 import { type BudgetShares, TenantMeter } from './tenant-meter.ts';
+import { within } from './within.ts';
 
 /** HTTP methods that are counted under their own name. */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-/** How sequences end. */
-const FINISHED = ['stop', 'length', 'abort', 'error'] as const;
 /** What alerts count of routes. */
 const FAILURES = ['500', '502', '503'] as const;
 
@@ -45,20 +43,6 @@ export interface AnsweredRequest {
   readonly code: string | null;
 }
 
-/** Rejects when the promise takes longer. */
-async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
-  const timeout = new AbortController();
-  const late = sleep(milliseconds, undefined, { signal: timeout.signal }).then(() => {
-    throw new Error(`no answer within ${milliseconds} ms`);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    timeout.abort();
-    late.catch(() => {});
-  }
-}
-
 /** The gateway's metrics. */
 export class Metrics {
   /** It lets exemplars in, whatever is asked for in the end. */
@@ -71,7 +55,13 @@ export class Metrics {
   #model = { model_name: '' };
   #mostAdapters = 0;
   #encoder: (() => EmbedderStats) | null = null;
+  readonly #disks = new Disks();
+  /** Scrapes so far, and the last of those that have been told. */
+  #turns = 0;
+  #toldTurn = 0;
   #directories: Readonly<Record<string, string>> = {};
+  /** Whether the backend has been ready since the server's start. */
+  #hasBeenReady = false;
   /** Is told what the answer cache does. */
   readonly cache: CacheMeter;
   #cacheHost: CacheHost | null = null;
@@ -93,6 +83,8 @@ export class Metrics {
     this.cache = new CacheMeter(instruments);
     this.cache.forget();
     for (const result of ['applied', 'refused']) instruments.count('configReloads', 0, { result });
+    // What the server starts with is valid.
+    instruments.set('configReloadSuccessful', 1);
   }
 
   /**
@@ -103,8 +95,10 @@ export class Metrics {
   setModel(name: string, mostAdapters: number): void {
     this.#model = { model_name: name };
     // As with routes: a first failure would be no increase.
-    for (const finished_reason of FINISHED)
+    for (const finished_reason of SEQUENCE_ENDS)
       this.#instruments.count('finished', 0, { model_name: name, finished_reason });
+    for (const key of ['firstToken', 'firstTokenGivenUp'] as const)
+      this.#instruments.begin(key, { model_name: name });
     this.#mostAdapters = mostAdapters;
   }
 
@@ -119,6 +113,7 @@ export class Metrics {
   /** Counts a configuration that was read again. */
   countConfigReload(result: 'applied' | 'refused'): void {
     this.#instruments.count('configReloads', 1, { result });
+    this.#instruments.set('configReloadSuccessful', result === 'applied' ? 1 : 0);
   }
 
   countHttp({ route, method, status, seconds, tenant, code }: AnsweredRequest): void {
@@ -141,6 +136,11 @@ export class Metrics {
   /** Counts a failure by its code: also one in the middle of a stream, whose status was 200. */
   countError(code: string): void {
     this.#instruments.count('errors', 1, { code });
+  }
+
+  /** Counts an adapter that could not be had for the engine; those that it could not read itself it tells of. */
+  countAdapterLoadFailure(): void {
+    this.#instruments.count('adapterLoadFailures', 1, {});
   }
 
   /** Counts a line of a batch that has its result. */
@@ -178,20 +178,7 @@ export class Metrics {
     this.#instruments.set('batchLinesWaiting', lines);
   }
 
-  /** Passes a sequence's events on and measures them; leaving early counts as an abort. */
-  async *observe(events: AsyncIterable<BackendEvent>, measured: Measured): AsyncGenerator<BackendEvent> {
-    const sequence = this.sequence(measured);
-    try {
-      for await (const event of events) {
-        sequence.see(event, performance.now());
-        yield event;
-      }
-    } finally {
-      sequence.end();
-    }
-  }
-
-  /** What measures a sequence from now on, for one who tells it of its events. */
+  /** What measures a sequence from now on: it is to be told of its events. */
   sequence(measured: Measured): SequenceMeter {
     return new SequenceMeter(this.#sequences, measured);
   }
@@ -199,19 +186,45 @@ export class Metrics {
   /** Everything as text, with the backend's state as of now. */
   async render(backend: Backend, format: ExpositionFormat): Promise<string> {
     // What cannot be asked (it may die or hang while it is asked) is not ready, and holds nothing.
-    const stats = backend.ready
-      ? await within(STATS_MILLISECONDS, backend.stats()).catch(() => undefined)
+    const asked = backend.ready
+      ? within(STATS_MILLISECONDS, backend.stats()).catch(() => undefined)
       : undefined;
-    this.#instruments.set('engineReady', stats === undefined ? 0 : 1);
+    const turn = ++this.#turns;
+    const [stats, disks] = await Promise.all([asked, this.#disks.read(this.#directories)]);
+    // What was asked later may be told already: counters would take what is older for a new beginning.
+    if (turn > this.#toldTurn) {
+      this.#toldTurn = turn;
+      this.#tell(backend, stats, disks);
+    }
+    return this.#instruments.text(format);
+  }
+
+  /** Nothing waits in here: gauges are taken out and set again, and another scrape may be under way. */
+  #tell(backend: Backend, stats: BackendStats | null | undefined, disks: ReadonlyMap<string, DiskUse>): void {
+    const isReady = stats !== undefined;
+    this.#hasBeenReady ||= isReady;
+    this.#instruments.set('engineReady', isReady ? 1 : 0);
+    this.#instruments.set('engineStarting', this.#hasBeenReady ? 0 : 1);
     this.#engine.forget();
-    if (stats !== undefined && stats !== null) this.#engine.read(stats, this.#mostAdapters);
+    this.#engine.readComputers(backend.computers);
+    if (stats !== undefined && stats !== null) {
+      this.#engine.read(stats, this.#mostAdapters);
+      this.#tenants.served(stats.service, stats.restartsTotal);
+    }
     if (this.#encoder !== null) this.#engine.readEncoder(this.#encoder());
     this.#tenants.read();
     if (this.#cacheHost !== null) {
       this.cache.forget();
       this.cache.read(this.#cacheHost);
     }
-    await readDisks(this.#instruments, this.#directories);
-    return this.#instruments.text(format);
+    this.#readDisks(disks);
+  }
+
+  #readDisks(disks: ReadonlyMap<string, DiskUse>): void {
+    for (const key of ['diskFree', 'diskSize'] as const) this.#instruments.clear(key);
+    for (const [directory, { free, size }] of disks) {
+      this.#instruments.set('diskFree', free, { directory });
+      this.#instruments.set('diskSize', size, { directory });
+    }
   }
 }

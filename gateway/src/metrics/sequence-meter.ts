@@ -1,8 +1,15 @@
+import type { FinishReason } from '@polylora/engine';
 import type { BackendEvent, BackendModel } from '../backends/backend.ts';
+import { ERRORS } from '../errors.ts';
+import type { LiveMeter } from '../live/live-meter.ts';
 import type { AdapterMeter } from './adapter-meter.ts';
 import type { Instruments } from './instruments.ts';
 import type { Labels } from './series.ts';
 import type { TenantMeter } from './tenant-meter.ts';
+
+/** How sequences end. */
+export const SEQUENCE_ENDS = ['stop', 'length', 'abort', 'error'] as const;
+type SequenceEnd = (typeof SEQUENCE_ENDS)[number];
 
 /** Where a sequence's measurements go. */
 export interface SequenceMeters {
@@ -21,9 +28,11 @@ export interface Measured {
   readonly isAwaited: boolean;
   /** null: there is no trace of it. */
   readonly traceId: string | null;
+  /** Those who look right now are told as well; null: nobody does. */
+  readonly live: LiveMeter | null;
 }
 
-/** Measures one sequence by its events. A sequence that ends without one that says how was left by its client. */
+/** Measures one sequence by its events, for metrics and for those who look live. */
 export class SequenceMeter {
   readonly #meters: SequenceMeters;
   readonly #measured: Measured;
@@ -34,8 +43,7 @@ export class SequenceMeter {
   #first: number | null = null;
   #tokens = 0;
   #promptTokens: number | null = null;
-  #reason = 'abort';
-  #queued = 0;
+  #hasEnded = false;
 
   constructor(meters: SequenceMeters, measured: Measured) {
     this.#meters = meters;
@@ -54,31 +62,49 @@ export class SequenceMeter {
         break;
       case 'finish':
         if (this.#promptTokens === null) this.#countPrompt(event.usage.promptTokens);
-        this.#reason = event.reason;
-        this.#queued = event.queuedSeconds;
+        if (this.#measured.isAwaited && at !== null) {
+          const { live, tenant } = this.#measured;
+          live?.queued(tenant, event.queuedSeconds * 1000);
+        }
+        this.#end(endOf(event.reason), at, event.queuedSeconds);
         break;
       case 'error':
-        this.#reason = 'error';
+        // What its client is to blame for, or has to come again for, is no failure of the server's.
+        this.#end(ERRORS[event.code].status < 500 ? 'abort' : 'error', at);
     }
   }
 
-  end(): void {
+  /**
+   * Nothing more comes: one that has not said how it ended was left by its client.
+   * @param at as with `see`
+   */
+  end(at: number | null): void {
+    this.#end('abort', at);
+  }
+
+  #end(reason: SequenceEnd, at: number | null, queued = 0): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     const { instruments, tenants, adapters, model } = this.#meters;
     const { isAwaited, tenant, traceId } = this.#measured;
     const labels = model();
-    instruments.count('finished', 1, { ...labels, finished_reason: this.#reason });
+    instruments.count('finished', 1, { ...labels, finished_reason: reason });
     adapters.end(this.#adapter, this.#tokens);
     if (this.#tokens > 0) tenants.tokens(tenant, 'generation', this.#tokens);
-    if (this.#reason !== 'stop' && this.#reason !== 'length') return;
+    if (reason === 'abort' || reason === 'error') {
+      if (isAwaited && at !== null && this.#tokens === 0)
+        instruments.observe('firstTokenGivenUp', (at - this.#arrived) / 1000, labels);
+      return;
+    }
     instruments.observe('promptLength', this.#promptTokens ?? 0, labels);
     instruments.observe('generationLength', this.#tokens, labels);
     if (!isAwaited) return;
     instruments.observe('endToEnd', (performance.now() - this.#arrived) / 1000, labels, traceId);
-    instruments.observe('queueTime', this.#queued, labels, traceId);
+    instruments.observe('queueTime', queued, labels, traceId);
     if (this.#first === null) return;
     const waited = (this.#first - this.#arrived) / 1000;
     const decoded = (this.#previous - this.#first) / 1000;
-    const prefilled = Math.max(0, waited - this.#queued);
+    const prefilled = Math.max(0, waited - queued);
     instruments.observe('prefillTime', prefilled, labels);
     instruments.observe('decodeTime', decoded, labels);
     instruments.observe('inferenceTime', prefilled + decoded, labels);
@@ -86,19 +112,26 @@ export class SequenceMeter {
   }
 
   #countPrompt(tokens: number): void {
+    const { instruments, tenants, model } = this.#meters;
+    const { tenant, live } = this.#measured;
     this.#promptTokens = tokens;
-    this.#meters.instruments.count('promptTokens', tokens, this.#meters.model());
-    this.#meters.tenants.tokens(this.#measured.tenant, 'prompt', tokens);
+    instruments.count('promptTokens', tokens, model());
+    tenants.tokens(tenant, 'prompt', tokens);
+    live?.promptRead(tenant, tokens);
   }
 
   #seeTokens(tokens: number, at: number | null): void {
     const { instruments, model } = this.#meters;
+    const { tenant, isAwaited, live } = this.#measured;
+    const isFirst = this.#tokens === 0;
+    const milliseconds = at === null ? null : at - this.#previous;
     this.#tokens += tokens;
     instruments.count('generationTokens', tokens, model());
-    if (at === null) return;
-    const seconds = (at - this.#previous) / 1000;
-    if (this.#measured.isAwaited) {
-      if (this.#first === null) this.#seeFirst(seconds);
+    live?.generated(tenant, { tokens, isFirst, milliseconds: isAwaited ? milliseconds : null });
+    if (at === null || milliseconds === null) return;
+    const seconds = milliseconds / 1000;
+    if (isAwaited) {
+      if (isFirst) this.#seeFirst(seconds);
       else for (let i = 0; i < tokens; i++) instruments.observe('interToken', seconds / tokens, model());
     }
     this.#first ??= at;
@@ -112,4 +145,10 @@ export class SequenceMeter {
     tenants.firstToken(tenant, seconds);
     adapters.firstToken(this.#adapter, seconds);
   }
+}
+
+/** Such as are told that they were aborted have not been left: whoever left is told nothing. What calls tools has stopped by itself. */
+function endOf(reason: FinishReason): SequenceEnd {
+  if (reason === 'abort') return 'error';
+  return reason === 'tool_calls' ? 'stop' : reason;
 }

@@ -50,4 +50,16 @@ it('are those of prom-client', async () => {
   histogram.remove(gone);
   histogramThere.remove(gone);
   expect(linesOf(await textOf(own))).toEqual(linesOf(await textOf(theirs)));
+  // And begins anew, by the same labels again and again, too.
+  for (let i = 0; i < 2; i++) {
+    counter.add(gone, 2);
+    counterThere.inc(gone, 2);
+    histogram.observe(gone, 0.2, null);
+    histogramThere.observe(gone, 0.2);
+    counter.remove(gone);
+    counterThere.remove(gone);
+    counter.add(gone, 3);
+    counterThere.inc(gone, 3);
+  }
+  expect(linesOf(await textOf(own))).toEqual(linesOf(await textOf(theirs)));
 });

@@ -20,6 +20,9 @@ abstract class Family<Series> {
   readonly aggregator = 'sum';
   readonly #labelNames: readonly string[];
   readonly #series = new Map<string, { readonly labels: Labels; readonly series: Series }>();
+  /** Asked for last, by the very same labels: the model's are one object, and nobody's are changed. */
+  #lastLabels: Labels | null = null;
+  #lastSeries: Series | null = null;
 
   constructor({ name, help, labelNames }: FamilyOptions) {
     this.name = name;
@@ -31,15 +34,20 @@ abstract class Family<Series> {
   protected abstract samples(labels: Labels, series: Series): Sample[];
 
   protected seriesOf(labels: Labels): Series {
+    if (this.#lastLabels === labels && this.#lastSeries !== null) return this.#lastSeries;
     const key = this.#keyOf(labels);
-    const found = this.#series.get(key);
-    if (found !== undefined) return found.series;
-    const made = { labels: { ...labels }, series: this.make() };
-    this.#series.set(key, made);
-    return made.series;
+    let found = this.#series.get(key);
+    if (found === undefined) {
+      found = { labels: { ...labels }, series: this.make() };
+      this.#series.set(key, found);
+    }
+    this.#lastLabels = labels;
+    this.#lastSeries = found.series;
+    return found.series;
   }
 
   remove(labels: Labels): void {
+    this.#lastLabels = null;
     this.#series.delete(this.#keyOf(labels));
   }
 
@@ -51,6 +59,7 @@ abstract class Family<Series> {
   }
 
   reset(): void {
+    this.#lastLabels = null;
     this.#series.clear();
   }
 
@@ -116,6 +125,11 @@ export class HistogramFamily extends Family<Counted> {
     series.sum += value;
     if (traceId === null || series.exemplars === null) return;
     series.exemplars[bucket] = { labelSet: { trace_id: traceId }, value, timestamp: Date.now() / 1000 };
+  }
+
+  /** Has a series begin at 0: its first value would be no increase to Prometheus. */
+  begin(labels: Labels): void {
+    this.seriesOf(labels);
   }
 
   protected make(): Counted {

@@ -41,11 +41,6 @@ export class TopNames {
     this.#began = options.now();
   }
 
-  /** Names with series of their own. */
-  get names(): Iterable<string> {
-    return this.#own.keys();
-  }
-
   /** Counts a name's activity. @returns what it is called in series from now on */
   label(name: string, weight = 1): string {
     const now = this.#options.now();

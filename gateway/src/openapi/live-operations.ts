@@ -39,9 +39,11 @@ const snapshot = z.object({
     .array(
       z.object({
         tenant: z.string(),
-        sequences: z.int(),
+        sequences: z.int().meta({ description: 'Those that run or wait.' }),
+        running: z.int(),
         service: z.number().nullable().meta({
-          description: 'Service received ÷ weight; null where another server computes.',
+          description:
+            'What its share of the machine was charged for since the engine started, in tokens: one for each that was read, two for each that was generated; null where another server computes.',
         }),
         weight: z.number(),
       }),

@@ -9,7 +9,9 @@ const route = z.enum([...FOLLOWED_ROUTES.keys()]);
 const used = z.int().nullable().meta({ description: 'As it was charged; null until that is known.' });
 
 const entry = z.object({
-  id: z.string().meta({ description: 'Unique in this server, as long as it runs.' }),
+  id: z.string().meta({
+    description: 'Like no other, also where the server was started anew. Nothing is to be read in it.',
+  }),
   object: z.literal('request'),
   request_id: z.string().meta({ description: 'As in `x-request-id` and the log; clients may choose it.' }),
   at: z.int().meta({ description: 'When it came, in milliseconds since 1970.' }),
@@ -42,7 +44,10 @@ export const REQUEST_OPERATIONS: Readonly<Record<string, Operation>> = {
     summary: 'Requests that run, and the last thousand that ended, the newest first',
     query: z.object({
       limit: z.int().min(1).max(1000).optional(),
-      after: z.string().optional().meta({ description: 'The `id` of the last one of the page before.' }),
+      after: z.string().optional().meta({
+        description:
+          'The `id` of the last one of the page before; refused where the server was started anew since.',
+      }),
       tenant: z.string().optional(),
       model: z.string().optional(),
       state: z.enum(STATES).optional(),
@@ -54,7 +59,8 @@ export const REQUEST_OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /admin/v1/requests/live': {
     ...requests,
-    summary: 'An event (`request`) for each request that begins or ends from now on',
-    events: { name: 'RequestEntry', schema: entry },
+    summary:
+      'An event (`request`) for each request that begins or ends from now on, and one without anything (`alive`) each second in which none does',
+    events: { name: 'RequestEvent', schema: z.union([entry, z.object({})]) },
   },
 };

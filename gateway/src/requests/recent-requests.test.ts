@@ -29,6 +29,17 @@ describe('the recent requests', () => {
     expect(third.state).toBe('running');
   });
 
+  it('have ids that no other process gives, and a place for those of this one alone', () => {
+    const [before, now] = [new RecentRequests(), new RecentRequests()];
+    const [old, record] = [arrive(before), arrive(now)];
+    expect([old.number, record.number]).toEqual([1, 1]);
+    expect(record.id).not.toBe(old.id);
+    expect(record.id).toMatch(/^r[\da-f]{6}-1$/);
+    expect(now.numberOf(record.id)).toBe(1);
+    for (const other of [old.id, 'r1', 'x', '', `${record.id}x`, record.id.replace('-1', '-')])
+      expect(now.numberOf(other)).toBeNull();
+  });
+
   it('are bounded: a thousand that ended, whoever sent them', () => {
     const requests = new RecentRequests();
     for (let count = 0; count < 2_500; count++) requests.end(arrive(requests));
@@ -59,11 +70,14 @@ describe('the recent requests', () => {
 });
 
 describe('who watches', () => {
-  const write = ({ number, state }: RequestRecord) => `${number} ${state};`;
+  const watcher = {
+    write: ({ number, state }: RequestRecord) => `${number} ${state};`,
+    onLeftBehind: () => {},
+  };
 
   it('is told of each of its tenant as it begins and ends', async () => {
     const requests = new RecentRequests();
-    const [acme, all] = [requests.watch('acme', write), requests.watch(null, write)];
+    const [acme, all] = [requests.watch('acme', watcher), requests.watch(null, watcher)];
     const [mine, other] = [arrive(requests), arrive(requests, 'other')];
     requests.begin(mine);
     requests.begin(other);
@@ -78,22 +92,26 @@ describe('who watches', () => {
 
   it('and does not read is left behind, and nothing piles up', async () => {
     const requests = new RecentRequests();
-    let written = 0;
-    const watch = requests.watch(null, () => {
-      written += 1;
-      return 'x';
+    let [written, left] = [0, 0];
+    const watch = requests.watch(null, {
+      write() {
+        written += 1;
+        return 'x';
+      },
+      onLeftBehind: () => left++,
     });
     for (let count = 0; count < 2_000; count++) requests.end(arrive(requests));
     expect(written).toBeLessThan(300);
+    expect(left).toBe(1);
     expect(await watch.next(1_000)).toBeNull();
   });
 
   it('is let go of when the server stops, and before it began', async () => {
     const requests = new RecentRequests();
-    const watch = requests.watch(null, write);
+    const watch = requests.watch(null, watcher);
     const next = watch.next(60_000);
     requests.close();
     expect(await next).toBeNull();
-    expect(await requests.watch(null, write).next(60_000)).toBeNull();
+    expect(await requests.watch(null, watcher).next(60_000)).toBeNull();
   });
 });

@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { Ring } from '../ring.ts';
 import { RequestRecord, type RequestState } from './request-record.ts';
-import { RequestWatch } from './request-watch.ts';
+import { RequestWatch, type Watcher } from './request-watch.ts';
 
 /** Which requests are asked for; null: whatever it is. */
 export interface RequestFilter {
@@ -15,6 +16,10 @@ const MOST_ENDED = 1_000;
 /** Of those whose sender was not let in: anybody can send them, and they push out none of the others. */
 const MOST_REFUSED = 100;
 
+/** What tells the ids of a process from those of the one before, which began to count at 1 as well. */
+const PROCESS_BYTES = 3;
+const ID = /^r([\da-f]{6})-(\d{1,15})$/;
+
 /** The requests of this server that run, and the last that have ended. In memory: what it has told is gone with the process. */
 export class RecentRequests {
   readonly #running = new Set<RequestRecord>();
@@ -22,9 +27,16 @@ export class RecentRequests {
   readonly #ended = new Ring<RequestRecord>(MOST_ENDED);
   /** Of nobody who is known. */
   readonly #refused = new Ring<RequestRecord>(MOST_REFUSED);
+  readonly #process = randomBytes(PROCESS_BYTES).toString('hex');
   #count = 0;
   readonly #watches = new Set<RequestWatch>();
   #isClosed = false;
+  readonly #measure: (record: RequestRecord) => void;
+
+  /** @param measure told of each that has ended */
+  constructor(measure: (record: RequestRecord) => void = () => {}) {
+    this.#measure = measure;
+  }
 
   /** A request came; it is told of once it is read, or has ended. */
   arrive(arrival: {
@@ -35,7 +47,7 @@ export class RecentRequests {
     readonly route: string;
   }): RequestRecord {
     this.#count += 1;
-    return new RequestRecord({ number: this.#count, ...arrival });
+    return new RequestRecord({ id: `r${this.#process}-${this.#count}`, number: this.#count, ...arrival });
   }
 
   /** A request was read, and is worked on. */
@@ -48,8 +60,15 @@ export class RecentRequests {
   end(record: RequestRecord): void {
     this.#running.delete(record);
     record.end();
+    this.#measure(record);
     (record.tenant === null ? this.#refused : this.#ended).push(record);
     this.#tell(record);
+  }
+
+  /** The number of the request of this id; null: it is none of this process. */
+  numberOf(id: string): number | null {
+    const [, process, number] = ID.exec(id) ?? [];
+    return process === this.#process ? Number(number) : null;
   }
 
   /** The newest first. @param before only those that came before the one of this number */
@@ -63,10 +82,9 @@ export class RecentRequests {
   /**
    * Requests as they begin and end, from now on.
    * @param tenant whose; null: all tenants'
-   * @param write what is to be told of one, as it is now
    */
-  watch(tenant: string | null, write: (record: RequestRecord) => string): RequestWatch {
-    const watch = new RequestWatch({ tenant, write, onClose: () => this.#watches.delete(watch) });
+  watch(tenant: string | null, watcher: Watcher): RequestWatch {
+    const watch = new RequestWatch({ ...watcher, tenant, onClose: () => this.#watches.delete(watch) });
     if (this.#isClosed) watch.close();
     else this.#watches.add(watch);
     return watch;

@@ -23,6 +23,8 @@ export const FOLLOWED_ROUTES: ReadonlyMap<string, 'chat' | 'text_completion' | '
 /** What a request asks for, once its body was read. */
 interface Read {
   readonly model: string;
+  /** Whether that is several adapters, which have no name together. */
+  readonly isMixture: boolean;
   readonly stream: boolean;
   readonly choices: number;
   /** null unless the operator has asked for prompts. */
@@ -30,6 +32,8 @@ interface Read {
 }
 
 export interface RequestArrival {
+  /** Like no other request's, also of the processes that were or will be this server. */
+  readonly id: string;
   /** Of this server's requests; a later one has a larger number. */
   readonly number: number;
   readonly requestId: string;
@@ -44,6 +48,7 @@ export interface RequestArrival {
 
 /** A request while it is answered and for some time after. Holds nothing of its body, unless prompts are logged. */
 export class RequestRecord {
+  readonly id: string;
   readonly number: number;
   readonly requestId: string;
   readonly at: number;
@@ -53,6 +58,7 @@ export class RequestRecord {
   tenant: string | null = null;
   key: string | null = null;
   model: string | null = null;
+  isMixture = false;
   stream = false;
   choices = 1;
   prompt: string | null = null;
@@ -69,7 +75,8 @@ export class RequestRecord {
   /** null unless its trace is sampled. */
   traceId: string | null = null;
 
-  constructor({ number, requestId, at, arrived, method, route }: RequestArrival) {
+  constructor({ id, number, requestId, at, arrived, method, route }: RequestArrival) {
+    this.id = id;
     this.number = number;
     this.requestId = requestId;
     this.at = at;
@@ -78,8 +85,9 @@ export class RequestRecord {
     this.timeline = new Timeline(arrived);
   }
 
-  read({ model, stream, choices, prompt }: Read): void {
+  read({ model, isMixture, stream, choices, prompt }: Read): void {
     this.model = model;
+    this.isMixture = isMixture;
     this.stream = stream;
     this.choices = choices;
     this.prompt = prompt;

@@ -3,10 +3,16 @@ import type { RequestRecord } from './request-record.ts';
 /** What may wait for one who reads slowly; then he is left behind, and may begin anew. */
 const MOST_WAITING = 256;
 
-interface RequestWatchOptions {
+export interface Watcher {
+  /** What is to be told of a request, as it is now. */
+  readonly write: (record: RequestRecord) => string;
+  /** Told where too much waits: the watch is closed, and its connection is to be, which may take nothing at all. */
+  readonly onLeftBehind: () => void;
+}
+
+interface RequestWatchOptions extends Watcher {
   /** Whose requests; null: all tenants'. */
   readonly tenant: string | null;
-  readonly write: (record: RequestRecord) => string;
   readonly onClose: () => void;
 }
 
@@ -22,10 +28,11 @@ export class RequestWatch {
   }
 
   see(record: RequestRecord): void {
-    const { tenant, write } = this.#options;
+    const { tenant, write, onLeftBehind } = this.#options;
     if (this.#isClosed || (tenant !== null && record.tenant !== tenant)) return;
     if (this.#waiting.length >= MOST_WAITING) {
       this.close();
+      onLeftBehind();
       return;
     }
     this.#waiting.push(write(record));

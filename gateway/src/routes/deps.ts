@@ -8,6 +8,7 @@ import type { Dashboard } from '../dashboard/dashboard.ts';
 import type { Proxies } from '../http/proxies.ts';
 import type { InFlight } from '../in-flight.ts';
 import type { LiveMeter } from '../live/live-meter.ts';
+import type { LiveRoom } from '../live/live-room.ts';
 import type { LiveSampler } from '../live/live-sampler.ts';
 import type { Logger } from '../logging.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -27,7 +28,7 @@ export interface GatewayDeps {
   readonly inFlight: InFlight;
   readonly metrics: Metrics;
   /** What is seen of the server live. */
-  readonly live: { readonly meter: LiveMeter; readonly sampler: LiveSampler };
+  readonly live: { readonly meter: LiveMeter; readonly sampler: LiveSampler; readonly room: LiveRoom };
   /** Requests that run, and the last that ended. */
   readonly requests: RecentRequests;
   /** Makes traces of requests; null: there are none. */

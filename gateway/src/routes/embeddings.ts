@@ -23,7 +23,10 @@ export function embeddingsRoute(deps: GatewayDeps) {
     const { inFlight, metrics } = deps;
     const record = c.get('record') ?? null;
     if (record !== null) {
-      record.read({ model: model.id, stream: false, choices: request.inputs.length, prompt: null });
+      record.read({
+        ...{ model: model.id, isMixture: model.mixture !== null, stream: false },
+        ...{ choices: request.inputs.length, prompt: null },
+      });
       deps.requests.begin(record);
     }
     return jsonAnswer(

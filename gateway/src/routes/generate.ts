@@ -1,5 +1,5 @@
-import type { Principal } from '@polylora/adapters-store';
 import type { Context } from 'hono';
+import { isStillWelcome } from '../access/still-welcome.ts';
 import type { BackendModel } from '../backends/backend.ts';
 import type { CachedRoute } from '../cache/controls.ts';
 import { type ChoiceEvent, type Generation, generateWhole, startGeneration } from '../generation.ts';
@@ -36,9 +36,15 @@ export function generateRoute(
     if (prompts !== null) c.get('log').prompts = prompts;
     const record = c.get('record');
     if (record !== undefined) {
-      record.read({ ...logged, model: model.id, prompt: prompts === null ? null : promptText(prompts) });
+      record.read({
+        ...{ ...logged, model: model.id, isMixture: model.mixture !== null },
+        prompt: prompts === null ? null : promptText(prompts),
+      });
       const [first] = requests;
-      if (first !== undefined) record.trace?.ask({ sampling: first.sampling, isSeeded: body.seed != null });
+      if (first !== undefined) {
+        const { choices } = job;
+        record.trace?.ask({ sampling: first.sampling, isSeeded: body.seed != null, choices });
+      }
       deps.requests.begin(record);
     }
     const generation = {
@@ -67,7 +73,7 @@ export function generateRoute(
       isSeeded: body.seed != null,
       isStreamed: chunks !== null,
       requestId: c.get('requestId'),
-      isStillWelcome: () => isStillWelcome(principal, deps),
+      isStillWelcome: () => isStillWelcome(access, deps.tenants()?.registry),
     });
     c.get('log').cache = answer.origin;
     record?.origin(answer.origin);
@@ -75,12 +81,6 @@ export function generateRoute(
     if (chunks === null) return jsonAnswer(c, await job.whole(await wholeOf(answer.generation)));
     return streamed(answer.generation, chunks);
   };
-}
-
-/** Whether a request's key still holds, where keys are asked for. @throws StorageError where nobody can tell */
-async function isStillWelcome(principal: Principal, { tenants }: GatewayDeps): Promise<boolean> {
-  const registry = tenants()?.registry;
-  return registry === undefined || principal.key === null || (await registry.stillValid(principal)) !== null;
 }
 
 async function wholeOf({ events, close }: Generation): Promise<readonly ChoiceEvent[]> {

@@ -39,6 +39,8 @@ export interface EmbeddedOptions {
   readonly limits: PushLimits;
   readonly clock: SteadyClock;
   readonly logger: Logger;
+  /** Told of each adapter that cannot be loaded. */
+  readonly onLoadFailure: () => void;
   /** Takes lines for the person who started the server. */
   readonly say: (line: string) => void;
 }
@@ -54,7 +56,7 @@ export interface Embedded {
  * @throws EngineError, AdapterError: with messages for the person who started the server
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
-  const { live, storeDirectory, database, secretKey, limits, clock, logger, say } = options;
+  const { live, storeDirectory, database, secretKey, limits, clock, logger, onLoadFailure, say } = options;
   const config = live.current;
   const engine = await startEngine(config, logger, say);
   let adapters: StoreHost | null = null;
@@ -95,7 +97,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
       logger,
     });
     directory = await openDirectory(config, engine, reserved, adapters.store, logger, say);
-    const backend = await startBackend(engine, servedModelName, directory, adapters.store);
+    const backend = await startBackend(engine, servedModelName, directory, adapters.store, onLoadFailure);
     return { backend, adapters };
   } catch (error) {
     await adapters?.close();
@@ -159,6 +161,7 @@ async function startBackend(
   servedModelName: string,
   directory: DirectoryCatalog | null,
   store: AdaptersStore,
+  onLoadFailure: () => void,
 ): Promise<Backend> {
   const catalogs = [...(directory === null ? [] : [directory]), new StoreCatalog(store)];
   const backend = new EmbeddedBackend({
@@ -166,6 +169,7 @@ async function startBackend(
     catalog: new CombinedCatalog(catalogs),
     servedModelName,
     startedAt: Math.floor(Date.now() / 1000),
+    onLoadFailure,
   });
   const unload = (digest: string) => void backend.unload(digest).catch(() => {});
   store.onRemoved(unload);

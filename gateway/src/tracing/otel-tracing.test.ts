@@ -33,7 +33,7 @@ function traced({ ratio = 1, upstream = null as typeof UPSTREAM | null } = {}) {
     record.trace = tracing.begin(record, client);
     record.traceId = record.trace.isSampled ? record.trace.traceId : null;
     record.tenant = 'acme';
-    record.read({ model: 'acme/support', stream: true, choices: 1, prompt: null });
+    record.read({ model: 'acme/support', isMixture: false, stream: true, choices: 1, prompt: null });
     return record;
   };
   return { begin, requests, spans: () => exporter.getFinishedSpans(), tracing };
@@ -72,7 +72,7 @@ describe('the spans of a request', () => {
   it('nest as its parts do, under the span that the client began', () => {
     const { begin, requests, spans } = traced();
     const record = begin(PARENT);
-    record.trace?.ask({ sampling: SAMPLING, isSeeded: true });
+    record.trace?.ask({ sampling: SAMPLING, isSeeded: true, choices: 1 });
     record.timeline.lookUp();
     pass();
     record.timeline.lookedUp();
@@ -155,6 +155,34 @@ describe('the spans of a request', () => {
     expect(
       JSON.stringify(all.map(({ name, attributes, events }) => [name, attributes, events])),
     ).not.toContain('secret');
+  });
+
+  it('tell how long the call took until its first chunk, and how many choices were wanted of each prompt', () => {
+    const { begin, requests, spans } = traced();
+    const record = begin(NOBODY, '/v1/completions');
+    // Two prompts of three choices.
+    record.read({ model: 'llama', isMixture: false, stream: true, choices: 6, prompt: null });
+    record.trace?.ask({ sampling: SAMPLING, isSeeded: false, choices: 3 });
+    pass(50);
+    record.send('engine');
+    record.timeline.take(delta());
+    requests.end(record);
+    const { attributes, startTime } = named(spans(), 'text_completion llama');
+    expect(attributes['gen_ai.request.choice.count']).toBe(3);
+    const { firstAt, sentAt } = record.timeline;
+    expect(attributes['gen_ai.response.time_to_first_chunk']).toBe(((firstAt ?? 0) - (sentAt ?? 0)) / 1000);
+    expect(nanoseconds(startTime)).toBeGreaterThan(nanoseconds(named(spans(), 'admission').startTime));
+  });
+
+  it('have no choices where vectors are wanted, however many texts there are', () => {
+    const { begin, requests, spans } = traced();
+    const record = begin(NOBODY, '/v1/embeddings');
+    record.read({ model: 'llama', isMixture: false, stream: false, choices: 4, prompt: null });
+    record.send('vectors');
+    pass();
+    record.timeline.computed();
+    requests.end(record);
+    expect(named(spans(), 'embeddings llama').attributes).not.toHaveProperty('gen_ai.request.choice.count');
   });
 
   it('name what failed; an error is only what failed here', () => {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   type Attributes,
   type Context,
@@ -13,7 +12,6 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
   ParentBasedSampler,
   type SpanProcessor,
@@ -27,9 +25,6 @@ import {
   ATTR_HTTP_ROUTE,
   ATTR_SERVER_ADDRESS,
   ATTR_SERVER_PORT,
-  ATTR_SERVICE_INSTANCE_ID,
-  ATTR_SERVICE_NAME,
-  ATTR_SERVICE_VERSION,
   ATTR_URL_PATH,
   ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions';
@@ -39,6 +34,8 @@ import { FOLLOWED_ROUTES, type RequestRecord } from '../requests/request-record.
 import type { Computer, Phase, PhaseName } from '../requests/timeline.ts';
 import { VERSION } from '../version.ts';
 import { GEN_AI, POLYLORA, PROVIDER } from './attributes.ts';
+import { closeWithin } from './collector.ts';
+import { serviceResource } from './resource.ts';
 import type { Asked, ClientTrace, RequestTrace, Tracing } from './tracing.ts';
 
 export interface OtelTracingOptions {
@@ -81,11 +78,7 @@ export class OtelTracing implements Tracing {
 
   constructor({ processor, ratio, upstream }: OtelTracingOptions) {
     this.#provider = new TracerProvider({
-      resource: resourceFromAttributes({
-        [ATTR_SERVICE_NAME]: 'polylora',
-        [ATTR_SERVICE_VERSION]: VERSION,
-        [ATTR_SERVICE_INSTANCE_ID]: randomUUID(),
-      }),
+      resource: serviceResource(),
       sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
       spanProcessors: [processor],
     });
@@ -97,14 +90,8 @@ export class OtelTracing implements Tracing {
     return new OtelRequestTrace(this.#tools, record, client);
   }
 
-  async close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LAST_SPANS_MILLISECONDS);
-    });
-    // What cannot be sent is nobody's affair any more.
-    await Promise.race([this.#provider.shutdown().catch(() => {}), late]);
-    clearTimeout(timer);
+  close(): Promise<void> {
+    return closeWithin(LAST_SPANS_MILLISECONDS, this.#provider.shutdown());
   }
 }
 
@@ -208,15 +195,17 @@ class OtelRequestTrace implements RequestTrace {
   }
 
   #inferenceAttributes(record: RequestRecord): Attributes {
-    const { model, stream, choices, used, timeline } = record;
-    const { firstAt, arrived, finishReasons } = timeline;
+    const { model, stream, used, timeline } = record;
+    const { firstAt, sentAt, finishReasons } = timeline;
     return {
       ...(this.#asked === null ? {} : askedAttributes(this.#asked)),
       ...(model === null ? {} : { [GEN_AI.responseModel]: model }),
       ...(stream ? { [GEN_AI.stream]: true } : {}),
-      ...(choices === 1 ? {} : { [GEN_AI.choices]: choices }),
       ...(finishReasons.length === 0 ? {} : { [GEN_AI.finishReasons]: [...finishReasons] }),
-      ...(stream && firstAt !== null ? { [GEN_AI.timeToFirstChunk]: (firstAt - arrived) / 1000 } : {}),
+      // From the call that the span is of, as the convention has it, and not from the client's request to this server.
+      ...(stream && firstAt !== null && sentAt !== null
+        ? { [GEN_AI.timeToFirstChunk]: (firstAt - sentAt) / 1000 }
+        : {}),
       ...(used === null
         ? {}
         : {
@@ -228,7 +217,7 @@ class OtelRequestTrace implements RequestTrace {
   }
 }
 
-function askedAttributes({ sampling, isSeeded }: Asked): Attributes {
+function askedAttributes({ sampling, isSeeded, choices }: Asked): Attributes {
   const { maxTokens, temperature, topP, topK, presencePenalty, frequencyPenalty, seed, constraint } =
     sampling;
   const isJson = constraint?.kind === 'json_schema' || constraint?.kind === 'json_object';
@@ -239,6 +228,7 @@ function askedAttributes({ sampling, isSeeded }: Asked): Attributes {
     ...(topK === 0 ? {} : { [GEN_AI.topK]: topK }),
     ...(presencePenalty === 0 ? {} : { [GEN_AI.presencePenalty]: presencePenalty }),
     ...(frequencyPenalty === 0 ? {} : { [GEN_AI.frequencyPenalty]: frequencyPenalty }),
+    ...(choices === 1 ? {} : { [GEN_AI.choices]: choices }),
     ...(isSeeded ? { [GEN_AI.seed]: seed } : {}),
     ...(isJson ? { [GEN_AI.outputType]: 'json' } : {}),
   };

@@ -14,6 +14,8 @@ export interface Asked {
   readonly sampling: SamplingParams;
   /** Whether the client chose the seed. */
   readonly isSeeded: boolean;
+  /** Answers that the client wants to each prompt. */
+  readonly choices: number;
 }
 
 /** A request's trace, while it goes on. */

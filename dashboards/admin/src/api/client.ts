@@ -29,8 +29,8 @@ export interface AskOptions {
 }
 
 const READING = new Set(['GET', 'HEAD']);
-/** What ends a session: its cookie is gone, or its key does not hold any more. */
-const SESSION_OVER = 'session_required';
+/** The session is over, its key does not hold any more, or the cookie is gone: another tab has signed out. */
+const UNAUTHORIZED = 401;
 
 let csrf: string | null = null;
 let sessionEnded: () => void = () => {};
@@ -62,7 +62,10 @@ export async function request(method: string, path: string, options: AskOptions 
   });
   if (response.ok) return response;
   const failure = await failureOf(response);
-  if (failure.code === SESSION_OVER) sessionEnded();
+  if (failure.status === UNAUTHORIZED && csrf !== null) {
+    sessionEnded();
+    throw new ApiError('Your session has ended.', { status: UNAUTHORIZED, code: 'session_required' });
+  }
   throw failure;
 }
 

@@ -5,6 +5,8 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { type Connection, listen } from './live-events.ts';
 
 let server: Server | null = null;
+/** Streams that are open at the server. */
+let streams = 0;
 let stop: () => void = () => {};
 
 afterEach(async () => {
@@ -12,6 +14,7 @@ afterEach(async () => {
   server?.closeAllConnections();
   await new Promise((resolve) => (server === null ? resolve(null) : server.close(resolve)));
   server = null;
+  streams = 0;
 });
 
 /** A server that answers its first request by the first way, and so on; the last way is for all that follow. */
@@ -28,6 +31,10 @@ async function serve(...ways: ((response: ServerResponse) => void)[]): Promise<s
 
 function events(text: string, ends: boolean) {
   return (response: ServerResponse) => {
+    streams += 1;
+    response.on('close', () => {
+      streams -= 1;
+    });
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write(`retry: 10\n\n${text}`);
     if (ends) response.end();
@@ -36,16 +43,34 @@ function events(text: string, ends: boolean) {
 
 const refuse = (response: ServerResponse) => response.writeHead(503).end();
 
-function follow(url: string) {
+/** A tab that somebody looks at, or does not. */
+class Tab extends EventTarget {
+  hidden: boolean;
+
+  constructor(hidden: boolean) {
+    super();
+    this.hidden = hidden;
+  }
+
+  turn(hidden: boolean): void {
+    this.hidden = hidden;
+    this.dispatchEvent(new Event('visibilitychange'));
+  }
+}
+
+function follow(url: string, { hidden = false, mostSilence = 60_000 } = {}) {
+  const tab = new Tab(hidden);
   const seen: unknown[] = [];
   const connections: Connection[] = [];
   stop = listen(url, {
     on: { snapshot: (data) => seen.push(data) },
     onConnection: (connection) => connections.push(connection),
     open: (at) => new NodeEventSource(at) as unknown as EventSource,
+    page: tab as unknown as Document,
     firstDelay: 10,
+    mostSilence,
   });
-  return { seen, connections };
+  return { seen, connections, tab };
 }
 
 test('hears the events that it asked for', async () => {
@@ -86,4 +111,52 @@ test('asks no more once it is stopped', async () => {
   // Longer than the tries that would have followed.
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(asked).toBeLessThanOrEqual(before + 1);
+});
+
+test('takes a stream in which nothing comes for lost, and asks again', async () => {
+  const { seen, connections } = follow(
+    await serve(events('event: snapshot\ndata: 1\n\n', false), events('event: snapshot\ndata: 2\n\n', false)),
+    { mostSilence: 300 },
+  );
+  await vi.waitFor(() => expect(seen).toEqual([1, 2]));
+  expect(connections).toEqual(['connecting', 'open', 'lost', 'open']);
+  expect(streams).toBe(1);
+});
+
+test('does not wait for ever for a server that takes a connection and says nothing', async () => {
+  const { connections } = follow(await serve(() => {}), { mostSilence: 50 });
+  await vi.waitFor(() => expect(connections).toEqual(['connecting', 'lost', 'lost']));
+});
+
+test('a sign of life is enough to be open', async () => {
+  const url = await serve((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const alive = setInterval(() => response.write('event: alive\ndata: {}\n\n'), 50);
+    response.on('close', () => clearInterval(alive));
+  });
+  const { connections, seen } = follow(url, { mostSilence: 500 });
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect([connections, seen]).toEqual([['connecting', 'open'], []]);
+});
+
+test('has no stream open while nobody looks', async () => {
+  const { seen, connections, tab } = follow(await serve(events('event: snapshot\ndata: 1\n\n', false)), {
+    hidden: true,
+  });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect([streams, connections]).toEqual([0, []]);
+  tab.turn(false);
+  await vi.waitFor(() => expect(seen).toEqual([1]));
+  expect(streams).toBe(1);
+  tab.turn(true);
+  await vi.waitFor(() => expect(streams).toBe(0));
+  expect(connections).toEqual(['connecting', 'open']);
+  tab.turn(false);
+  await vi.waitFor(() => expect(seen).toEqual([1, 1]));
+  expect(connections).toEqual(['connecting', 'open', 'connecting', 'open']);
+  stop();
+  await vi.waitFor(() => expect(streams).toBe(0));
+  tab.turn(false);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(streams).toBe(0);
 });

@@ -66,7 +66,8 @@ export interface Snapshot {
 interface TenantShare {
   readonly tenant: string;
   readonly sequences: number;
-  readonly service: number;
+  readonly running: number;
+  readonly service: number | null;
   readonly weight: number;
 }
 

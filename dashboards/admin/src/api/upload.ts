@@ -38,18 +38,38 @@ export interface UploadProgress {
 }
 
 /**
- * Sends the files and has them checked; goes on by itself after up to five failures of the connection in a row.
+ * Sends the files and has them checked; goes on by itself after up to five failures of the connection in a row. Told to stop, it has
+ * the server throw away what it was sent.
  * @throws ApiError such as `adapter_invalid`, whose message says what is wrong with the files
  */
 export async function uploadAdapter(
   { weights, ...about }: AdapterFiles,
-  { tenant, onProgress, signal, leastPartBytes = LEAST_PART_BYTES }: UploadOptions,
+  options: UploadOptions,
 ): Promise<Release> {
+  const { tenant, onProgress, signal } = options;
   const bytes = weights.size;
   onProgress({ stage: 'reading', sentBytes: 0, bytes });
   const sha256 = await sha256Of(weights);
   const body = { ...about, bytes, ...(sha256 === null ? {} : { sha256 }) };
-  const upload = await ask<Upload>('POST', withQuery(UPLOADS, { tenant }), { body, signal });
+  signal.throwIfAborted();
+  // Its answer is waited for in any case: without it nobody would know what there is to be thrown away.
+  const upload = await ask<Upload>('POST', withQuery(UPLOADS, { tenant }), { body });
+  try {
+    return await sendAll(upload, weights, options);
+  } catch (error) {
+    if (signal.aborted)
+      await ask('DELETE', withQuery(pathOf(UPLOADS, upload.id), { tenant })).catch(() => {});
+    throw error;
+  }
+}
+
+async function sendAll(
+  upload: Upload,
+  weights: Blob,
+  { tenant, onProgress, signal, leastPartBytes = LEAST_PART_BYTES }: UploadOptions,
+): Promise<Release> {
+  const bytes = weights.size;
+  signal.throwIfAborted();
   const part = partBytes(bytes, { least: leastPartBytes, most: upload.max_chunk_bytes });
   let offset = upload.offset;
   for (let failures = 0; offset < bytes; ) {

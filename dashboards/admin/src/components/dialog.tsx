@@ -23,8 +23,21 @@ export function Dialog({ title, onClose, isDismissible = true, isWide = false, c
     event.preventDefault();
     if (isDismissible) onClose();
   };
+  // A browser lets a page refuse to be closed once: a second Escape closes the dialog without asking.
+  const onBrowserClose = () => {
+    // Not where it is closed because it is rendered no longer.
+    if (dialog.current === null) return;
+    if (isDismissible) onClose();
+    else dialog.current.showModal();
+  };
   return (
-    <dialog ref={dialog} class={isWide ? 'wide' : ''} aria-labelledby={id} onCancel={onCancel}>
+    <dialog
+      ref={dialog}
+      class={isWide ? 'wide' : ''}
+      aria-labelledby={id}
+      onCancel={onCancel}
+      onClose={onBrowserClose}
+    >
       <div class="dialog-head">
         <h2 id={id}>{title}</h2>
         {isDismissible && (

@@ -42,13 +42,15 @@ export function Page({ title, lead, actions, children }: PageProps) {
 interface PanelProps {
   readonly title: string;
   readonly actions?: ComponentChildren;
+  /** What it shows is of before; what is asked for now comes. */
+  readonly isOutdated?: boolean;
   readonly children: ComponentChildren;
 }
 
 /** A part of a page, with a heading of its own. */
-export function Panel({ title, actions, children }: PanelProps) {
+export function Panel({ title, actions, isOutdated = false, children }: PanelProps) {
   return (
-    <section class="panel" aria-label={title}>
+    <section class={isOutdated ? 'panel outdated' : 'panel'} aria-label={title} aria-busy={isOutdated}>
       <div class="panel-head">
         <h2>{title}</h2>
         {actions !== undefined && <div class="actions">{actions}</div>}

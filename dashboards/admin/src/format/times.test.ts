@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { relative, utcDay } from './times.ts';
+import { moment, relative, utcDay } from './times.ts';
 
 test('times are told from now, in whole units', () => {
   const now = 1_795_000_000;
@@ -15,6 +15,14 @@ test('times are told from now, in whole units', () => {
     '3 days ago',
     'in 1 day',
   ]);
+});
+
+test('a time that is not of today has its date', () => {
+  const midnight = new Date(2026, 10, 23).getTime();
+  expect(moment(midnight, midnight + 60_000)).toBe('00:00:00');
+  expect(moment(midnight - 10_000, midnight + 60_000)).toBe('22 Nov 23:59:50');
+  expect(moment(midnight + 86_400_000, midnight)).toBe('24 Nov 00:00:00');
+  expect(moment(new Date(2025, 10, 23, 9, 5, 7).getTime(), midnight)).toBe('23 Nov 2025 09:05:07');
 });
 
 test('a day is one of UTC, whatever the clock here shows', () => {

@@ -2,6 +2,8 @@
 import { duration, NONE } from './numbers.ts';
 
 const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+const DAY_OF_YEAR = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 const DATE = new Intl.DateTimeFormat('en-GB', {
   day: 'numeric',
   month: 'short',
@@ -13,6 +15,14 @@ const DATE = new Intl.DateTimeFormat('en-GB', {
 /** 14:03:27 @param at milliseconds since 1970 */
 export function clock(at: number): string {
   return CLOCK.format(at);
+}
+
+/** 14:03:27 of today, 22 Nov 14:03:27 of another day. @param at milliseconds since 1970 */
+export function moment(at: number, now = Date.now()): string {
+  const day = DAY_OF_YEAR.format(at);
+  if (day === DAY_OF_YEAR.format(now)) return clock(at);
+  const isOfThisYear = new Date(at).getFullYear() === new Date(now).getFullYear();
+  return `${isOfThisYear ? DAY.format(at) : day} ${clock(at)}`;
 }
 
 /** 22 Nov 2026, 14:03 @param seconds since 1970 */

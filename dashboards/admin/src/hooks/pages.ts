@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import type { ApiError } from '../api/client.ts';
 import type { Page } from '../api/types.ts';
 import { useAction } from './action.ts';
@@ -11,37 +11,55 @@ export interface Pages<T> extends Resource<readonly T[]> {
   readonly loadMore: () => void;
 }
 
+interface Options {
+  /** Whether the list of another key is shown until this one's comes. */
+  readonly keepsOld?: boolean;
+}
+
 /**
- * A list that comes in pages, each asked for by the one before.
+ * A list that comes in pages, each asked for by the one before. Loaded anew it has as many pages as it had.
  * @param load a page after a cursor; none: the first
- * @param cursorOf the cursor after an item, or after the whole page
+ * @param cursorOf what the page after it is asked for by; a page may have no item and yet not be the last
  */
 export function usePages<T, P extends Page<T> = Page<T>>(
   key: string,
-  load: (after: string | null) => Promise<P>,
-  cursorOf: (last: T, page: P) => string | null,
+  load: (after: string | null, signal: AbortSignal) => Promise<P>,
+  cursorOf: (page: P) => string | null,
+  options: Options = {},
 ): Pages<T> {
-  const first = useResource(key, () => load(null));
-  const [further, setFurther] = useState<{ readonly of: P | null; readonly pages: readonly P[] }>({
+  const wanted = useRef({ key, pages: 1 });
+  if (wanted.current.key !== key) wanted.current = { key, pages: 1 };
+  const loaded = useResource<readonly P[]>(
+    key,
+    async (signal) => {
+      const pages = [await load(null, signal)];
+      for (let last = pages[0]; last?.has_more && pages.length < wanted.current.pages; last = pages.at(-1)) {
+        pages.push(await load(cursorOf(last), signal));
+      }
+      return pages;
+    },
+    options,
+  );
+  const [further, setFurther] = useState<{ readonly of: readonly P[] | null; readonly pages: readonly P[] }>({
     of: null,
     pages: [],
   });
   const { isBusy, error, run } = useAction();
-  // Pages that followed another first page are of another list.
+  // Pages that followed others are of another list.
   const pages =
-    first.data === null ? [] : further.of === first.data ? [first.data, ...further.pages] : [first.data];
+    loaded.data === null ? [] : further.of === loaded.data ? [...loaded.data, ...further.pages] : loaded.data;
   const last = pages.at(-1);
-  const lastItem = last?.data.at(-1);
   const loadMore = () => {
-    if (last === undefined || lastItem === undefined) return;
+    if (last === undefined || loaded.isLoading) return;
     void run(async () => {
-      const next = await load(cursorOf(lastItem, last));
-      setFurther({ of: first.data, pages: [...pages.slice(1), next] });
+      const next = await load(cursorOf(last), new AbortController().signal);
+      if (wanted.current.key === key) wanted.current.pages = pages.length + 1;
+      setFurther({ of: loaded.data, pages: [...pages.slice(loaded.data?.length), next] });
     });
   };
   return {
-    ...first,
-    data: first.data === null ? null : pages.flatMap(({ data }) => data),
+    ...loaded,
+    data: loaded.data === null ? null : pages.flatMap(({ data }) => data),
     hasMore: last?.has_more ?? false,
     isLoadingMore: isBusy,
     moreError: error,

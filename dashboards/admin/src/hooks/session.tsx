@@ -10,20 +10,29 @@ const SESSION = '/admin/session';
 export type SessionState =
   | { readonly state: 'loading' }
   | { readonly state: 'failed'; readonly error: ApiError; readonly retry: () => void }
-  | { readonly state: 'none'; readonly hasEnded: boolean; readonly signIn: (key: string) => Promise<void> }
-  | { readonly state: 'signed-in'; readonly session: Session; readonly signOut: () => Promise<void> };
+  | { readonly state: 'none'; readonly signIn: (key: string) => Promise<void> }
+  | {
+      readonly state: 'signed-in';
+      readonly session: Session;
+      /** The server knows the session no longer: what is on the page stays until somebody signs in again, or leaves. */
+      readonly hasEnded: boolean;
+      readonly signIn: (key: string) => Promise<void>;
+      readonly signOut: () => Promise<void>;
+    };
 
 const Context = createContext<SessionState>({ state: 'loading' });
 
-type Known = Session | ApiError | 'none' | 'ended' | null;
+type Known = Session | ApiError | 'none' | null;
 
 export function SessionProvider({ children }: { readonly children: ComponentChildren }) {
   const [known, setKnown] = useState<Known>(null);
-  const keep = useCallback((session: Session | 'none' | 'ended') => {
-    holdSession(typeof session === 'string' ? null : session.csrf, () => {
+  const [hasEnded, setHasEnded] = useState(false);
+  const keep = useCallback((session: Session | 'none') => {
+    holdSession(session === 'none' ? null : session.csrf, () => {
       holdSession(null, () => {});
-      setKnown('ended');
+      setHasEnded(true);
     });
+    setHasEnded(false);
     setKnown(session);
   }, []);
   const look = useCallback(() => {
@@ -40,15 +49,15 @@ export function SessionProvider({ children }: { readonly children: ComponentChil
     [keep],
   );
   const signOut = useCallback(async () => {
-    await ask('DELETE', SESSION);
+    if (!hasEnded) await ask('DELETE', SESSION);
     keep('none');
-  }, [keep]);
+  }, [keep, hasEnded]);
   const state = useMemo<SessionState>(() => {
     if (known === null) return { state: 'loading' };
     if (known instanceof ApiError) return { state: 'failed', error: known, retry: look };
-    if (typeof known === 'string') return { state: 'none', hasEnded: known === 'ended', signIn };
-    return { state: 'signed-in', session: known, signOut };
-  }, [known, look, signIn, signOut]);
+    if (known === 'none') return { state: 'none', signIn };
+    return { state: 'signed-in', session: known, hasEnded, signIn, signOut };
+  }, [known, hasEnded, look, signIn, signOut]);
   return <Context.Provider value={state}>{children}</Context.Provider>;
 }
 

@@ -16,7 +16,7 @@ interface ShellProps {
 export function Shell({ session, signOut }: ShellProps) {
   const { path } = useLocation();
   const [isMenuOpen, setIsMenuOpen] = useState(false);
-  const { isBusy, run } = useAction();
+  const { isBusy, error, run } = useAction();
   // Another page closes the menu.
   useEffect(() => setIsMenuOpen(false), [path]);
   const who = session.role === 'operator' ? 'Operator' : `Administrator of ${session.tenant}`;
@@ -69,6 +69,14 @@ export function Shell({ session, signOut }: ShellProps) {
         </div>
       </nav>
       <main id="main" tabIndex={-1}>
+        {error !== null && (
+          <div class="note bad" role="alert">
+            <p>
+              <strong>You are still signed in: signing out failed.</strong>
+            </p>
+            <p>{error.message}</p>
+          </div>
+        )}
         <CurrentPage path={path} />
       </main>
     </div>

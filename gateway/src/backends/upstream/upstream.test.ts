@@ -59,6 +59,7 @@ async function outcome(
     signal = new AbortController().signal,
     streams = false,
     backend = upstream.backend,
+    metrics = new Metrics(),
   } = {},
 ): Promise<{ used: Used | null; error: ApiError | null }> {
   let settled: Used | null = null;
@@ -75,7 +76,7 @@ async function outcome(
     ...{ backend, model, requests: asked, promptParam: 'prompt' },
     reserve: () => reservation,
     inFlight: new InFlight({ running: 8, queued: 0 }),
-    metrics: new Metrics(),
+    metrics,
     client: clientOfSignal(signal),
   };
   const work = async () => {
@@ -115,6 +116,23 @@ describe('a whole answer that its client does not wait for', () => {
     ];
     upstream = await startUpstream(null, (response) => answers.shift()?.(response));
     expect((await ask(requests([null, null])))?.completionTokens).toBeGreaterThan(1);
+  });
+});
+
+describe('a client that leaves before the first token', () => {
+  it.each([
+    ['counts as one that gave up where tokens come as they are made', true, 1],
+    ['says nothing of the first token where all come at once', false, 0],
+  ])('%s', async (_, streams, count) => {
+    upstream = await startUpstream(null, () => {});
+    const metrics = new Metrics();
+    metrics.setModel('base', 1);
+    const signal = AbortSignal.timeout(50);
+    const { error } = await outcome(requests([null]), { signal, streams, metrics });
+    expect(error?.code).toBe('client_closed_request');
+    const text = await metrics.render(upstream.backend, 'text');
+    expect(text).toContain(`\npolylora_first_token_given_up_seconds_count{model_name="base"} ${count}\n`);
+    expect(text).toContain('\nvllm:request_success_total{model_name="base",finished_reason="abort"} 1\n');
   });
 });
 

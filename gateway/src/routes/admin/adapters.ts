@@ -12,6 +12,7 @@ import {
 import type { Context } from 'hono';
 import { Hono } from 'hono';
 import { operatorsOnly } from '../../access/authenticate.ts';
+import { ApiError } from '../../errors.ts';
 import type { GatewayEnv } from '../../http/context.ts';
 import { readJsonBody } from '../../http/json-body.ts';
 import { receiveUpload } from '../../http/multipart.ts';
@@ -55,12 +56,18 @@ export function adminAdapters(deps: AdminAdaptersDeps): Hono<GatewayEnv> {
   const store = () => opened(deps.store());
   app.post('/', (c) => asked(() => push(c, store(), deps)));
   app.get('/', (c) => asked(() => list(c, store())));
-  app.get('/:name', (c) =>
-    asked(async () => {
+  app.get('/:name', async (c, next) => {
+    const found = await asked(async () => {
       const { releases, ...details } = await store().inspect(nameOf(c), actorOf(c));
       return c.json({ ...details, releases: releases.map(releaseBody) });
-    }),
-  );
+    }).catch((error: unknown) => {
+      // Where no adapter is called 'uploads', it is the list of those that are open.
+      if (nameOf(c) === 'uploads' && error instanceof ApiError && error.code === 'adapter_not_found')
+        return null;
+      throw error;
+    });
+    return found ?? next();
+  });
   app.get('/:name/export', (c) => asked(() => exportAdapter(c, store())));
   app.delete('/:name', (c) =>
     asked(async () =>

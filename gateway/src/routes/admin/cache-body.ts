@@ -4,10 +4,13 @@ import type { CacheHost, RememberedHit } from '../../cache/cache-host.ts';
 import type { Category } from '../../cache/categories/category.ts';
 import type { ListedHead } from '../../cache/documents/document-store.ts';
 import { breakEvenHitRate, hitRate } from '../../cache/economics.ts';
+import { MOST_SEARCHED } from '../../cache/entry-search.ts';
 import { optional, text } from '../../openai/schema-parts.ts';
 
 /** As long as names of models, digests and tags may be. */
 const MOST_NAME = 512;
+/** Of words that are looked for in questions. */
+const MOST_SOUGHT = 256;
 /** More than the embedding model reads. */
 const MOST_QUESTION = 32_768;
 
@@ -45,7 +48,13 @@ export const explainBody = z.strictObject({
 
 export const FILTERS = ['tenant', 'model', 'root', 'category', 'tag'] as const;
 
-export const entryFilters = z.object(filterFields);
+export const entryFilters = z.object({
+  ...filterFields,
+  q: optional(
+    text(MOST_SOUGHT),
+    `Those whose question has all of these words, or words that contain them, in whatever case. It looks at ${MOST_SEARCHED} entries at most: a page may have fewer than \`limit\`, or none, and \`has_more\` tells to go on after \`last_id\`.`,
+  ),
+});
 
 /** @param tenant whose: null: all tenants', with what is told to operators only */
 export function cacheBody(host: CacheHost, tenant: string | null): object {

@@ -51,7 +51,7 @@ export interface AdminCacheDeps extends CacheDeps {
  * | | |
  * | --- | --- |
  * | `GET /?tenant=` | what there is, and what it costs and saves |
- * | `GET /entries?tenant=&model=&root=&category=&tag=&questions=true` | the newest first |
+ * | `GET /entries?tenant=&model=&root=&category=&tag=&q=&questions=true` | the newest first |
  * | `GET /entries/{id}?questions=true`, `DELETE /entries/{id}` | |
  * | `POST /entries/{id}/report` | an answer was wrong: that counts, and it is taken out |
  * | `POST /purge` | the same filters or an `id`, or `all`, and perhaps `dry_run` |
@@ -153,25 +153,41 @@ function write(database: Database, act: Act): Promise<void> {
 }
 
 async function list(c: Context<GatewayEnv>, host: CacheHost): Promise<Response> {
-  assertQuery(c, [...FILTERS, 'questions', 'limit', 'after']);
+  assertQuery(c, [...FILTERS, 'q', 'questions', 'limit', 'after']);
   const { cache } = host;
   const { asked, limit, after } = pageOf(c);
   const showsQuestions = asksForQuestions(c);
   if (showsQuestions && asked > MOST_QUESTIONS) {
     throw invalidValue('limit', `with questions a page has at most ${MOST_QUESTIONS} entries.`);
   }
-  const filter = filterOf(c, parse(entryFilters, c.req.query()));
-  const found = await cache.list(filter, { limit, ...(after === null ? {} : { before: cursorOf(after) }) });
+  const { q = null, ...given } = parse(entryFilters, c.req.query());
+  const filter = filterOf(c, given);
+  const from = after === null ? {} : { before: cursorOf(after) };
+  // The store is told of hits every few seconds.
+  const bodyOf = (head: ListedHead, question?: string | null) =>
+    entryBody(cache.entry(head.id) ?? head, question);
+  if (q !== null) {
+    const { found, last } = await cache.search(filter, q.trim().split(/\s+/), { limit: asked, ...from });
+    return c.json({
+      object: 'list',
+      data: found.map((head) => bodyOf(head, showsQuestions ? head.question : undefined)),
+      last_id: cursorAfter(last ?? found.at(-1)),
+      has_more: last !== null,
+    });
+  }
+  const found = await cache.list(filter, { limit, ...from });
   const page = found.slice(0, asked);
   const questions = showsQuestions ? await Promise.all(page.map(({ id }) => cache.questionOf(id))) : [];
-  const last = page.at(-1);
   return c.json({
     object: 'list',
-    // The store is told of hits every few seconds.
-    data: page.map((head, index) => entryBody(cache.entry(head.id) ?? head, questions[index])),
-    last_id: last === undefined ? null : `${last.createdAt}.${last.id}`,
+    data: page.map((head, index) => bodyOf(head, questions[index])),
+    last_id: cursorAfter(page.at(-1)),
     has_more: found.length > asked,
   });
+}
+
+function cursorAfter(head: ListedHead | undefined): string | null {
+  return head === undefined ? null : `${head.createdAt}.${head.id}`;
 }
 
 function cursorOf(after: string): { readonly createdAt: number; readonly id: string } {

@@ -1,24 +1,22 @@
 import { type Context, Hono } from 'hono';
 import type { GatewayEnv } from '../../http/context.ts';
 import { choiceValue, invalidValue } from '../../openai/fields.ts';
-import { bodyOf, EVENT_STREAM_HEADERS } from '../../openai/sse.ts';
 import type { RecentRequests } from '../../requests/recent-requests.ts';
 import { FOLLOWED_ROUTES, type RequestRecord, STATES } from '../../requests/request-record.ts';
 import { tenantNotFound } from '../../tenants/tenants.ts';
-import type { TenantsHost } from '../../tenants/tenants-host.ts';
-import { liveFrames } from './live-frames.ts';
+import { frame, type LiveDeps, type LiveSource, liveAnswer } from './live-frames.ts';
 import { assertQuery, queryInteger } from './paging.ts';
 import { scopeOf } from './tenancy.ts';
 
 const PAGE = { min: 1, max: 1_000 } as const;
 const USUAL_PAGE = 50;
-const ID = /^r(\d{1,15})$/;
+/** Without a request for so long, that nothing has happened is an event as well. */
+const QUIET_MILLISECONDS = 1_000;
 
-export interface AdminRequestsDeps {
+export interface AdminRequestsDeps extends LiveDeps {
   readonly requests: RecentRequests;
   /** Whether prompts may be read by whoever may see the request. */
   readonly logPrompts: boolean;
-  readonly tenants: () => TenantsHost | null;
 }
 
 /**
@@ -28,7 +26,7 @@ export interface AdminRequestsDeps {
  * | | |
  * | --- | --- |
  * | `GET /?limit=&after=&tenant=&model=&state=&route=` | those that run and the last thousand that ended, the newest first |
- * | `GET /live` | an event for each that begins or ends from now on |
+ * | `GET /live` | an event for each that begins or ends from now on, and one each second in which none does |
  */
 export function adminRequests(deps: AdminRequestsDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
@@ -42,7 +40,7 @@ export function adminRequests(deps: AdminRequestsDeps): Hono<GatewayEnv> {
       state: state === undefined ? null : choiceValue(state, 'state', STATES),
       route: route === undefined ? null : choiceValue(route, 'route', [...FOLLOWED_ROUTES.keys()]),
     };
-    const before = after === undefined ? null : numberOf(after);
+    const before = after === undefined ? null : placeOf(deps.requests, after);
     const found = deps.requests.list(filter, limit + 1, before);
     return c.json({
       object: 'list',
@@ -52,30 +50,33 @@ export function adminRequests(deps: AdminRequestsDeps): Hono<GatewayEnv> {
   });
   app.get('/live', (c) => {
     assertQuery(c, []);
-    const write = (record: RequestRecord) =>
-      `event: request\ndata: ${JSON.stringify(requestBody(record, deps.logPrompts))}\n\n`;
-    const watch = deps.requests.watch(scopeOf(c), write);
-    const isStillWelcome = async () => {
-      const { principal } = c.get('access');
-      const registry = deps.tenants()?.registry;
-      if (registry === undefined || principal.key === null) return true;
-      return (await registry.stillValid(principal)) !== null;
-    };
-    const frames = liveFrames(watch, isStillWelcome);
-    return c.body(
-      bodyOf(frames, () => watch.close()),
-      200,
-      EVENT_STREAM_HEADERS,
-    );
+    return liveAnswer(c, deps, () => watched(c, deps));
   });
   return app;
+}
+
+/** Requests as they begin and end. A comment would do as a sign of life, but that no page is told of one. */
+function watched(c: Context<GatewayEnv>, { requests, logPrompts }: AdminRequestsDeps): LiveSource {
+  const alive = frame('alive', {});
+  const watch = requests.watch(scopeOf(c), {
+    write: (record) => frame('request', requestBody(record, logPrompts)),
+    onLeftBehind: () => c.env?.outgoing?.destroy(),
+  });
+  return {
+    beginning: alive,
+    async next() {
+      const events = await watch.next(QUIET_MILLISECONDS);
+      return events === '' ? alive : events;
+    },
+    close: () => watch.close(),
+  };
 }
 
 function requestBody(record: RequestRecord, showsPrompt: boolean): object {
   const { timeline, used } = record;
   const { arrived, endedAt } = timeline;
   return {
-    id: `r${record.number}`,
+    id: record.id,
     object: 'request',
     request_id: record.requestId,
     at: record.at,
@@ -108,10 +109,13 @@ function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000;
 }
 
-function numberOf(id: string): number {
-  const [, number] = ID.exec(id) ?? [];
-  if (number === undefined) throw invalidValue('after', 'it is the id of a request in this list.');
-  return Number(number);
+/** Also a request that was forgotten has its place. @throws ApiError for what another process has told: nothing here comes after it */
+function placeOf(requests: RecentRequests, id: string): number {
+  const number = requests.numberOf(id);
+  if (number !== null) return number;
+  const message =
+    "it is no request of this server as it runs now: it was started anew, or another one answers. Ask without 'after'.";
+  throw invalidValue('after', message);
 }
 
 /** @throws ApiError tenant_not_found for another tenant's, to an administrator of one */

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { opened } from '../../access/authenticate.ts';
 import {
   assertSameOrigin,
+  SECURE_PREFIX,
   SESSION_COOKIE,
   type SignedIn,
   sessionText,
@@ -26,7 +27,11 @@ export const signInBody = z.strictObject({
   key: text(MOST_KEY).meta({ description: "An operator's key, or one of a tenant's administrator." }),
 });
 
+/** An answer has the session's token. */
+const UNKEPT = { 'cache-control': 'no-store' } as const;
+
 const COOKIE = { httpOnly: true, sameSite: 'Strict', path: '/' } as const;
+const SECURE_COOKIE = { ...COOKIE, secure: true, prefix: SECURE_PREFIX } as const;
 
 /** `POST /admin/session` */
 export function beginSessionRoute(deps: GatewayDeps) {
@@ -40,18 +45,18 @@ export function beginSessionRoute(deps: GatewayDeps) {
     const { proof, access } = await opened(deps.authenticator).signIn(key.trim());
     await attempts.succeeded(address);
     const { session, text: cookie } = await openedService(deps.sessions()).begin(proof);
-    setCookie(c, SESSION_COOKIE, cookie, { ...COOKIE, secure: isSecure });
+    setCookie(c, SESSION_COOKIE, cookie, isSecure ? SECURE_COOKIE : COOKIE);
     const { tenant, key: id } = access.principal;
     Object.assign(c.get('log'), id === null ? { tenant } : { tenant, key: id });
-    return c.json(sessionBody({ session, access }, deps));
+    return c.json(sessionBody({ session, access }, deps), 200, UNKEPT);
   };
 }
 
 /** `GET /admin/session` */
 export function sessionRoute(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
-    const found = await signedIn(sessionText(c), deps.sessions(), opened(deps.authenticator));
-    return c.json(sessionBody(found, deps), 200, { 'cache-control': 'no-store' });
+    const found = await signedIn(sessionText(c, deps.proxies), deps.sessions(), opened(deps.authenticator));
+    return c.json(sessionBody(found, deps), 200, UNKEPT);
   };
 }
 
@@ -59,7 +64,7 @@ export function sessionRoute(deps: GatewayDeps) {
 export function endSessionRoute({ proxies }: GatewayDeps) {
   return (c: Context<GatewayEnv>): Response => {
     assertSameOrigin(c);
-    deleteCookie(c, SESSION_COOKIE, { ...COOKIE, secure: proxies.origin(c).isSecure });
+    deleteCookie(c, SESSION_COOKIE, proxies.origin(c).isSecure ? SECURE_COOKIE : COOKIE);
     return c.body(null, 204);
   };
 }

@@ -55,17 +55,18 @@ export function AdapterPage({ name }: { readonly name: string }) {
         </>
       }
     >
-      {isUploading && (
-        <UploadPanel
-          name={name}
-          owner={null}
-          tenant={tenant === '' ? null : tenant}
-          onDone={adapter.reload}
-        />
-      )}
       <Loaded resource={adapter} rows={10}>
         {(data) => (
           <>
+            {isUploading && (
+              <UploadPanel
+                name={name}
+                releases={data.releases}
+                owner={null}
+                tenant={tenant === '' ? null : tenant}
+                onDone={adapter.reload}
+              />
+            )}
             <Panel title="Versions">
               <Releases adapter={data} {...context} />
             </Panel>

@@ -26,9 +26,11 @@ export function Adapters() {
   const [isUploading, setIsUploading] = useState(false);
   const adapters = usePages<AdapterHead>(
     `adapters ${tenant}`,
-    (after) =>
-      ask<PageOf<AdapterHead>>('GET', withQuery('/admin/v1/adapters', { tenant, after, limit: 100 })),
-    ({ name }) => name,
+    (after, signal) =>
+      ask<PageOf<AdapterHead>>('GET', withQuery('/admin/v1/adapters', { tenant, after, limit: 100 }), {
+        signal,
+      }),
+    ({ data }) => data.at(-1)?.name ?? null,
   );
   return (
     <Page

@@ -8,6 +8,8 @@ import { bytes, shortDigest } from '../../format/numbers.ts';
 import { date } from '../../format/times.ts';
 import { useAction } from '../../hooks/action.ts';
 import type { AdapterContext } from './adapter-page.tsx';
+import { MemoryCell } from './memory-cell.tsx';
+import { useResidence } from './residence.ts';
 
 interface ReleasesProps extends AdapterContext {
   readonly adapter: Adapter;
@@ -16,6 +18,7 @@ interface ReleasesProps extends AdapterContext {
 export function Releases({ adapter, path, tenant, reload }: ReleasesProps) {
   const announce = useAnnounce();
   const { isBusy, error, run } = useAction();
+  const residence = useResidence();
   const tagsOf = (digest: string) =>
     Object.entries(adapter.tags)
       .filter(([, of]) => of === digest)
@@ -26,9 +29,21 @@ export function Releases({ adapter, path, tenant, reload }: ReleasesProps) {
       announce(pinned ? `${release} may be collected again.` : `${release} is kept.`);
       reload();
     });
+  const hold = ({ release }: Release, isHeld: boolean) =>
+    run(async () => {
+      const version = pathOf('/admin/v1/adapters', `${adapter.name}@${release}`);
+      await ask(isHeld ? 'PUT' : 'DELETE', withQuery(`${version}/pin`, { tenant }));
+      announce(
+        isHeld
+          ? `${release} is held in memory, as soon as it is loaded.`
+          : `${release} may leave the memory.`,
+      );
+      residence?.reload();
+    });
   return (
     <>
       {error !== null && <ErrorNote error={error} />}
+      {residence?.error != null && <ErrorNote error={residence.error} retry={residence.reload} />}
       <DataTable
         caption="Versions, the newest first"
         rows={adapter.releases}
@@ -37,23 +52,45 @@ export function Releases({ adapter, path, tenant, reload }: ReleasesProps) {
           {
             title: 'Version',
             cell: ({ release, digest, pinned }) => (
-              <span class="chips">
-                {release}
-                {tagsOf(digest).map((tag) => (
-                  <Badge key={tag} tone="accent">
-                    {tag}
-                  </Badge>
-                ))}
-                {pinned && <Badge tone="good">pinned</Badge>}
-              </span>
+              <>
+                <span class="chips">
+                  {release}
+                  {tagsOf(digest).map((tag) => (
+                    <Badge key={tag} tone="accent">
+                      {tag}
+                    </Badge>
+                  ))}
+                  {pinned && <Badge tone="good">pinned</Badge>}
+                </span>
+                <div class="muted small">
+                  <code title={digest}>{shortDigest(digest)}</code>
+                </div>
+              </>
             ),
           },
-          { title: 'Digest', cell: ({ digest }) => <code title={digest}>{shortDigest(digest)}</code> },
           { title: 'Kind', cell: ({ kind, ranks }) => `${kind}, ${ranksText(ranks)}` },
           { title: 'Size', isNumber: true, cell: (release) => bytes(release.bytes) },
           { title: 'From', cell: ({ source }) => sourceText(source) },
           { title: 'Note', cell: ({ note }) => note ?? '' },
           { title: 'Made', isNumber: true, cell: ({ created }) => date(created) },
+          ...(residence === null
+            ? []
+            : [
+                {
+                  title: 'Memory',
+                  cell: (release: Release) =>
+                    residence.data === null ? (
+                      <span class="muted">…</span>
+                    ) : (
+                      <MemoryCell
+                        residence={residence.data.get(release.digest) ?? null}
+                        release={release.release}
+                        isBusy={isBusy}
+                        onHold={(isHeld) => void hold(release, isHeld)}
+                      />
+                    ),
+                },
+              ]),
           {
             title: 'Keep',
             cell: (release) => (

@@ -3,10 +3,11 @@ import { type ApiError, withQuery } from '../../api/client.ts';
 import type { Release } from '../../api/types.ts';
 import { type UploadProgress, uploadAdapter } from '../../api/upload.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
-import { TextField } from '../../components/fields.tsx';
+import { SelectField, TextField } from '../../components/fields.tsx';
 import { Panel } from '../../components/page.tsx';
 import { ErrorNote } from '../../components/states.tsx';
-import { bytes } from '../../format/numbers.ts';
+import { bytes, shortDigest } from '../../format/numbers.ts';
+import { useLeaveWarning } from '../../hooks/leave-warning.ts';
 import { asApiError } from '../../hooks/resource.ts';
 import { Link } from '../../router/location.tsx';
 import { to } from '../../router/router.ts';
@@ -23,22 +24,30 @@ interface UploadPanelProps {
   readonly onDone: () => void;
   /** The name that it is another version of; null: asked for. */
   readonly name?: string;
+  /** Its versions, the newest first. */
+  readonly releases?: readonly Release[];
 }
 
 const NOTHING: Chosen<File> = { config: null, weights: null, problem: null };
+/** It was made from the base model. */
+const BASE = '';
 
-export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPanelProps) {
+export function UploadPanel({ tenant, owner, onDone, name: fixedName, releases = [] }: UploadPanelProps) {
   const announce = useAnnounce();
   const [chosen, setChosen] = useState(NOTHING);
   const [config, setConfig] = useState('');
   const [name, setName] = useState(fixedName ?? (owner === null ? '' : `${owner}/`));
   const [tags, setTags] = useState('');
   const [note, setNote] = useState('');
+  /** The digest of what it was made from; null: nothing was chosen, and it is the latest version. */
+  const [chosenParent, setChosenParent] = useState<string | null>(null);
+  const parent = chosenParent ?? releases[0]?.digest ?? BASE;
   const [progress, setProgress] = useState<UploadProgress | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [release, setRelease] = useState<Release | null>(null);
   const controller = useRef<AbortController | null>(null);
   useEffect(() => () => controller.current?.abort(), []);
+  useLeaveWarning(progress !== null);
 
   const choose = async (files: readonly File[]) => {
     const next = chooseFiles(chosen, files);
@@ -61,16 +70,18 @@ export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPa
           .map((tag) => tag.trim())
           .filter((tag) => tag !== ''),
         note: note.trim() === '' ? null : note.trim(),
-        parent: null,
+        parent: parent === BASE ? null : parent,
       };
       const made = await uploadAdapter(files, { tenant, onProgress: setProgress, signal: abort.signal });
       setRelease(made);
       setChosen(NOTHING);
       setConfig('');
+      setChosenParent(null);
       announce(`${made.name} is there as ${made.release}.`);
       onDone();
     } catch (thrown) {
-      if (!abort.signal.aborted) setError(asApiError(thrown));
+      if (abort.signal.aborted) announce('The upload is stopped, and what was sent of it is thrown away.');
+      else setError(asApiError(thrown));
     } finally {
       setProgress(null);
     }
@@ -128,6 +139,21 @@ export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPa
             hint="With commas, such as stable, 2026-11"
           />
           <TextField label="Note" value={note} onInput={setNote} hint="What it is, or how it was made" />
+          {releases.length > 0 && (
+            <SelectField
+              label="Made from"
+              value={parent}
+              onInput={setChosenParent}
+              options={[
+                ...newestOfEach(releases).map(({ release, digest }) => ({
+                  value: digest,
+                  label: `${release} (${shortDigest(digest)})`,
+                })),
+                { value: BASE, label: 'The base model' },
+              ]}
+              hint="The version that its training began with, for the lineage"
+            />
+          )}
         </div>
         {progress !== null && <UploadState progress={progress} onStop={() => controller.current?.abort()} />}
         {error !== null && <ErrorNote error={error} />}
@@ -154,5 +180,12 @@ export function UploadPanel({ tenant, owner, onDone, name: fixedName }: UploadPa
         </div>
       </form>
     </Panel>
+  );
+}
+
+/** A content can be a release several times. */
+function newestOfEach(releases: readonly Release[]): readonly Release[] {
+  return releases.filter(
+    ({ digest }, index) => releases.findIndex((each) => each.digest === digest) === index,
   );
 }

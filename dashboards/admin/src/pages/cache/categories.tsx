@@ -5,7 +5,7 @@ import type { Page } from '../../api/types.ts';
 import { Badge } from '../../components/badge.tsx';
 import { DataTable } from '../../components/data-table.tsx';
 import { Panel } from '../../components/page.tsx';
-import { Loaded } from '../../components/states.tsx';
+import { ErrorNote, Loaded } from '../../components/states.tsx';
 import { bytes, count, duration, percent } from '../../format/numbers.ts';
 import { useResource } from '../../hooks/resource.ts';
 import { useIsOperator, useSession } from '../../hooks/session.tsx';
@@ -47,7 +47,12 @@ export function Categories() {
               )
             }
           >
-            <CategoryTable categories={data.categories} onOpen={isOperator ? setOpen : null} />
+            {configured.error !== null && <ErrorNote error={configured.error} retry={configured.reload} />}
+            <CategoryTable
+              categories={data.categories}
+              canOpen={(name) => configured.data?.data.some((each) => each.name === name) === true}
+              onOpen={isOperator ? setOpen : null}
+            />
             {!isOperator && <p class="small muted">An operator can change them: they are for all tenants.</p>}
           </Panel>
           {category !== undefined && (
@@ -73,11 +78,13 @@ export function Categories() {
 
 interface CategoryTableProps {
   readonly categories: readonly CategoryStatus[];
+  /** Whether it is known how a category is configured. */
+  readonly canOpen: (name: string) => boolean;
   /** null for who may not change them. */
   readonly onOpen: ((name: string) => void) | null;
 }
 
-function CategoryTable({ categories, onOpen }: CategoryTableProps) {
+function CategoryTable({ categories, canOpen, onOpen }: CategoryTableProps) {
   const hitsOf = ({ hits }: CategoryStatus) => hits.exact + hits.similar + hits.shared;
   return (
     <DataTable
@@ -153,7 +160,12 @@ function CategoryTable({ categories, onOpen }: CategoryTableProps) {
               {
                 title: 'Change',
                 cell: ({ name }: CategoryStatus) => (
-                  <button type="button" class="button small" onClick={() => onOpen(name)}>
+                  <button
+                    type="button"
+                    class="button small"
+                    disabled={!canOpen(name)}
+                    onClick={() => onOpen(name)}
+                  >
                     Adjust<span class="unseen"> {name}</span>
                   </button>
                 ),

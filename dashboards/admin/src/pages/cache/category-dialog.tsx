@@ -4,6 +4,7 @@ import { ask, pathOf } from '../../api/client.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
 import { ConfirmDialog } from '../../components/confirm-dialog.tsx';
 import { Dialog } from '../../components/dialog.tsx';
+import { DialogActions } from '../../components/dialog-actions.tsx';
 import { Checkbox, Slider, TextField } from '../../components/fields.tsx';
 import { ErrorNote } from '../../components/states.tsx';
 import { useAction } from '../../hooks/action.ts';
@@ -93,23 +94,13 @@ export function CategoryDialog({ category, now, onClose, onDone }: CategoryDialo
         />
         <PreviewNote path={path} values={values} />
         {error !== null && <ErrorNote error={error} />}
-        <div class="spread">
+        <DialogActions action="Save" busyAction="Saving …" isBusy={isBusy} onClose={onClose}>
           {category.source === 'api' ? (
             <button type="button" class="button" onClick={() => setIsReverting(true)}>
               Take back …
             </button>
-          ) : (
-            <span />
-          )}
-          <div class="actions">
-            <button type="button" class="button" onClick={onClose}>
-              Cancel
-            </button>
-            <button type="submit" class="button primary" disabled={isBusy}>
-              {isBusy ? 'Saving …' : 'Save'}
-            </button>
-          </div>
-        </div>
+          ) : null}
+        </DialogActions>
       </form>
       {isReverting && (
         <ConfirmDialog

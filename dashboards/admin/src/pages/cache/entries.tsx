@@ -1,10 +1,11 @@
 import { useState } from 'preact/hooks';
-import type { CacheEntries, CacheEntry } from '../../api/cache-types.ts';
+import type { CacheEntries, CacheEntry, Category } from '../../api/cache-types.ts';
 import { ask, pathOf, withQuery } from '../../api/client.ts';
+import type { Model, Page as PageOf } from '../../api/types.ts';
 import { useAnnounce } from '../../components/announcer.tsx';
 import { ConfirmDialog } from '../../components/confirm-dialog.tsx';
 import { DataTable } from '../../components/data-table.tsx';
-import { TextField } from '../../components/fields.tsx';
+import { SelectField, TextField } from '../../components/fields.tsx';
 import { MoreButton } from '../../components/more-button.tsx';
 import { Panel } from '../../components/page.tsx';
 import { Empty, Loaded } from '../../components/states.tsx';
@@ -12,41 +13,97 @@ import { TenantSelect } from '../../components/tenant-select.tsx';
 import { bytes, count, duration } from '../../format/numbers.ts';
 import { relative } from '../../format/times.ts';
 import { usePages } from '../../hooks/pages.ts';
+import { useResource } from '../../hooks/resource.ts';
 import { useIsOperator } from '../../hooks/session.tsx';
+import { useSettled } from '../../hooks/settled.ts';
 import { Link, useQueryParam } from '../../router/location.tsx';
+
+/** What is typed into a filter: what it rests on is asked for. */
+const REST_MS = 250;
 
 /** The answers that are kept, by what was asked. */
 export function Entries() {
   const isOperator = useIsOperator();
+  const [words, setWords] = useQueryParam('q');
   const [tenant, setTenant] = useQueryParam('tenant');
   const [model, setModel] = useQueryParam('model');
   const [category, setCategory] = useQueryParam('category');
   const [tag, setTag] = useQueryParam('tag');
-  const filter = { tenant, model, category, tag };
+  const wanted = JSON.stringify({ q: words.trim(), tenant, model, category, tag });
+  const settled = useSettled(wanted, REST_MS);
+  const filter = JSON.parse(settled) as Readonly<Record<string, string>>;
   const isFiltered = Object.values(filter).some((value) => value !== '');
   const entries = usePages<CacheEntry, CacheEntries>(
-    JSON.stringify(filter),
-    (after) =>
+    settled,
+    (after, signal) =>
       ask<CacheEntries>(
         'GET',
         withQuery('/admin/v1/cache/entries', { ...filter, questions: true, limit: 50, after }),
+        { signal },
       ),
-    (_last, { last_id }) => last_id,
+    ({ last_id }) => last_id,
+    { keepsOld: true },
   );
+  const categories = useResource('categories', (signal) =>
+    ask<PageOf<Category>>('GET', '/admin/v1/cache/categories', { signal }),
+  );
+  const models = useResource('models', (signal) => ask<PageOf<Model>>('GET', '/v1/models', { signal }));
+  const listed = entries.data ?? [];
+  const isOutdated = entries.isLoading || settled !== wanted;
   return (
     <>
       <search class="filters">
+        <TextField
+          label="Words of the question"
+          type="search"
+          value={words}
+          onInput={setWords}
+          placeholder="Any"
+        />
         {isOperator && <TenantSelect label="Tenant" value={tenant} onInput={setTenant} none="All tenants" />}
-        <TextField label="Category" value={category} onInput={setCategory} placeholder="Any" />
-        <TextField label="Model" value={model} onInput={setModel} placeholder="Any" />
-        <TextField label="Tag" value={tag} onInput={setTag} placeholder="Any" />
+        <SelectField
+          label="Category"
+          value={category}
+          onInput={setCategory}
+          options={[
+            { value: '', label: 'Any' },
+            ...distinct([...(categories.data?.data.map(({ name }) => name) ?? []), category]).map((name) => ({
+              value: name,
+              label: name,
+            })),
+          ]}
+        />
+        <TextField
+          label="Model"
+          value={model}
+          onInput={setModel}
+          placeholder="Any"
+          list={distinct([
+            ...(models.data?.data.map(({ id }) => id) ?? []),
+            ...listed.map((entry) => entry.model),
+          ])}
+        />
+        <TextField
+          label="Tag"
+          value={tag}
+          onInput={setTag}
+          placeholder="Any"
+          list={distinct(listed.flatMap(({ tags }) => tags))}
+        />
       </search>
-      <Panel title="Entries, the newest first">
+      <Panel title="Entries, the newest first" isOutdated={isOutdated}>
         <Loaded resource={entries} rows={8}>
           {(data) =>
             data.length > 0 ? (
               <>
                 <EntryTable entries={data} reload={entries.reload} />
+                <MoreButton pages={entries} />
+              </>
+            ) : entries.hasMore ? (
+              <>
+                <Empty title="None of the newest has these words">
+                  Questions are looked through some at a time, and there are older ones.
+                </Empty>
                 <MoreButton pages={entries} />
               </>
             ) : isFiltered ? (
@@ -137,4 +194,9 @@ function EntryTable({
       )}
     </>
   );
+}
+
+/** Each once, and nothing that is empty. */
+function distinct(names: readonly string[]): readonly string[] {
+  return [...new Set(names)].filter((name) => name !== '');
 }

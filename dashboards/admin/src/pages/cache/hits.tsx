@@ -4,7 +4,7 @@ import { Badge } from '../../components/badge.tsx';
 import { Panel } from '../../components/page.tsx';
 import { Empty, Loaded } from '../../components/states.tsx';
 import { duration } from '../../format/numbers.ts';
-import { clock } from '../../format/times.ts';
+import { moment } from '../../format/times.ts';
 import { useResource } from '../../hooks/resource.ts';
 import { useSession } from '../../hooks/session.tsx';
 import { hitReason } from './hit-reason.ts';
@@ -50,7 +50,7 @@ function HitItem({ hit }: { readonly hit: CacheHit }) {
   return (
     <li class="hit">
       <div class="chips">
-        <span class="muted">{clock(at)}</span>
+        <span class="muted">{moment(at)}</span>
         <Badge tone={level === 'similar' ? 'accent' : 'good'}>{level}</Badge>
         <Badge>{category}</Badge>
         <span class="muted small">

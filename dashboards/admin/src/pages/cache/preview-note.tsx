@@ -1,8 +1,8 @@
-import { useEffect, useState } from 'preact/hooks';
 import type { Preview } from '../../api/cache-types.ts';
 import { ask } from '../../api/client.ts';
 import { count } from '../../format/numbers.ts';
 import { useResource } from '../../hooks/resource.ts';
+import { useSettled } from '../../hooks/settled.ts';
 
 interface PreviewNoteProps {
   /** Of the category in the admin API. */
@@ -19,12 +19,7 @@ const REST_MS = 200;
 
 /** What the values would have answered of what was asked lately. */
 export function PreviewNote({ path, values }: PreviewNoteProps) {
-  const wanted = JSON.stringify(values);
-  const [asked, setAsked] = useState(wanted);
-  useEffect(() => {
-    const timer = setTimeout(() => setAsked(wanted), REST_MS);
-    return () => clearTimeout(timer);
-  }, [wanted]);
+  const asked = useSettled(JSON.stringify(values), REST_MS);
   const { data, error } = useResource(
     `${path} ${asked}`,
     (signal) => ask<Preview>('POST', `${path}/preview`, { body: JSON.parse(asked) as unknown, signal }),

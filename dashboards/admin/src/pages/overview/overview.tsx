@@ -46,7 +46,7 @@ export function Overview() {
         <>
           <Now snapshot={latest} />
           <Charts history={history} />
-          {latest.tenants.length > 0 && isOperator && <TenantShares shares={latest.tenants} />}
+          {latest.tenants.length > 0 && isOperator && <TenantShares history={history} />}
         </>
       )}
     </Page>

@@ -4,11 +4,14 @@ import { Panel } from '../../components/page.tsx';
 import { compact, count, percent } from '../../format/numbers.ts';
 import { Link } from '../../router/location.tsx';
 import { to } from '../../router/router.ts';
+import { serviceLately } from './shares.ts';
 
 /** Who uses the machine, beside what each may use of it. */
-export function TenantShares({ shares }: { readonly shares: Snapshot['tenants'] }) {
+export function TenantShares({ history }: { readonly history: readonly Snapshot[] }) {
+  const shares = history.at(-1)?.tenants ?? [];
   const weights = shares.reduce((sum, { weight }) => sum + weight, 0);
-  const service = shares.reduce((sum, share) => sum + share.service, 0);
+  const lately = serviceLately(history);
+  const service = [...lately.values()].reduce((sum, each) => sum + each, 0);
   return (
     <Panel title="Tenants now">
       <DataTable
@@ -17,11 +20,12 @@ export function TenantShares({ shares }: { readonly shares: Snapshot['tenants'] 
         keyOf={({ tenant }) => tenant}
         columns={[
           { title: 'Tenant', cell: ({ tenant }) => <Link href={to('tenants', tenant)}>{tenant}</Link> },
-          { title: 'Running', isNumber: true, cell: ({ sequences }) => count(sequences) },
+          { title: 'Running', isNumber: true, cell: ({ running }) => count(running) },
+          { title: 'Waiting', isNumber: true, cell: ({ sequences, running }) => count(sequences - running) },
           {
-            title: 'Share of the service',
+            title: 'Share of the service, 30 s',
             isNumber: true,
-            cell: (share) => percent(service === 0 ? null : share.service / service, 0),
+            cell: ({ tenant }) => percent(service === 0 ? null : (lately.get(tenant) ?? 0) / service, 0),
           },
           {
             title: 'Its due share',

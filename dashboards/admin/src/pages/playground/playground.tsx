@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { ask as askApi } from '../../api/client.ts';
+import { ApiError, ask as askApi, pathOf } from '../../api/client.ts';
 import type { Model, Page as PageOf } from '../../api/types.ts';
 import { Checkbox, TextArea, TextField } from '../../components/fields.tsx';
 import { Page } from '../../components/page.tsx';
@@ -15,14 +15,15 @@ import './playground.css';
 
 /** One question to several models at once. */
 export function Playground() {
-  const models = useResource('models', (signal) => askApi<PageOf<Model>>('GET', '/v1/models', { signal }));
+  const asked = useLocation().query.get('adapter');
+  const models = useResource(`models ${asked}`, (signal) => modelsWith(asked, signal));
   return (
     <Page
       title="Playground"
       lead={`One prompt to the base model and up to ${MOST_ADAPTERS} adapters at once: they share a batch, and stream side by side.`}
     >
       <Loaded resource={models} rows={10}>
-        {({ data }) => {
+        {(data) => {
           const generating = data.filter(({ task }) => task === 'generate');
           return generating.length === 0 ? (
             <Empty title="No model can be asked">
@@ -30,7 +31,7 @@ export function Playground() {
               <Link href="/backends">backends</Link>.
             </Empty>
           ) : (
-            <Comparison models={generating} />
+            <Comparison models={generating} asked={asked} />
           );
         }}
       </Loaded>
@@ -38,16 +39,34 @@ export function Playground() {
   );
 }
 
-function Comparison({ models }: { readonly models: readonly Model[] }) {
-  const { query } = useLocation();
+/** What whoever is signed in may use. A list has not all of very many: @param name is asked for by itself */
+async function modelsWith(name: string | null, signal: AbortSignal): Promise<readonly Model[]> {
+  const { data } = await askApi<PageOf<Model>>('GET', '/v1/models', { signal });
+  if (name === null || data.some(({ id }) => id === name)) return data;
+  try {
+    return [...data, await askApi<Model>('GET', pathOf('/v1/models', name), { signal })];
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 'model_not_found') return data;
+    throw error;
+  }
+}
+
+interface ComparisonProps {
+  readonly models: readonly Model[];
+  /** The adapter that whoever came here wants to try; null: any. */
+  readonly asked: string | null;
+}
+
+function Comparison({ models, asked }: ComparisonProps) {
   const { server } = useSession();
   const [said, setSaid] = useState('');
   const base = models.find(({ parent }) => parent === null)?.id ?? null;
   const adapters = models.filter(({ parent }) => parent !== null).map(({ id }) => id);
-  const asked = query.get('adapter');
-  const [usesBase, setUsesBase] = useState(base !== null);
+  // Who came to try something tries nothing else instead.
+  const isAskedMissing = asked !== null && !adapters.includes(asked);
+  const [usesBase, setUsesBase] = useState(base !== null && !isAskedMissing);
   const [chosen, setChosen] = useState<readonly string[]>(
-    asked !== null && adapters.includes(asked) ? [asked] : adapters.slice(0, base === null ? 1 : 2),
+    isAskedMissing ? [] : asked !== null ? [asked] : adapters.slice(0, base === null ? 1 : 2),
   );
   const [system, setSystem] = useState('');
   const [prompt, setPrompt] = useState('');
@@ -78,6 +97,17 @@ function Comparison({ models }: { readonly models: readonly Model[] }) {
   };
   return (
     <>
+      {isAskedMissing && (
+        <div class="note warn" role="status">
+          <p>
+            <strong>{asked} cannot be asked here.</strong>
+          </p>
+          <p>
+            It is gone, was made for embeddings, or is another tenant’s: then an administrator of that tenant
+            can try it, or an operator can grant it to others on its page.
+          </p>
+        </div>
+      )}
       <form
         class="panel playground-form"
         onSubmit={(event) => {
@@ -139,7 +169,9 @@ function Comparison({ models }: { readonly models: readonly Model[] }) {
             <button type="submit" class="button primary" disabled={!canAsk}>
               {isRunning
                 ? 'Ask again'
-                : `Ask ${targets.length === 1 ? 'one model' : `${targets.length} models`}`}
+                : targets.length === 0
+                  ? 'Ask'
+                  : `Ask ${targets.length === 1 ? 'one model' : `${targets.length} models`}`}
             </button>
             <button type="button" class="button" disabled={!isRunning} onClick={() => stop()}>
               Stop all

@@ -4,7 +4,7 @@ import { count } from '../../format/numbers.ts';
 import { useElementWidth } from '../../hooks/element-width.ts';
 import { themeColour, useColoursVersion } from '../../hooks/theme.ts';
 import { type CellLayout, layOut, pageAfterKey, pageAt } from './layout.ts';
-import { decodeRuns, KINDS, ownerText } from './page-runs.ts';
+import { cellOf, cellText, decodeRuns, KINDS, ownerOfCell } from './page-runs.ts';
 
 /** Every page of the pool as a cell. The pointer and the arrow keys say which is whose. */
 export function HeatMap({ map }: { readonly map: PoolMap }) {
@@ -33,7 +33,7 @@ export function HeatMap({ map }: { readonly map: PoolMap }) {
   const onPointer = ({ offsetX, offsetY }: PointerEvent) => {
     setChosen(pageAt(layout, offsetX, offsetY, total));
   };
-  const text = chosen === null ? null : pageText(map, pages, chosen);
+  const text = chosen === null ? null : cellText(map, pages, cellOf(chosen, layout.pagesPerCell, total));
   return (
     <div class="heat-map">
       <p class="heat-map-text">{text ?? 'Point at a page, or go with the arrow keys, to see whose it is.'}</p>
@@ -66,10 +66,6 @@ export function HeatMap({ map }: { readonly map: PoolMap }) {
   );
 }
 
-function pageText({ owners }: PoolMap, pages: Uint32Array, page: number): string {
-  return `Page ${count(page)}: ${ownerText(owners[pages[page] ?? 0] ?? { kind: 'free' })}`;
-}
-
 interface Picture {
   readonly map: PoolMap;
   readonly pages: Uint32Array;
@@ -93,13 +89,14 @@ function draw(canvas: HTMLCanvasElement, { map, pages, layout, chosen }: Picture
     PoolKind,
     string
   >;
-  const kinds = map.owners.map(({ kind }) => kind);
-  // What has the chosen page stands out wherever else it is.
-  const owner = chosen === null ? null : (pages[chosen] ?? null);
-  const isDimmed = owner !== null && kinds[owner] !== 'free';
+  const { owners } = map;
+  const shownIn = (page: number) => ownerOfCell(map, pages, cellOf(page, pagesPerCell, pages.length));
+  // What colours the chosen cell stands out wherever else it is.
+  const owner = chosen === null ? null : shownIn(chosen);
+  const isDimmed = owner !== null && owners[owner]?.kind !== 'free';
   for (let cell = 0; cell * pagesPerCell < pages.length; cell += 1) {
-    const shown = ownerOfCell(pages, cell * pagesPerCell, pagesPerCell, kinds);
-    const kind = kinds[shown] ?? 'free';
+    const shown = shownIn(cell * pagesPerCell);
+    const kind = owners[shown]?.kind ?? 'free';
     context.fillStyle = colours[kind];
     context.globalAlpha = isDimmed && shown !== owner && kind !== 'free' ? 0.4 : 1;
     context.fillRect((cell % columns) * pitch, Math.floor(cell / columns) * pitch, size, size);
@@ -110,13 +107,4 @@ function draw(canvas: HTMLCanvasElement, { map, pages, layout, chosen }: Picture
   context.strokeStyle = themeColour('--text');
   context.lineWidth = 2;
   context.strokeRect((cell % columns) * pitch, Math.floor(cell / columns) * pitch, size, size);
-}
-
-function ownerOfCell(pages: Uint32Array, first: number, count: number, kinds: readonly PoolKind[]): number {
-  const end = Math.min(pages.length, first + count);
-  for (let page = first; page < end; page += 1) {
-    const owner = pages[page]!;
-    if (kinds[owner] !== 'free') return owner;
-  }
-  return pages[first]!;
 }

@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { PoolMap, PoolOwner } from '../../api/types.ts';
-import { decodeRuns, ownerText, pagesByKind, pagesByOwner } from './page-runs.ts';
+import {
+  cellOf,
+  cellText,
+  decodeRuns,
+  ownerOfCell,
+  ownerText,
+  pagesByKind,
+  pagesByOwner,
+} from './page-runs.ts';
 
 const OWNERS: readonly PoolOwner[] = [
   { kind: 'free' },
@@ -74,4 +82,41 @@ test('says whose a page is', () => {
     'Weights of pirate, 2 running, pinned',
     'Shared prefix of pirate, found 3 times',
   ]);
+});
+
+describe('a cell of several pages', () => {
+  // Free, free, the adapter's; a sequence's and a prefix's; free.
+  const map = mapOf([
+    [0, 2],
+    [2, 2],
+    [1, 1],
+    [3, 3],
+    [0, 2],
+  ]);
+  const pages = decodeRuns(map);
+  const cells = [0, 4, 9].map((page) => cellOf(page, 4, pages.length));
+
+  test('has the pages that follow each other, the last as many as are left', () => {
+    expect(cells).toEqual([
+      { first: 0, last: 3 },
+      { first: 4, last: 7 },
+      { first: 8, last: 9 },
+    ]);
+    expect(cellOf(7, 4, 10)).toEqual(cells[1]);
+    expect(cellOf(7, 1, 10)).toEqual({ first: 7, last: 7 });
+  });
+
+  test('is told of as it is coloured: by the first of its pages that is used', () => {
+    expect(cells.map((cell) => OWNERS[ownerOfCell(map, pages, cell)]?.kind)).toEqual([
+      'adapter',
+      'kv',
+      'free',
+    ]);
+    expect(cells.map((cell) => cellText(map, pages, cell))).toEqual([
+      'Pages 0 to 3: Weights of pirate, 2 running, pinned, in 2 of these 4',
+      'Pages 4 to 7: KV of request chatcmpl-1, acme, base model, in 1 of these 4',
+      'Pages 8 to 9: Free',
+    ]);
+    expect(cellText(map, pages, cellOf(4, 1, 10))).toBe('Page 4: KV of request chatcmpl-1, acme, base model');
+  });
 });

@@ -1,5 +1,6 @@
 /** The pages of the pool, in their order, from their run-length code. */
 import type { PoolKind, PoolMap, PoolOwner } from '../../api/types.ts';
+import { count as countText } from '../../format/numbers.ts';
 
 export const KINDS: readonly PoolKind[] = ['adapter', 'kv', 'prefix', 'free'];
 
@@ -62,4 +63,38 @@ export function ownerText(owner: PoolOwner): string {
         ...(owner.pinned ? ['pinned'] : []),
       ].join(', ');
   }
+}
+
+/** Pages that are one cell of the picture. */
+export interface Cell {
+  readonly first: number;
+  /** The last that is in it. */
+  readonly last: number;
+}
+
+/** The cell that a page is in. @param total how many pages there are: the last cell may have fewer than the others */
+export function cellOf(page: number, pagesPerCell: number, total: number): Cell {
+  const first = page - (page % pagesPerCell);
+  return { first, last: Math.min(total, first + pagesPerCell) - 1 };
+}
+
+/** Index of the owner that colours a cell: of the first of its pages that is used. */
+export function ownerOfCell({ owners }: PoolMap, pages: Uint32Array, { first, last }: Cell): number {
+  for (let page = first; page <= last; page += 1) {
+    const owner = pages[page] ?? 0;
+    if (owners[owner]?.kind !== 'free') return owner;
+  }
+  return pages[first] ?? 0;
+}
+
+/** Whose a cell is: of the owner that colours it, and how much of the cell that has. */
+export function cellText(map: PoolMap, pages: Uint32Array, cell: Cell): string {
+  const { first, last } = cell;
+  const owner = ownerOfCell(map, pages, cell);
+  const whose = ownerText(map.owners[owner] ?? { kind: 'free' });
+  if (first === last) return `Page ${countText(first)}: ${whose}`;
+  const all = last - first + 1;
+  const own = pages.subarray(first, last + 1).filter((each) => each === owner).length;
+  const share = own === all ? '' : `, in ${own} of these ${all}`;
+  return `Pages ${countText(first)} to ${countText(last)}: ${whose}${share}`;
 }

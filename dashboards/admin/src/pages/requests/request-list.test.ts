@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { RequestEntry } from '../../api/types.ts';
-import { merged, passes } from './request-list.ts';
+import {
+  type KnownRequests,
+  merged,
+  NO_REQUESTS,
+  passes,
+  type RequestNews,
+  withNews,
+} from './request-list.ts';
 
 const entry = (id: string, at: number, fields: Partial<RequestEntry> = {}) =>
   ({
@@ -31,6 +38,52 @@ describe('merged', () => {
     const list = merged([], many);
     expect(list).toHaveLength(1_000);
     expect(list[0]?.id).toBe('1199');
+  });
+});
+
+describe('what is known of the requests', () => {
+  const after = (...news: readonly RequestNews[]): KnownRequests => news.reduce(withNews, NO_REQUESTS);
+  const states = ({ list }: KnownRequests) => Object.fromEntries(list.map(({ id, state }) => [id, state]));
+  const running = (id: string, at: number) => entry(id, at, { state: 'running' });
+  const OPENED = { kind: 'opened' } as const;
+  const came = (...entries: RequestEntry[]) => ({ kind: 'came', entries }) as const;
+  const page = (opening: number, ...entries: RequestEntry[]) => ({ kind: 'page', opening, entries }) as const;
+
+  test('is a page of the list, and what came since it was asked for', () => {
+    const known = after(
+      OPENED,
+      came(running('c', 3)),
+      page(1, running('b', 2), entry('a', 1)),
+      came(entry('b', 2)),
+    );
+    expect(states(known)).toEqual({ a: 'done', b: 'done', c: 'running' });
+    expect(states(after(OPENED, page(1, entry('b', 2)), page(1, entry('a', 1))))).toEqual({
+      a: 'done',
+      b: 'done',
+    });
+  });
+
+  test('is without a stream what the server tells when it is asked', () => {
+    expect(states(after(page(0, running('a', 1))))).toEqual({ a: 'running' });
+  });
+
+  test('does not run for ever, where its end was missed or the server is another one', () => {
+    const before = [OPENED, page(1, running('b', 2), running('a', 1)), OPENED] as const;
+    // It stays to be seen until more is known.
+    expect(states(after(...before))).toEqual({ a: 'running', b: 'running' });
+    const known = after(...before, came(running('d', 4)), page(2, running('c', 3), entry('b', 2)));
+    expect(states(known)).toEqual({ b: 'done', c: 'running', d: 'running' });
+  });
+
+  test('is not what was asked for before the stream was opened', () => {
+    const known = after(
+      OPENED,
+      OPENED,
+      page(1, running('a', 1)),
+      page(2, entry('b', 2)),
+      page(1, running('a', 1)),
+    );
+    expect(states(known)).toEqual({ b: 'done' });
   });
 });
 

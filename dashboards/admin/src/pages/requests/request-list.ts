@@ -11,6 +11,46 @@ export interface RequestFilter {
   readonly state: RequestState | '';
 }
 
+/** What is known of the requests. */
+export interface KnownRequests {
+  readonly list: readonly RequestEntry[];
+  /** How often the stream was opened: what was asked for before the last time is not news. */
+  readonly opening: number;
+  /** What came since then, until the server has told what there was; null afterwards. */
+  readonly came: readonly RequestEntry[] | null;
+}
+
+export type RequestNews =
+  | { readonly kind: 'opened' }
+  /** Requests began and ended. */
+  | { readonly kind: 'came'; readonly entries: readonly RequestEntry[] }
+  /** A page of the list, that was asked for after so many openings. */
+  | { readonly kind: 'page'; readonly opening: number; readonly entries: readonly RequestEntry[] };
+
+export const NO_REQUESTS: KnownRequests = { list: [], opening: 0, came: [] };
+
+/**
+ * What is known with what is new. Nobody tells what has happened while there was no stream: a request that ran may have ended, or be of a
+ * server that is not there any more. So the first page after an opening, with what came since, is all there is, and what was known
+ * before stays only until it comes.
+ */
+export function withNews({ list, opening, came }: KnownRequests, news: RequestNews): KnownRequests {
+  switch (news.kind) {
+    case 'opened':
+      return { list, opening: opening + 1, came: [] };
+    case 'came':
+      return {
+        list: merged(list, news.entries),
+        opening,
+        came: came === null ? null : merged(came, news.entries),
+      };
+    case 'page':
+      // Another one is on its way.
+      if (news.opening !== opening) return { list, opening, came };
+      return { list: merged(came ?? list, news.entries), opening, came: null };
+  }
+}
+
 /** The list with entries that came: each takes the place of the one with its id, or its place in time. */
 export function merged(
   list: readonly RequestEntry[],

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import type { RequestEntry, RequestState } from '../../api/types.ts';
 import { Badge, type Tone } from '../../components/badge.tsx';
 import { count, milliseconds } from '../../format/numbers.ts';
-import { clock } from '../../format/times.ts';
+import { moment } from '../../format/times.ts';
 import { wholeMsOf } from './phase-bars.ts';
 import { RequestDetails } from './request-details.tsx';
 import { WaterfallStrip } from './waterfall.tsx';
@@ -28,7 +28,7 @@ export function RequestRow({ entry, now, showsTenant }: RequestRowProps) {
   return (
     <li class="request">
       <button type="button" class="request-head" aria-expanded={isOpen} onClick={() => setIsOpen(!isOpen)}>
-        <span class="request-time">{clock(entry.at)}</span>
+        <span class="request-time">{moment(entry.at)}</span>
         <span class="request-what">
           <strong>{entry.model ?? entry.route}</strong>
           <span class="muted small">

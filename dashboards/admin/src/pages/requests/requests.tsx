@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useReducer, useState } from 'preact/hooks';
 import { ask, withQuery } from '../../api/client.ts';
 import type { Page as PageOf, RequestEntry, RequestState } from '../../api/types.ts';
 import { ConnectionNote } from '../../components/connection-note.tsx';
@@ -7,15 +7,25 @@ import { Page, Panel } from '../../components/page.tsx';
 import { Empty, ErrorNote, Loading } from '../../components/states.tsx';
 import { TenantSelect } from '../../components/tenant-select.tsx';
 import { useAction } from '../../hooks/action.ts';
+import { useBatches } from '../../hooks/batches.ts';
 import { useLiveStream } from '../../hooks/live-stream.ts';
 import { useResource } from '../../hooks/resource.ts';
 import { useIsOperator, useSession } from '../../hooks/session.tsx';
 import { Link, useQueryParam } from '../../router/location.tsx';
-import { merged, passes, type RequestFilter } from './request-list.ts';
+import {
+  merged,
+  NO_REQUESTS,
+  passes,
+  type RequestFilter,
+  type RequestNews,
+  withNews,
+} from './request-list.ts';
 import { RequestRow } from './request-row.tsx';
 import './requests.css';
 
 const PAGE = 50;
+/** Of those that are known, as many are shown at first, and with each "Show older ones". */
+const ROWS = 200;
 const TICK_MS = 1_000;
 const STATES: readonly { readonly value: RequestState | ''; readonly label: string }[] = [
   { value: '', label: 'Any state' },
@@ -24,6 +34,14 @@ const STATES: readonly { readonly value: RequestState | ''; readonly label: stri
   { value: 'failed', label: 'Failed or refused' },
   { value: 'aborted', label: 'Aborted by the client' },
 ];
+
+/** A page of the list, with what was asked for. */
+interface Loaded {
+  readonly key: string;
+  /** After how many openings of the stream. */
+  readonly opening: number;
+  readonly page: PageOf<RequestEntry>;
+}
 
 /** The last requests, as they come and go. */
 export function Requests() {
@@ -35,41 +53,53 @@ export function Requests() {
   const [stateParam, setState] = useQueryParam('state');
   const state = STATES.find(({ value }) => value === stateParam)?.value ?? '';
   const filter: RequestFilter = { tenant, model, route, state };
-  const key = JSON.stringify(filter);
 
-  const [came, setCame] = useState<readonly RequestEntry[]>([]);
-  const [isPaused, setIsPaused] = useState(false);
-  const [shown, setShown] = useState<readonly RequestEntry[]>([]);
-  const [older, setOlder] = useState<{ readonly key: string; readonly hasMore: boolean } | null>(null);
+  const [known, tell] = useReducer(withNews, NO_REQUESTS);
+  const { opening } = known;
+  /** What is shown while it is paused. */
+  const [paused, setPaused] = useState<readonly RequestEntry[] | null>(null);
+  const [further, setFurther] = useState<Loaded | null>(null);
+  const [rows, setRows] = useState(ROWS);
   const more = useAction();
-  const load = (after: string | null) =>
-    ask<PageOf<RequestEntry>>('GET', withQuery('/admin/v1/requests', { ...filter, limit: PAGE, after }));
-  const first = useResource(key, () => load(null));
-  const connection = useLiveStream('/admin/v1/requests/live', {
-    request: (entry) => setCame((old) => merged(old, [entry as RequestEntry])),
-  });
+  const load = async (after: string | null): Promise<Loaded> => {
+    const path = withQuery('/admin/v1/requests', { ...filter, limit: PAGE, after });
+    return { key, opening, page: await ask<PageOf<RequestEntry>>('GET', path) };
+  };
+  const key = `${opening} ${JSON.stringify(filter)}`;
+  const first = useResource(key, () => load(null), { keepsOld: true });
+  const batches = useBatches<RequestEntry>((entries) => tell({ kind: 'came', entries }));
+  const connection = useLiveStream(
+    '/admin/v1/requests/live',
+    { request: (entry) => batches.add(entry as RequestEntry) },
+    () => {
+      batches.clear();
+      tell({ kind: 'opened' });
+    },
+  );
   useEffect(() => {
-    if (first.data !== null) setCame((old) => merged(old, first.data!.data));
+    if (first.data !== null) tell(pageOf(first.data));
   }, [first.data]);
-  // After a time without a stream the list may have gaps.
-  const { reload } = first;
-  useEffect(() => {
-    if (connection === 'open') reload();
-  }, [connection, reload]);
-  useEffect(() => {
-    if (!isPaused) setShown(came);
-  }, [came, isPaused]);
 
-  const list = shown.filter((entry) => passes(entry, filter));
-  const now = useNow(list.some((entry) => entry.state === 'running') && !isPaused);
-  const hasMore = older?.key === key ? older.hasMore : (first.data?.has_more ?? false);
-  const loadOlder = () =>
+  const list = (paused ?? known.list).filter((entry) => passes(entry, filter));
+  const shown = list.slice(0, rows);
+  // Where nobody tells of them any more nobody knows whether they still run.
+  const isLive = paused === null && connection === 'open';
+  const now = useNow(isLive && shown.some((entry) => entry.state === 'running'));
+  const last = further?.key === key ? further : first.data;
+  const hasMore = list.length > rows || (last?.page.has_more ?? false);
+  const showOlder = () => {
+    if (list.length > rows) {
+      setRows(rows + ROWS);
+      return;
+    }
     void more.run(async () => {
-      const page = await load(list.at(-1)?.id ?? null);
-      setCame((old) => merged(old, page.data));
-      setShown((old) => merged(old, page.data));
-      setOlder({ key, hasMore: page.has_more });
+      const loaded = await load(last?.page.data.at(-1)?.id ?? null);
+      tell(pageOf(loaded));
+      setPaused((old) => (old === null ? null : merged(old, loaded.page.data)));
+      setFurther(loaded);
+      setRows((old) => Math.max(old, list.length + loaded.page.data.length));
     });
+  };
   const isFiltered = Object.values(filter).some((value) => value !== '');
   return (
     <Page
@@ -82,8 +112,13 @@ export function Requests() {
       actions={
         <>
           <ConnectionNote connection={connection} />
-          <button type="button" class="button" aria-pressed={isPaused} onClick={() => setIsPaused(!isPaused)}>
-            {isPaused ? 'Go on' : 'Pause'}
+          <button
+            type="button"
+            class="button"
+            aria-pressed={paused !== null}
+            onClick={() => setPaused(paused === null ? known.list : null)}
+          >
+            {paused === null ? 'Pause' : 'Go on'}
           </button>
         </>
       }
@@ -95,14 +130,14 @@ export function Requests() {
           value={model}
           onInput={setModel}
           placeholder="Any"
-          list={valuesOf(came, 'model')}
+          list={valuesOf(known.list, 'model')}
         />
         <TextField
           label="Route"
           value={route}
           onInput={setRoute}
           placeholder="Any"
-          list={valuesOf(came, 'route')}
+          list={valuesOf(known.list, 'route')}
         />
         <SelectField label="State" value={state} onInput={setState} options={STATES} />
       </search>
@@ -111,14 +146,14 @@ export function Requests() {
         {list.length > 0 ? (
           <>
             <ul class="requests">
-              {list.map((entry) => (
+              {shown.map((entry) => (
                 <RequestRow key={entry.id} entry={entry} now={now} showsTenant={isOperator} />
               ))}
             </ul>
             {more.error !== null && <ErrorNote error={more.error} />}
             {hasMore && (
               <div class="more">
-                <button type="button" class="button" disabled={more.isBusy} onClick={loadOlder}>
+                <button type="button" class="button" disabled={more.isBusy} onClick={showOlder}>
                   {more.isBusy ? 'Loading …' : 'Show older ones'}
                 </button>
               </div>
@@ -132,6 +167,10 @@ export function Requests() {
       </Panel>
     </Page>
   );
+}
+
+function pageOf({ opening, page }: Loaded): RequestNews {
+  return { kind: 'page', opening, entries: page.data };
 }
 
 function NoRequests({ isFiltered }: { readonly isFiltered: boolean }) {

@@ -27,8 +27,9 @@ export function KeysPanel({ tenant }: KeysPanelProps) {
   const [made, setMade] = useState<ApiKey | null>(null);
   const keys = usePages<ApiKey>(
     `keys ${tenant}`,
-    (after) => ask<PageOf<ApiKey>>('GET', withQuery('/admin/v1/keys', { tenant, after, limit: 50 })),
-    ({ id }) => id,
+    (after, signal) =>
+      ask<PageOf<ApiKey>>('GET', withQuery('/admin/v1/keys', { tenant, after, limit: 50 }), { signal }),
+    ({ data }) => data.at(-1)?.id ?? null,
   );
   const show = (key: ApiKey) => {
     setIsCreating(false);
@@ -59,7 +60,7 @@ export function KeysPanel({ tenant }: KeysPanelProps) {
         }
       </Loaded>
       {isCreating && <KeyDialog tenant={tenant} onClose={() => setIsCreating(false)} onDone={show} />}
-      {made !== null && <KeyOnce made={made} onClose={() => setMade(null)} />}
+      {made !== null && <KeyOnce key={made.key} made={made} onClose={() => setMade(null)} />}
     </Panel>
   );
 }

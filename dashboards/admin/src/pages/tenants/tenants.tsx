@@ -41,8 +41,9 @@ function AllTenants() {
   const [isCreating, setIsCreating] = useState(false);
   const tenants = usePages<Tenant>(
     'tenants',
-    (after) => ask<PageOf<Tenant>>('GET', withQuery('/admin/v1/tenants', { after, limit: 50 })),
-    ({ id }) => id,
+    (after, signal) =>
+      ask<PageOf<Tenant>>('GET', withQuery('/admin/v1/tenants', { after, limit: 50 }), { signal }),
+    ({ data }) => data.at(-1)?.id ?? null,
   );
   return (
     <Page
