@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { createServer, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { getRequestListener, RequestError } from '@hono/node-server';
+import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server';
 import { ApiError } from './errors.ts';
 import { errorResponse } from './http/context.ts';
+import { passOver } from './http/unread-body.ts';
 
 /** Longer than the pools of common clients and proxies keep idle connections, so that they close first. */
 const KEEP_ALIVE_MILLISECONDS = 75_000;
@@ -37,11 +38,15 @@ function silentSockets(server: Server): Set<Socket> {
   return known;
 }
 
-type Fetch = (request: Request) => Response | Promise<Response>;
+type Fetch = (request: Request, bindings: HttpBindings) => Response | Promise<Response>;
 
 /** An HTTP server for an app; it does not listen yet. */
 export function createHttpServer(fetch: Fetch, patience = PATIENCE): Server {
-  const listener = getRequestListener(fetch, {
+  const answer = (request: Request, bindings: HttpBindings): Promise<Response> =>
+    Promise.resolve(fetch(request, bindings)).then((response) =>
+      response.status < 400 ? response : passOver(bindings.incoming).then(() => response),
+    );
+  const listener = getRequestListener((request, bindings) => answer(request, bindings as HttpBindings), {
     errorHandler: (error) => {
       if (!(error instanceof RequestError)) throw error;
       return errorResponse(new ApiError('malformed_http', `The request is not valid: ${error.message}.`));
