@@ -17,6 +17,12 @@ const LIMITS = {
   budgets: { month: { tokens: 1e15, money: 1e6 } },
 };
 
+/** A gateway of its own, which may be stopped before the others. */
+interface StartedGateway extends LoadTarget {
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
 /** The stub, the load generator, and the gateway between them. */
 export interface GatewaySetting {
   readonly generator: LoadGenerator;
@@ -26,7 +32,7 @@ export interface GatewaySetting {
   readonly passThrough: LoadTarget;
   readonly gateway: LoadTarget;
   /** Starts another gateway like it. @param nodeFlags of its process */
-  startGateway(nodeFlags: readonly string[]): Promise<LoadTarget>;
+  startGateway(nodeFlags: readonly string[]): Promise<StartedGateway>;
 }
 
 /**
@@ -44,7 +50,7 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
     const generator = new LoadGenerator();
     stops.push(() => generator.stop());
     let gateways = 0;
-    const startGateway = async (nodeFlags: readonly string[]): Promise<LoadTarget> => {
+    const startGateway = async (nodeFlags: readonly string[]): Promise<StartedGateway> => {
       const home = join(folder, String(gateways++));
       mkdirSync(home);
       const flags = ['--upstream', stub.url, '--home', home, '--max-queued', '20000'];
@@ -52,10 +58,15 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
         env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_AUTH: 'keys', POLYLORA_LOG_LEVEL: 'info' },
         logFile: join(home, 'gateway.log'),
       });
-      stops.push(() => server.stop());
+      let stopped: Promise<void> | null = null;
+      const stop = () => {
+        stopped ??= server.stop();
+        return stopped;
+      };
+      stops.push(stop);
       await untilReady(server, '/readyz', START_TIMEOUT_MS);
       const headers = { authorization: `Bearer ${await customerKey(server.url)}` };
-      return { url: server.url, path: PATH, headers, fields: {} };
+      return { url: server.url, path: PATH, headers, fields: {}, pid: server.child.pid ?? Number.NaN, stop };
     };
     // For a profile of the gateway: `--cpu-prof --cpu-prof-dir=...`
     const gateway = await startGateway(process.env.POLYLORA_BENCH_NODE_FLAGS?.split(' ') ?? []);

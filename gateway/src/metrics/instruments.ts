@@ -2,7 +2,7 @@ import { Gauge, type Metric, type OpenMetricsContentType, type Registry } from '
 import { METRICS, type MetricKey } from './definitions.ts';
 import { type ExpositionFormat, expose, type Family } from './exposition.ts';
 import { type Distribution, FollowedHistogram } from './followed-histogram.ts';
-import { CounterFamily, HistogramFamily, type Labels } from './series.ts';
+import { CounterFamily, HistogramFamily, type Labels, type Traced } from './series.ts';
 
 export type KeysOf<Kind> = {
   [K in MetricKey]: (typeof METRICS)[K]['kind'] extends Kind ? K : never;
@@ -56,9 +56,9 @@ export class Instruments {
     this.#histograms.get(key)?.begin(labels);
   }
 
-  /** @param traceId of what took so long, where there is a trace of it */
-  observe(key: KeysOf<'histogram'>, value: number, labels: Labels, traceId: string | null = null): void {
-    this.#histograms.get(key)?.observe(labels, value, traceId);
+  /** @param trace of what took so long, where there is one */
+  observe(key: KeysOf<'histogram'>, value: number, labels: Labels, trace: Traced | null = null): void {
+    this.#histograms.get(key)?.observe(labels, value, trace);
   }
 
   /** Takes out a series. */

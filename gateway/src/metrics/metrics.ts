@@ -4,6 +4,7 @@ import type { Backend, BackendStats } from '../backends/backend.ts';
 import type { CacheHost } from '../cache/cache-host.ts';
 import { VERSION } from '../version.ts';
 import { AdapterMeter } from './adapter-meter.ts';
+import { Backlog } from './backlog.ts';
 import { CacheMeter } from './cache-meter.ts';
 import { Disks, type DiskUse } from './disks.ts';
 import { EngineMeter } from './engine-meter.ts';
@@ -48,6 +49,8 @@ export class Metrics {
   /** It lets exemplars in, whatever is asked for in the end. */
   readonly #registry = new Registry<OpenMetricsContentType>();
   readonly #instruments: Instruments;
+  /** What each request has counted. */
+  readonly #backlog = new Backlog();
   readonly #engine: EngineMeter;
   readonly #tenants: TenantMeter;
   readonly #sequences: SequenceMeters;
@@ -77,7 +80,7 @@ export class Metrics {
     this.#engine = new EngineMeter(instruments, model);
     this.#tenants = new TenantMeter(instruments, now);
     this.#sequences = {
-      ...{ instruments, tenants: this.#tenants, model },
+      ...{ backlog: this.#backlog, instruments, tenants: this.#tenants, model },
       adapters: new AdapterMeter(instruments, now),
     };
     this.cache = new CacheMeter(instruments);
@@ -117,12 +120,14 @@ export class Metrics {
   }
 
   countHttp({ route, method, status, seconds, tenant, code }: AnsweredRequest): void {
-    const known = METHODS.has(method) ? method : 'other';
-    this.#prepare(route, known);
-    this.#instruments.count('httpRequests', 1, { route, method: known, status: String(status) });
-    this.#instruments.observe('httpTime', seconds, { route });
-    if (code !== null) this.countError(code);
-    if (tenant !== null) this.#tenants.request(tenant, status, code);
+    this.#backlog.add(() => {
+      const known = METHODS.has(method) ? method : 'other';
+      this.#prepare(route, known);
+      this.#instruments.count('httpRequests', 1, { route, method: known, status: String(status) });
+      this.#instruments.observe('httpTime', seconds, { route });
+      if (code !== null) this.countError(code);
+      if (tenant !== null) this.#tenants.request(tenant, status, code);
+    });
   }
 
   /** A series' first value is no increase to Prometheus, so that a first burst of failures would not be seen. */
@@ -157,7 +162,7 @@ export class Metrics {
 
   /** Counts what a tenant was charged. @param money in the currency's unit */
   countSpend(tenant: string, money: number): void {
-    this.#tenants.spent(tenant, money);
+    this.#backlog.add(() => this.#tenants.spent(tenant, money));
   }
 
   setBudgets(budgets: BudgetShares): void {
@@ -191,6 +196,7 @@ export class Metrics {
       : undefined;
     const turn = ++this.#turns;
     const [stats, disks] = await Promise.all([asked, this.#disks.read(this.#directories)]);
+    this.#backlog.settle();
     // What was asked later may be told already: counters would take what is older for a new beginning.
     if (turn > this.#toldTurn) {
       this.#toldTurn = turn;

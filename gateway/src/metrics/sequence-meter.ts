@@ -3,8 +3,9 @@ import type { BackendEvent, BackendModel } from '../backends/backend.ts';
 import { ERRORS } from '../errors.ts';
 import type { LiveMeter } from '../live/live-meter.ts';
 import type { AdapterMeter } from './adapter-meter.ts';
+import type { Backlog } from './backlog.ts';
 import type { Instruments } from './instruments.ts';
-import type { Labels } from './series.ts';
+import { type Labels, type Traced, tracedAs } from './series.ts';
 import type { TenantMeter } from './tenant-meter.ts';
 
 /** How sequences end. */
@@ -13,6 +14,7 @@ type SequenceEnd = (typeof SEQUENCE_ENDS)[number];
 
 /** Where a sequence's measurements go. */
 export interface SequenceMeters {
+  readonly backlog: Backlog;
   readonly instruments: Instruments;
   readonly tenants: TenantMeter;
   readonly adapters: AdapterMeter;
@@ -32,12 +34,12 @@ export interface Measured {
   readonly live: LiveMeter | null;
 }
 
-/** Measures one sequence by its events, for metrics and for those who look live. */
+/** Measures one sequence by its events, for metrics, which are counted a little later, and for those who look live. */
 export class SequenceMeter {
   readonly #meters: SequenceMeters;
   readonly #measured: Measured;
-  /** What its model is called in series. */
-  readonly #adapter: string;
+  /** What its model is called in series, once that is counted. */
+  #adapter = '';
   readonly #arrived = performance.now();
   #previous = this.#arrived;
   #first: number | null = null;
@@ -48,7 +50,9 @@ export class SequenceMeter {
   constructor(meters: SequenceMeters, measured: Measured) {
     this.#meters = meters;
     this.#measured = measured;
-    this.#adapter = meters.adapters.begin(measured.model);
+    meters.backlog.add(() => {
+      this.#adapter = meters.adapters.begin(measured.model);
+    });
   }
 
   /** @param at when it came; null where it was not told as it happened */
@@ -85,23 +89,34 @@ export class SequenceMeter {
   #end(reason: SequenceEnd, at: number | null, queued = 0): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    const { instruments, tenants, adapters, model } = this.#meters;
+    const { backlog, instruments, tenants, adapters, model } = this.#meters;
     const { isAwaited, tenant, traceId } = this.#measured;
+    const tokens = this.#tokens;
+    const endToEnd = (performance.now() - this.#arrived) / 1000;
+    const trace = tracedAs(traceId);
     const labels = model();
-    instruments.count('finished', 1, { ...labels, finished_reason: reason });
-    adapters.end(this.#adapter, this.#tokens);
-    if (this.#tokens > 0) tenants.tokens(tenant, 'generation', this.#tokens);
-    if (reason === 'abort' || reason === 'error') {
-      if (isAwaited && at !== null && this.#tokens === 0)
-        instruments.observe('firstTokenGivenUp', (at - this.#arrived) / 1000, labels);
-      return;
-    }
-    instruments.observe('promptLength', this.#promptTokens ?? 0, labels);
-    instruments.observe('generationLength', this.#tokens, labels);
-    if (!isAwaited) return;
-    instruments.observe('endToEnd', (performance.now() - this.#arrived) / 1000, labels, traceId);
-    instruments.observe('queueTime', queued, labels, traceId);
+    backlog.add(() => {
+      instruments.count('finished', 1, { ...labels, finished_reason: reason });
+      adapters.end(this.#adapter, tokens);
+      if (tokens > 0) tenants.tokens(tenant, 'generation', tokens);
+      if (reason === 'abort' || reason === 'error') {
+        if (isAwaited && at !== null && tokens === 0)
+          instruments.observe('firstTokenGivenUp', (at - this.#arrived) / 1000, labels);
+        return;
+      }
+      instruments.observe('promptLength', this.#promptTokens ?? 0, labels);
+      instruments.observe('generationLength', tokens, labels);
+      if (!isAwaited) return;
+      instruments.observe('endToEnd', endToEnd, labels, trace);
+      instruments.observe('queueTime', queued, labels, trace);
+      this.#countTimes(queued, labels);
+    });
+  }
+
+  /** Of one that has ended, where its tokens were told as they came. */
+  #countTimes(queued: number, labels: Labels): void {
     if (this.#first === null) return;
+    const { instruments } = this.#meters;
     const waited = (this.#first - this.#arrived) / 1000;
     const decoded = (this.#previous - this.#first) / 1000;
     const prefilled = Math.max(0, waited - queued);
@@ -112,37 +127,42 @@ export class SequenceMeter {
   }
 
   #countPrompt(tokens: number): void {
-    const { instruments, tenants, model } = this.#meters;
+    const { backlog, instruments, tenants, model } = this.#meters;
     const { tenant, live } = this.#measured;
     this.#promptTokens = tokens;
-    instruments.count('promptTokens', tokens, model());
-    tenants.tokens(tenant, 'prompt', tokens);
+    const labels = model();
+    backlog.add(() => {
+      instruments.count('promptTokens', tokens, labels);
+      tenants.tokens(tenant, 'prompt', tokens);
+    });
     live?.promptRead(tenant, tokens);
   }
 
   #seeTokens(tokens: number, at: number | null): void {
-    const { instruments, model } = this.#meters;
+    const { backlog, instruments, model } = this.#meters;
     const { tenant, isAwaited, live } = this.#measured;
     const isFirst = this.#tokens === 0;
     const milliseconds = at === null ? null : at - this.#previous;
+    const seconds = isAwaited && milliseconds !== null ? milliseconds / 1000 : null;
     this.#tokens += tokens;
-    instruments.count('generationTokens', tokens, model());
     live?.generated(tenant, { tokens, isFirst, milliseconds: isAwaited ? milliseconds : null });
-    if (at === null || milliseconds === null) return;
-    const seconds = milliseconds / 1000;
-    if (isAwaited) {
-      if (isFirst) this.#seeFirst(seconds);
-      else for (let i = 0; i < tokens; i++) instruments.observe('interToken', seconds / tokens, model());
-    }
+    const labels = model();
+    const trace = isFirst ? tracedAs(this.#measured.traceId) : null;
+    backlog.add(() => {
+      instruments.count('generationTokens', tokens, labels);
+      if (seconds === null) return;
+      if (isFirst) this.#countFirst(seconds, labels, trace);
+      else for (let i = 0; i < tokens; i++) instruments.observe('interToken', seconds / tokens, labels);
+    });
+    if (at === null) return;
     this.#first ??= at;
     this.#previous = at;
   }
 
-  #seeFirst(seconds: number): void {
-    const { instruments, tenants, adapters, model } = this.#meters;
-    const { tenant, traceId } = this.#measured;
-    instruments.observe('firstToken', seconds, model(), traceId);
-    tenants.firstToken(tenant, seconds);
+  #countFirst(seconds: number, labels: Labels, trace: Traced | null): void {
+    const { instruments, tenants, adapters } = this.#meters;
+    instruments.observe('firstToken', seconds, labels, trace);
+    tenants.firstToken(this.#measured.tenant, seconds);
     adapters.firstToken(this.#adapter, seconds);
   }
 }

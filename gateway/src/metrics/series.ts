@@ -6,6 +6,18 @@ import type { Sample } from './exposition.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
+/** What an exemplar says of where a value comes from. */
+export interface Traced {
+  readonly traceId: string;
+  /** Seconds since 1970. */
+  readonly at: number;
+}
+
+/** As of now. @param traceId null: there is no trace of it */
+export function tracedAs(traceId: string | null): Traced | null {
+  return traceId === null ? null : { traceId, at: Date.now() / 1000 };
+}
+
 export interface FamilyOptions {
   readonly name: string;
   readonly help: string;
@@ -115,16 +127,16 @@ export class HistogramFamily extends Family<Counted> {
     if (options.labelNames.length === 0) this.seriesOf({});
   }
 
-  /** @param traceId of what was observed, where there is a trace of it */
-  observe(labels: Labels, value: number, traceId: string | null): void {
+  /** @param trace of what was observed, where there is one */
+  observe(labels: Labels, value: number, trace: Traced | null): void {
     const series = this.seriesOf(labels);
     const bounds = this.#bounds;
     let bucket = 0;
     while (bucket < bounds.length && value > bounds[bucket]!) bucket++;
     series.counts[bucket]! += 1;
     series.sum += value;
-    if (traceId === null || series.exemplars === null) return;
-    series.exemplars[bucket] = { labelSet: { trace_id: traceId }, value, timestamp: Date.now() / 1000 };
+    if (trace === null || series.exemplars === null) return;
+    series.exemplars[bucket] = { labelSet: { trace_id: trace.traceId }, value, timestamp: trace.at };
   }
 
   /** Has a series begin at 0: its first value would be no increase to Prometheus. */
