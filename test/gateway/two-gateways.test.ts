@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adapterForm } from '../support/adapter-form.ts';
-import { DEMO_ADAPTERS, type Gateway, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
+import { DEMO_ADAPTERS, type Gateway, metric, START_MILLISECONDS, startGateway } from '../support/gateway.ts';
 import { OPERATOR_KEY } from '../support/operator-key.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../support/postgres.ts';
 import { S3_ENVIRONMENT, type S3Server, startS3 } from '../support/s3.ts';
@@ -53,8 +53,8 @@ describe.skipIf(programs === null)('two gateways on one database and one bucket'
       },
       ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
     });
-  const grants = (at: number, method: string) =>
-    admin(at, method, `/${encodeURIComponent('acme/voice')}/grants`, { tenant: TENANT });
+  const grants = (at: number, method: string, name = 'acme/voice') =>
+    admin(at, method, `/${encodeURIComponent(name)}/grants`, { tenant: TENANT });
   const ask = (at: number, model = 'acme/voice') =>
     new OpenAI({
       baseURL: `${gateways[at]!.url}/v1`,
@@ -97,5 +97,29 @@ describe.skipIf(programs === null)('two gateways on one database and one bucket'
     expect((await ask(1)).system_fingerprint).not.toBe(before.system_fingerprint);
     expect((await admin(1, 'DELETE', `/${encodeURIComponent('acme/voice')}`)).status).toBe(200);
     await expect(ask(0)).rejects.toMatchObject(denied);
+  }, 120_000);
+
+  it('say that an adapter cannot be had while the bucket is away, count it, and serve it when the bucket is back', async () => {
+    const folder = join(DEMO_ADAPTERS, 'support-triage');
+    const form = await adapterForm('acme/late', folder);
+    // Another content than the demo adapters', which both have.
+    const config = JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8'));
+    const other = JSON.stringify({ ...config, lora_alpha: config.lora_alpha * 1.5 });
+    form.set('config', new Blob([other]), 'adapter_config.json');
+    expect((await admin(0, 'POST', '', form)).status).toBe(201);
+    expect((await grants(0, 'PUT', 'acme/late')).status).toBe(200);
+    const failures = () => metric(gateways[1]!, 'polylora_adapter_load_failures_total');
+    const before = await failures();
+    await s3.goAway();
+    try {
+      await expect(ask(1, 'acme/late')).rejects.toMatchObject({ status: 503, code: 'adapter_not_loaded' });
+      expect(await failures()).toBe(before + 1);
+      // What it has is served as before.
+      expect((await ask(1, 'pirate')).choices).toHaveLength(1);
+    } finally {
+      await s3.comeBack();
+    }
+    expect((await ask(1, 'acme/late')).choices).toHaveLength(1);
+    expect(await failures()).toBe(before + 1);
   }, 120_000);
 });
