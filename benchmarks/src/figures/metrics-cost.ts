@@ -55,6 +55,22 @@ function lost(withMetrics: readonly number[], without: readonly number[]): Sprea
   return spread(withMetrics.map((value, round) => 100 * (1 - value / (without[round] ?? Number.NaN))));
 }
 
+/**
+ * Measures with metrics and without, in turn. Each round starts its servers anew: how its code is compiled and where its memory lies
+ * makes one process a fifth slower than the next for as long as it runs.
+ * @param measure starts a server with these flags of its process
+ */
+async function beside<Result>(
+  rounds: number,
+  measure: (nodeFlags: readonly string[], round: number) => Promise<Result>,
+): Promise<readonly [withMetrics: Result[], without: Result[]]> {
+  const side = (name: string, nodeFlags: readonly string[]) => ({
+    name,
+    measure: (round: number) => measure(nodeFlags, round),
+  });
+  return alternate([side('with metrics', []), side('without', WITHOUT)], rounds, () => {});
+}
+
 /** What a round took and gave. */
 interface Round {
   readonly tokensPerSecond: number;
@@ -65,28 +81,18 @@ interface Round {
 
 /**
  * What metrics take of the gateway's processor time for a token, of all that a token takes, and how many fewer tokens there are. The
- * engine's process is the same on both sides; its time is more than the gateway's by far, and varies by more than metrics cost. Each
- * round starts its servers anew: how its code is compiled and where its memory lies makes one process a fifth slower than the next
- * for as long as it runs.
+ * engine's process is the same on both sides; its time is more than the gateway's by far, and varies by more than metrics cost.
  */
 async function costOnEngine(rounds: number): Promise<{ processor: Spread; tokens: Spread }> {
-  const side = (name: string, nodeFlags: readonly string[]) => ({
-    name,
-    measure: async (round: number) => {
-      const server = await startGateway(['--log-level', 'error'], nodeFlags);
-      try {
-        await measureRound(server, round);
-        return await measureRound(server, rounds + round);
-      } finally {
-        await server.stop();
-      }
-    },
+  const [withMetrics, without] = await beside(rounds, async (nodeFlags, round) => {
+    const server = await startGateway(['--log-level', 'error'], nodeFlags);
+    try {
+      await measureRound(server, round);
+      return await measureRound(server, rounds + round);
+    } finally {
+      await server.stop();
+    }
   });
-  const [withMetrics, without] = await alternate(
-    [side('with metrics', []), side('without', WITHOUT)],
-    rounds,
-    () => {},
-  );
   const rates = (all: readonly Round[]) => all.map(({ tokensPerSecond }) => tokensPerSecond);
   return {
     processor: spread(
@@ -121,25 +127,17 @@ async function measureRound({ url, child }: ServerProcess, seed: number): Promis
 /** The same of a gateway that computes nothing: what a request takes of it, and how many fewer there are. */
 function costOnGateway(rounds: number): Promise<{ processor: Spread; requests: Spread }> {
   return withGatewaySetting(async ({ generator, startGateway }) => {
-    const side = (name: string, nodeFlags: readonly string[]) => ({
-      name,
-      measure: async () => {
-        const target = await startGateway(nodeFlags);
-        try {
-          await generator.run({ ...GATEWAY_WARM_UP, target });
-          const before = processorTime(target.pid).own;
-          const { perSecond } = await generator.run({ ...GATEWAY_LOAD, target });
-          return { perSecond, milliseconds: (processorTime(target.pid).own - before) / perSecond };
-        } finally {
-          await target.stop();
-        }
-      },
+    const [withMetrics, without] = await beside(rounds, async (nodeFlags) => {
+      const target = await startGateway(nodeFlags);
+      try {
+        await generator.run({ ...GATEWAY_WARM_UP, target });
+        const before = processorTime(target.pid).own;
+        const { perSecond } = await generator.run({ ...GATEWAY_LOAD, target });
+        return { perSecond, milliseconds: (processorTime(target.pid).own - before) / perSecond };
+      } finally {
+        await target.stop();
+      }
     });
-    const [withMetrics, without] = await alternate(
-      [side('with metrics', []), side('without', WITHOUT)],
-      rounds,
-      () => {},
-    );
     const times = (all: readonly { milliseconds: number }[]) => all.map(({ milliseconds }) => milliseconds);
     const rates = (all: readonly { perSecond: number }[]) => all.map(({ perSecond }) => perSecond);
     // What is left without them, of what there is with them.

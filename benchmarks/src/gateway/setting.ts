@@ -58,11 +58,7 @@ export async function withGatewaySetting<T>(work: (setting: GatewaySetting) => P
         env: { POLYLORA_OPERATOR_KEY: OPERATOR_KEY, POLYLORA_AUTH: 'keys', POLYLORA_LOG_LEVEL: 'info' },
         logFile: join(home, 'gateway.log'),
       });
-      let stopped: Promise<void> | null = null;
-      const stop = () => {
-        stopped ??= server.stop();
-        return stopped;
-      };
+      const { stop } = server;
       stops.push(stop);
       await untilReady(server, '/readyz', START_TIMEOUT_MS);
       const headers = { authorization: `Bearer ${await customerKey(server.url)}` };

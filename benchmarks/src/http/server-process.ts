@@ -21,7 +21,7 @@ export interface ServerProcess {
   /** Without a slash at its end: `http://127.0.0.1:…`. */
   readonly url: string;
   readonly child: ChildProcess;
-  /** Stops it and waits until it has gone. */
+  /** Stops it and waits until it has gone, which it may have. */
   stop(): Promise<void>;
 }
 
