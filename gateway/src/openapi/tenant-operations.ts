@@ -158,7 +158,7 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   'GET /admin/v1/keys': {
     ...keys,
-    summary: 'Keys',
+    summary: 'Keys, the newest first',
     query: pages.extend({ tenant: z.string().optional() }),
     answer: { schema: listOf(key) },
   },

@@ -144,14 +144,14 @@ export class Keys {
     return row?.key ?? null;
   }
 
-  /** In the order of their ids. */
+  /** The newest first, which is the order of their ids from the end. `after`: the id of the last before; it need not be there any more. */
   async list(
     scope: KeyScope,
     { limit, after, skip = 0 }: PageQuery,
     filter: KeyFilter = {},
   ): Promise<ApiKey[]> {
-    let query = this.#matching(scope, filter).selectAll().orderBy('id').limit(limit).offset(skip);
-    if (after !== null) query = query.where('id', '>', after);
+    let query = this.#matching(scope, filter).selectAll().orderBy('id', 'desc').limit(limit).offset(skip);
+    if (after !== null) query = query.where('id', '<', after);
     const rows = await query.execute();
     if (rows.length === 0) return [];
     const secrets = await this.#database
@@ -216,7 +216,7 @@ export class Keys {
       .where('deleted_at', 'is', null)
       .executeTakeFirst();
     if (there === undefined) throw tenantNotFound(tenant);
-    const id = `key_${randomBytes(8).toString('hex')}`;
+    const id = newKeyId(at);
     const row = { id, tenant, ...columns(fields), created_by: actor, created_at: at, updated_at: at };
     await transaction.insertInto('api_key').values(row).execute();
     const text = await this.#insertSecret(transaction, id, at);
@@ -248,6 +248,16 @@ export const OPERATOR_FIELDS: KeyFields = {
   metadata: {},
   expiresAt: null,
 };
+
+/**
+ * Ids sort by when their keys were made: a list has the newest where people look for what they just made, and goes on
+ * after a key that is revoked meanwhile. They were sixteen random hex digits once; times begin with a letter behind `f`
+ * until 2059 (eight digits of base 36), so that those come last.
+ * @param at milliseconds of Unix time
+ */
+function newKeyId(at: number): string {
+  return `key_${at.toString(36)}${randomBytes(6).toString('hex')}`;
+}
 
 function keyNotFound(id: string): ApiError {
   return new ApiError('key_not_found', `There is no key '${quoted(id)}'.`);

@@ -154,6 +154,37 @@ describe('keys', () => {
   });
 });
 
+describe('lists of keys', () => {
+  it('have the newest first, go on behind a key that was removed, and end with those of the earlier kind of id', async () => {
+    const a = await gateway();
+    await a.tenants.create('acme', TENANT, 'operator');
+    const made: string[] = [];
+    for (let index = 0; index < 3; index++) {
+      made.unshift((await a.keys.create('acme', FIELDS, 'operator')).key.id);
+      await sleep(2);
+    }
+    const old = ['key_ffffffffffffffff', 'key_0123456789abcdef'];
+    const tables = withTenants(a.database);
+    const row = await tables
+      .selectFrom('api_key')
+      .selectAll()
+      .where('id', '=', made[0]!)
+      .executeTakeFirstOrThrow();
+    for (const id of old)
+      await tables
+        .insertInto('api_key')
+        .values({ ...row, id })
+        .execute();
+    const ids = async (limit: number, after: string | null) =>
+      (await a.keys.list('acme', { limit, after })).map(({ id }) => id);
+    expect(await ids(10, null)).toEqual([...made, ...old]);
+    const [first, second] = await ids(2, null);
+    expect([first, second]).toEqual(made.slice(0, 2));
+    await a.keys.remove(second!, 'acme', 'operator');
+    expect(await ids(10, second!)).toEqual([made[2], ...old]);
+  });
+});
+
 describe('while the database is away', () => {
   it('known keys go on, and unknown ones are told to come again', async () => {
     const a = await gateway();

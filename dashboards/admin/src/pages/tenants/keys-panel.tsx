@@ -75,7 +75,7 @@ interface KeyTableProps {
 function KeyTable({ keys, showsTenant, reload, onRotated }: KeyTableProps) {
   return (
     <DataTable
-      caption="Keys by their ids"
+      caption="Keys, the newest first"
       rows={keys}
       keyOf={({ id }) => id}
       columns={[
