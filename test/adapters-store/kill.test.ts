@@ -194,5 +194,5 @@ describe('the adapters store under kill -9', () => {
     expect(await readdir(join(home, 'staging'))).toEqual([]);
     expect(await verifyAudit(database)).toMatchObject({ brokenAt: null });
     await database.destroy();
-  });
+  }, 240_000);
 });

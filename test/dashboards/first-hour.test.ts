@@ -26,9 +26,9 @@ const PAGES = [
   'backends',
 ];
 
-/** Whether something becomes so within two seconds. */
+/** Whether something becomes so. */
 async function settles(isSo: () => Promise<boolean>): Promise<boolean> {
-  return until(isSo, 2).then(
+  return until(isSo).then(
     () => true,
     () => false,
   );

@@ -121,7 +121,7 @@ describe.skipIf(BROWSER_MISSING !== null)('the pages', { timeout: 120_000 }, () 
   const looksRight = async () => {
     expect(await accessibilityProblems(page)).toEqual([]);
     await page.setViewportSize({ width: 360, height: 900 });
-    await until(async () => !(await isTooWide(page)), 2);
+    await until(async () => !(await isTooWide(page)));
     await page.setViewportSize({ width: 1280, height: 900 });
   };
 

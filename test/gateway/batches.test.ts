@@ -371,7 +371,7 @@ describe('batches beside other work', () => {
         const { pid } = gateway.child;
         const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
         process.kill(Number(children.trim().split(' ')[0]), 'SIGKILL');
-        await until(async () => (await metric(gateway, 'polylora_engine_ready')) === 0);
+        await until(async () => (await metric(gateway, 'polylora_engine_restarts_total')) === kill);
         await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 200);
       }
       const batch = await finished(client, id);
@@ -448,7 +448,7 @@ describe('batches beside other work', () => {
             { role: 'system', content },
             { role: 'user', content: `question ${index}` },
           ];
-          const body = { model, messages, max_tokens: 20, ignore_eos: true };
+          const body = { model, messages, max_tokens: 60, ignore_eos: true };
           return { custom_id: `${group}-${index}`, method: 'POST', url: '/v1/chat/completions', body };
         });
         const { id } = await submit(client, lines, '/v1/chat/completions');

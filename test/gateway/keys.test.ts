@@ -236,6 +236,8 @@ describe('a tenant', () => {
         ),
       5,
     );
+    await until(async () => (await spendOf('leaver'))[0]?.requests === 2);
+    // Nothing more follows.
     await sleep(800);
     const [spent] = await spendOf('leaver');
     expect(spent?.requests).toBe(2);
@@ -334,7 +336,7 @@ describe('a tenant', () => {
       );
       const { key } = await newKey('survivor');
       await ask(key);
-      await sleep(800);
+      await until(async () => (await spendOf('survivor'))[0]?.requests === 1);
       const before = await spendOf('survivor');
       expect(before[0]?.requests).toBe(1);
       for (let running = 0; running < 2; running++) {

@@ -175,6 +175,7 @@ describe('a running server', () => {
       const gateway = await startGateway();
       const failure = textOf(await stream(gateway, { max_tokens: 4000 })).catch((error: unknown) => error);
       gateway.child.kill('SIGINT');
+      await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503);
       await new Promise((resolve) => setTimeout(resolve, 700));
       gateway.child.kill('SIGINT');
       expect(await gateway.exited).toBe(1);

@@ -43,6 +43,8 @@ const LEAST_AT_ALL = process.env.POLYLORA_TEST_OVERLOAD_SECONDS === undefined ? 
 const FURTHEST_FROM_SHARE = 0.1;
 /** Others may take the cores at one time and not at another; what the server wastes, it wastes each time. */
 const ATTEMPTS = 4;
+/** Than when its peak was measured: so much faster it may be in an attempt that counts. */
+const MOST_FASTER = 1.15;
 
 let gateway: Gateway;
 const keys = new Map<string, string>();
@@ -158,6 +160,8 @@ describe('twice the load that can be carried', () => {
         const { tokensPerSecond, shares, asked, refused } = await overload(TIMES_PEAK * before);
         // The machine may be slower than it was before.
         const after = await peak(PEAK_SECONDS);
+        // A machine that became faster was not offered twice its load: less is refused, and the tenant of the largest share asks for less than that.
+        if (Math.max(tokensPerSecond, after) > MOST_FASTER * before) continue;
         goodputs.push(tokensPerSecond / Math.min(before, after));
         expect(refused).toBeGreaterThan(0.1 * asked);
         // Of what was answered in the same time, so that it does not depend on how fast the machine is.
@@ -166,6 +170,7 @@ describe('twice the load that can be carried', () => {
             FURTHEST_FROM_SHARE,
           );
       }
+      expect(goodputs, 'the machine became faster each time').not.toEqual([]);
       expect(Math.max(...goodputs), `of the peak: ${goodputs}`).toBeGreaterThanOrEqual(LEAST_AT_ALL);
     },
     ATTEMPTS * (120_000 + SECONDS * 1000),
@@ -182,15 +187,21 @@ describe('a full queue', () => {
 
   it('has no place for whoever only asks for tokens either', async () => {
     const left = new AbortController();
-    const fill = (tenant: string, n: number) =>
-      fetch(`${open.url}/v1/completions`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${tenant}` },
-        body: JSON.stringify({
-          ...{ model: 'base', prompt: 'Once', n, max_tokens: 500, ignore_eos: true, stream: true },
-        }),
-        signal: left.signal,
-      }).catch(() => {});
+    // Again and again: nobody knows how long the queue stays full otherwise.
+    const fill = async (tenant: string, n: number) => {
+      while (!left.signal.aborted) {
+        await fetch(`${open.url}/v1/completions`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', authorization: `Bearer ${tenant}` },
+          body: JSON.stringify({
+            ...{ model: 'base', prompt: 'Once', n, max_tokens: 500, ignore_eos: true, stream: true },
+          }),
+          signal: left.signal,
+        })
+          .then((response) => response.text())
+          .catch(() => {});
+      }
+    };
     const filled = [fill('a', 16), fill('b', 4)];
     const tokenize = async () => {
       const response = await fetch(`${open.url}/tokenize`, {
