@@ -6,7 +6,7 @@
 //! and token a scale (`f32`) and the projected state's codes (`i8`), all in little-endian order.
 
 use crate::math::exp_not_positive;
-use crate::simd::{Lanes, Variant, dispatch};
+use crate::simd::{Lanes, Variant, dispatch, vectorise};
 
 /// Beyond these a shift of an aligned token's place tells no more.
 const MOST_SHIFT: f32 = 3.0;
@@ -177,11 +177,8 @@ impl Comparison {
                 rows.extend(codes.iter().map(|code| scale * f32::from(*code as i8)));
             }
             let mut keys = member.key.forward(&rows, self.variant);
-            for key in keys.chunks_exact_mut(d) {
-                let length = length(key).max(1e-12);
-                key.iter_mut().for_each(|value| *value /= length);
-            }
-            let lengths = rows.chunks_exact(d).map(|row| length(row).max(1e-6)).collect();
+            let mut lengths = vec![0f32; count];
+            measure(&rows, &mut keys, &mut lengths, d, self.variant);
             Tokens { rows, keys, lengths }
         });
         Some(Text { ids, rarities, members: members.collect() })
@@ -193,13 +190,8 @@ impl Comparison {
         let (count, of_other) = (a.ids.len(), b.ids.len());
         let mut scores = vec![0f32; count * of_other];
         let mut transposed = vec![0f32; count * of_other];
-        for (i, key) in own.keys.chunks_exact(d).enumerate() {
-            for (j, against) in other.keys.chunks_exact(d).enumerate() {
-                let score = dot(key, against) * member.sharpness;
-                scores[i * of_other + j] = score;
-                transposed[j * count + i] = score;
-            }
-        }
+        let sharpness = member.sharpness;
+        score(&own.keys, &other.keys, d, sharpness, &mut scores, &mut transposed, self.variant);
         let (mean_a, most_a) = self.side(index, member, a, b, &mut scores);
         let (mean_b, most_b) = self.side(index, member, b, a, &mut transposed);
         let mut inputs = Vec::with_capacity(4 * hidden + extra.len());
@@ -227,28 +219,105 @@ impl Comparison {
         scores: &mut [f32],
     ) -> (Vec<f32>, Vec<f32>) {
         let Shape { d, hidden, .. } = self.shape;
+        let mut inputs = vec![0f32; a.ids.len() * (3 * d + SCALARS)];
+        align(a, b, index, d, scores, &mut inputs, self.variant);
+        let seen = member.compare.forward(&inputs, self.variant);
+        let (mut mean, mut most) = (vec![0f32; hidden], vec![0f32; hidden]);
+        gather(&seen, &mut mean, &mut most, self.variant);
+        (mean, most)
+    }
+}
+
+/// Makes keys of length 1, and writes down the rows' lengths.
+fn measure(rows: &[f32], keys: &mut [f32], lengths: &mut [f32], d: usize, variant: Variant) {
+    #[inline(always)]
+    fn body(rows: &[f32], keys: &mut [f32], lengths: &mut [f32], d: usize) {
+        for key in keys.chunks_exact_mut(d) {
+            let length = length(key).max(1e-12);
+            key.iter_mut().for_each(|value| *value /= length);
+        }
+        for (length_of_it, row) in lengths.iter_mut().zip(rows.chunks_exact(d)) {
+            *length_of_it = length(row).max(1e-6);
+        }
+    }
+    vectorise!(variant, body(rows: &[f32], keys: &mut [f32], lengths: &mut [f32], d: usize));
+}
+
+/// `scores[of own][of other]` of keys, and the same the other way round.
+fn score(
+    own: &[f32],
+    other: &[f32],
+    d: usize,
+    sharpness: f32,
+    scores: &mut [f32],
+    transposed: &mut [f32],
+    variant: Variant,
+) {
+    #[inline(always)]
+    fn body(
+        own: &[f32],
+        other: &[f32],
+        d: usize,
+        sharpness: f32,
+        scores: &mut [f32],
+        transposed: &mut [f32],
+    ) {
+        let (count, of_other) = (own.len() / d, other.len() / d);
+        for (i, key) in own.chunks_exact(d).enumerate() {
+            for (j, against) in other.chunks_exact(d).enumerate() {
+                let score = dot(key, against) * sharpness;
+                scores[i * of_other + j] = score;
+                transposed[j * count + i] = score;
+            }
+        }
+    }
+    vectorise!(
+        variant,
+        body(
+            own: &[f32],
+            other: &[f32],
+            d: usize,
+            sharpness: f32,
+            scores: &mut [f32],
+            transposed: &mut [f32],
+        )
+    );
+}
+
+/// Makes the inputs of the comparison of each token of `a` with what of `b` it stands for; of scores `[of a][of b]` their shares.
+fn align(
+    a: &Text,
+    b: &Text,
+    index: usize,
+    d: usize,
+    scores: &mut [f32],
+    inputs: &mut [f32],
+    variant: Variant,
+) {
+    #[inline(always)]
+    fn body(a: &Text, b: &Text, index: usize, d: usize, scores: &mut [f32], inputs: &mut [f32]) {
         let (own, other) = (&a.members[index], &b.members[index]);
-        let (count, of_other) = (a.ids.len(), b.ids.len());
         let width = 3 * d + SCALARS;
-        let mut inputs = vec![0f32; count * width];
         let mut partner = vec![0f32; d];
         let mut place_before = 0.0;
-        for (i, scores) in scores.chunks_exact_mut(of_other).enumerate() {
+        for (i, scores) in scores.chunks_exact_mut(b.ids.len()).enumerate() {
             let most = softmax(scores);
             partner.fill(0.0);
             let mut place = 0.0;
-            for (j, share) in scores.iter().enumerate() {
+            for (j, (share, row)) in scores.iter().zip(other.rows.chunks_exact(d)).enumerate() {
                 place += share * j as f32;
-                let row = &other.rows[j * d..][..d];
                 partner.iter_mut().zip(row).for_each(|(sum, value)| *sum += share * value);
             }
             let row = &own.rows[i * d..][..d];
             let (before, input) = inputs.split_at_mut(i * width);
             let (vectors, scalars) = input[..width].split_at_mut(3 * d);
-            for (channel, (own, other)) in row.iter().zip(&partner).enumerate() {
-                vectors[channel] = *own;
-                vectors[d + channel] = (own - other).abs();
-                vectors[2 * d + channel] = own * other;
+            let (first, rest) = vectors.split_at_mut(d);
+            let (second, third) = rest.split_at_mut(d);
+            first.copy_from_slice(row);
+            for ((second, third), (own, other)) in second.iter_mut().zip(third).zip(row.iter().zip(&partner))
+            {
+                *second = (own - other).abs();
+                *third = own * other;
             }
             scalars[0] = dot(row, &partner) / (own.lengths[i] * length(&partner).max(1e-6));
             scalars[1] = if b.ids.contains(&a.ids[i]) { 1.0 } else { 0.0 };
@@ -261,15 +330,26 @@ impl Comparison {
             }
             place_before = place;
         }
-        let (mut mean, mut most) = (vec![0f32; hidden], vec![0f32; hidden]);
-        for seen in member.compare.forward(&inputs, self.variant).chunks_exact(hidden) {
-            for ((mean, most), value) in mean.iter_mut().zip(&mut most).zip(seen) {
-                *mean += value.max(0.0) / count as f32;
+    }
+    vectorise!(
+        variant,
+        body(a: &Text, b: &Text, index: usize, d: usize, scores: &mut [f32], inputs: &mut [f32])
+    );
+}
+
+/// What was seen of all tokens, on average and at most.
+fn gather(seen: &[f32], mean: &mut [f32], most: &mut [f32], variant: Variant) {
+    #[inline(always)]
+    fn body(seen: &[f32], mean: &mut [f32], most: &mut [f32]) {
+        let count = (seen.len() / mean.len()) as f32;
+        for seen in seen.chunks_exact(mean.len()) {
+            for ((mean, most), value) in mean.iter_mut().zip(&mut *most).zip(seen) {
+                *mean += value.max(0.0) / count;
                 *most = most.max(*value);
             }
         }
-        (mean, most)
     }
+    vectorise!(variant, body(seen: &[f32], mean: &mut [f32], most: &mut [f32]));
 }
 
 /// Tensors that are still to be taken.
@@ -376,28 +456,34 @@ fn multiply<L: Lanes>(
     out
 }
 
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; 8];
-    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
+    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = (a.remainder(), b.remainder());
+    for (a, b) in a.zip(b) {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
             *sum += a * b;
         }
     }
+    for ((sum, a), b) in sums.iter_mut().zip(rest.0).zip(rest.1) {
+        *sum += a * b;
+    }
     sums.iter().sum()
 }
 
+#[inline(always)]
 fn length(row: &[f32]) -> f32 {
     dot(row, row).sqrt()
 }
 
 /// Returns the largest score.
+#[inline(always)]
 fn softmax(scores: &mut [f32]) -> f32 {
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in &mut *scores {
-        *score = exp_not_positive(*score - most);
-        sum += *score;
-    }
+    // Not with their sum, which has an order of its own.
+    scores.iter_mut().for_each(|score| *score = exp_not_positive(*score - most));
+    let sum = scores.iter().fold(0.0, |sum, score| sum + *score);
     scores.iter_mut().for_each(|score| *score /= sum);
     most
 }
