@@ -12,10 +12,10 @@ const FILTERS = [
   {
     name: 'actor',
     value: 'actor',
-    help: 'only what this one did, such as operator or acme/key_1a2b3c4d5e6f7a8b',
+    help: 'only what this one did, such as operator or acme/key_mwt4nybk1a2b3c4d5e6f',
   },
   { name: 'action', value: 'action', help: 'only this, such as key.create' },
-  { name: 'subject', value: 'subject', help: 'only on this, such as key:key_1a2b3c4d5e6f7a8b' },
+  { name: 'subject', value: 'subject', help: 'only on this, such as key:key_mwt4nybk1a2b3c4d5e6f' },
   { name: 'limit', value: 'number', help: 'how many, 100 unless told' },
   { name: 'after', value: 'entry', help: 'those before this one, to go on from the last of a list' },
 ];

@@ -82,7 +82,7 @@ const COMMANDS = {
 /** Does what follows `polylora keys`, and returns what is to be printed. @throws UsageError, CommandError */
 export async function runKeys(args: readonly string[], surroundings: Surroundings): Promise<string> {
   const help =
-    'Manages the API keys of a running server. A key is named by its id, such as key_1a2b3c4d5e6f7a8b.';
+    'Manages the API keys of a running server. A key is named by its id, such as key_mwt4nybk1a2b3c4d5e6f.';
   const invocation = readInvocation({ name: 'keys', help, commands: COMMANDS }, args);
   if ('help' in invocation) return invocation.help;
   const { command, positionals, text, has } = invocation;

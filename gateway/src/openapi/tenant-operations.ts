@@ -199,7 +199,7 @@ export const TENANT_OPERATIONS: Readonly<Record<string, Operation>> = {
       tenant: z.string().optional().meta({ description: 'Whose keys did it.' }),
       actor: z.string().optional(),
       action: z.string().optional().meta({ description: 'Such as `key.create`.' }),
-      subject: z.string().optional().meta({ description: 'Such as `key:key_1a2b3c4d5e6f7a8b`.' }),
+      subject: z.string().optional().meta({ description: 'Such as `key:key_mwt4nybk1a2b3c4d5e6f`.' }),
     }),
     answer: { schema: listOf(auditEntry) },
   },
