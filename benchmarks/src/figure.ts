@@ -33,9 +33,10 @@ async function report(figure: Figure, options: FigureOptions): Promise<number> {
   try {
     const { value, details, alsoShort = [] } = await figure.measure(options);
     for (const line of details) console.log(`  ${line}`);
-    for (const line of alsoShort) console.log(`  falls short: ${line}`);
+    const short = alsoShort.filter((line) => line !== false);
+    for (const line of short) console.log(`  falls short: ${line}`);
     console.log(`${figure.name} ${round(value)} must ${figure.must} ${figure.bound}`);
-    return isMet(figure, value) && alsoShort.length === 0 ? 0 : 1;
+    return isMet(figure, value) && short.length === 0 ? 0 : 1;
   } catch (error) {
     if (!(error instanceof NotMeasurable)) throw error;
     console.log(`${figure.name} cannot be measured here: ${error.message}`);

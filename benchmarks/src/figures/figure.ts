@@ -21,8 +21,8 @@ export interface Measured {
   readonly value: number;
   /** What it was made of and how it spread, a line each. */
   readonly details: readonly string[];
-  /** What else it promises and does not keep, a line each: then it falls short whatever its value. */
-  readonly alsoShort?: readonly string[];
+  /** What else it promises and does not keep, a line each, false where it does: then it falls short whatever its value. */
+  readonly alsoShort?: readonly (string | false)[];
 }
 
 /** Thrown by a figure whose other side cannot run on this machine. */

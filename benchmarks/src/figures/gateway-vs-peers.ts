@@ -53,10 +53,9 @@ export const gatewayVsPeers: Figure = {
         const ownP99 = spread(p99s(ours)).median;
         const theirP99 = Math.min(...[portkeys, liteLlms].map((results) => spread(p99s(results)).median));
         const alsoShort = [
-          ...(toLiteLlm.median < LEAST_TIMES_LITELLM
-            ? [`${toLiteLlm.median.toFixed(1)} times LiteLLM's requests, not ${LEAST_TIMES_LITELLM}`]
-            : []),
-          ...(ownP99 > theirP99 ? [`p99 is ${ownP99.toFixed(1)} ms, a peer's ${theirP99.toFixed(1)}`] : []),
+          toLiteLlm.median < LEAST_TIMES_LITELLM &&
+            `${toLiteLlm.median.toFixed(1)} times LiteLLM's requests, not ${LEAST_TIMES_LITELLM}`,
+          ownP99 > theirP99 && `p99 is ${ownP99.toFixed(1)} ms, a peer's ${theirP99.toFixed(1)}`,
         ];
         return { value: toPortkey.median, details, alsoShort };
       } finally {

@@ -54,8 +54,8 @@ export const overload: Figure = {
       const statuses = [...new Set(refusals.map(({ status }) => status))];
       const told = refusals.filter(({ status, retryAfter }) => [429, 503].includes(status) && retryAfter);
       const alsoShort = [
-        ...(told.length < refusals.length ? ['a refusal was no 429 or 503 with retry-after'] : []),
-        ...(furthest > 0.1 ? [`a tenant is ${(100 * furthest).toFixed(1)} % off its share`] : []),
+        told.length < refusals.length && 'a refusal was no 429 or 503 with retry-after',
+        furthest > 0.1 && `a tenant is ${(100 * furthest).toFixed(1)} % off its share`,
       ];
       return {
         value: rate / peakRate,
