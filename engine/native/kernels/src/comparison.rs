@@ -146,9 +146,13 @@ impl Comparison {
             return Err(format!("{} numbers of a pair, not {}", extra.len(), self.shape.extra));
         }
         let (Some(a), Some(b)) = (self.read(a), self.read(b)) else { return Ok(None) };
-        let logits =
-            self.members.iter().enumerate().map(|(index, member)| self.logit(index, member, &a, &b, extra));
-        let mean = logits.sum::<f32>() / self.members.len() as f32;
+        let mut logits = vec![0f32; self.members.len()];
+        let (networks, texts, out) = (self, [&a, &b], logits.as_mut_slice());
+        vectorise!(
+            self.variant,
+            logits_of(networks: &Comparison, texts: [&Text; 2], extra: &[f32], out: &mut [f32])
+        );
+        let mean = logits.iter().sum::<f32>() / self.members.len() as f32;
         let Shape { slope, offset, .. } = self.shape;
         Ok(Some(1.0 / (1.0 + (-f64::from(slope * mean + offset)).exp())))
     }
@@ -177,21 +181,30 @@ impl Comparison {
                 rows.extend(codes.iter().map(|code| scale * f32::from(*code as i8)));
             }
             let mut keys = member.key.forward(&rows, self.variant);
-            let mut lengths = vec![0f32; count];
-            measure(&rows, &mut keys, &mut lengths, d, self.variant);
+            for key in keys.chunks_exact_mut(d) {
+                let length = length(key).max(1e-12);
+                key.iter_mut().for_each(|value| *value /= length);
+            }
+            let lengths = rows.chunks_exact(d).map(|row| length(row).max(1e-6)).collect();
             Tokens { rows, keys, lengths }
         });
         Some(Text { ids, rarities, members: members.collect() })
     }
 
+    #[inline(always)]
     fn logit(&self, index: usize, member: &Member, a: &Text, b: &Text, extra: &[f32]) -> f32 {
         let Shape { d, hidden, .. } = self.shape;
         let (own, other) = (&a.members[index], &b.members[index]);
         let (count, of_other) = (a.ids.len(), b.ids.len());
         let mut scores = vec![0f32; count * of_other];
         let mut transposed = vec![0f32; count * of_other];
-        let sharpness = member.sharpness;
-        score(&own.keys, &other.keys, d, sharpness, &mut scores, &mut transposed, self.variant);
+        for (i, key) in own.keys.chunks_exact(d).enumerate() {
+            for (j, against) in other.keys.chunks_exact(d).enumerate() {
+                let score = dot(key, against) * member.sharpness;
+                scores[i * of_other + j] = score;
+                transposed[j * count + i] = score;
+            }
+        }
         let (mean_a, most_a) = self.side(index, member, a, b, &mut scores);
         let (mean_b, most_b) = self.side(index, member, b, a, &mut transposed);
         let mut inputs = Vec::with_capacity(4 * hidden + extra.len());
@@ -210,6 +223,7 @@ impl Comparison {
 
     /// Compares each token of `a` with what of `b` it stands for, by scores `[of a][of b]`, which become shares: what was seen, on
     /// average and at most.
+    #[inline(always)]
     fn side(
         &self,
         index: usize,
@@ -219,88 +233,13 @@ impl Comparison {
         scores: &mut [f32],
     ) -> (Vec<f32>, Vec<f32>) {
         let Shape { d, hidden, .. } = self.shape;
-        let mut inputs = vec![0f32; a.ids.len() * (3 * d + SCALARS)];
-        align(a, b, index, d, scores, &mut inputs, self.variant);
-        let seen = member.compare.forward(&inputs, self.variant);
-        let (mut mean, mut most) = (vec![0f32; hidden], vec![0f32; hidden]);
-        gather(&seen, &mut mean, &mut most, self.variant);
-        (mean, most)
-    }
-}
-
-/// Makes keys of length 1, and writes down the rows' lengths.
-fn measure(rows: &[f32], keys: &mut [f32], lengths: &mut [f32], d: usize, variant: Variant) {
-    #[inline(always)]
-    fn body(rows: &[f32], keys: &mut [f32], lengths: &mut [f32], d: usize) {
-        for key in keys.chunks_exact_mut(d) {
-            let length = length(key).max(1e-12);
-            key.iter_mut().for_each(|value| *value /= length);
-        }
-        for (length_of_it, row) in lengths.iter_mut().zip(rows.chunks_exact(d)) {
-            *length_of_it = length(row).max(1e-6);
-        }
-    }
-    vectorise!(variant, body(rows: &[f32], keys: &mut [f32], lengths: &mut [f32], d: usize));
-}
-
-/// `scores[of own][of other]` of keys, and the same the other way round.
-fn score(
-    own: &[f32],
-    other: &[f32],
-    d: usize,
-    sharpness: f32,
-    scores: &mut [f32],
-    transposed: &mut [f32],
-    variant: Variant,
-) {
-    #[inline(always)]
-    fn body(
-        own: &[f32],
-        other: &[f32],
-        d: usize,
-        sharpness: f32,
-        scores: &mut [f32],
-        transposed: &mut [f32],
-    ) {
-        let (count, of_other) = (own.len() / d, other.len() / d);
-        for (i, key) in own.chunks_exact(d).enumerate() {
-            for (j, against) in other.chunks_exact(d).enumerate() {
-                let score = dot(key, against) * sharpness;
-                scores[i * of_other + j] = score;
-                transposed[j * count + i] = score;
-            }
-        }
-    }
-    vectorise!(
-        variant,
-        body(
-            own: &[f32],
-            other: &[f32],
-            d: usize,
-            sharpness: f32,
-            scores: &mut [f32],
-            transposed: &mut [f32],
-        )
-    );
-}
-
-/// Makes the inputs of the comparison of each token of `a` with what of `b` it stands for; of scores `[of a][of b]` their shares.
-fn align(
-    a: &Text,
-    b: &Text,
-    index: usize,
-    d: usize,
-    scores: &mut [f32],
-    inputs: &mut [f32],
-    variant: Variant,
-) {
-    #[inline(always)]
-    fn body(a: &Text, b: &Text, index: usize, d: usize, scores: &mut [f32], inputs: &mut [f32]) {
         let (own, other) = (&a.members[index], &b.members[index]);
+        let (count, of_other) = (a.ids.len(), b.ids.len());
         let width = 3 * d + SCALARS;
+        let mut inputs = vec![0f32; count * width];
         let mut partner = vec![0f32; d];
         let mut place_before = 0.0;
-        for (i, scores) in scores.chunks_exact_mut(b.ids.len()).enumerate() {
+        for (i, scores) in scores.chunks_exact_mut(of_other).enumerate() {
             let most = softmax(scores);
             partner.fill(0.0);
             let mut place = 0.0;
@@ -311,13 +250,14 @@ fn align(
             let row = &own.rows[i * d..][..d];
             let (before, input) = inputs.split_at_mut(i * width);
             let (vectors, scalars) = input[..width].split_at_mut(3 * d);
-            let (first, rest) = vectors.split_at_mut(d);
-            let (second, third) = rest.split_at_mut(d);
-            first.copy_from_slice(row);
-            for ((second, third), (own, other)) in second.iter_mut().zip(third).zip(row.iter().zip(&partner))
+            let (same, rest) = vectors.split_at_mut(d);
+            let (apart, together) = rest.split_at_mut(d);
+            same.copy_from_slice(row);
+            for ((apart, together), (own, other)) in
+                apart.iter_mut().zip(together).zip(row.iter().zip(&partner))
             {
-                *second = (own - other).abs();
-                *third = own * other;
+                *apart = (own - other).abs();
+                *together = own * other;
             }
             scalars[0] = dot(row, &partner) / (own.lengths[i] * length(&partner).max(1e-6));
             scalars[1] = if b.ids.contains(&a.ids[i]) { 1.0 } else { 0.0 };
@@ -330,26 +270,23 @@ fn align(
             }
             place_before = place;
         }
-    }
-    vectorise!(
-        variant,
-        body(a: &Text, b: &Text, index: usize, d: usize, scores: &mut [f32], inputs: &mut [f32])
-    );
-}
-
-/// What was seen of all tokens, on average and at most.
-fn gather(seen: &[f32], mean: &mut [f32], most: &mut [f32], variant: Variant) {
-    #[inline(always)]
-    fn body(seen: &[f32], mean: &mut [f32], most: &mut [f32]) {
-        let count = (seen.len() / mean.len()) as f32;
-        for seen in seen.chunks_exact(mean.len()) {
-            for ((mean, most), value) in mean.iter_mut().zip(&mut *most).zip(seen) {
-                *mean += value.max(0.0) / count;
+        let (mut mean, mut most) = (vec![0f32; hidden], vec![0f32; hidden]);
+        for seen in member.compare.forward(&inputs, self.variant).chunks_exact(hidden) {
+            for ((mean, most), value) in mean.iter_mut().zip(&mut most).zip(seen) {
+                *mean += value.max(0.0) / count as f32;
                 *most = most.max(*value);
             }
         }
+        (mean, most)
     }
-    vectorise!(variant, body(seen: &[f32], mean: &mut [f32], most: &mut [f32]));
+}
+
+/// What each network says of two texts.
+#[inline(always)]
+fn logits_of(networks: &Comparison, [a, b]: [&Text; 2], extra: &[f32], out: &mut [f32]) {
+    for (index, (member, logit)) in networks.members.iter().zip(out).enumerate() {
+        *logit = networks.logit(index, member, a, b, extra);
+    }
 }
 
 /// Tensors that are still to be taken.
